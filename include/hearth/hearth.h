@@ -1,0 +1,339 @@
+/* hearth.h: the public interface of libhearth.
+ *
+ *   hearth_engine    one thread that computes, one memory budget
+ *   hearth_model     an opened GGUF file: immutable, reference-counted
+ *   hearth_request   what to generate and how (a struct you fill in)
+ *   hearth_stream    one running request; read its events until it ends
+ *   hearth_receipt   where time and memory went, and what a replay needs
+ *
+ * For every function in this file:
+ *
+ *   Errors   A function that can fail returns NULL or false and fills *err (err may be
+ *            NULL). err->message is one sentence the user of your program can act on.
+ *   Strings  UTF-8. Inputs are borrowed for the duration of the call. Outputs say how long
+ *            they live.
+ *   Threads  Call from any thread; one stream has one reader at a time.
+ *   Units    Names carry them: _bytes, _tokens, _ms. Counts start with n_.
+ *   Zero     Zero-initialise every struct you pass in: 0 means "the default".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hearth_engine hearth_engine;
+typedef struct hearth_model hearth_model;
+typedef struct hearth_stream hearth_stream;
+typedef struct hearth_file hearth_file;
+
+typedef enum {
+    HEARTH_OK = 0,
+    HEARTH_ERR_USAGE,     /* the caller asked for something that cannot be */
+    HEARTH_ERR_IO,        /* the operating system refused */
+    HEARTH_ERR_FORMAT,    /* a file or message is damaged, or unknown to us */
+    HEARTH_ERR_MEMORY,    /* does not fit; the message says what would */
+    HEARTH_ERR_BUSY,      /* queue full; try again */
+    HEARTH_ERR_CANCELLED, /* somebody asked for it to stop */
+    HEARTH_ERR_MODEL,     /* the model produced NaN or Inf, or its file changed under us */
+} hearth_status;
+
+typedef struct {
+    hearth_status status;
+    char message[512]; /* "" when status is HEARTH_OK */
+} hearth_error;
+
+/* ------------------------------------------------------------------ the library itself */
+
+/* "0.1.0". Static. */
+const char *hearth_version(void);
+
+/* Raised whenever the bits of any result may change. A replay on the same revision, model
+ * and parameters is exact. */
+int hearth_arithmetic_revision(void);
+
+/* Name of the instruction set in use ("avx512vnni", ...). NULL when HEARTH_ISA names one
+ * that this build or CPU does not have; the error lists those that run here. Static. */
+const char *hearth_isa(hearth_error *err);
+
+/* Space-separated names of the instruction sets that run here, best first. Static. */
+const char *hearth_isa_list(void);
+
+/* Writes up to cap names of supported architectures (static strings), returns how many exist. */
+size_t hearth_architectures(const char **names, size_t cap);
+
+/* ------------------------------------------------------------------ files: look before loading */
+
+/* Where a model's bytes come from. Give path, or bytes that outlive the handle. */
+typedef struct {
+    const char *path;    /* GGUF file; of a split set, its first part */
+    const void *bytes;   /* instead of path: a model in memory (the built-in one) */
+    size_t n_bytes;
+    const char *name;    /* shown in receipts; NULL: the path's last component */
+} hearth_source;
+
+/* Open a GGUF file and read its metadata, nothing more: works for vocabularies without
+ * tensors and for architectures this build cannot run. HEARTH_ERR_IO or HEARTH_ERR_FORMAT.
+ * You own the handle; release it with hearth_file_close(). */
+hearth_file *hearth_file_open(const hearth_source *source, hearth_error *err);
+void hearth_file_close(hearth_file *file); /* NULL is a no-op */
+
+/* What the metadata says. Strings live as long as the file handle. */
+typedef struct {
+    const char *architecture;
+    const char *name;            /* general.name; "" when absent */
+    const char *types;           /* tensor types by share of bytes, e.g. "Q4_K 78 %, Q6_K 22 %" */
+    uint64_t n_parameters;
+    uint64_t file_bytes;         /* all parts of a split set */
+    uint64_t weight_bytes;
+    uint32_t gguf_version;
+    uint32_t n_tensors, n_metadata, n_parts;
+    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated */
+    int n_ctx_train;
+    uint64_t kv_bytes_per_token; /* at f16 */
+    const char *tokenizer;       /* "llama (SentencePiece BPE)", "gpt2 (byte-level BPE, qwen2)", ... */
+    const char *template_text;   /* the chat template; "" when the file has none */
+    bool runs;                   /* this build can run it on a machine with memory enough */
+    const char *problem;         /* one sentence when it cannot; "" */
+} hearth_file_info;
+void hearth_file_describe(const hearth_file *file, hearth_file_info *info);
+
+/* Memory by part, computed from shapes before anything is touched. */
+typedef struct {
+    uint64_t weights_bytes;   /* file pages, shared and reclaimable */
+    uint64_t kv_bytes;        /* the paged pool */
+    uint64_t workspace_bytes; /* activations, logits, scratch of every thread */
+    uint64_t vocabulary_bytes;
+    uint64_t total_bytes;
+    uint64_t budget_bytes;    /* what it is held against */
+    int n_ctx_tokens;         /* the context this plan holds */
+    int n_threads;
+    bool fits;
+    char reason[256];         /* why this context: "trained length", "largest power of two that fits", ... */
+} hearth_plan;
+
+/* The plan on this machine: n_ctx_tokens 0 chooses, as hearth_model_open() would;
+ * n_threads 0: one per physical core; budget_bytes 0: what the machine has free.
+ * A plan that does not fit is not an error: plan->fits says so and reason has the sum. */
+bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, int n_threads, uint64_t budget_bytes,
+                      hearth_plan *plan, hearth_error *err);
+
+/* Tokenize with the file's own vocabulary. parse_special: texts of special tokens become
+ * those tokens (only for text you trust). add_bos: as the file asks. Writes up to cap ids,
+ * returns how many there are (call again with more room if it is above cap), or -1. */
+int64_t hearth_file_tokenize(hearth_file *file, const char *text, size_t text_bytes, bool parse_special,
+                             bool add_bos, int32_t *ids, size_t cap, hearth_error *err);
+/* The bytes of one token: a pointer that lives as long as the file, or NULL for a bad id.
+ * Special tokens give their text. */
+const char *hearth_file_token_text(hearth_file *file, int32_t id, size_t *n_bytes);
+
+/* ------------------------------------------------------------------ engine and models */
+
+typedef struct {
+    int n_threads;         /* 0: HEARTH_THREADS is the program's business; one per physical core */
+    uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
+    int n_seqs;            /* sequences computed together; 0: 1 */
+    int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
+} hearth_engine_options;
+
+/* Start the engine thread. It owns every sequence, KV page and workspace. */
+hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth_error *err);
+/* Cancel what is running, stop the thread. Close streams and models first. NULL is a no-op. */
+void hearth_engine_destroy(hearth_engine *engine);
+
+typedef struct {
+    hearth_source source;
+    int n_ctx_tokens; /* longest sequence; 0: the largest power of two up to the trained length that fits */
+    /* Called while opening, on the calling thread: phase "map", "metadata", "tokenizer", "plan". */
+    void (*progress)(void *arg, const char *phase, double fraction);
+    void *progress_arg;
+} hearth_model_options;
+
+/* Open a model in an engine. The weights are mapped, not copied: the file must stay where it
+ * is until the model is released. Only metadata is read here; the first request pays for
+ * reading the weights. HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or
+ * tensor this build does not know) or HEARTH_ERR_MEMORY (with the arithmetic).
+ * One model per engine for now; a second is HEARTH_ERR_USAGE.
+ * You own one reference; release it with hearth_model_release(). */
+hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err);
+void hearth_model_retain(hearth_model *model);
+void hearth_model_release(hearth_model *model); /* NULL is a no-op */
+
+void hearth_model_plan(const hearth_model *model, hearth_plan *plan);
+/* The file behind it; lives as long as the model. */
+hearth_file *hearth_model_file(hearth_model *model);
+/* SHA-256 of header and tensor directory, plus the size: "hhhh...-bytes". Lives as long as the model. */
+const char *hearth_model_identity(const hearth_model *model);
+
+/* ------------------------------------------------------------------ requests */
+
+/* Sampling parameters: one field for each line of sampling.def. Fill with
+ * hearth_sampling_defaults() and change what you want. */
+typedef struct {
+#define SAMPLER(name, type, dflt, least, most, help) type name;
+#include "hearth/sampling.def"
+} hearth_sampling;
+
+/* Where each value came from, in the order of sampling.def. */
+typedef enum { HEARTH_FROM_DEFAULT, HEARTH_FROM_MODEL, HEARTH_FROM_REQUEST } hearth_origin;
+
+enum {
+#define SAMPLER(name, type, dflt, least, most, help) HEARTH_SAMPLING_##name,
+#include "hearth/sampling.def"
+    HEARTH_N_SAMPLING
+};
+
+/* One row per parameter, for programs that build options and checks from it. */
+typedef struct {
+    const char *name, *type, *help;
+    double dflt, least, most;
+} hearth_sampling_info;
+extern const hearth_sampling_info hearth_sampling_table[HEARTH_N_SAMPLING];
+
+void hearth_sampling_set(hearth_sampling *s, int index, double value);
+double hearth_sampling_get(const hearth_sampling *s, int index);
+/* hearth's defaults; with a model (may be NULL), its own general.sampling.* on top.
+ * origin: [HEARTH_N_SAMPLING] or NULL. */
+void hearth_sampling_defaults(const hearth_model *model, hearth_sampling *s, hearth_origin *origin);
+
+typedef struct {
+    int32_t id;
+    float bias; /* added to the logit; -INFINITY bans the token */
+} hearth_logit_bias;
+
+/* A run of prompt text. Only trusted spans may contain special tokens as text. */
+typedef struct {
+    const char *text;
+    size_t n_bytes;
+    bool trusted;
+} hearth_span;
+
+typedef struct {
+    /* The prompt: spans of text, or token ids (then spans must be empty). */
+    const hearth_span *spans;
+    size_t n_spans;
+    const int32_t *prompt_ids;
+    size_t n_prompt_ids;
+    bool no_bos;               /* spans: do not add BOS even if the file asks for it */
+
+    int max_tokens;            /* 0: until the context is full */
+    hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
+    hearth_origin sampling_origin[HEARTH_N_SAMPLING];
+    bool has_seed;             /* false: one is drawn and stands in the receipt */
+    uint64_t seed;
+    const hearth_logit_bias *logit_bias;
+    size_t n_logit_bias;       /* at most 4096 */
+    const char *const *stop;   /* texts that end the answer; not part of it */
+    size_t n_stop;             /* at most 64 of at most 256 bytes */
+    bool ignore_eos;           /* end-of-generation tokens are ordinary text */
+
+    int n_alternatives;        /* likeliest tokens reported with each token, 0..50 */
+    bool want_logprob;         /* log-probability of each token (before the sampler chain) */
+    bool want_digest;          /* SHA-256 over the bits of every step's logits, in the receipt */
+    int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
+
+    /* Scoring: nothing is generated. Each prompt token from index score_from (>= 1) on comes
+     * as a HEARTH_EVENT_TOKEN with its log-probability given all before it. */
+    bool score;
+    size_t score_from;
+} hearth_request;
+
+typedef struct {
+    int32_t id;
+    float logprob; /* natural log, of the model's own distribution */
+} hearth_alternative;
+
+typedef enum { HEARTH_EVENT_TOKEN, HEARTH_EVENT_END } hearth_event_type;
+
+typedef enum {
+    HEARTH_END_STOP,      /* the model finished, or a stop text appeared */
+    HEARTH_END_LENGTH,    /* max_tokens or the context is used up; or scoring reached the end */
+    HEARTH_END_CANCELLED,
+    HEARTH_END_ERROR,
+} hearth_end_reason;
+
+typedef struct {
+    hearth_event_type type;
+    int32_t id;               /* TOKEN */
+    const char *text;         /* TOKEN: whole UTF-8 characters, never half of one; may be empty.
+                                 END: what was held back (an unfinished character comes as U+FFFD) */
+    size_t n_bytes;
+    float logprob;            /* TOKEN, when asked for */
+    const hearth_alternative *alternatives; /* [n_alternatives], likeliest first */
+    int n_alternatives;
+    hearth_end_reason reason; /* END */
+} hearth_event;
+
+/* Hand a request to the engine. It is copied; returns at once. HEARTH_ERR_BUSY when the
+ * queue is full, HEARTH_ERR_USAGE for a request that can never run (the message has the
+ * field and the limit). You own the stream; release it with hearth_stream_close(). */
+hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request, hearth_error *err);
+
+/* Called on the engine thread whenever a stream has something new: it may only signal. */
+void hearth_stream_on_wake(hearth_stream *stream, void (*wake)(void *arg), void *arg);
+
+/* The next event if there is one; never blocks. event's pointers live until the next call.
+ * The last event is HEARTH_EVENT_END; after it this returns false for ever. */
+bool hearth_stream_poll(hearth_stream *stream, hearth_event *event);
+/* The same, waiting for it. False only after the END event. */
+bool hearth_stream_next(hearth_stream *stream, hearth_event *event);
+/* Stop as soon as the current step ends; the stream still gets its END event. */
+void hearth_stream_cancel(hearth_stream *stream);
+/* After END with HEARTH_END_ERROR: why. Lives as long as the stream. */
+const hearth_error *hearth_stream_error(const hearth_stream *stream);
+/* Cancels if it is still running. NULL is a no-op. */
+void hearth_stream_close(hearth_stream *stream);
+
+/* ------------------------------------------------------------------ the receipt */
+
+typedef struct {
+    char request_id[24];
+    char model_name[128];
+    char model_identity[96];     /* as hearth_model_identity() */
+    char isa[16];
+    int arithmetic_revision;
+    int n_threads;
+    int n_ctx_tokens;
+    hearth_end_reason reason;
+    char finish_detail[96];      /* "end-of-generation token 2", "max_tokens 64", "context full at 256", ... */
+
+    uint64_t seed;
+    bool seed_drawn;             /* nobody gave one */
+    hearth_sampling sampling;
+    hearth_origin sampling_origin[HEARTH_N_SAMPLING];
+    size_t n_logit_bias;
+    bool bos_added;
+    bool ignore_eos;
+
+    double load_map_ms, load_metadata_ms, load_tokenizer_ms, load_plan_ms; /* of the model, once */
+    double queue_ms, tokenize_ms;
+    int n_prompt_tokens;
+    int n_cached_tokens;         /* prompt tokens taken from the prefix cache */
+    double prefill_ms;           /* first prompt token in to first token out */
+    int n_prefill_chunks;
+    int n_output_tokens;
+    double decode_ms;            /* first token out to the last */
+    double sample_ms;            /* inside the two */
+    double first_token_ms;       /* submit to first token */
+    double total_ms;
+
+    uint64_t decode_bytes_per_token; /* weights and KV read for one token, for GB/s */
+
+    hearth_plan plan;            /* memory by part */
+    uint64_t resident_bytes, peak_resident_bytes;
+    uint64_t minor_faults, major_faults; /* of the process while it ran */
+
+    char digest[65];             /* of every step's logits, when asked for; else "" */
+    char notes[512];             /* one line each: fallbacks taken, fields without effect */
+} hearth_receipt;
+
+/* Valid after the END event; false before it. */
+bool hearth_stream_receipt(const hearth_stream *stream, hearth_receipt *out);
+
+#ifdef __cplusplus
+}
+#endif
