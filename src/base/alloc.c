@@ -1,0 +1,65 @@
+#define _GNU_SOURCE
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+static atomic_ullong n_calls;
+static atomic_ullong fail_call; /* 0: never */
+
+static bool told_to_fail(void)
+{
+    uint64_t call = atomic_fetch_add_explicit(&n_calls, 1, memory_order_relaxed) + 1;
+    return call == atomic_load_explicit(&fail_call, memory_order_relaxed);
+}
+
+uint64_t mem_fail_at(uint64_t n)
+{
+    uint64_t calls = atomic_exchange(&n_calls, 0);
+    atomic_store(&fail_call, n);
+    return calls;
+}
+
+void *mem_alloc(size_t bytes) { return told_to_fail() ? NULL : calloc(1, bytes ? bytes : 1); }
+
+void *mem_resize(void *old, size_t bytes) { return told_to_fail() ? NULL : realloc(old, bytes ? bytes : 1); }
+
+void mem_free(void *p) { free(p); }
+
+enum { HUGE_BYTES = 2 << 20 };
+
+void *mem_pages(size_t bytes, bool *huge)
+{
+    if (huge)
+        *huge = false;
+    if (told_to_fail())
+        return NULL;
+    /* Over-allocate by one large page and give the ends back, so that the block starts on
+     * a 2 MB boundary; small blocks are not worth it. */
+    size_t slack = bytes >= HUGE_BYTES ? HUGE_BYTES : 0;
+    size_t whole;
+    if (__builtin_add_overflow(bytes, slack, &whole))
+        return NULL;
+    char *p = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (!slack)
+        return p;
+    size_t before = (HUGE_BYTES - (uintptr_t)p % HUGE_BYTES) % HUGE_BYTES;
+    size_t kept = align_size(bytes, 4096);
+    if (before)
+        munmap(p, before);
+    if (whole > before + kept)
+        munmap(p + before + kept, whole - before - kept);
+    bool granted = madvise(p + before, kept, MADV_HUGEPAGE) == 0;
+    if (huge)
+        *huge = granted;
+    return p + before;
+}
+
+void mem_pages_free(void *p, size_t bytes)
+{
+    if (p)
+        munmap(p, bytes >= HUGE_BYTES ? align_size(bytes, 4096) : bytes);
+}

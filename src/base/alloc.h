@@ -1,0 +1,23 @@
+/* alloc.h: the two doors through which memory comes.
+ *
+ * mem_alloc() for parse-time and request-time data, mem_pages() for the large, planned
+ * blocks (KV, workspace). Tests make the n-th call fail with mem_fail_at(). */
+#pragma once
+#include "base/base.h"
+
+/* Zeroed memory, or NULL. Release with mem_free(); NULL is fine there. */
+void *mem_alloc(size_t bytes);
+/* Grow or shrink; the new part is not zeroed. NULL leaves the old block as it was. */
+void *mem_resize(void *old, size_t bytes);
+void mem_free(void *p);
+
+/* Zeroed pages straight from the system, 2 MB aligned where that helps, or NULL.
+ * Untouched pages cost nothing. *huge says whether 2 MB pages were asked for and granted
+ * as advice (NULL: not interested). */
+void *mem_pages(size_t bytes, bool *huge);
+void mem_pages_free(void *p, size_t bytes);
+
+/* Test hook: the n-th call from now on (1 = the next one) of mem_alloc, mem_resize or
+ * mem_pages fails, once. 0 turns it off. Returns how many calls were made since the last
+ * call of this function. Not thread-safe against a change in mid-flight. */
+uint64_t mem_fail_at(uint64_t n);

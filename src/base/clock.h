@@ -1,0 +1,7 @@
+/* clock.h: time for measuring, never for deciding what to compute. */
+#pragma once
+#include <stdint.h>
+
+int64_t clock_ns(void);      /* monotonic */
+int64_t clock_unix_s(void);  /* wall clock */
+static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }

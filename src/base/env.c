@@ -1,0 +1,63 @@
+#include "base/env.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+const struct env_var env_vars[] = {
+    { "MODEL", "model file to use when the command line names none" },
+    { "ISA", "instruction set to compute with: scalar, avx2, avxvnni, avx512vnni (default: the best that runs)" },
+    { NULL, NULL },
+};
+
+static const char prefix[] = "HEARTH_";
+enum { PREFIX_LEN = sizeof prefix - 1, NAME_MAX_BYTES = 64 };
+
+const char *env_get(const char *name)
+{
+    char full[PREFIX_LEN + NAME_MAX_BYTES] = "HEARTH_";
+    if (strlen(name) >= NAME_MAX_BYTES)
+        return NULL;
+    strcpy(full + PREFIX_LEN, name);
+    const char *value = getenv(full);
+    return value && *value ? value : NULL;
+}
+
+const char *env_get_flag(const char *flag)
+{
+    char name[NAME_MAX_BYTES];
+    size_t n = strlen(flag);
+    if (n >= sizeof name)
+        return NULL;
+    for (size_t i = 0; i <= n; i++) {
+        char c = flag[i];
+        name[i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    }
+    return env_get(name);
+}
+
+static bool is_fixed(const char *name)
+{
+    for (const struct env_var *v = env_vars; v->name; v++)
+        if (strcmp(v->name, name) == 0)
+            return true;
+    return false;
+}
+
+void env_unknown(bool (*known)(const char *name_without_prefix), void (*report)(const char *name))
+{
+    for (char **e = environ; *e; e++) {
+        if (strncmp(*e, prefix, PREFIX_LEN) != 0)
+            continue;
+        const char *equals = strchr(*e, '=');
+        char name[NAME_MAX_BYTES];
+        size_t n = equals ? (size_t)(equals - *e) - PREFIX_LEN : 0;
+        if (n == 0 || n >= sizeof name)
+            continue;
+        memcpy(name, *e + PREFIX_LEN, n);
+        name[n] = 0;
+        if (!is_fixed(name) && !known(name))
+            report(name);
+    }
+}

@@ -1,0 +1,63 @@
+/* file.h: files, read-only maps of them, and atomic writes. */
+#pragma once
+#include "base/base.h"
+#include "base/err.h"
+
+/* A file mapped read-only, or bytes that were in memory already (an embedded model).
+ * The length is that of the opened descriptor, so it cannot change between check and use.
+ * If the file is truncated later, touching the lost part raises SIGBUS: the handler that
+ * file_map() installs puts zeros there and sets `damaged`; whoever computes on the map
+ * asks file_map_damaged() afterwards and fails the model, not the process. */
+struct file_map {
+    const uint8_t *ptr;
+    size_t bytes;
+    int fd;   /* -1: not a file */
+    int slot; /* in the table of watched maps; -1: not watched */
+    uint64_t device, inode;
+    int64_t mtime_ns;
+};
+
+/* Map the whole file. HEARTH_ERR_IO names the path and the reason. Release with file_unmap(). */
+bool file_map(struct file_map *out, const char *path, hearth_error *err);
+/* The same view over bytes that live as long as the program. */
+void file_map_memory(struct file_map *out, const void *bytes, size_t n);
+void file_unmap(struct file_map *m); /* fine on a zeroed struct or twice */
+bool file_map_damaged(const struct file_map *m);
+
+enum file_advice {
+    FILE_WILL_NEED,    /* start reading ahead, return at once */
+    FILE_POPULATE,     /* read and map now (blocks) */
+    FILE_HUGE,         /* 2 MB mappings where the file system gives them */
+    FILE_EVICT,        /* drop it from the page cache (POSIX_FADV_DONTNEED), for benchmarks */
+};
+/* False where the system does not offer it: advice, never an error. offset/bytes are
+ * rounded outwards to pages. */
+bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum file_advice advice);
+/* Bytes of the map that are in the page cache now. */
+size_t file_resident_bytes(const struct file_map *m);
+
+/* Read everything up to limit_bytes into *out (mem_alloc'ed, NUL-terminated; caller frees).
+ * A file longer than the limit is HEARTH_ERR_USAGE. fd 0 reads standard input. */
+bool file_read_fd(int fd, const char *name, size_t limit_bytes, char **out, size_t *n, hearth_error *err);
+bool file_read(const char *path, size_t limit_bytes, char **out, size_t *n, hearth_error *err);
+
+/* Writing: everything goes to PATH.part; commit syncs it and renames it to PATH, so a file
+ * under its final name is complete. */
+struct file_writer {
+    char *path, *part;
+    int fd;
+    uint8_t *buffer;
+    size_t used;
+    uint64_t written; /* bytes accepted so far */
+    bool failed;
+    hearth_error error; /* the first failure */
+};
+bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err);
+void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
+/* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
+bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);
+bool file_writer_commit(struct file_writer *w, hearth_error *err); /* ends the writer either way */
+void file_writer_abort(struct file_writer *w);                     /* removes PATH.part */
+
+/* Test hook, as mem_fail_at(): the n-th read, open or map from now on fails with EIO. */
+uint64_t file_fail_at(uint64_t n);

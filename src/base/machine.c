@@ -1,0 +1,148 @@
+#define _GNU_SOURCE
+#include "base/machine.h"
+
+#include <hwloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* Topology does not change while we run: read once. */
+static struct machine fixed;
+static pthread_once_t fixed_once = PTHREAD_ONCE_INIT;
+
+/* First number after `key` in a small text file such as /proc/meminfo; 0 when absent. */
+static uint64_t number_in(const char *path, const char *key)
+{
+    FILE *f = fopen(path, "re");
+    char line[256];
+    uint64_t value = 0;
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        value = strtoull(line + strlen(key), NULL, 10);
+        break;
+    }
+    fclose(f);
+    return value;
+}
+
+static size_t cache_bytes(hwloc_topology_t t, hwloc_obj_type_t type)
+{
+    hwloc_obj_t o = hwloc_get_obj_by_type(t, type, 0);
+    return o && o->attr ? (size_t)o->attr->cache.size : 0;
+}
+
+static void read_topology(struct machine *m)
+{
+    hwloc_topology_t t;
+    if (hwloc_topology_init(&t) != 0)
+        return;
+    if (hwloc_topology_load(t) == 0) {
+        int cores = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_CORE);
+        m->n_cores = cores > 0 ? cores : 1;
+        int nodes = hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_NUMANODE);
+        m->n_numa_nodes = nodes > 0 ? nodes : 1;
+        m->l1d_bytes = cache_bytes(t, HWLOC_OBJ_L1CACHE);
+        m->l2_bytes = cache_bytes(t, HWLOC_OBJ_L2CACHE);
+        m->l3_bytes = cache_bytes(t, HWLOC_OBJ_L3CACHE);
+        hwloc_obj_t package = hwloc_get_obj_by_type(t, HWLOC_OBJ_PACKAGE, 0);
+        const char *name = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
+        snprintf(m->cpu_name, sizeof m->cpu_name, "%s", name ? name : "unknown");
+    }
+    hwloc_topology_destroy(t);
+}
+
+/* cgroup v2: "max 100000" or "200000 100000"; v1: two files. */
+static double read_cpu_quota(void)
+{
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    double quota = 0, period = 0;
+    if (f) {
+        if (fscanf(f, "%lf %lf", &quota, &period) != 2)
+            quota = 0;
+        fclose(f);
+    } else {
+        long long q = (long long)number_in("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "");
+        quota = q > 0 && q < 1000000000 ? (double)q : 0;
+        period = (double)number_in("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "");
+    }
+    return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+static void read_fixed(void)
+{
+    struct machine *m = &fixed;
+    m->n_cores = 1;
+    m->n_numa_nodes = 1;
+    snprintf(m->cpu_name, sizeof m->cpu_name, "unknown");
+    read_topology(m);
+    long logical = sysconf(_SC_NPROCESSORS_ONLN);
+    m->n_logical = logical > 0 ? (int)logical : 1;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 && CPU_COUNT(&set) < m->n_cores)
+        m->n_cores = CPU_COUNT(&set);
+    m->cpu_quota = read_cpu_quota();
+    struct utsname u;
+    if (uname(&u) == 0)
+        snprintf(m->os, sizeof m->os, "%.20s %.24s %.14s", u.sysname, u.release, u.machine);
+}
+
+static void read_cgroup_memory(struct machine *m)
+{
+    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", "");
+    if (limit) {
+        m->cgroup_limit_bytes = limit;
+        m->cgroup_used_bytes = number_in("/sys/fs/cgroup/memory.current", "");
+    } else {
+        limit = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+        /* v1 says "no limit" with a number near 2^63 */
+        m->cgroup_limit_bytes = limit < (uint64_t)1 << 60 ? limit : 0;
+        m->cgroup_used_bytes = limit ? number_in("/sys/fs/cgroup/memory/memory.usage_in_bytes", "") : 0;
+    }
+}
+
+void machine_read(struct machine *m)
+{
+    pthread_once(&fixed_once, read_fixed);
+    *m = fixed;
+    m->memory_bytes = number_in("/proc/meminfo", "MemTotal:") * 1024;
+    m->memory_available_bytes = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    read_cgroup_memory(m);
+}
+
+int machine_default_threads(const struct machine *m)
+{
+    int n = m->n_cores;
+    if (m->cpu_quota > 0 && m->cpu_quota < n)
+        n = m->cpu_quota < 1 ? 1 : (int)m->cpu_quota;
+    return n < 1 ? 1 : n;
+}
+
+uint64_t machine_memory_budget(const struct machine *m)
+{
+    uint64_t budget = m->memory_available_bytes;
+    if (m->cgroup_limit_bytes) {
+        uint64_t left = m->cgroup_limit_bytes > m->cgroup_used_bytes ? m->cgroup_limit_bytes - m->cgroup_used_bytes : 0;
+        if (left < budget)
+            budget = left;
+    }
+    return budget;
+}
+
+uint64_t process_resident_bytes(void) { return number_in("/proc/self/status", "VmRSS:") * 1024; }
+uint64_t process_peak_resident_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
+
+void process_fault_counts(struct process_faults *out)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    out->minor = (uint64_t)u.ru_minflt;
+    out->major = (uint64_t)u.ru_majflt;
+}

@@ -1,0 +1,34 @@
+/* machine.h: what the machine under us is and allows. */
+#pragma once
+#include "base/base.h"
+
+struct machine {
+    char cpu_name[96];
+    int n_cores;          /* physical cores this process may use: affinity, no hyperthreads */
+    int n_logical;        /* processors the system shows */
+    double cpu_quota;     /* cgroup CPU quota in cores; 0: none */
+    size_t l1d_bytes, l2_bytes, l3_bytes; /* of the first core; 0: unknown */
+    int n_numa_nodes;
+    uint64_t memory_bytes;           /* physical */
+    uint64_t memory_available_bytes; /* now, without swapping */
+    uint64_t cgroup_limit_bytes;     /* 0: none */
+    uint64_t cgroup_used_bytes;
+    char os[64]; /* "Linux 6.1 x86_64" */
+};
+
+/* Fill it; never fails, unknown parts are 0 or "unknown". Takes some milliseconds the first
+ * time (topology), nothing after that except memory figures, which are read anew. */
+void machine_read(struct machine *m);
+
+/* Threads to use when nobody says: physical cores, held to the cgroup quota. */
+int machine_default_threads(const struct machine *m);
+/* Memory a program may plan with: the smaller of what is available and what the cgroup leaves. */
+uint64_t machine_memory_budget(const struct machine *m);
+
+/* Of this process. */
+uint64_t process_resident_bytes(void);
+uint64_t process_peak_resident_bytes(void);
+struct process_faults {
+    uint64_t minor, major;
+};
+void process_fault_counts(struct process_faults *out);

@@ -1,0 +1,178 @@
+/* map.c: read-only maps, and what happens when a mapped file shrinks.
+ *
+ * Touching a page beyond the new end of a truncated file raises SIGBUS. The handler looks
+ * the address up in a table of watched maps; if it is one of ours it maps a zero page there
+ * and marks the map damaged, so the computation runs on and its owner finds out after the
+ * step. Any other address goes to whoever handled SIGBUS before us. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/file_open.h"
+
+enum { MAX_WATCHED = 1024, PAGE_BYTES = 4096 };
+
+/* Read by a signal handler: only lock-free atomics, and a slot is filled before it is shown. */
+static struct watched {
+    _Atomic(uintptr_t) start; /* 0: free */
+    _Atomic(uintptr_t) end;
+    atomic_bool damaged;
+} watched[MAX_WATCHED];
+
+static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool handler_installed;
+static struct sigaction previous;
+
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+    if (previous.sa_flags & SA_SIGINFO && previous.sa_sigaction) {
+        previous.sa_sigaction(sig, info, context);
+    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+        previous.sa_handler(sig);
+    } else {
+        /* Not ours and nobody else's: die as without us. */
+        signal(SIGBUS, SIG_DFL);
+        raise(SIGBUS);
+    }
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    uintptr_t at = (uintptr_t)info->si_addr;
+    for (int i = 0; i < MAX_WATCHED; i++) {
+        uintptr_t start = atomic_load_explicit(&watched[i].start, memory_order_acquire);
+        if (start == 0 || at < start || at >= atomic_load_explicit(&watched[i].end, memory_order_acquire))
+            continue;
+        void *page = (void *)(at & ~(uintptr_t)(PAGE_BYTES - 1));
+        if (mmap(page, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+            break;
+        atomic_store_explicit(&watched[i].damaged, true, memory_order_release);
+        errno = saved;
+        return;
+    }
+    pass_on(sig, info, context);
+    errno = saved;
+}
+
+static int watch(const void *start, size_t bytes)
+{
+    int slot = -1;
+    pthread_mutex_lock(&slots_mutex);
+    if (!handler_installed) {
+        struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_NODEFER };
+        sa.sa_sigaction = on_sigbus;
+        sigemptyset(&sa.sa_mask);
+        handler_installed = sigaction(SIGBUS, &sa, &previous) == 0;
+    }
+    for (int i = 0; handler_installed && i < MAX_WATCHED; i++) {
+        if (atomic_load(&watched[i].start) != 0)
+            continue;
+        atomic_store(&watched[i].damaged, false);
+        atomic_store(&watched[i].end, (uintptr_t)start + align_size(bytes, PAGE_BYTES));
+        atomic_store(&watched[i].start, (uintptr_t)start);
+        slot = i;
+        break;
+    }
+    pthread_mutex_unlock(&slots_mutex);
+    return slot;
+}
+
+bool file_map(struct file_map *out, const char *path, hearth_error *err)
+{
+    *out = (struct file_map){ .fd = -1, .slot = -1 };
+    struct stat st;
+    int fd = file_open_for_map(path, &st, err);
+    if (fd < 0)
+        return false;
+    size_t bytes = (size_t)st.st_size;
+    void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED) {
+        fail(err, HEARTH_ERR_IO, "cannot map %s (%zu bytes): %s; free address space or check the file system", path, bytes,
+             strerror(errno));
+        close(fd);
+        return false;
+    }
+    *out = (struct file_map){ .ptr = p,
+                              .bytes = bytes,
+                              .fd = fd,
+                              .device = (uint64_t)st.st_dev,
+                              .inode = (uint64_t)st.st_ino,
+                              .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec };
+    out->slot = watch(p, bytes);
+    if (out->slot < 0) {
+        file_unmap(out);
+        return fail(err, HEARTH_ERR_IO, "%s: %d files are mapped already; close some", path, MAX_WATCHED);
+    }
+    return true;
+}
+
+void file_map_memory(struct file_map *out, const void *bytes, size_t n)
+{
+    *out = (struct file_map){ .ptr = bytes, .bytes = n, .fd = -1, .slot = -1 };
+}
+
+void file_unmap(struct file_map *m)
+{
+    if (m->fd < 0 || !m->ptr) {
+        *m = (struct file_map){ .fd = -1, .slot = -1 };
+        return;
+    }
+    if (m->slot >= 0) {
+        pthread_mutex_lock(&slots_mutex);
+        atomic_store(&watched[m->slot].start, 0);
+        pthread_mutex_unlock(&slots_mutex);
+    }
+    munmap((void *)(uintptr_t)m->ptr, m->bytes);
+    close(m->fd);
+    *m = (struct file_map){ .fd = -1, .slot = -1 };
+}
+
+bool file_map_damaged(const struct file_map *m)
+{
+    return m->slot >= 0 && atomic_load_explicit(&watched[m->slot].damaged, memory_order_acquire);
+}
+
+bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum file_advice advice)
+{
+    if (m->fd < 0 || offset >= m->bytes)
+        return false;
+    size_t first = offset / PAGE_BYTES * PAGE_BYTES;
+    size_t n = min_size(m->bytes, offset + bytes) - first;
+    void *p = (void *)(uintptr_t)(m->ptr + first);
+    switch (advice) {
+    case FILE_WILL_NEED: return madvise(p, n, MADV_WILLNEED) == 0;
+    case FILE_POPULATE:
+#ifdef MADV_POPULATE_READ
+        return madvise(p, n, MADV_POPULATE_READ) == 0;
+#else
+        return false;
+#endif
+    case FILE_HUGE: return madvise(p, n, MADV_HUGEPAGE) == 0;
+    case FILE_EVICT:
+        return madvise(p, n, MADV_DONTNEED) == 0
+            && posix_fadvise(m->fd, (off_t)first, (off_t)n, POSIX_FADV_DONTNEED) == 0;
+    }
+    return false;
+}
+
+size_t file_resident_bytes(const struct file_map *m)
+{
+    size_t n_pages = (m->bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+    unsigned char *in = m->fd >= 0 ? mem_alloc(n_pages) : NULL;
+    size_t n = 0;
+    if (in && mincore((void *)(uintptr_t)m->ptr, m->bytes, in) == 0)
+        for (size_t i = 0; i < n_pages; i++)
+            n += in[i] & 1;
+    mem_free(in);
+    return min_size(n * PAGE_BYTES, m->bytes);
+}

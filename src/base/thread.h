@@ -1,0 +1,56 @@
+/* thread.h: threads, a worker pool with a barrier, and the lock every queue uses. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "base/err.h"
+
+/* A pool runs one function on all its threads at once and waits for the last one. The
+ * caller is thread 0. Workers spin for some tens of microseconds after a job (a sleeping
+ * hand-off costs 29 us, a spinning one 0.1), then sleep. */
+struct pool; /* opaque */
+typedef void pool_fn(void *arg, int thread, int n_threads);
+
+struct pool *pool_create(int n_threads, hearth_error *err); /* n_threads >= 1 */
+void pool_destroy(struct pool *p);                           /* NULL is fine */
+int pool_threads(const struct pool *p);
+/* Only one thread may call this at a time. */
+void pool_run(struct pool *p, pool_fn *fn, void *arg);
+
+/* Tiles of a job are handed out in ascending order from one counter, so that a thread that
+ * is preempted holds back one tile and no more. */
+struct tiles {
+    atomic_int next;
+    int n;
+};
+static inline void tiles_reset(struct tiles *t, int n)
+{
+    t->n = n;
+    atomic_store_explicit(&t->next, 0, memory_order_relaxed);
+}
+static inline int tiles_take(struct tiles *t) /* >= t->n: nothing left */
+{
+    return atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
+}
+
+/* One mutex with its condition. */
+struct lock {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+};
+bool lock_init(struct lock *l);
+void lock_destroy(struct lock *l);
+void lock_take(struct lock *l);
+void lock_release(struct lock *l);
+void lock_wait(struct lock *l); /* the lock is held before and after */
+void lock_wake_all(struct lock *l);
+
+/* A thread that is joined by its owner. name: at most 15 characters, seen in `top -H`. */
+struct thread {
+    pthread_t id;
+    bool running;
+};
+bool thread_start(struct thread *t, const char *name, void (*fn)(void *), void *arg, hearth_error *err);
+void thread_join(struct thread *t); /* fine when never started */
+void thread_low_priority(void);     /* for the calling thread: nice +10 */
