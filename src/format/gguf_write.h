@@ -1,0 +1,39 @@
+/* gguf_write.h: GGUF files out of values and tensors, for tools and tests.
+ *
+ * Usage: open, put every value, declare every tensor, then write each tensor's data in the
+ * order of declaration (any piece size), then commit. Errors are sticky and reported by
+ * gguf_write_commit(). Version 3, alignment 32. */
+#pragma once
+#include "base/err.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "format/gguf.h"
+
+struct gguf_writer {
+    struct buf values, tensors; /* the two directory parts being built */
+    uint64_t n_values, n_tensors;
+    uint64_t data_bytes; /* declared so far, with padding */
+    uint64_t data_start; /* in the file; known after the first data call */
+    bool directory_written;
+    struct file_writer file;
+    hearth_error error;
+};
+
+bool gguf_write_open(struct gguf_writer *w, const char *path, hearth_error *err);
+void gguf_put_u32(struct gguf_writer *w, const char *key, uint32_t v);
+void gguf_put_u64(struct gguf_writer *w, const char *key, uint64_t v);
+void gguf_put_f32(struct gguf_writer *w, const char *key, float v);
+void gguf_put_bool(struct gguf_writer *w, const char *key, bool v);
+void gguf_put_str(struct gguf_writer *w, const char *key, struct str v);
+void gguf_put_str_array(struct gguf_writer *w, const char *key, const struct str *v, size_t n);
+void gguf_put_f32_array(struct gguf_writer *w, const char *key, const float *v, size_t n);
+void gguf_put_i32_array(struct gguf_writer *w, const char *key, const int32_t *v, size_t n);
+/* Copy a value as it stands from another file. */
+void gguf_put_value(struct gguf_writer *w, const struct gguf_value *v);
+/* dim[0] is the row length. Returns the tensor's offset in the data part. */
+uint64_t gguf_declare_tensor(struct gguf_writer *w, const char *name, uint32_t type, uint32_t n_dims,
+                             const uint64_t *dim);
+/* Positioned data: any thread, any order, any piece. offset: inside the tensor's data part. */
+bool gguf_write_data(struct gguf_writer *w, uint64_t offset, const void *bytes, size_t n);
+bool gguf_write_commit(struct gguf_writer *w, hearth_error *err); /* ends the writer either way */
+void gguf_write_abort(struct gguf_writer *w);

@@ -1,0 +1,48 @@
+/* attention.h: attention of a batch of tokens over the paged KV cache.
+ *
+ * The layout of a page is a contract between this file and infer/kv.c:
+ *
+ *   page = [layer][kv head][ K: f16 [head_dim][64] | V: f16 [64][head_dim] ]
+ *
+ * Allocation, sharing and eviction live in infer/kv.c, which fills these views. */
+#pragma once
+#include "kernel/kernel.h"
+
+/* One sequence's keys and values. */
+struct kv_view {
+    uint8_t *base;          /* first byte of the pool */
+    const uint32_t *pages;  /* page table of the sequence: pool page of each 64 positions */
+    size_t page_bytes, layer_bytes, head_bytes;
+    int head_dim;
+};
+
+static inline uint16_t *kv_k(const struct kv_view *v, int page, int layer, int head)
+{
+    return (uint16_t *)(void *)(v->base + (size_t)v->pages[page] * v->page_bytes + (size_t)layer * v->layer_bytes
+                                + (size_t)head * v->head_bytes);
+}
+static inline uint16_t *kv_v(const struct kv_view *v, int page, int layer, int head)
+{
+    return kv_k(v, page, layer, head) + (size_t)v->head_dim * KV_PAGE_TOKENS;
+}
+
+struct attention {
+    const struct kernels *k;
+    struct kv_view kv;
+    int layer;
+    int n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
+    float scale;
+    int n_tokens, first_pos; /* these rows are positions first_pos .. first_pos + n_tokens - 1 */
+    const float *q;          /* [n_tokens][q_stride], head h at h * head_dim, already rotated */
+    size_t q_stride;
+    float *out;              /* [n_tokens][out_stride] */
+    size_t out_stride;
+};
+
+/* Tokens handled by one task at most; scratch for one task. */
+enum { ATTENTION_TASK_TOKENS = 8 };
+size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim);
+
+/* The query heads of one KV head for tokens t0 <= t < t1 (at most ATTENTION_TASK_TOKENS). Keys of these
+ * positions are in the cache already. Tasks are independent: any thread, any order. */
+void attention_task(const struct attention *a, int kv_head, int t0, int t1, void *scratch);

@@ -1,0 +1,94 @@
+/* kernel.h: the arithmetic, as one table per instruction set.
+ *
+ * A kernel is a leaf: no allocation, no threads, no errors. Rows are contiguous; no
+ * alignment is assumed unless said; no load passes a row's last byte. Drivers (gemm.c,
+ * attention.c) do blocking and are written once, on top of this table.
+ *
+ * Every function gives the same bits in every table (docs/kernels.md, "Bits"): sums of
+ * floats run over 16 partial sums (term i into partial i mod 16, ascending, fused) that are
+ * added by one fixed tree; integer sums are exact; a quantized dot is one chain of fused
+ * multiply-adds over ascending blocks. */
+#pragma once
+#include "base/err.h"
+#include "dtype/dtype.h"
+
+enum { KERNEL_LANES = 16 };        /* logical vector: 16 x 32 bit, whatever the hardware has */
+enum { KERNEL_PANEL_ROWS = 16 };   /* weight rows computed together */
+enum { KERNEL_MAX_TILE_COLS = 16 };
+enum { KV_PAGE_TOKENS = 64 };      /* keys per page, and per attention block */
+
+/* Columns of activations in kernel order; made by act.c, read by the matrix kernels. */
+struct act_view {
+    const int8_t *q;       /* [n_cols/32][n_group][32] codes */
+    const float *d;        /* A32: [n_cols/32][n_group]; A256: [n_cols/256][n_group] scales */
+    const int32_t *sum32;  /* A32: [n_cols/32][n_group] sum of the 32 codes */
+    const int16_t *sum16;  /* A256: [n_cols/256][n_group][16] sums of each 16 codes */
+    const float *f;        /* ACT_F32: [n_group][f_stride] the values */
+    size_t f_stride;
+    int n_group;           /* columns side by side, 1..tile_cols */
+};
+
+struct kernels {
+    const char *isa;
+    int tile_cols; /* widest group of columns the gemm kernels take */
+
+    /* One activation row -> codes. col: its place in the group (strides as in act_view). */
+    void (*quantize_a32)(const float *x, int n, int8_t *q, float *d, int32_t *sum32, int n_group, int col);
+    void (*quantize_a256)(const float *x, int n, int8_t *q, float *d, int16_t *sum16, int n_group, int col);
+
+    /* y[r] = dot(row r, x) for n_rows rows of n_cols values, one column (x->n_group == 1),
+     * straight from the file's layout. */
+    void (*gemv[N_DTYPES])(float *y, const void *w, size_t row_bytes, int n_rows, int n_cols,
+                           const struct act_view *x);
+    /* y[c * y_stride + r] for 1..tile_cols columns. scratch: panel_bytes(n_cols) of 64-byte
+     * aligned memory, used by formats that are unpacked first. */
+    void (*gemm[N_DTYPES])(float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols,
+                           const struct act_view *x, int n_views, void *scratch);
+
+    /* One row of weights to f32: embedding lookup. */
+    void (*row_to_f32[N_DTYPES])(float *out, const void *row, int n);
+
+    /* y[i] = (x[i] / sqrt(mean(x^2) + eps)) * weight[i]. y may be x. */
+    void (*rmsnorm)(float *y, const float *x, const float *weight, int n, float eps);
+    void (*add)(float *y, const float *x, int n);                                 /* y += x */
+    void (*silu_mul)(float *y, const float *gate, const float *up, int n);        /* y = silu(gate) * up; y may be either */
+    /* Rotate n_rot leading values of each head in place. cos/sin: [n_rot/2]. halves: pair
+     * (i, i + n_rot/2); else pair (2i, 2i + 1). */
+    void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);
+
+    /* K and V of one token and one KV head into slot 0..63 of a page (f16). K page:
+     * [head_dim][64]; V page: [64][head_dim]. */
+    void (*kv_store)(uint16_t *k_page, uint16_t *v_page, const float *k, const float *v, int head_dim, int slot);
+    /* One page of attention for n_q query vectors q[i] (each head_dim values), of which
+     * query i sees the first n_keys[i] (0..64) keys. State per query: m (largest score so far; starts at
+     * -INFINITY), l (sum of weights), o[head_dim] (weighted V, not yet divided); the page is
+     * computed on its own maximum and merged into the state. scale multiplies each score. */
+    void (*attend_page)(const float *const *q, const int *n_keys, int n_q, const uint16_t *k_page,
+                        const uint16_t *v_page, int head_dim, float scale, float *m, float *l,
+                        float *const *o);
+    /* out = o / l */
+    void (*attend_finish)(float *out, const float *o, float l, int head_dim);
+
+    /* Over logits: the arg-max (ties: lowest id; NaN never wins), and sum over exp(x - max)
+     * of a tile of at most 4096 values. */
+    int (*argmax)(const float *x, int n, float *max);
+    float (*sum_exp)(const float *x, int n, float max);
+    bool (*all_finite)(const float *x, int n);
+    void (*exp_row)(float *y, const float *x, int n, float minus); /* y = exp(x - minus); tests and sampling */
+};
+
+/* Bytes of scratch the gemm kernels need for rows of n_cols values. The same for every table. */
+size_t kernel_scratch_bytes(int n_cols);
+
+/* The table in use: the best that this CPU runs, or the one HEARTH_ISA names. NULL when that
+ * name is unknown or cannot run here: the error lists the runnable ones. Constant after the first
+ * call that succeeds. */
+const struct kernels *kernels_get(hearth_error *err);
+
+/* All tables compiled in, best first, NULL-terminated; for tests and benchmarks. */
+extern const struct kernels *const kernels_all[];
+bool kernels_usable(const struct kernels *k);
+/* Space-separated names of the usable ones. Static. */
+const char *kernels_usable_names(void);
+/* Raised with any change of bits; a golden digest in the tests guards it. */
+enum { ARITHMETIC_REVISION = 1 };
