@@ -1,0 +1,90 @@
+# A face with one target per habit; Meson does the work. `make help` lists them.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD   ?= build
+PREFIX  ?= /usr/local
+T       ?= gguf
+SECONDS ?= 600
+export CC YES
+
+version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
+setup   = @tools/setup.sh
+
+.PHONY: all run test san tsan bench lint format fuzz check-isa check-aarch64 install dist clean help setup-build setup-test
+.DEFAULT_GOAL := all
+
+all: setup-build
+	@tools/build.sh $(BUILD)
+
+run: all
+	@tools/first_run.sh $(BUILD)/hearth
+
+test: setup-build setup-test
+	@tools/suite.py
+
+san: setup-build setup-test
+	@tools/suite.py san
+
+tsan: setup-build setup-test
+	@tools/suite.py tsan
+
+lint: setup-build setup-test
+	@tools/suite.py lint
+
+bench: setup-build
+	$(setup) bench
+	@tools/build.sh $(BUILD)
+	@meson test -C $(BUILD) --benchmark --verbose
+
+fuzz:
+	$(setup) build fuzz
+	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Dtests=true -Db_lundef=false
+	@tools/fuzz.sh build-fuzz $(T) $(SECONDS)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs -r clang-format -n 2>&1 | grep -F 'warning:' || echo 'clang-format has nothing to say'
+
+check-isa: setup-build
+	@tools/build.sh $(BUILD)
+	@meson test -C $(BUILD) --no-rebuild --suite isa
+
+check-aarch64: setup-build
+	@tools/suite.py aarch64
+
+install: all
+	@prefix=$(PREFIX); case $$prefix in /*) ;; *) prefix=$$PWD/$$prefix ;; esac; \
+	meson configure $(BUILD) -Dprefix="$$prefix" && meson install -C $(BUILD)
+
+dist:
+	@test -z "$$(git status --porcelain)" || echo 'note: the archive holds the last commit; what is not committed is not in it'
+	@mkdir -p $(BUILD)
+	git archive --prefix=hearth-$(version)/ -o $(BUILD)/hearth-$(version).tar.gz HEAD
+
+clean:
+	rm -rf build build-*/
+
+setup-build:
+	$(setup) build
+
+setup-test:
+	$(setup) test
+
+help:
+	@echo 'make                 build $(BUILD)/hearth (CC=clang for the other compiler)'
+	@echo 'make run             build it and see the built-in model answer'
+	@echo 'make test            the everyday suite: tests, lint, address and undefined-behaviour sanitizers'
+	@echo 'make san             the whole suite under the address and undefined-behaviour sanitizers'
+	@echo 'make tsan            the tests of threads under the thread sanitizer'
+	@echo 'make bench           the benchmarks'
+	@echo 'make lint            the rules of the house (tools/lint.py), and the test that each can fail'
+	@echo 'make format          what clang-format would change: advice, not a rule'
+	@echo 'make fuzz            T=gguf SECONDS=600: one fuzz target, with clang'
+	@echo 'make check-isa       the kernels on emulated older CPUs, where the tests for that are'
+	@echo 'make check-aarch64   compile the library for aarch64, where the cross compiler is'
+	@echo 'make install         PREFIX=/usr/local (DESTDIR is honoured)'
+	@echo 'make dist            build/hearth-$(version).tar.gz from the last commit'
+	@echo 'make clean           remove every build folder'
+	@echo
+	@echo 'What is missing is offered for installation; YES=1 says yes beforehand.'

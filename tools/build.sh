@@ -1,0 +1,30 @@
+#!/bin/sh
+# build.sh: configure a build folder when that is needed, and build it.
+#
+#   tools/build.sh FOLDER [MESON-OPTION...]
+#
+# A folder remembers its compiler and options in FOLDER/.configured; when they change it is
+# configured anew, so `make CC=clang` after `make` is what it says.
+set -eu
+
+folder=$1
+shift
+want="${CC:=gcc} $*"
+export CC
+
+was=$(cat "$folder/.configured" 2>/dev/null || true)
+if [ ! -f "$folder/build.ninja" ] || [ "$was" != "$want" ]; then
+    wipe=''
+    if [ -d "$folder/meson-private" ]; then wipe=--wipe; fi
+    # shellcheck disable=SC2086  # empty, or one word
+    meson setup $wipe "$folder" "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; rm -f "$folder.log"; exit 1; }
+    mv "$folder.log" "$folder/setup.log"
+    printf '%s' "$want" >"$folder/.configured"
+    sed -n 's/^C compiler for the host machine: /compiler: /p' "$folder/setup.log"
+fi
+ninja -C "$folder"
+
+# The program under one name, wherever Meson puts it.
+if [ -f "$folder/src/cli/hearth" ] && [ ! -e "$folder/hearth" ]; then
+    ln -s src/cli/hearth "$folder/hearth"
+fi
