@@ -1,0 +1,73 @@
+#include "model/forward.h"
+
+#include "kernel/num.h"
+#include "model/pass.h"
+
+/* Embedding row, position and rotation angles of one token. */
+static void begin_row(struct pass *p, int row)
+{
+    const struct model *m = p->m;
+    struct workspace *ws = p->ws;
+    const struct mat *embd = &m->global[G_TOKEN_EMBD].mat;
+    size_t n_half = (size_t)m->hp.n_rot / 2, r = (size_t)row;
+    p->k->row_to_f32[embd->type](ws->x + r * (size_t)m->hp.n_embd,
+                                 embd->data + (size_t)p->b->tokens[row] * embd->row_bytes, m->hp.n_embd);
+    for (size_t i = 0; i < n_half; i++) {
+        double angle = ws->row_pos[row] * m->rope_freq[i];
+        ws->cos[r * n_half + i] = (float)num_cos(angle);
+        ws->sin[r * n_half + i] = (float)num_sin(angle);
+    }
+}
+
+static void stage_begin(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
+            begin_row(p, row);
+}
+
+static void place_rows(struct workspace *ws, const struct batch *b)
+{
+    for (int s = 0; s < b->n_slices; s++) {
+        const struct batch_slice *slice = &b->slices[s];
+        for (int i = 0; i < slice->n_tokens; i++) {
+            ws->row_pos[slice->first_row + i] = slice->first_pos + i;
+            ws->row_slice[slice->first_row + i] = s;
+        }
+    }
+}
+
+void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                   const struct batch *b, struct probe *probe)
+{
+    struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .b = b, .probe = probe, .n_rows = b->n_tokens };
+    int token_tiles = (b->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
+    place_rows(ws, b);
+    pass_run(&p, stage_begin, token_tiles);
+    pass_probe(&p, ws->x, (size_t)b->n_tokens * (size_t)m->hp.n_embd, &m->global[G_TOKEN_EMBD]);
+    for (int i = 0; i < m->hp.n_layers; i++) {
+        p.layer_index = i;
+        p.layer = &m->layers[i];
+        layer_attention(&p);
+        layer_ffn(&p);
+    }
+    p.norm_weight = NULL; /* only the last block's sum */
+    p.layer = NULL;
+    pass_run(&p, stage_norm, token_tiles);
+}
+
+void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                  const int *rows, int n)
+{
+    struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .rows = rows, .n_rows = n };
+    const struct weight *out = &m->global[G_OUTPUT];
+    p.norm_weight = m->global[G_OUTPUT_NORM].vec;
+    pass_act_begin(&p, n, m->hp.n_embd, &out, 1);
+    pass_run(&p, stage_norm, (n + TILE_TOKENS - 1) / TILE_TOKENS);
+    pass_gemm_begin(&p);
+    pass_gemm_add(&p, out, ws->logits, (size_t)m->hp.n_vocab);
+    pass_gemm_run(&p);
+}

@@ -1,0 +1,60 @@
+/* forward.h: tokens in, logits out. One pass for every architecture.
+ *
+ * A pass runs over a batch: slices of several sequences side by side. Matrix products do not
+ * care which row belongs to whom; attention runs per slice. The result of a row depends on
+ * its own sequence alone, bit for bit (contract 1). */
+#pragma once
+#include "base/thread.h"
+#include "kernel/attention.h"
+#include "model/model.h"
+
+/* Consecutive tokens of one sequence. Its KV pages cover first_pos + n_tokens. */
+struct batch_slice {
+    int first_row, n_tokens, first_pos;
+    struct kv_view kv;
+};
+
+struct batch {
+    int n_tokens;
+    const int32_t *tokens; /* [n_tokens], each below n_vocab */
+    int n_slices;
+    const struct batch_slice *slices; /* in order of rows, no gaps */
+};
+
+/* All memory a pass touches besides weights and KV, laid out once. */
+struct workspace {
+    int max_tokens, max_logit_rows, n_threads;
+    size_t bytes;
+    float *x;               /* [max_tokens][n_embd] residual stream */
+    float *q, *k, *v, *att; /* [max_tokens][..] */
+    float *gate, *up;       /* [max_tokens][n_ff] */
+    float *out;             /* [max_tokens][n_embd] what a block adds to x */
+    float *cos, *sin;       /* [max_tokens][n_rot/2] */
+    void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
+    int32_t *row_pos;       /* [max_tokens] */
+    int32_t *row_slice;
+    int *slice_task;        /* [max_tokens] first attention task of each slice */
+    float *logits;          /* [max_logit_rows][n_vocab] */
+    uint8_t *scratch;       /* [n_threads][scratch_bytes] */
+    size_t scratch_bytes;
+};
+
+/* Lay out for at most max_tokens rows. With base NULL only bytes is meaningful. base must be
+ * 64-byte aligned and live as long as the workspace. */
+void workspace_layout(struct workspace *ws, const struct model *m, int max_tokens, int max_logit_rows, int n_threads,
+                      void *base);
+
+/* Where numbers went wrong; "" when everything is finite. */
+struct probe {
+    int layer;      /* -1: not in a layer */
+    char name[128]; /* tensor after which the first NaN or Inf appeared */
+};
+
+/* Run the batch: fills KV and leaves the residual stream in ws->x. probe (may be NULL) checks
+ * every stage's output: slow, only to explain a failure. */
+void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                   const struct batch *b, struct probe *probe);
+
+/* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. */
+void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                  const int *rows, int n);

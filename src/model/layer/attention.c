@@ -1,0 +1,154 @@
+/* attention.c: the attention half of a decoder layer: norm, Q K V, biases, head norms, RoPE,
+ * KV write, attention over the pages, output projection. */
+#include "model/pass.h"
+
+static void head_norms(const struct pass *p, float *x, int n_heads, const struct weight *w)
+{
+    const struct hparams *hp = &p->m->hp;
+    if (!w->vec)
+        return;
+    for (int h = 0; h < n_heads; h++) {
+        float *head = x + (size_t)h * (size_t)hp->head_dim;
+        p->k->rmsnorm(head, head, w->vec, hp->head_dim, hp->norm_eps);
+    }
+}
+
+static void add_bias(const struct pass *p, float *x, const struct weight *w)
+{
+    if (w->vec)
+        p->k->add(x, w->vec, w->mat.n_cols);
+}
+
+/* From raw products to what attention reads: one token. */
+static void finish_qkv(struct pass *p, int row)
+{
+    const struct hparams *hp = &p->m->hp;
+    const struct weight *w = p->layer->w;
+    struct workspace *ws = p->ws;
+    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
+    size_t n_half = (size_t)hp->n_rot / 2, r = (size_t)row;
+    float *q = ws->q + r * n_q, *k = ws->k + r * n_kv, *v = ws->v + r * n_kv;
+
+    add_bias(p, q, &w[W_Q_BIAS]);
+    add_bias(p, k, &w[W_K_BIAS]);
+    add_bias(p, v, &w[W_V_BIAS]);
+    head_norms(p, q, hp->n_heads, &w[W_Q_NORM]);
+    head_norms(p, k, hp->n_kv_heads, &w[W_K_NORM]);
+    const float *cos = ws->cos + r * n_half, *sin = ws->sin + r * n_half;
+    p->k->rope(q, hp->n_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
+    p->k->rope(k, hp->n_kv_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
+
+    /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
+    const struct kv_view *kv = &p->b->slices[ws->row_slice[row]].kv;
+    int page = ws->row_pos[row] / KV_PAGE_TOKENS, slot = ws->row_pos[row] % KV_PAGE_TOKENS;
+    for (int h = 0; h < hp->n_kv_heads; h++) {
+        size_t at = (size_t)h * (size_t)hp->head_dim;
+        p->k->kv_store(kv_k(kv, page, p->layer_index, h), kv_v(kv, page, p->layer_index, h), k + at, v + at,
+                       hp->head_dim, slot);
+    }
+}
+
+static void stage_finish_qkv(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
+            finish_qkv(p, row);
+}
+
+/* A task is a few tokens of one slice and one KV head; tasks of a slice are numbered head
+ * first, so that neighbours read the same pages. */
+static void attend(struct pass *p, int task, void *scratch)
+{
+    const struct hparams *hp = &p->m->hp;
+    struct workspace *ws = p->ws;
+    int s = p->b->n_slices - 1;
+    while (ws->slice_task[s] > task)
+        s--;
+    const struct batch_slice *slice = &p->b->slices[s];
+    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, first = (size_t)slice->first_row * n_q;
+    int n_groups = (slice->n_tokens + ATTENTION_TASK_TOKENS - 1) / ATTENTION_TASK_TOKENS;
+    int head = (task - ws->slice_task[s]) / n_groups, group = (task - ws->slice_task[s]) % n_groups;
+    struct attention a = {
+        .k = p->k,
+        .kv = slice->kv,
+        .layer = p->layer_index,
+        .n_heads = hp->n_heads,
+        .n_kv_heads = hp->n_kv_heads,
+        .scale = p->m->attention_scale,
+        .n_tokens = slice->n_tokens,
+        .first_pos = slice->first_pos,
+        .q = ws->q + first,
+        .q_stride = n_q,
+        .out = ws->att + first,
+        .out_stride = n_q,
+    };
+    int t0 = group * ATTENTION_TASK_TOKENS;
+    attention_task(&a, head, t0, min_int(slice->n_tokens, t0 + ATTENTION_TASK_TOKENS), scratch);
+}
+
+static void stage_attend(void *pass, int thread, int n_threads)
+{
+    (void)n_threads;
+    struct pass *p = pass;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        attend(p, tile, pass_scratch(p, thread));
+}
+
+static int number_tasks(struct pass *p)
+{
+    int n = 0;
+    for (int s = 0; s < p->b->n_slices; s++) {
+        p->ws->slice_task[s] = n;
+        n += (p->b->slices[s].n_tokens + ATTENTION_TASK_TOKENS - 1) / ATTENTION_TASK_TOKENS * p->m->hp.n_kv_heads;
+    }
+    return n;
+}
+
+static void stage_att_to_act(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    size_t n_q = (size_t)p->m->hp.n_heads * (size_t)p->m->hp.head_dim;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
+            pass_act_row(p, row, p->ws->att + (size_t)row * n_q);
+}
+
+void layer_attention(struct pass *p)
+{
+    const struct hparams *hp = &p->m->hp;
+    const struct weight *w = p->layer->w;
+    struct workspace *ws = p->ws;
+    int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
+    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
+
+    p->norm_weight = w[W_ATTN_NORM].vec;
+    pass_act_begin(p, t, hp->n_embd, (const struct weight *[]){ &w[W_Q], &w[W_K], &w[W_V] }, 3);
+    pass_run(p, stage_norm, token_tiles);
+
+    pass_gemm_begin(p);
+    pass_gemm_add(p, &w[W_Q], ws->q, n_q);
+    pass_gemm_add(p, &w[W_K], ws->k, n_kv);
+    pass_gemm_add(p, &w[W_V], ws->v, n_kv);
+    pass_gemm_run(p);
+    pass_probe(p, ws->q, (size_t)t * n_q, &w[W_Q]);
+    pass_probe(p, ws->k, (size_t)t * n_kv, &w[W_K]);
+    pass_probe(p, ws->v, (size_t)t * n_kv, &w[W_V]);
+
+    pass_run(p, stage_finish_qkv, token_tiles);
+    pass_run(p, stage_attend, number_tasks(p));
+    pass_probe(p, ws->att, (size_t)t * n_q, &w[W_V]);
+
+    pass_act_begin(p, t, (int)n_q, (const struct weight *[]){ &w[W_O] }, 1);
+    pass_run(p, stage_att_to_act, token_tiles);
+    pass_gemm_begin(p);
+    pass_gemm_add(p, &w[W_O], ws->out, (size_t)hp->n_embd);
+    pass_gemm_run(p);
+    pass_probe(p, ws->out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
+    p->add_out = true;
+    p->out_bias = w[W_O_BIAS].vec;
+}

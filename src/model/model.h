@@ -1,0 +1,42 @@
+/* model.h: the weights of one file, found, checked and named. Immutable after loading.
+ *
+ * Nothing is copied: every matrix and vector points into the mapped file. */
+#pragma once
+#include "base/arena.h"
+#include "kernel/gemm.h"
+#include "model/arch.h"
+
+/* A matrix, or a vector of f32 (then mat.n_rows is 1 and vec is set). */
+struct weight {
+    struct mat mat;      /* data NULL: the optional tensor is absent */
+    const float *vec;
+    struct str name;     /* as in the file */
+};
+
+struct layer {
+    struct weight w[N_LAYER_SLOTS];
+};
+
+struct model {
+    const struct arch *arch;
+    struct hparams hp;
+    struct weight global[N_GLOBAL_SLOTS];
+    struct layer *layers;      /* [n_layers] */
+    float attention_scale;     /* of query-key products: 1 / sqrt(head_dim) */
+    double *rope_freq;         /* [n_rot/2] radians per position */
+    unsigned act_kinds;        /* bit k: some weight multiplies activations of kind k */
+    uint64_t weight_bytes;     /* of all tensors in use */
+    uint64_t decode_bytes;     /* read for one token: every matrix once, one row of the embedding unless tied */
+    int n_unused_tensors;      /* tensors of the file that this architecture does not use */
+    struct str unused_tensor;  /* the first of them */
+    struct arena arena;
+};
+
+/* Bind a parsed file. HEARTH_ERR_FORMAT for an unknown architecture, a missing tensor, a wrong
+ * shape or a type without kernels, each by name and with what is supported. g's bytes must
+ * outlive the model. */
+bool model_load(struct model *m, const struct gguf *g, hearth_error *err);
+void model_free(struct model *m); /* fine on a zeroed struct */
+
+/* Bytes of keys and values for one position of one sequence, f16. */
+uint64_t model_kv_bytes_per_token(const struct hparams *hp);

@@ -1,0 +1,106 @@
+#include "model/pass.h"
+
+#include <stdio.h>
+
+void pass_run(struct pass *p, pool_fn *stage, int n_tiles)
+{
+    tiles_reset(&p->tiles, n_tiles);
+    pool_run(p->pool, stage, p);
+}
+
+/* ---- activations ---- */
+
+void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights)
+{
+    p->act_mask = 0;
+    for (int i = 0; i < n_weights; i++)
+        if (w[i]->mat.data)
+            p->act_mask |= 1u << dtype_table[w[i]->mat.type].act;
+    for (int kind = 0; kind < N_ACT_KINDS; kind++)
+        if (p->act_mask >> kind & 1)
+            act_init(&p->act[kind], p->k, (enum act_kind)kind, n_tokens, n_cols, p->ws->act[kind]);
+}
+
+void pass_act_row(struct pass *p, int token, const float *x)
+{
+    for (int kind = 0; kind < N_ACT_KINDS; kind++)
+        if (p->act_mask >> kind & 1)
+            act_fill(&p->act[kind], p->k, token, x);
+}
+
+static void norm_row(struct pass *p, int i, float *h)
+{
+    const struct hparams *hp = &p->m->hp;
+    size_t n = (size_t)hp->n_embd, row = p->rows ? (size_t)p->rows[i] : (size_t)i;
+    float *x = p->ws->x + row * n;
+    if (p->add_out) {
+        float *out = p->ws->out + row * n;
+        if (p->out_bias)
+            p->k->add(out, p->out_bias, hp->n_embd);
+        p->k->add(x, out, hp->n_embd);
+    }
+    if (!p->norm_weight)
+        return;
+    p->k->rmsnorm(h, x, p->norm_weight, hp->n_embd, hp->norm_eps);
+    pass_act_row(p, i, h);
+}
+
+void stage_norm(void *pass, int thread, int n_threads)
+{
+    (void)n_threads;
+    struct pass *p = pass;
+    float *h = (float *)(void *)pass_scratch(p, thread);
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int i = tile * TILE_TOKENS; i < min_int(p->n_rows, (tile + 1) * TILE_TOKENS); i++)
+            norm_row(p, i, h);
+}
+
+/* ---- matrix products ---- */
+
+void pass_gemm_begin(struct pass *p) { p->n_jobs = 0; }
+
+void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride)
+{
+    const struct gemm_job *last = p->n_jobs ? &p->jobs[p->n_jobs - 1] : NULL;
+    int first = last ? last->first_tile + (last->w->n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
+    p->jobs[p->n_jobs++] = (struct gemm_job){ &w->mat, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };
+}
+
+static void stage_gemm(void *pass, int thread, int n_threads)
+{
+    (void)n_threads;
+    struct pass *p = pass;
+    uint8_t *scratch = pass_scratch(p, thread);
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;) {
+        int j = p->n_jobs - 1;
+        while (p->jobs[j].first_tile > tile)
+            j--;
+        const struct gemm_job *job = &p->jobs[j];
+        int row0 = (tile - job->first_tile) * TILE_ROWS;
+        gemm_rows(p->k, job->w, row0, min_int(job->w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride, scratch);
+    }
+}
+
+void pass_gemm_run(struct pass *p)
+{
+    const struct gemm_job *last = &p->jobs[p->n_jobs - 1];
+    pass_run(p, stage_gemm, last->first_tile + (last->w->n_rows + TILE_ROWS - 1) / TILE_ROWS);
+}
+
+/* ---- the probe ---- */
+
+void pass_probe(struct pass *p, const float *values, size_t n, const struct weight *w)
+{
+    if (!p->probe || p->probe->name[0])
+        return;
+    while (n > 0) {
+        int piece = (int)min_size(n, 1 << 20);
+        if (!p->k->all_finite(values, piece)) {
+            p->probe->layer = p->layer ? p->layer_index : -1;
+            snprintf(p->probe->name, sizeof p->probe->name, STR_FMT, STR_ARG(w->name));
+            return;
+        }
+        values += piece;
+        n -= (size_t)piece;
+    }
+}

@@ -1,0 +1,67 @@
+/* pass.h: inside one forward pass; for model/forward.c and model/layer/ only.
+ *
+ * A stage is a function that all threads run at once; it takes tiles from pass->tiles until
+ * none is left. Between stages stands the pool's barrier. */
+#pragma once
+#include "model/forward.h"
+
+enum { PASS_MAX_JOBS = 3, TILE_ROWS = 64, TILE_TOKENS = 4 };
+
+/* One matrix product of a stage: y = w * act. */
+struct gemm_job {
+    const struct mat *w;
+    const struct act *x;
+    float *y;
+    size_t y_stride;
+    int first_tile;
+};
+
+struct pass {
+    const struct model *m;
+    const struct kernels *k;
+    struct pool *pool;
+    struct workspace *ws;
+    const struct batch *b;
+    struct probe *probe;
+    int layer_index;
+    const struct layer *layer;
+    struct tiles tiles;
+
+    /* what act_rows() reads: the rows' values, and what it prepares */
+    struct act act[N_ACT_KINDS];
+    unsigned act_mask;
+
+    struct gemm_job jobs[PASS_MAX_JOBS];
+    int n_jobs;
+
+    const int *rows;      /* logits: which rows of x; NULL: all */
+    int n_rows;
+    const float *norm_weight; /* norm stage: weight; NULL: none */
+    bool add_out;             /* norm stage: x += out first */
+    const float *out_bias;    /* added with out; may be NULL */
+};
+
+static inline uint8_t *pass_scratch(const struct pass *p, int thread)
+{
+    return p->ws->scratch + (size_t)thread * p->ws->scratch_bytes;
+}
+
+/* Prepare activations of n_cols values for the kinds these weights need (absent ones are skipped). */
+void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights);
+void pass_act_row(struct pass *p, int token, const float *x);
+
+/* Stage: x += out (+ bias) where asked; then h = rmsnorm(x) * norm_weight as activations. */
+void stage_norm(void *pass, int thread, int n_threads);
+
+/* Run products of prepared activations; NULL-data weights are skipped. */
+void pass_gemm_begin(struct pass *p);
+void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride);
+void pass_gemm_run(struct pass *p);
+
+void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
+
+/* Remember the first tensor whose output is not finite (only with a probe). */
+void pass_probe(struct pass *p, const float *values, size_t n, const struct weight *w);
+
+void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
+void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
