@@ -1,7 +1,7 @@
 """What each rule of lint.py must catch, and what it must let pass.
 
 A sample is a tree: {path: text}. Special keys: "commits": a list of subjects; a path below build/ is
-compiled from its text (an .so is linked as a shared library).
+compiled from its text.
 """
 
 import os
@@ -23,7 +23,7 @@ SAMPLES = {
         [{"src/base/a.c": '#include "format/gguf.h"\n'},
          {"src/text/a.c": '#include "kernel/kernel.h"\n'},
          {"src/server/a.c": '#include "engine/seq.h"\n'},
-         {"src/cli/cmd_run.c": '#include "base/buf.h"\n'},
+         {"src/cli/cmd_run.c": '#include "format/gguf.h"\n'},
          {"src/base/a.c": '#include "alloc.h"\n'},
          {"src/base/a.c": '#include "../base/alloc.h"\n'},
          {"include/hearth/hearth.h": '#include "base/base.h"\n'},
@@ -77,8 +77,13 @@ SAMPLES = {
         [{"build/src/kernel/libk.a.p/inst_avx2.c.o": "int unpack_q4_0(int x) { return x; }\n"}],
         [{"build/src/kernel/libk.a.p/inst_avx2.c.o": "int gemv_q4_0(int x) { return x; }\n"}]),
     "exports": (
-        [{"build/src/libhearth.so": "int hearth_a(void) { return 0; }\nint arena_init(void) { return 0; }\n"}],
-        [{"build/src/libhearth.so": "int hearth_a(void) { return 0; }\nstatic int b(void) { return 0; }\n"}]),
+        [{"build/src/libhearth.a": "int hearth_a(void) { return 0; }\nint arena_init(void) { return 0; }\n"}],
+        [{"build/src/libhearth.a": "int hearth_a(void) { return 0; }\nstatic int b(void) { return 0; }\n"
+          '__attribute__((visibility("hidden"))) int c(void) { return b(); }\n'}]),
+    "public-defined": (
+        [{"include/hearth/hearth.h": HEARTH_H, "build/src/libhearth.a": "void hearth_a(void) {}\n"}],
+        [{"include/hearth/hearth.h": HEARTH_H + "typedef void hearth_fn(void);\n",
+          "build/src/libhearth.a": "void hearth_a(void) {}\nvoid hearth_b(void) {}\n"}]),
     "file-size": (
         [{"src/base/a.c": "int a;\n" * 1001}, {"tools/a.py": "a = 1\n" * 1001}],
         [{"src/base/a.c": "int a;\n" * 1000, "src/base/a.def": "A(1)\n" * 3000}]),
@@ -134,9 +139,13 @@ SAMPLES = {
 
 
 def _build(root, path, text):
-    shared = ["-shared", "-fPIC"] if path.endswith(".so") else ["-c"]
-    args = [os.environ.get("CC") or "gcc", *shared, "-w", "-O0", "-fno-builtin", "-x", "c", "-", "-o", path]
-    subprocess.run(args, cwd=root, input=text, text=True, check=True)
+    """Compile text to an object, or to an archive that holds just that."""
+    cc = os.environ.get("CC") or "gcc"
+    obj = path if path.endswith(".o") else path + ".o"
+    subprocess.run([cc, "-c", "-w", "-O0", "-fno-builtin", "-x", "c", "-", "-o", obj], cwd=root, input=text, text=True,
+                   check=True)
+    if obj != path:
+        subprocess.run(["ar", "rc", path, obj], cwd=root, check=True)
 
 
 def _plant(root, sample):

@@ -187,8 +187,8 @@ def run_tests(tally, folder, label, wanted=lambda t: True, env=None, patience=1)
     """All tests of a build folder that are wanted, side by side where they may be."""
     tests = [t for t in meson_tests(folder) if wanted(t)]
     if not tests:
-        none = Outcome(label or folder, 0, "")
-        none.skipped.append(("tests", "there are none of this kind yet"))
+        none = Outcome(f"{label}tests", 0, "")
+        none.skipped.append(("all", f"{folder} has none of this kind"))
         tally.add(none)
 
     def run(test):
