@@ -21,20 +21,20 @@ all: setup-build
 run: all
 	@tools/first_run.sh $(BUILD)/hearth
 
-test: setup-build setup-test
+test: setup-test
 	@tools/suite.py
 
-san: setup-build setup-test
+san: setup-test
 	@tools/suite.py san
 
-tsan: setup-build setup-test
+tsan: setup-test
 	@tools/suite.py tsan
 
-lint: setup-build setup-test
+lint: setup-test
 	@tools/suite.py lint
 
-bench: setup-build
-	$(setup) bench
+bench:
+	$(setup) build bench
 	@tools/build.sh $(BUILD)
 	@meson test -C $(BUILD) --benchmark --verbose
 
@@ -69,7 +69,7 @@ setup-build:
 	$(setup) build
 
 setup-test:
-	$(setup) test
+	$(setup) build test
 
 help:
 	@echo 'make                 build $(BUILD)/hearth (CC=clang for the other compiler)'

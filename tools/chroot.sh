@@ -21,7 +21,7 @@ shift
 
 # This machine's Debian sources, as one-line entries: "URI suite components".
 host_sources() {
-    find /etc/apt/sources.list /etc/apt/sources.list.d -type f 2>/dev/null | while read -r file; do
+    { find /etc/apt/sources.list /etc/apt/sources.list.d -type f 2>/dev/null || true; } | while read -r file; do
         case $file in
         *.sources) awk '
             function flush(n, u, s, i, j) {
@@ -69,6 +69,7 @@ inside() {
         mount --rbind -o ro /sys "$root/sys"
         mount --bind /dev "$root/dev"
         mount -t tmpfs tmpfs "$root/dev/shm"
+        mount -t devpts devpts "$root/dev/pts"
         set -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp TERM=dumb "$@"
         if [ -n "$fixtures" ]; then
             mount --bind "$fixtures" "$root/srv/fixtures"

@@ -71,7 +71,9 @@ find_missing() { # fills $missing (lines to show) and $packages (words)
         case $groups in *" $trimmed "*) ;; *) continue ;; esac
         strip "$detect"
         if have "$trimmed"; then continue; fi
-        missing="$missing  $purpose (${trimmed#*:})
+        what=${trimmed#*:}
+        strip "$purpose"
+        missing="$missing  $trimmed ($what)
 "
         case $manager in
         apt) names=$apt ;;

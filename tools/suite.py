@@ -257,6 +257,7 @@ def mask_figures(text):
         if re.search(r"\d (ms|s|tok/s|GB/s|tokens/s)\b", line):
             line = re.sub(r"\d+(\.\d+)?", "#", line)
             line = re.sub(r"# (ms|s)\b", "# s", line)
+            line = re.sub(r"# (B|KB|MB|GB|KiB|MiB|GiB)\b", "# B", line)
             line = re.sub(r"\b(scalar|sse\w*|avx\w*|neon\w*|sve\w*|amx\w*)\b", "ISA", line)
         masked.append(line)
     return masked
