@@ -163,6 +163,7 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
 void hearth_model_retain(hearth_model *model);
 void hearth_model_release(hearth_model *model); /* NULL is a no-op */
 
+/* The plan it was opened with. */
 void hearth_model_plan(const hearth_model *model, hearth_plan *plan);
 /* The file behind it; lives as long as the model. */
 hearth_file *hearth_model_file(hearth_model *model);
@@ -194,6 +195,7 @@ typedef struct {
 } hearth_sampling_info;
 extern const hearth_sampling_info hearth_sampling_table[HEARTH_N_SAMPLING];
 
+/* One parameter by its place in hearth_sampling_table. */
 void hearth_sampling_set(hearth_sampling *s, int index, double value);
 double hearth_sampling_get(const hearth_sampling *s, int index);
 /* hearth's defaults; with a model (may be NULL), its own general.sampling.* on top.
