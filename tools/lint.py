@@ -73,10 +73,8 @@ OS_HEADERS = ("sys/* linux/* net/* netinet/* arpa/* asm/* bits/* unistd.h fcntl.
               " dirent.h termios.h pwd.h grp.h semaphore.h spawn.h syslog.h netdb.h ftw.h glob.h mqueue.h"
               " langinfo.h execinfo.h malloc.h ucontext.h")
 OS_FOLDERS = ["src/base/*", "src/server/*"]
-OS_EXTRAS = [
-    ("src/cli/*", "unistd.h termios.h sys/ioctl.h"),  # is it a terminal, and how wide
-    ("src/cli/interrupt.c", "fcntl.h poll.h"),        # Ctrl-C wakes the loop through a pipe
-]
+# The program asks whether it has a terminal, how wide it is, and lets Ctrl-C wake a loop. POSIX, not Linux.
+OS_EXTRAS = [("src/cli/*", "unistd.h termios.h sys/ioctl.h fcntl.h poll.h")]
 
 # Files that exist for an instruction set or an operating system.
 ISA_FILES = ["src/kernel/isa/*", "src/kernel/inst/*", "src/kernel/tuned/*", "src/kernel/cpu.c", "src/base/*"]
