@@ -40,7 +40,8 @@ bench:
 
 fuzz:
 	$(setup) build fuzz
-	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Dtests=true -Db_lundef=false
+	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Db_lundef=false -Db_sanitize=address,undefined \
+		-Dc_args=-fsanitize=fuzzer-no-link
 	@tools/fuzz.sh build-fuzz $(T) $(SECONDS)
 
 format:

@@ -271,6 +271,10 @@ def first_run(tally):
         outcome.skipped.append(("docs/first-run.txt", "build/hearth does not exist yet"))
         tally.add(outcome)
         return
+    if not os.path.exists(transcript):
+        outcome.failed.append("docs/first-run.txt does not exist (tools/first_run.sh build/hearth >docs/first-run.txt)")
+        tally.add(outcome)
+        return
     start = time.monotonic()
     done = subprocess.run(["tools/first_run.sh", "build/hearth"], cwd=ROOT, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
@@ -282,7 +286,7 @@ def first_run(tally):
     if done.returncode != 0:
         outcome.failed.append(f"exit status {done.returncode}")
     elif outcome.output:
-        outcome.failed.append("differs from docs/first-run.txt (make run >docs/first-run.txt, if it should)")
+        outcome.failed.append("differs from docs/first-run.txt (if it should: tools/first_run.sh build/hearth >docs/first-run.txt)")
     else:
         outcome.passed = 1
     tally.add(outcome)
