@@ -272,7 +272,7 @@ def first_run(tally):
         tally.add(outcome)
         return
     if not os.path.exists(transcript):
-        outcome.failed.append("docs/first-run.txt does not exist (tools/first_run.sh build/hearth >docs/first-run.txt)")
+        outcome.failed.append("docs/first-run.txt does not exist: tools/first_run.sh build/hearth >docs/first-run.txt")
         tally.add(outcome)
         return
     start = time.monotonic()
