@@ -15,14 +15,17 @@
 enum { KERNEL_LANES = 16 };        /* logical vector: 16 x 32 bit, whatever the hardware has */
 enum { KERNEL_PANEL_ROWS = 16 };   /* weight rows computed together */
 enum { KERNEL_MAX_TILE_COLS = 16 };
+enum { ACT_SUMS = 24 };            /* sums of codes per 256 activations */
 enum { KV_PAGE_TOKENS = 64 };      /* keys per page, and per attention block */
 
 /* Columns of activations in kernel order; made by act.c, read by the matrix kernels. */
 struct act_view {
     const int8_t *q;       /* [n_cols/32][n_group][32] codes */
     const float *d;        /* A32: [n_cols/32][n_group]; A256: [n_cols/256][n_group] scales */
-    const int32_t *sum32;  /* A32: [n_cols/32][n_group] sum of the 32 codes */
-    const int16_t *sum16;  /* A256: [n_cols/256][n_group][16] sums of each 16 codes */
+    const int32_t *start32; /* A32: [n_cols/32][n_group] -128 * sum of the 32 codes: where a dot product
+                             * that takes its weights 128 too high starts */
+    const int16_t *sums;   /* A256: [n_cols/256][n_group][ACT_SUMS]: the sums of each 16 codes, then those of
+                            * each 32 in the order 0 2 1 3 4 6 5 7 */
     const float *f;        /* ACT_F32: [n_group][f_stride] the values */
     size_t f_stride;
     int n_group;           /* columns side by side, 1..tile_cols */
@@ -33,15 +36,15 @@ struct kernels {
     int tile_cols; /* widest group of columns the gemm kernels take */
 
     /* One activation row -> codes. col: its place in the group (strides as in act_view). */
-    void (*quantize_a32)(const float *x, int n, int8_t *q, float *d, int32_t *sum32, int n_group, int col);
-    void (*quantize_a256)(const float *x, int n, int8_t *q, float *d, int16_t *sum16, int n_group, int col);
+    void (*quantize_a32)(const float *x, int n, int8_t *q, float *d, int32_t *start32, int n_group, int col);
+    void (*quantize_a256)(const float *x, int n, int8_t *q, float *d, int16_t *sums, int n_group, int col);
 
     /* y[r] = dot(row r, x) for n_rows rows of n_cols values, one column (x->n_group == 1),
      * straight from the file's layout. */
     void (*gemv[N_DTYPES])(float *y, const void *w, size_t row_bytes, int n_rows, int n_cols,
                            const struct act_view *x);
-    /* y[c * y_stride + r] for 1..tile_cols columns. scratch: panel_bytes(n_cols) of 64-byte
-     * aligned memory, used by formats that are unpacked first. */
+    /* y[c * y_stride + r] for 1..tile_cols columns. scratch: kernel_scratch_bytes(n_cols) of
+     * 64-byte aligned memory, used by formats that are unpacked first. */
     void (*gemm[N_DTYPES])(float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols,
                            const struct act_view *x, int n_views, void *scratch);
 
@@ -77,7 +80,9 @@ struct kernels {
     void (*exp_row)(float *y, const float *x, int n, float minus); /* y = exp(x - minus); tests and sampling */
 };
 
-/* Bytes of scratch the gemm kernels need for rows of n_cols values. The same for every table. */
+/* Bytes of scratch the gemm kernels need for rows of n_cols values. The same for every table: they
+ * work on strips of columns, so it does not grow with n_cols. */
+enum { KERNEL_SCRATCH_BYTES = 4 * (1024 * 16 + 4 * 26 * 64) };
 size_t kernel_scratch_bytes(int n_cols);
 
 /* The table in use: the best that this CPU runs, or the one HEARTH_ISA names. NULL when that

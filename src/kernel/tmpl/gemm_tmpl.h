@@ -1,0 +1,248 @@
+/* gemm_tmpl.h: quantized weights times many columns.
+ *
+ * 64 rows of a strip of columns are unpacked into panels of 16 rows, laid out [k / 4][16 rows][4 k], so that
+ * one vector meets 4 broadcast activations of one column. The panels stay in the L2 cache while all columns
+ * pass by; a tile is 16 rows times one group of columns. Between strips the float chains rest in y. */
+
+enum { GEMM_STRIP = 1024, GEMM_PANELS = 4 };
+
+/* Scales of 16 rows for 256 columns; the last index is the row. */
+struct a256_side {
+    float d[16], dmin[16];
+    int32_t scale[16][16]; /* a scale per 32: 8 of them; per 16: 16 */
+    int32_t pairs[8][16];  /* 16-bit pairs that meet the activations' sums: minima, or what an offset costs */
+};
+typedef void side_fn(struct a256_side *s, const uint8_t *const rows[16], size_t offset);
+
+struct panel {
+    uint8_t codes[GEMM_STRIP / 4][64];
+    union {
+        float d[GEMM_STRIP / 32][16];
+        struct a256_side side[GEMM_STRIP / 256];
+    };
+};
+static_assert(sizeof(struct panel) * GEMM_PANELS == KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
+
+typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k);
+
+TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, const size_t block_bytes,
+                         codes2_fn *codes)
+{
+    int n_blocks = n_k / 32;
+    for (int b = 0; b < n_blocks; b += 2) {
+        int next = b + 1 < n_blocks ? b + 1 : b;
+        size_t o0 = (size_t)(k0 / 32 + b) * block_bytes, o1 = (size_t)(k0 / 32 + next) * block_bytes;
+        vi8 w[16];
+        uint16_t scale[2][16];
+        for (int r = 0; r < 16; r++) {
+            w[r] = codes(rows[r] + o0, rows[r] + o1);
+            memcpy(&scale[0][r], rows[r] + o0, 2);
+            memcpy(&scale[1][r], rows[r] + o1, 2);
+        }
+        v_transpose16(w);
+        for (int i = 0; i < (next > b ? 16 : 8); i++)
+            v_store8(p->codes[8 * b + i], w[i]);
+        v_storef(p->d[b], v_load_f16(scale[0]));
+        v_storef(p->d[next], v_load_f16(scale[1]));
+    }
+}
+
+TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, const size_t block_bytes,
+                          codes4_fn *codes, side_fn *side, const uint8_t order[4][2])
+{
+    for (int b = 0; b < n_k / 256; b++) {
+        size_t at = (size_t)(k0 / 256 + b) * block_bytes;
+        side(&p->side[b], rows, at);
+        vi8 w[4][16];
+        for (int r = 0; r < 16; r++) {
+            vi8 row[4];
+            codes(rows[r] + at, row);
+            UNROLLED
+            for (int j = 0; j < 4; j++)
+                w[j][r] = row[j];
+        }
+        for (int j = 0; j < 4; j++) {
+            v_transpose16(w[j]);
+            for (int i = 0; i < 8; i++) {
+                v_store8(p->codes[64 * b + 8 * order[j][0] + i], w[j][i]);
+                v_store8(p->codes[64 * b + 8 * order[j][1] + i], w[j][8 + i]);
+            }
+        }
+    }
+}
+
+/* One tile: n_k columns from k0 on, added to the chains in y (begun when k0 is 0). */
+typedef void tile_fn(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
+                     int n_k);
+
+TEMPLATE void load_rows(vf32 *acc, const int nc, const float *y, size_t y_stride, int n_rows, int k0)
+{
+    UNROLLED
+    for (int c = 0; c < nc; c++) {
+        if (k0 == 0)
+            acc[c] = v_zerof();
+        else
+            acc[c] = n_rows == 16 ? v_loadf(y + (size_t)c * y_stride) : v_loadf_n(y + (size_t)c * y_stride, n_rows);
+    }
+}
+
+/* t[c] += codes w[0..n) times 4 n activations of column c. */
+TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const int n, const bool u7)
+{
+    UNROLLED
+    for (int i = 0; i < n; i++) {
+        vi8 wi = v_load8(w[i]);
+        UNROLLED
+        for (int c = 0; c < nc; c++) {
+            vi8 a = v_bcast4(q + 32 * c + 4 * i);
+            t[c] = u7 ? v_dot_u7(t[c], wi, a) : v_dot(t[c], wi, a);
+        }
+    }
+}
+
+TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
+                       int n_k, const int nc)
+{
+    vf32 acc[KERNEL_MAX_TILE_COLS];
+    load_rows(acc, nc, y, y_stride, n_rows, k0);
+    const int8_t *q = x->q + (ptrdiff_t)k0 * nc;
+    const float *d = x->d + (ptrdiff_t)(k0 / 32) * nc;
+    const int32_t *start = x->start32 + (ptrdiff_t)(k0 / 32) * nc;
+    UNROLL_NO
+    for (int b = 0; b < n_k / 32; b++, q += 32 * nc, d += nc, start += nc) {
+        vi32 t[KERNEL_MAX_TILE_COLS];
+        UNROLLED
+        for (int c = 0; c < nc; c++)
+            t[c] = v_start_sum(start + c);
+        tile_dots(t, nc, p->codes + 8 * b, q, 8, false);
+        vf32 dw = v_loadf(p->d[b]);
+        UNROLLED
+        for (int c = 0; c < nc; c++)
+            acc[c] = v_fma(v_mulf(dw, v_setf(d[c])), v_cvtf(t[c]), acc[c]);
+    }
+    store_rows(y, y_stride, n_rows, acc, nc);
+}
+
+/* The integer sum of one super-block. */
+TEMPLATE void a256_sum(vi32 *sum, const int nc, const uint8_t (*w)[64], const struct a256_side *s, const int8_t *q,
+                       const bool per16)
+{
+    const int n = per16 ? 4 : 8;
+    UNROLL_NO
+    for (int b = 0; b < 8; b++) {
+        UNROLLED
+        for (int half = 0; half < 8 / n; half++) {
+            vi32 t[KERNEL_MAX_TILE_COLS];
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                t[c] = v_zero32();
+            tile_dots(t, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, true);
+            vi32 scale = v_load32(s->scale[8 / n * b + half]);
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                sum[c] = v_add32(sum[c], v_mul32(t[c], scale));
+        }
+    }
+}
+
+TEMPLATE void a256_pairs(vi32 *m, const int nc, const struct a256_side *s, const int16_t *sums, const int n)
+{
+    UNROLLED
+    for (int c = 0; c < nc; c++)
+        m[c] = v_zero32();
+    UNROLL_NO
+    for (int i = 0; i < n; i++) {
+        vi32 pair = v_load32(s->pairs[i]);
+        UNROLLED
+        for (int c = 0; c < nc; c++)
+            m[c] = v_dot16(m[c], pair, v_bcast32(sums + ACT_SUMS * c + 2 * i));
+    }
+}
+
+TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
+                        int n_k, const int nc, const bool per16, const bool has_mins)
+{
+    vf32 acc[KERNEL_MAX_TILE_COLS];
+    load_rows(acc, nc, y, y_stride, n_rows, k0);
+    const int8_t *q = x->q + (ptrdiff_t)k0 * nc;
+    const float *d = x->d + (ptrdiff_t)(k0 / 256) * nc;
+    const int16_t *sums = x->sums + ACT_SUMS * (ptrdiff_t)(k0 / 256) * nc;
+    UNROLL_NO
+    for (int b = 0; b < n_k / 256; b++, q += 256 * nc, d += nc, sums += ACT_SUMS * nc) {
+        const struct a256_side *s = &p->side[b];
+        vi32 sum[KERNEL_MAX_TILE_COLS], m[KERNEL_MAX_TILE_COLS];
+        if (has_mins) {
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                sum[c] = v_zero32();
+        } else {
+            a256_pairs(sum, nc, s, sums, 8);
+        }
+        a256_sum(sum, nc, p->codes + 64 * b, s, q, per16);
+        UNROLLED
+        for (int c = 0; c < nc; c++)
+            acc[c] = v_fma(v_mulf(v_loadf(s->d), v_setf(d[c])), v_cvtf(sum[c]), acc[c]);
+        if (has_mins) {
+            a256_pairs(m, nc, s, sums + 16, 4);
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                acc[c] = v_fnma(v_mulf(v_loadf(s->dmin), v_setf(d[c])), v_cvtf(m[c]), acc[c]);
+        }
+    }
+    store_rows(y, y_stride, n_rows, acc, nc);
+}
+
+/* The micro-kernels, by number of columns: shared by all formats of a kind. */
+#define TILE(nc)                                                                                                     \
+    static void a32_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                          \
+                              const struct act_view *x, int k0, int n_k)                                             \
+    {                                                                                                                \
+        a32_tile(y, y_stride, n_rows, p, x, k0, n_k, nc);                                                            \
+    }                                                                                                                \
+    static void a256_mins_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                    \
+                                    const struct act_view *x, int k0, int n_k)                                       \
+    {                                                                                                                \
+        a256_tile(y, y_stride, n_rows, p, x, k0, n_k, nc, false, true);                                              \
+    }                                                                                                                \
+    static void a256_per16_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                   \
+                                     const struct act_view *x, int k0, int n_k)                                      \
+    {                                                                                                                \
+        a256_tile(y, y_stride, n_rows, p, x, k0, n_k, nc, true, false);                                              \
+    }
+ISA_TILES(TILE)
+#undef TILE
+
+#define TILE(nc) [nc] = a32_tile_##nc,
+static tile_fn *const a32_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
+#define TILE(nc) [nc] = a256_mins_tile_##nc,
+static tile_fn *const a256_mins_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
+#define TILE(nc) [nc] = a256_per16_tile_##nc,
+static tile_fn *const a256_per16_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
+
+static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
+                       const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
+                       tile_fn *const *tiles)
+{
+    for (int r0 = 0; r0 < n_rows; r0 += 16 * GEMM_PANELS) {
+        int n_panels = min_int(GEMM_PANELS, (n_rows - r0 + 15) / 16);
+        for (int k0 = 0; k0 < n_cols; k0 += GEMM_STRIP) {
+            int n_k = min_int(GEMM_STRIP, n_cols - k0);
+            for (int p = 0; p < n_panels; p++) {
+                const uint8_t *rows[16];
+                int r = r0 + 16 * p;
+                take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
+                unpack(&panels[p], rows, k0, n_k);
+            }
+            float *to = y + r0;
+            for (int v = 0; v < n_views; v++) {
+                for (int p = 0; p < n_panels; p++)
+                    tiles[x[v].n_group](to + 16 * p, y_stride, min_int(16, n_rows - r0 - 16 * p), &panels[p], &x[v],
+                                        k0, n_k);
+                to += (size_t)x[v].n_group * y_stride;
+            }
+        }
+    }
+}

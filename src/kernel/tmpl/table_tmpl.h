@@ -1,0 +1,138 @@
+/* table_tmpl.h: the templates, and their instances gathered into one instruction set's table. Included once
+ * by inst/<isa>.c after isa/<isa>.h; the templates have no include guards on purpose. */
+#include <assert.h>
+#include <stdalign.h>
+
+#include "kernel/tmpl/vec_tmpl.h"
+
+#include "kernel/tmpl/attention_tmpl.h"
+#include "kernel/tmpl/float_tmpl.h"
+#include "kernel/tmpl/gemv_tmpl.h"
+
+#include "kernel/tmpl/gemm_tmpl.h"
+#include "kernel/tmpl/quantize_tmpl.h"
+
+#include "dtype/all.h"
+
+#define GEMV_ARGS float *y, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x
+#define GEMM_ARGS                                                                                                   \
+    float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x,   \
+        int n_views, void *scratch
+
+/* A format's 16-row step for a number of columns. */
+typedef void rows16_fn(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,
+                       size_t row_bytes, const struct act_view *x);
+
+static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
+                      const struct act_view *x, rows16_fn *rows16)
+{
+    for (int r = 0; r < n_rows; r += 16) {
+        const uint8_t *rows[16];
+        take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
+        rows16(y + r, y_stride, rows, min_int(16, n_rows - r), n_cols, row_bytes, x);
+    }
+}
+
+/* Formats as they multiply A32 activations. */
+#define A32_ROWS(name, block_bytes, nc)                                                                             \
+    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
+                                 size_t row_bytes, const struct act_view *x)                                       \
+    {                                                                                                               \
+        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes);                 \
+    }
+#define A32_UNPACK(name, block_bytes)                                                                               \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
+    {                                                                                                               \
+        a32_unpack(p, rows, k0, n_k, block_bytes, name##_codes);                                                    \
+    }
+#define MATRIX_ACT_A32(name, block_bytes) MATRIX_QUANT(name, block_bytes, A32_ROWS, A32_UNPACK, a32_tiles)
+
+/* Formats as they multiply A256 activations; FORM_<name> says: a scale per 16 (else 32), minima, how much
+ * too high the codes are, micro-kernel. */
+#define FORM_q4_K(F, ...) F(__VA_ARGS__, false, true, 0)
+#define FORM_q6_K(F, ...) F(__VA_ARGS__, true, false, 32)
+#define TILES_q4_K        a256_mins_tiles
+#define TILES_q6_K        a256_per16_tiles
+#define A256_ROWS_CALL(name, block_bytes, nc, per16, has_mins, offset)                                              \
+    a256_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes, name##_heads,       \
+                name##_order, per16, has_mins, offset)
+#define A256_ROWS(name, block_bytes, nc)                                                                            \
+    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
+                                 size_t row_bytes, const struct act_view *x)                                       \
+    {                                                                                                               \
+        FORM_##name(A256_ROWS_CALL, name, block_bytes, nc);                                                         \
+    }
+#define A256_UNPACK(name, block_bytes)                                                                              \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
+    {                                                                                                               \
+        a256_unpack(p, rows, k0, n_k, block_bytes, name##_codes, name##_side, name##_order);                        \
+    }
+#define MATRIX_ACT_A256(name, block_bytes) MATRIX_QUANT(name, block_bytes, A256_ROWS, A256_UNPACK, TILES_##name)
+
+#define MATRIX_QUANT(name, block_bytes, ROWS, UNPACK, tiles)                                                        \
+    ROWS(name, block_bytes, 1)                                                                                      \
+    ROWS(name, block_bytes, 2)                                                                                      \
+    ROWS(name, block_bytes, 3)                                                                                      \
+    ROWS(name, block_bytes, 4)                                                                                      \
+    UNPACK(name, block_bytes)                                                                                       \
+    static void gemv_##name(GEMV_ARGS) { gemv_rows(y, 0, w, row_bytes, n_rows, n_cols, x, name##_rows_1); }         \
+    static void gemm_##name(GEMM_ARGS)                                                                              \
+    {                                                                                                               \
+        static rows16_fn *const few[] = { 0, name##_rows_1, name##_rows_2, name##_rows_3, name##_rows_4 };          \
+        if (n_views == 1 && x->n_group <= GEMV_COLS)                                                                \
+            gemv_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, few[x->n_group]);                               \
+        else                                                                                                        \
+            gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack, tiles);       \
+    }
+
+/* Formats as they multiply f32 activations. */
+#define MATRIX_ACT_F32(name, value_bytes)                                                                           \
+    static void gemv_##name(GEMV_ARGS)                                                                              \
+    {                                                                                                               \
+        float_cols(y, 0, w, row_bytes, n_rows, n_cols, x->f, x->f_stride, 1, value_bytes, name##_values);           \
+    }                                                                                                               \
+    static void gemm_##name(GEMM_ARGS)                                                                              \
+    {                                                                                                               \
+        (void)scratch;                                                                                              \
+        float_gemm(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, value_bytes, name##_values);              \
+    }
+
+#define DTYPE(name, id, n_values, block_bytes, act)                                                                 \
+    MATRIX_##act(name, block_bytes)                                                                                 \
+    static void row_##name(float *out, const void *row, int n)                                                      \
+    {                                                                                                               \
+        const uint8_t *block = row;                                                                                 \
+        for (int i = 0; i < n; i += n_values, block += block_bytes)                                                 \
+            name##_block_to_f32(out + i, block);                                                                    \
+    }
+#include "dtype/dtype.def"
+
+#define PASTE_(a, b) a##b
+#define PASTE(a, b)  PASTE_(a, b)
+#define TEXT_(a)     #a
+#define TEXT(a)      TEXT_(a)
+
+extern const struct kernels PASTE(kernels_, ISA);
+const struct kernels PASTE(kernels_, ISA) = {
+    .isa = TEXT(ISA),
+    .tile_cols = ISA_TILE_COLS,
+    .quantize_a32 = quantize_a32,
+    .quantize_a256 = quantize_a256,
+#define DTYPE(name, id, n_values, block_bytes, act) .gemv[DTYPE_##name] = gemv_##name,
+#include "dtype/dtype.def"
+#define DTYPE(name, id, n_values, block_bytes, act) .gemm[DTYPE_##name] = gemm_##name,
+#include "dtype/dtype.def"
+#define DTYPE(name, id, n_values, block_bytes, act) .row_to_f32[DTYPE_##name] = row_##name,
+#include "dtype/dtype.def"
+    .rmsnorm = rmsnorm,
+    .add = add,
+    .silu_mul = silu_mul,
+    .rope = rope,
+    .kv_store = kv_store,
+    .attend_page = attend_page,
+    .attend_finish = attend_finish,
+    .argmax = argmax,
+    .sum_exp = sum_exp,
+    .all_finite = all_finite,
+    .exp_row = exp_row,
+};

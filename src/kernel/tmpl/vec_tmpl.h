@@ -1,0 +1,142 @@
+/* vec_tmpl.h: norms, activations, rotations, softmax parts. */
+
+/* e^x within 2 units in the last place; -infinity gives 0, a NaN stays one.
+ *
+ * x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts), a polynomial in r, and 2^n applied as two exact
+ * powers so that results below 2^-126 are rounded once. */
+TEMPLATE vf32 v_exp(vf32 x)
+{
+    x = v_maxf(v_setf(-104.0f), x); /* e^-104 rounds to 0 */
+    x = v_minf(v_setf(89.0f), x);   /* e^89 rounds to infinity */
+    const vf32 magic = v_setf(0x1.8p23f);
+    vf32 shifted = v_fma(x, v_setf(0x1.715476p+0f), magic);
+    vf32 n = v_subf(shifted, magic);
+    vf32 r = v_fnma(n, v_setf(0x1.62e4p-1f), x);
+    r = v_fnma(n, v_setf(0x1.7f7d1cp-20f), r);
+    vf32 p = v_setf(0x1.a01a02p-13f); /* Taylor: 1/7! ... */
+    p = v_fma(p, r, v_setf(0x1.6c16c2p-10f));
+    p = v_fma(p, r, v_setf(0x1.111112p-7f));
+    p = v_fma(p, r, v_setf(0x1.555556p-5f));
+    p = v_fma(p, r, v_setf(0x1.555556p-3f));
+    p = v_fma(p, r, v_setf(0.5f));
+    p = v_fma(p, r, v_setf(1.0f));
+    p = v_fma(p, r, v_setf(1.0f));
+    vi32 power = v_sub32(v_bitsf(shifted), v_bitsf(magic));
+    vi32 first = v_sar32(power, 1);
+    vi32 second = v_sub32(power, first);
+    p = v_mulf(p, v_asf(v_shl32(v_add32(first, v_set32(127)), 23)));
+    return v_mulf(p, v_asf(v_shl32(v_add32(second, v_set32(127)), 23)));
+}
+
+static void exp_row(float *y, const float *x, int n, float minus)
+{
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        v_storef_n(y + i, v_exp(v_subf(v_loadf_n(x + i, m), v_setf(minus))), m);
+    }
+}
+
+static void rmsnorm(float *y, const float *x, const float *weight, int n, float eps)
+{
+    vf32 sum = v_zerof();
+    for (int i = 0; i < n; i += 16) {
+        vf32 v = v_loadf_n(x + i, min_int(16, n - i));
+        sum = v_fma(v, v, sum);
+    }
+    vf32 s = v_setf(1.0f / sqrtf(v_sumf(sum) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        v_storef_n(y + i, v_mulf(v_mulf(v_loadf_n(x + i, m), s), v_loadf_n(weight + i, m)), m);
+    }
+}
+
+static void add(float *y, const float *x, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        v_storef_n(y + i, v_addf(v_loadf_n(y + i, m), v_loadf_n(x + i, m)), m);
+    }
+}
+
+/* silu(x) = x / (1 + e^-x) */
+static void silu_mul(float *y, const float *gate, const float *up, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 g = v_loadf_n(gate + i, m);
+        vf32 below = v_addf(v_setf(1.0f), v_exp(v_subf(v_zerof(), g)));
+        v_storef_n(y + i, v_mulf(v_divf(g, below), v_loadf_n(up + i, m)), m);
+    }
+}
+
+/* A pair (a, b) becomes (fma(-b, s, a * c), fma(a, s, b * c)). */
+TEMPLATE void rope_halves(float *x, int half, const float *cos, const float *sin)
+{
+    for (int i = 0; i < half; i += 16) {
+        int m = min_int(16, half - i);
+        vf32 a = v_loadf_n(x + i, m), b = v_loadf_n(x + half + i, m);
+        vf32 c = v_loadf_n(cos + i, m), s = v_loadf_n(sin + i, m);
+        v_storef_n(x + i, v_fnma(b, s, v_mulf(a, c)), m);
+        v_storef_n(x + half + i, v_fma(a, s, v_mulf(b, c)), m);
+    }
+}
+TEMPLATE void rope_pairs(float *x, int half, const float *cos, const float *sin)
+{
+    static const float signs[16] = { -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1 };
+    vf32 sign = v_loadf(signs);
+    for (int i = 0; i < half; i += 8) {
+        int m = min_int(8, half - i);
+        vf32 v = v_loadf_n(x + 2 * i, 2 * m);
+        vf32 c = v_dup_pairs(cos + i, m), s = v_mulf(v_dup_pairs(sin + i, m), sign);
+        v_storef_n(x + 2 * i, v_fma(v_swap_pairs(v), s, v_mulf(v, c)), 2 * m);
+    }
+}
+static void rope(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves)
+{
+    for (int h = 0; h < n_heads; h++) {
+        if (halves)
+            rope_halves(x + (ptrdiff_t)h * head_dim, n_rot / 2, cos, sin);
+        else
+            rope_pairs(x + (ptrdiff_t)h * head_dim, n_rot / 2, cos, sin);
+    }
+}
+
+static int argmax(const float *x, int n, float *max)
+{
+    vf32 best = v_setf(-INFINITY);
+    vf32 none = best;
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        best = v_maxf(v_keep(v_loadf_n(x + i, m), none, m), best);
+    }
+    float most = v_max_lanesf(best);
+    *max = most;
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        unsigned equal = v_eq_mask(v_loadf_n(x + i, m), v_setf(most)) & ((1u << m) - 1);
+        if (equal)
+            return i + __builtin_ctz(equal);
+    }
+    return 0; /* nothing but NaNs */
+}
+
+static float sum_exp(const float *x, int n, float max)
+{
+    vf32 sum = v_zerof();
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 e = v_exp(v_subf(v_loadf_n(x + i, m), v_setf(max)));
+        sum = v_addf(sum, v_keep(e, v_zerof(), m));
+    }
+    return v_sumf(sum);
+}
+
+static bool all_finite(const float *x, int n)
+{
+    vi32 most = v_zero32();
+    for (int i = 0; i < n; i += 16) {
+        vf32 v = v_loadf_n(x + i, min_int(16, n - i));
+        most = v_max32(most, v_and32(v_bitsf(v), v_set32(0x7fffffff)));
+    }
+    return v_max_lanes32(most) < 0x7f800000;
+}
