@@ -77,7 +77,7 @@ OS_FOLDERS = ["src/base/*", "src/server/*"]
 OS_EXTRAS = [("src/cli/*", "unistd.h termios.h sys/ioctl.h fcntl.h poll.h")]
 
 # Files that exist for an instruction set or an operating system.
-ISA_FILES = ["src/kernel/isa/*", "src/kernel/inst/*", "src/kernel/tuned/*", "src/kernel/cpu.c", "src/base/*"]
+ISA_FILES = ["src/kernel/isa/*", "src/kernel/inst/*", "src/kernel/tuned/*", "src/kernel/cpu.[ch]", "src/base/*"]
 ISA_MACRO = re.compile(
     r"__(x86_64|i386|amd64|aarch64|arm|ARM|AVX|SSE|FMA|F16C|BMI|riscv|powerpc|s390|linux|unix|APPLE|FreeBSD|ANDROID"
     r"|MINGW|GLIBC)\w*|\b_WIN(32|64)\b|\b_M_\w+")
