@@ -286,7 +286,8 @@ def first_run(tally):
     if done.returncode != 0:
         outcome.failed.append(f"exit status {done.returncode}")
     elif outcome.output:
-        outcome.failed.append("differs from the transcript (new one: tools/first_run.sh build/hearth >docs/first-run.txt)")
+        command = "tools/first_run.sh build/hearth >docs/first-run.txt"
+        outcome.failed.append(f"differs from docs/first-run.txt; if it should: {command}")
     else:
         outcome.passed = 1
     tally.add(outcome)
