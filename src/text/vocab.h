@@ -31,6 +31,8 @@ struct vocab {
 bool vocab_load(struct vocab *v, const struct gguf *g, hearth_error *err);
 void vocab_free(struct vocab *v);
 int32_t vocab_find(const struct vocab *v, struct str text); /* -1: none */
+/* The same for n texts; for many it is several times as fast, because the waits for memory overlap. */
+void vocab_find_many(const struct vocab *v, const struct str *texts, int32_t *ids, size_t n);
 static inline bool vocab_is_eog(const struct vocab *v, int32_t id)
 {
     return id >= 0 && id < v->n_tokens && (v->eog[(uint32_t)id / 64] >> ((uint32_t)id % 64) & 1);

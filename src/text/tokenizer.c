@@ -1,0 +1,217 @@
+#include "text/tokenizer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "text/bpe.h"
+#include "text/pretok.h"
+#include "text/special.h"
+#include "text/spm.h"
+#include "text/utf8.h"
+
+enum { MAX_MERGES = 1 << 22 };
+static const size_t max_text_bytes = (size_t)256 << 20;
+
+struct tokenizer {
+    struct vocab vocab;
+    struct special_set special; /* looked for in trusted text */
+    struct special_set always;  /* user-defined tokens: looked for in any text */
+    struct pretok *pretok;      /* BPE */
+    struct bpe bpe;
+    struct spm spm;
+    struct arena arena; /* of the special sets */
+    char name[96];
+};
+
+static bool create_bpe(struct tokenizer *t, const struct gguf *g, hearth_error *err)
+{
+    struct gguf_array merges;
+    if (!gguf_array_or_none(g, "tokenizer.ggml.merges", GGUF_STRING, MAX_MERGES, &merges, err))
+        return false;
+    if (merges.n == 0)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "tokenizer.ggml.merges is missing, without it gpt2 vocabularies cannot be used; convert the model again");
+    struct str pre = t->vocab.pre_guessed ? STR("default") : t->vocab.pre;
+    t->pretok = pretok_create(pre, true, err);
+    if (!t->pretok)
+        return false;
+    snprintf(t->name, sizeof t->name, "gpt2 (byte-level BPE, %.*s%s)", (int)min_size(pre.len, 40), pre.ptr,
+             t->vocab.pre_guessed ? ", guessed" : "");
+    return bpe_build(&t->bpe, &t->vocab, &merges, pretok_flags_of(t->pretok) & PRETOK_WHOLE, err);
+}
+
+static bool create(struct tokenizer *t, const struct gguf *g, hearth_error *err)
+{
+    arena_init(&t->arena, (size_t)512 << 20);
+    if (!vocab_load(&t->vocab, g, err))
+        return false;
+    unsigned user = 1u << TOKEN_USER_DEFINED;
+    unsigned all = user | 1u << TOKEN_CONTROL | 1u << TOKEN_UNKNOWN;
+    if (!special_build(&t->special, &t->vocab, all, &t->arena, err)
+        || !special_build(&t->always, &t->vocab, user, &t->arena, err))
+        return false;
+    if (t->vocab.kind == VOCAB_BPE)
+        return create_bpe(t, g, err);
+    snprintf(t->name, sizeof t->name, "%s", t->vocab.kind == VOCAB_SPM ? "llama (SentencePiece BPE)" : "none");
+    if (t->vocab.kind == VOCAB_SPM)
+        spm_build(&t->spm, &t->vocab);
+    return true;
+}
+
+struct tokenizer *tokenizer_create(const struct gguf *g, hearth_error *err)
+{
+    struct tokenizer *t = mem_alloc(sizeof *t);
+    if (!t) {
+        fail_memory(err, "the tokenizer");
+        return NULL;
+    }
+    if (create(t, g, err))
+        return t;
+    tokenizer_destroy(t);
+    return NULL;
+}
+
+void tokenizer_destroy(struct tokenizer *t)
+{
+    if (!t)
+        return;
+    bpe_free(&t->bpe);
+    pretok_destroy(t->pretok);
+    arena_free(&t->arena);
+    vocab_free(&t->vocab);
+    mem_free(t);
+}
+
+const struct vocab *tokenizer_vocab(const struct tokenizer *t) { return &t->vocab; }
+
+const char *tokenizer_name(const struct tokenizer *t) { return t->name; }
+
+size_t tokenizer_bytes(const struct tokenizer *t)
+{
+    size_t bytes = sizeof *t + t->vocab.arena.total_bytes + t->arena.total_bytes;
+    if (t->pretok)
+        bytes += pretok_bytes(t->pretok) + bpe_bytes(t->bpe.n_merges);
+    return bytes;
+}
+
+void token_list_push(struct token_list *l, int32_t id)
+{
+    if (l->failed)
+        return;
+    if (l->n == l->room) {
+        size_t room = max_size(l->room * 2, 64);
+        int32_t *ids = mem_resize(l->ids, room * sizeof *ids);
+        if (!ids) {
+            l->failed = true;
+            return;
+        }
+        l->ids = ids;
+        l->room = room;
+    }
+    l->ids[l->n++] = id;
+}
+
+void token_list_free(struct token_list *l)
+{
+    mem_free(l->ids);
+    *l = (struct token_list){ 0 };
+}
+
+/* Working memory of one call. */
+struct work {
+    const struct tokenizer *t;
+    struct token_list *out;
+    struct merger merger;
+    struct buf text; /* SPM: escaped; BPE: in NFC */
+    struct pretok_work pretok;
+};
+
+static bool encode_piece(void *ctx, struct str piece, hearth_error *err)
+{
+    struct work *w = ctx;
+    return bpe_encode(&w->t->bpe, &w->merger, piece, w->out, err);
+}
+
+/* Runs of ill-formed bytes are pieces of their own, encoded as the bytes they are. */
+static bool encode_bpe(struct work *w, struct str text, hearth_error *err)
+{
+    bool nfc = pretok_flags_of(w->t->pretok) & PRETOK_NFC;
+    for (size_t at = 0; at < text.len;) {
+        bool valid;
+        struct str run = { text.ptr + at, utf8_run(text, at, &valid) };
+        at += run.len;
+        if (!valid) {
+            if (!encode_piece(w, run, err))
+                return false;
+            continue;
+        }
+        if (nfc && !nfc_surely(run)) {
+            buf_clear(&w->text);
+            if (!nfc_append(&w->text, run))
+                return fail_memory(err, "normalising text");
+            run = buf_str(&w->text);
+        }
+        if (!pretok_split(w->t->pretok, &w->pretok, run, encode_piece, w, err))
+            return false;
+    }
+    return true;
+}
+
+/* Text without special tokens in it. at_start: of the sequence, or right after a special
+ * token; that is where SentencePiece models expect their space. */
+static bool encode_plain(struct work *w, struct str text, bool at_start, hearth_error *err)
+{
+    const struct tokenizer *t = w->t;
+    if (text.len == 0)
+        return true;
+    if (t->vocab.kind == VOCAB_BPE)
+        return encode_bpe(w, text, err);
+    return spm_encode(&t->spm, &w->merger, &w->text, text, at_start && t->vocab.add_space_prefix, w->out, err);
+}
+
+static bool encode_spans(struct work *w, struct str text, bool parse_special, bool at_start, hearth_error *err)
+{
+    const struct special_set *set = parse_special ? &w->t->special : &w->t->always;
+    for (size_t from = 0; from < text.len;) {
+        size_t at = from, len;
+        int32_t id = special_find(set, text, &at, &len);
+        if (!encode_plain(w, (struct str){ text.ptr + from, at - from }, at_start, err))
+            return false;
+        if (id >= 0)
+            token_list_push(w->out, id);
+        at_start = true;
+        from = at + len;
+    }
+    return true;
+}
+
+/* A span that follows a special token goes on as it would in one text with it. */
+static bool after_special(const struct tokenizer *t, const struct token_list *l)
+{
+    if (l->n == 0 || l->ids[l->n - 1] < 0 || l->ids[l->n - 1] >= t->vocab.n_tokens)
+        return false;
+    uint8_t type = t->vocab.type[l->ids[l->n - 1]];
+    return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED;
+}
+
+bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
+                      struct token_list *out, hearth_error *err)
+{
+    if (t->vocab.kind == VOCAB_NONE)
+        return fail(err, HEARTH_ERR_USAGE, "this model file has no tokenizer; send token ids, or use another file");
+    if (text.len > max_text_bytes)
+        return fail(err, HEARTH_ERR_USAGE, "the text is %zu bytes long, at most %zu can be tokenized at once; split it",
+                    text.len, max_text_bytes);
+    struct work w = { .t = t, .out = out };
+    size_t n_before = out->n;
+    bool ok = encode_spans(&w, text, parse_special, first || after_special(t, out), err);
+    if (ok && out->failed)
+        ok = fail_memory(err, "tokenizing text");
+    if (!ok)
+        out->n = n_before;
+    merge_free(&w.merger);
+    buf_free(&w.text);
+    pretok_work_free(&w.pretok);
+    return ok;
+}
