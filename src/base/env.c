@@ -8,6 +8,7 @@ extern char **environ;
 const struct env_var env_vars[] = {
     { "MODEL", "model file to use when the command line names none" },
     { "ISA", "instruction set to compute with: scalar, avx2, avxvnni, avx512vnni (default: the best that runs)" },
+    { "FIXTURES", "folder of test data that is not in the tree; only the tests read it" },
     { NULL, NULL },
 };
 

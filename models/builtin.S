@@ -1,0 +1,21 @@
+/* builtin.S: a GGUF file as read-only data of the program (declared in builtin.h).
+ * HEARTH_BUILTIN_FILE is its path, from models/meson.build. ELF, any instruction set. */
+
+    .section .rodata.hearth_builtin_model, "a", %progbits
+    .balign 64
+
+    .globl hearth_builtin_model
+    .hidden hearth_builtin_model
+    .type hearth_builtin_model, %object
+hearth_builtin_model:
+    .incbin HEARTH_BUILTIN_FILE
+    .size hearth_builtin_model, . - hearth_builtin_model
+
+    .globl hearth_builtin_model_end
+    .hidden hearth_builtin_model_end
+    .type hearth_builtin_model_end, %object
+hearth_builtin_model_end:
+    .byte 0
+    .size hearth_builtin_model_end, 1
+
+    .section .note.GNU-stack, "", %progbits

@@ -1,0 +1,95 @@
+/* cmd_dev_synth.c: write a full-size model with random weights. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/synth.h"
+#include "cli/units.h"
+
+enum { SHAPE, TYPE, SEED, THREADS, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [SHAPE] = { .name = "shape", .type = OPT_CHOICE, .value = "llama-3.2-1b|qwen3-0.6b|qwen3-4b|llama-3.1-8b|tiny",
+                .help = "whose dimensions to take; needed" },
+    [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = "Q4_K_M|Q8_0|Q4_0|F16", .dflt = "Q4_K_M",
+               .help = "types of the tensors, mixed as in published files" },
+    [SEED] = { .name = "seed", .aliases = "-s", .type = OPT_COUNT, .value = "S", .dflt = "1",
+               .help = "start of the random numbers: the same seed gives the same bytes" },
+    [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
+                  .dflt = "one for each physical core", .help = "threads to work with" },
+};
+
+struct progress {
+    int64_t start_ns, shown_ns;
+    bool terminal, shown;
+};
+
+/* A line that rewrites itself on a terminal; elsewhere a line now and then. */
+static bool show(void *arg, uint64_t done, uint64_t total)
+{
+    struct progress *p = arg;
+    int64_t now = clock_ns();
+    if (now - p->shown_ns >= (p->terminal ? 200000000 : 5000000000)) {
+        char rate[UNITS_BYTES], all[UNITS_BYTES];
+        double s = (double)(now - p->start_ns) / 1e9;
+        fprintf(stderr, "%s%3.0f %% of %s, %s/s, %.0f s left%s", p->terminal ? "\r" : "",
+                100.0 * (double)done / (double)total, text_of_bytes(all, total),
+                text_of_bytes(rate, (uint64_t)((double)done / s)),
+                s * (double)(total - done) / (double)done, p->terminal ? "   " : "\n");
+        p->shown_ns = now;
+        p->shown = true;
+    }
+    return !interrupt_pending();
+}
+
+static int run(const struct args *a)
+{
+    const struct opt_value *v = a->value;
+    hearth_error err = { 0 };
+    if (v[SHAPE].origin == OPT_UNSET)
+        return usage_error(&cmd_dev_synth, "--shape is needed: %s", options[SHAPE].value);
+    if (a->n_words == 0)
+        return usage_error(&cmd_dev_synth, "OUT is needed: the file to write");
+    if (!interrupt_init(&err))
+        return report(&err);
+    interrupt_hold();
+
+    struct machine machine;
+    machine_read(&machine);
+    struct progress p = { .start_ns = clock_ns(), .shown_ns = clock_ns(), .terminal = isatty(STDERR_FILENO) };
+    struct synth_options o = {
+        .shape = &synth_shapes[v[SHAPE].i],
+        .type = &synth_types[v[TYPE].i],
+        .seed = v[SEED].origin == OPT_UNSET ? 1 : (uint64_t)v[SEED].i,
+        .n_threads = v[THREADS].i ? (int)v[THREADS].i : machine_default_threads(&machine),
+        .progress = show,
+        .progress_arg = &p,
+    };
+    uint64_t n_values = 0;
+    bool ok = synth_write(a->word[0], &o, &n_values, &err);
+    if (p.terminal && p.shown)
+        fputc('\n', stderr);
+    if (!ok)
+        return report(&err);
+    char count[UNITS_BYTES];
+    fprintf(stderr, "%s: %s %s, %s parameters, %.1f s\n", a->word[0], o.shape->name, o.type->name,
+            text_of_count(count, n_values), clock_ms_since(p.start_ns) / 1000);
+    return EXIT_DONE;
+}
+
+const struct command cmd_dev_synth = {
+    .name = "dev synth",
+    .positionals = "OUT",
+    .max_words = 1,
+    .summary = "write a full-size model with random weights",
+    .about = "For benchmarks and tests without downloads: every dimension, the tensor types, and the sizes of\n"
+             "vocabulary and merge list are those of the published model (tiny is for tests); attention is not\n"
+             "uniform; there is a chat template. The bytes depend on shape, type and seed alone.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

@@ -1,0 +1,206 @@
+/* cmd_help.c: the help pages and the manual, all out of the command and option tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/command.h"
+
+static const char overview[] =
+    "hearth runs language models (GGUF files) on the machine in front of you.\n"
+    "\n"
+    "  hearth run -p \"It was a cold evening, and\"   complete a text with the built-in model\n"
+    "  hearth run FILE.gguf --raw \"Once upon a time\" with a file of yours\n"
+    "  hearth inspect FILE.gguf                     what is in it, will it run here, and why not\n";
+
+static const char general[] =
+    "The answer is on standard output and nothing else is; all the rest is on standard error.\n"
+    "Every option can stand in the environment as HEARTH_ and its name in capitals (HEARTH_CTX for --ctx);\n"
+    "the command line wins. In long names - and _ are the same. MODEL is a GGUF file; when none is named it\n"
+    "is HEARTH_MODEL, else the built-in model.\n";
+
+static const struct {
+    int code;
+    const char *meaning;
+} exit_codes[] = {
+    { EXIT_DONE, "done" },
+    { EXIT_FAILED, "the request ended in an error; inspect: the file cannot run here" },
+    { EXIT_USAGE, "the command line asks for something that cannot be" },
+    { EXIT_FILE, "a file cannot be read or written, is damaged, or is of a kind that hearth does not know" },
+    { EXIT_MEMORY, "it does not fit into memory" },
+    { EXIT_INTERRUPTED, "interrupted (Ctrl-C): what was finished is printed; a second Ctrl-C ends at once" },
+};
+
+enum { COLUMN = 34 };
+
+static void spellings(const struct opt *o, char *out, size_t room)
+{
+    char s[OPT_SPELLING_BYTES];
+    size_t used = 0;
+    out[0] = 0;
+    for (int cursor = 0; opt_next_spelling(o, &cursor, s) && used < room;)
+        used += (size_t)snprintf(out + used, room - used, "%s%s", used ? ", " : "", s);
+}
+
+/* " (1 to 1024; default: 40)", or nothing. */
+static void limits(const struct opt *o, char *out, size_t room)
+{
+    char range[64] = "";
+    if (o->type == OPT_INT || o->type == OPT_FLOAT)
+        snprintf(range, sizeof range, "%.10g to %.10g", o->least, o->most);
+    if (o->type == OPT_COUNT)
+        snprintf(range, sizeof range, "0 to 2^63-1");
+    out[0] = 0;
+    if (range[0] || o->dflt)
+        snprintf(out, room, " (%s%s%s%s)", range, range[0] && o->dflt ? "; " : "", o->dflt ? "default: " : "",
+                 o->dflt ? o->dflt : "");
+}
+
+/* Words of text from column on, broken before width. */
+static void print_wrapped(const char *text, int column, int width)
+{
+    int at = column;
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        if (at > column && at + 1 + (int)n > width) {
+            printf("\n%*s", column, "");
+            at = column;
+        } else if (at > column) {
+            putchar(' ');
+            at++;
+        }
+        printf("%.*s", (int)n, text);
+        at += (int)n;
+        text += n + (text[n] == ' ');
+    }
+    putchar('\n');
+}
+
+static void print_option(const struct opt *o)
+{
+    char names[160], left[240], extra[120], right[400];
+    spellings(o, names, sizeof names);
+    limits(o, extra, sizeof extra);
+    snprintf(left, sizeof left, "  %s%s%s", names, o->type == OPT_FLAG ? "" : " ", o->type == OPT_FLAG ? "" : o->value);
+    snprintf(right, sizeof right, "%s%s", o->help, extra);
+    if (strlen(left) >= COLUMN)
+        printf("%s\n%*s", left, COLUMN, "");
+    else
+        printf("%-*s", COLUMN, left);
+    print_wrapped(right, COLUMN, 110);
+}
+
+static void print_command(const struct command *c)
+{
+    printf("hearth %s%s%s%s\n", c->name, *c->positionals ? " " : "", c->positionals, c->n_opts > 0 ? " [options]" : "");
+    printf("  %s", c->summary);
+    if (c->alias)
+        printf(" (also: hearth %s)", c->alias);
+    putchar('\n');
+    if (c->about)
+        printf("\n%s", c->about);
+    if (c->n_opts > 0)
+        printf("\noptions (each can stand in the environment: HEARTH_ and the long name in capitals)\n");
+    for (int i = 0; i < c->n_opts; i++)
+        print_option(&c->opts[i]);
+}
+
+static void print_overview(void)
+{
+    printf("%s\ncommands (hearth help COMMAND)\n", overview);
+    for (int i = 0; commands[i]; i++)
+        printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
+    printf("\n%s\nexit codes\n", general);
+    for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
+        printf("  %-4d%s\n", exit_codes[i].code, exit_codes[i].meaning);
+}
+
+/* ---- the manual ---- */
+
+/* Text inside a Markdown table: '|' would end the cell. */
+static void print_cell(const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|')
+            putchar('\\');
+        putchar(*text);
+    }
+}
+
+static void markdown_options(const struct command *c)
+{
+    printf("\n| option | value | environment | meaning |\n|---|---|---|---|\n");
+    for (int i = 0; i < c->n_opts; i++) {
+        const struct opt *o = &c->opts[i];
+        char s[OPT_SPELLING_BYTES], extra[120], variable[OPT_SPELLING_BYTES + 8];
+        printf("| ");
+        for (int cursor = 0; opt_next_spelling(o, &cursor, s);)
+            printf("%s`%s`", s[1] == '-' && strcmp(s + 2, o->name) == 0 ? "" : " ", s);
+        printf(" | ");
+        print_cell(o->type == OPT_FLAG ? "" : o->value);
+        int first = 0;
+        opt_next_spelling(o, &first, s);
+        opt_env_name(s, variable);
+        limits(o, extra, sizeof extra);
+        printf(" | `%s` | ", variable);
+        print_cell(o->help);
+        print_cell(extra);
+        printf(" |\n");
+    }
+}
+
+static void markdown_manual(void)
+{
+    printf("# The program\n\nMade by `hearth help --markdown` out of the tables in `src/cli/`; a test keeps it so.\n");
+    printf("\n");
+    printf("```\n%s```\n\n%s", overview, general);
+    for (int i = 0; commands[i]; i++) {
+        const struct command *c = commands[i];
+        printf("\n## hearth %s\n\n`hearth %s%s%s%s`: %s", c->name, c->name, *c->positionals ? " " : "", c->positionals,
+               c->n_opts > 0 ? " [options]" : "", c->summary);
+        if (c->alias)
+            printf(" (also `hearth %s`)", c->alias);
+        printf(".\n");
+        if (c->about)
+            printf("\n%s", c->about);
+        if (c->n_opts > 0)
+            markdown_options(c);
+    }
+    printf("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
+    for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
+        printf("| %d | %s |\n", exit_codes[i].code, exit_codes[i].meaning);
+}
+
+static const struct opt options[] = {
+    { .name = "markdown", .type = OPT_FLAG, .help = "the whole manual as Markdown (it is docs/cli.md)" },
+};
+
+static int run(const struct args *a)
+{
+    if (a->value[0].on) {
+        markdown_manual();
+        return EXIT_DONE;
+    }
+    if (a->n_words == 0) {
+        print_overview();
+        return EXIT_DONE;
+    }
+    int n_words;
+    char *words[2] = { (char *)a->word[0], (char *)a->word[1] };
+    const struct command *c = command_find(a->n_words, words, &n_words);
+    for (int i = 0; !c && commands[i]; i++) /* "dev synth" as one word, from hearth dev synth --help */
+        if (strcmp(commands[i]->name, a->word[0]) == 0)
+            c = commands[i];
+    if (!c)
+        return usage_error(&cmd_help, "'%.80s' is not a command", a->word[0]);
+    print_command(c);
+    return EXIT_DONE;
+}
+
+const struct command cmd_help = {
+    .name = "help",
+    .positionals = "[COMMAND]",
+    .max_words = 2,
+    .summary = "this page, or that of one command",
+    .opts = options,
+    .n_opts = ARRAY_LEN(options),
+    .run = run,
+};

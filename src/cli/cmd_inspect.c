@@ -1,0 +1,195 @@
+/* cmd_inspect.c: what a model file holds, the memory it would take here, and will it run. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/model_choice.h"
+#include "cli/units.h"
+#include "record/receipt_json.h"
+
+enum { MODEL, THREADS, CTX, JSON, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
+                  .dflt = "one for each physical core", .help = "plan for this many threads" },
+    [CTX] = { .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30,
+              .dflt = "the largest power of two up to the trained length that fits", .help = "plan for this context" },
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
+};
+
+struct report {
+    const struct model_choice *choice;
+    hearth_file_info info;
+    hearth_plan plan;
+    bool has_plan;
+    const char *problem; /* why it does not run here; "" when it does */
+    hearth_error plan_error;
+};
+
+static void look(struct report *r, hearth_file *file, const struct args *a)
+{
+    hearth_file_describe(file, &r->info);
+    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, (int)a->value[THREADS].i, 0, &r->plan, &r->plan_error);
+    r->problem = "";
+    if (!r->info.runs)
+        r->problem = r->info.problem;
+    else if (!r->has_plan)
+        r->problem = r->plan_error.message;
+    else if (!r->plan.fits)
+        r->problem = r->plan.reason;
+}
+
+/* "name   text", with control bytes of the file's own words kept off the terminal. */
+PRINTF(2, 3) static void line(const char *name, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    printf("%-15s%s\n", name, text);
+}
+
+static void print_file(const struct report *r)
+{
+    const hearth_file_info *i = &r->info;
+    char a[UNITS_BYTES], b[UNITS_BYTES];
+    line("file", "%s, %s in %u part%s, GGUF version %u, %u metadata values, %u tensors", r->choice->text,
+         text_of_bytes(a, i->file_bytes), i->n_parts, i->n_parts == 1 ? "" : "s", i->gguf_version, i->n_metadata,
+         i->n_tensors);
+    if (i->name[0])
+        line("name", "%s", i->name);
+    line("architecture", "%s", i->architecture[0] ? i->architecture : "(not stated)");
+    line("parameters", "%s", text_of_count(a, i->n_parameters));
+    line("weights", "%s%s%s", text_of_bytes(b, i->weight_bytes), i->types[0] ? ": " : "", i->types);
+}
+
+static void print_shape(const hearth_file_info *i)
+{
+    char a[UNITS_BYTES];
+    if (i->n_layers > 0)
+        line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d", i->n_layers, i->n_embd, i->n_heads,
+             i->head_dim, i->n_kv_heads, i->n_ff);
+    if (i->n_ctx_train > 0)
+        line("context", "%d tokens as trained", i->n_ctx_train);
+    if (i->kv_bytes_per_token > 0)
+        line("KV cache", "%s per token (f16)", text_of_bytes(a, i->kv_bytes_per_token));
+    if (i->tokenizer[0])
+        line("tokenizer", "%s, %d tokens", i->tokenizer, i->n_vocab);
+    else
+        line("tokenizer", "none");
+    line("chat template", i->template_text[0] ? "yes, %zu bytes" : "none", strlen(i->template_text));
+}
+
+static void print_plan(const hearth_plan *p)
+{
+    char a[UNITS_BYTES], b[UNITS_BYTES], c[UNITS_BYTES], d[UNITS_BYTES], e[UNITS_BYTES], f[UNITS_BYTES];
+    line("plan here", "context %d tokens (%s), %d thread%s", p->n_ctx_tokens, p->reason, p->n_threads,
+         p->n_threads == 1 ? "" : "s");
+    line("memory", "%s of %s: weights %s (file pages), KV %s, workspace %s, vocabulary %s",
+         text_of_bytes(a, p->total_bytes), text_of_bytes(b, p->budget_bytes), text_of_bytes(c, p->weights_bytes),
+         text_of_bytes(d, p->kv_bytes), text_of_bytes(e, p->workspace_bytes), text_of_bytes(f, p->vocabulary_bytes));
+}
+
+static void print_text(const struct report *r)
+{
+    print_file(r);
+    print_shape(&r->info);
+    if (r->has_plan)
+        print_plan(&r->plan);
+    line("runs here", "%s%s", r->problem[0] ? "no: " : "yes", r->problem);
+}
+
+/* Metadata may hold bytes that are not UTF-8; JSON cannot. */
+static json_t *json_text(const char *text)
+{
+    json_t *s = json_string(text);
+    return s ? s : json_string("(not UTF-8)");
+}
+
+static json_t *count_or_null(int n) { return n > 0 ? json_integer(n) : json_null(); }
+
+static json_t *shape_json(const hearth_file_info *i)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n_layers", count_or_null(i->n_layers), "n_embd",
+                     count_or_null(i->n_embd), "n_heads", count_or_null(i->n_heads), "n_kv_heads",
+                     count_or_null(i->n_kv_heads), "head_dim", count_or_null(i->head_dim), "n_ff",
+                     count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab));
+}
+
+static json_t *report_json(const struct report *r)
+{
+    const hearth_file_info *i = &r->info;
+    const char *path = r->choice->source.path;
+    return json_pack(
+        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:b, s:o}",
+        "file", path ? json_text(path) : json_null(), "name", json_text(i->name), "architecture",
+        json_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
+        (int)i->gguf_version, "n_parts", (int)i->n_parts,
+        "n_metadata", (int)i->n_metadata, "n_tensors", (int)i->n_tensors, "file_bytes", (json_int_t)i->file_bytes,
+        "weight_bytes", (json_int_t)i->weight_bytes, "types", json_text(i->types), "shape", shape_json(i),
+        "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)i->kv_bytes_per_token,
+        "tokenizer", json_text(i->tokenizer), "chat_template",
+        i->template_text[0] ? json_text(i->template_text) : json_null(),
+        "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
+        json_text(r->problem));
+}
+
+static int print_json(const struct report *r)
+{
+    json_t *o = report_json(r);
+    hearth_error err;
+    if (!o) {
+        fail_memory(&err, "the JSON of the report");
+        return report(&err);
+    }
+    json_dumpf(o, stdout, JSON_INDENT(2) | RECEIPT_JSON_FLAGS);
+    putchar('\n');
+    json_decref(o);
+    return EXIT_DONE;
+}
+
+static int run(const struct args *a)
+{
+    struct model_choice choice;
+    hearth_error err = { 0 };
+    if (!model_choose(&choice, &cmd_inspect, a->word[0], &a->value[MODEL]))
+        return EXIT_USAGE;
+    if (!choice.from_line)
+        model_say(&choice);
+    hearth_file *file = hearth_file_open(&choice.source, &err);
+    if (!file)
+        return model_report(&choice, &err);
+
+    struct report r = { .choice = &choice };
+    int code = EXIT_DONE;
+    look(&r, file, a);
+    if (a->value[JSON].on)
+        code = print_json(&r);
+    else
+        print_text(&r);
+    if (code == EXIT_DONE && r.problem[0])
+        code = EXIT_FAILED;
+    hearth_file_close(file);
+    return code;
+}
+
+const struct command cmd_inspect = {
+    .name = "inspect",
+    .alias = "show",
+    .positionals = "[MODEL]",
+    .max_words = 1,
+    .summary = "what a model file holds, and will it run here",
+    .about = "Reads metadata only. Ends with 0 when the file would run on this machine, with 1 and the reason when\n"
+             "not (an architecture or tensor type this build lacks, no tensors, too little memory), with 3 when the\n"
+             "file is damaged or no GGUF at all.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

@@ -1,0 +1,139 @@
+/* cmd_tokenize.c: the tokens of standard input by a file's own vocabulary. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "cli/model_choice.h"
+
+enum { MODEL, IDS, SPECIAL, BOS, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [IDS] = { .name = "ids", .type = OPT_FLAG, .help = "only the ids, on one line, spaces between" },
+    [SPECIAL] = { .name = "special", .type = OPT_FLAG,
+                  .help = "texts of special tokens (<|eot_id|>) become those tokens; only for text you trust" },
+    [BOS] = { .name = "bos", .type = OPT_FLAG, .help = "begin with the BOS token if the file asks for one" },
+};
+
+enum { LIMIT_BYTES = 256 << 20 };
+
+struct text {
+    char *ptr;
+    size_t n;
+};
+
+/* Bytes of one token in quotes, everything that is not printable ASCII or whole UTF-8 escaped. */
+static void print_escaped(const char *p, size_t n)
+{
+    putchar('"');
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : 0; /* continuation bytes */
+        bool whole = c >= 0xc2 && c < 0xf5 && i + more < n;
+        for (size_t j = 1; whole && j <= more; j++)
+            whole = ((unsigned char)p[i + j] & 0xc0) == 0x80;
+        if (c == '\n')
+            fputs("\\n", stdout);
+        else if (c == '\t')
+            fputs("\\t", stdout);
+        else if (c == '"' || c == '\\')
+            printf("\\%c", c);
+        else if (c >= 0x20 && c < 0x7f)
+            putchar(c);
+        else if (!whole || c == 0xc2) /* U+0080..U+00BF has control characters: all of it by number */
+            printf("\\x%02x", c);
+        else {
+            fwrite(p + i, 1, more + 1, stdout);
+            i += more;
+        }
+    }
+    putchar('"');
+}
+
+static void print_ids(const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        printf(i ? " %" PRId32 : "%" PRId32, ids[i]);
+    putchar('\n');
+}
+
+static void print_tokens(hearth_file *file, const int32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t n_bytes = 0;
+        const char *text = hearth_file_token_text(file, ids[i], &n_bytes);
+        printf("%8" PRId32 "  ", ids[i]);
+        print_escaped(text ? text : "", text ? n_bytes : 0);
+        putchar('\n');
+    }
+}
+
+/* *out: mem_alloc'ed ids, the caller frees. */
+static bool tokenize(hearth_file *file, const struct text *text, const struct args *a, int32_t **out, size_t *n,
+                     hearth_error *err)
+{
+    size_t room = text->n + 64; /* a token has at least one byte, but for BOS and the like */
+    for (*out = NULL;;) {
+        *out = mem_alloc(room * sizeof **out);
+        if (!*out)
+            return fail_memory(err, "the list of tokens");
+        int64_t got = hearth_file_tokenize(file, text->ptr, text->n, a->value[SPECIAL].on, a->value[BOS].on, *out, room,
+                                           err);
+        if (got >= 0 && (size_t)got <= room) {
+            *n = (size_t)got;
+            return true;
+        }
+        mem_free(*out);
+        *out = NULL;
+        if (got < 0)
+            return false;
+        room = (size_t)got; /* normalization made the text longer */
+    }
+}
+
+static int run(const struct args *a)
+{
+    struct model_choice choice;
+    hearth_error err = { 0 };
+    struct text text = { 0 };
+    int32_t *ids = NULL;
+    size_t n = 0;
+    int code = EXIT_DONE;
+    if (!model_choose(&choice, &cmd_tokenize, a->word[0], &a->value[MODEL]))
+        return EXIT_USAGE;
+    if (!choice.from_line)
+        model_say(&choice);
+
+    hearth_file *file = hearth_file_open(&choice.source, &err);
+    if (!file)
+        return model_report(&choice, &err);
+    if (isatty(STDIN_FILENO))
+        say("reading the text from the terminal; Ctrl-D ends it");
+    if (!file_read_fd(STDIN_FILENO, "standard input", LIMIT_BYTES, &text.ptr, &text.n, &err)
+        || !tokenize(file, &text, a, &ids, &n, &err)) {
+        code = report(&err);
+    } else if (a->value[IDS].on) {
+        print_ids(ids, n);
+    } else {
+        print_tokens(file, ids, n);
+    }
+    mem_free(ids);
+    mem_free(text.ptr);
+    hearth_file_close(file);
+    return code;
+}
+
+const struct command cmd_tokenize = {
+    .name = "tokenize",
+    .positionals = "[MODEL]",
+    .max_words = 1,
+    .summary = "the tokens of standard input, by the model's vocabulary",
+    .about = "Standard input is taken byte for byte, a newline at its end included. Without options one token a line:\n"
+             "its id and its text; nothing is added and special tokens are plain text. Works on every GGUF file with\n"
+             "a tokenizer that hearth knows, whatever its architecture, with or without tensors.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

@@ -1,0 +1,63 @@
+#include "cli/interrupt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+
+static volatile sig_atomic_t holding, pending;
+static int wake_read = -1, wake_write = -1;
+
+void interrupt_wake(void *arg)
+{
+    (void)arg;
+    int saved = errno; /* a handler may run between a call and the look at its errno */
+    (void)!write(wake_write, "", 1); /* a full pipe wakes just as well */
+    errno = saved;
+}
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    if (!holding || pending)
+        _exit(EXIT_INTERRUPTED);
+    pending = 1;
+    interrupt_wake(NULL);
+}
+
+bool interrupt_init(hearth_error *err)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        return fail(err, HEARTH_ERR_IO, "cannot make a pipe: %s; raise the limit on open files (ulimit -n)",
+                    strerror(errno));
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    }
+    wake_read = ends[0];
+    wake_write = ends[1];
+
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return true;
+}
+
+void interrupt_hold(void) { holding = 1; }
+bool interrupt_pending(void) { return pending; }
+
+void interrupt_wait(void)
+{
+    struct pollfd p = { .fd = wake_read, .events = POLLIN };
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        ;
+    char drained[256];
+    while (read(wake_read, drained, sizeof drained) > 0)
+        ;
+}

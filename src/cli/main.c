@@ -1,0 +1,96 @@
+/* main.c: the commands of the program, one line each. */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/env.h"
+#include "cli/command.h"
+
+const struct command *const commands[] = {
+    &cmd_run,
+    &cmd_inspect,
+    &cmd_tokenize,
+    &cmd_dev_synth,
+    &cmd_env,
+    &cmd_version,
+    &cmd_help,
+    NULL,
+};
+
+static void note(const char *sentence) { say("%s", sentence); }
+
+/* Is HEARTH_<name> the variable of some option of some command? */
+static bool is_option_variable(const char *name)
+{
+    for (int i = 0; commands[i]; i++) {
+        for (int j = 0; j < commands[i]->n_opts; j++) {
+            char spelling[OPT_SPELLING_BYTES], variable[OPT_SPELLING_BYTES + 8];
+            for (int cursor = 0; opt_next_spelling(&commands[i]->opts[j], &cursor, spelling);) {
+                opt_env_name(spelling, variable);
+                if (variable[0] && strcmp(variable + sizeof "HEARTH_" - 1, name) == 0)
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void report_variable(const char *name) { say("HEARTH_%s is set, but nothing reads it (hearth env)", name); }
+
+static int unknown_command(const char *word)
+{
+    if (strcmp(word, "dev") == 0)
+        return usage_error(NULL, "dev needs a second word: hearth dev synth");
+    int best = 3;
+    const char *near = NULL;
+    for (int i = 0; commands[i]; i++) {
+        int d = word_distance(word, commands[i]->name);
+        if (d < best) {
+            best = d;
+            near = commands[i]->name;
+        }
+    }
+    if (strstr(word, ".gguf"))
+        return usage_error(NULL, "'%.200s' is not a command; did you mean hearth run %.200s?", word, word);
+    if (near)
+        return usage_error(NULL, "'%.80s' is not a command; did you mean hearth %s?", word, near);
+    return usage_error(NULL, "'%.80s' is not a command", word);
+}
+
+static int run_command(const struct command *c, int argc, char *const *argv)
+{
+    struct args a;
+    hearth_error err = { 0 };
+    if (!opts_parse(&a, c->opts, c->n_opts, c->max_words, argc, argv, note, &err))
+        return usage_error(c, "%s", err.message);
+    if (a.help) {
+        a = (struct args){ .word = { c->name }, .n_words = 1 };
+        return cmd_help.run(&a);
+    }
+    env_unknown(is_option_variable, report_variable);
+    return c->run(&a);
+}
+
+/* A caller may have closed 0, 1 or 2: a file opened later must not become one of them. */
+static void keep_standard_files(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", O_RDWR);
+}
+
+int main(int argc, char **argv)
+{
+    keep_standard_files();
+    signal(SIGPIPE, SIG_IGN); /* a reader that goes away makes writes fail: finish_output() */
+    struct args none = { 0 };
+    if (argc < 2 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
+        return finish_output(cmd_help.run(&none));
+    if (strcmp(argv[1], "--version") == 0)
+        return finish_output(cmd_version.run(&none));
+    int n_words = 0;
+    const struct command *c = command_find(argc - 1, argv + 1, &n_words);
+    if (!c)
+        return unknown_command(argc > 2 && strcmp(argv[1], "dev") == 0 ? argv[2] : argv[1]);
+    return finish_output(run_command(c, argc - 1 - n_words, argv + 1 + n_words));
+}

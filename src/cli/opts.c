@@ -1,0 +1,310 @@
+#include "cli/opts.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/env.h"
+
+/* ---- spellings ---- */
+
+static char fold(char c) { return c == '_' ? '-' : c; }
+
+static bool same_spelling(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+    if (n_a != n_b)
+        return false;
+    for (size_t i = 0; i < n_a; i++)
+        if (fold(a[i]) != fold(b[i]))
+            return false;
+    return true;
+}
+
+bool opt_next_spelling(const struct opt *o, int *cursor, char out[OPT_SPELLING_BYTES])
+{
+    if (*cursor == 0) {
+        snprintf(out, OPT_SPELLING_BYTES, "--%s", o->name);
+        for (char *p = out; *p; p++)
+            *p = fold(*p);
+        *cursor = 1;
+        return true;
+    }
+    if (!o->aliases)
+        return false;
+    const char *p = o->aliases + *cursor - 1;
+    while (*p == ' ')
+        p++;
+    size_t n = strcspn(p, " ");
+    if (n == 0)
+        return false;
+    snprintf(out, OPT_SPELLING_BYTES, "%.*s", (int)n, p);
+    *cursor = (int)(p + n - o->aliases) + 1;
+    return true;
+}
+
+bool opt_matches(const struct opt *o, const char *given, size_t len)
+{
+    char spelling[OPT_SPELLING_BYTES];
+    for (int cursor = 0; opt_next_spelling(o, &cursor, spelling);)
+        if (same_spelling(spelling, strlen(spelling), given, len))
+            return true;
+    return false;
+}
+
+void opt_env_name(const char *spelling, char out[OPT_SPELLING_BYTES + 8])
+{
+    out[0] = 0;
+    if (strncmp(spelling, "--", 2) != 0)
+        return;
+    snprintf(out, OPT_SPELLING_BYTES + 8, "HEARTH_%s", spelling + 2);
+    for (char *p = out; *p; p++)
+        *p = *p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+}
+
+int word_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    int row[LONGEST + 1];
+    size_t n_a = strlen(a), n_b = strlen(b);
+    if (n_a > LONGEST || n_b > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= n_b; j++)
+        row[j] = (int)j;
+    for (size_t i = 1; i <= n_a; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= n_b; j++) {
+            int replaced = diagonal + (fold(a[i - 1]) != fold(b[j - 1]));
+            diagonal = row[j];
+            row[j] = min_int(replaced, 1 + min_int(row[j], row[j - 1]));
+        }
+    }
+    return row[n_b];
+}
+
+/* The table's spelling nearest to what was typed, or "" when nothing is near. */
+static void nearest_spelling(const struct opt *table, int n, const char *given, char out[OPT_SPELLING_BYTES])
+{
+    int best = max_int(2, (int)strlen(given) / 3) + 1;
+    out[0] = 0;
+    for (int i = 0; i < n; i++) {
+        char spelling[OPT_SPELLING_BYTES];
+        for (int cursor = 0; opt_next_spelling(&table[i], &cursor, spelling);) {
+            int d = word_distance(spelling, given);
+            if (d < best && strlen(spelling) > 2) {
+                best = d;
+                memcpy(out, spelling, OPT_SPELLING_BYTES);
+            }
+        }
+    }
+}
+
+/* ---- values ---- */
+
+static bool bad_value(const char *thing, const struct opt *o, const char *text, hearth_error *err)
+{
+    switch (o->type) {
+    case OPT_FLAG:
+        return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not 1, 0, true, false, yes, no, on or off", thing, text);
+    case OPT_INT:
+        return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not a whole number from %.0f to %.0f", thing, text,
+                    o->least, o->most);
+    case OPT_COUNT:
+        return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not a whole number from 0 to %lld", thing, text,
+                    (long long)INT64_MAX);
+    case OPT_FLOAT:
+        return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not a number from %.10g to %.10g", thing, text, o->least,
+                    o->most);
+    case OPT_CHOICE:
+        return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not one of %s", thing, text, o->value);
+    case OPT_TEXT:
+        break;
+    }
+    return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' cannot be used", thing, text);
+}
+
+static bool read_whole(const char *text, int64_t *out)
+{
+    char *end;
+    const char *digits = text + (*text == '-' || *text == '+');
+    if (*digits < '0' || *digits > '9')
+        return false;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    *out = v;
+    return errno == 0 && *end == 0;
+}
+
+static bool read_real(const char *text, double *out)
+{
+    char *end;
+    const char *digits = text + (*text == '-' || *text == '+');
+    if ((*digits < '0' || *digits > '9') && *digits != '.')
+        return false;
+    *out = strtod(text, &end);
+    return end != text && *end == 0 && isfinite(*out);
+}
+
+static bool read_choice(const struct opt *o, const char *text, int64_t *index)
+{
+    size_t n_text = strlen(text);
+    const char *p = o->value;
+    for (*index = 0; *p; (*index)++) {
+        size_t n = strcspn(p, "|");
+        if (n == n_text && strncasecmp(p, text, n) == 0)
+            return true;
+        p += n + (p[n] == '|');
+    }
+    return false;
+}
+
+static bool read_switch(const char *text, bool *on)
+{
+    static const char *const yes[] = { "1", "true", "yes", "on" }, *const no[] = { "0", "false", "no", "off" };
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+            *on = strcasecmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* thing: what the user wrote, "--ctx" or "HEARTH_CTX". */
+static bool set_value(struct opt_value *v, const struct opt *o, const char *thing, const char *text,
+                      enum opt_origin origin, hearth_error *err)
+{
+    bool ok = true;
+    *v = (struct opt_value){ .origin = origin, .text = text };
+    switch (o->type) {
+    case OPT_FLAG:
+        ok = read_switch(text, &v->on);
+        break;
+    case OPT_INT:
+        ok = read_whole(text, &v->i) && (double)v->i >= o->least && (double)v->i <= o->most;
+        break;
+    case OPT_COUNT:
+        ok = read_whole(text, &v->i) && v->i >= 0;
+        break;
+    case OPT_FLOAT:
+        ok = read_real(text, &v->f) && v->f >= o->least && v->f <= o->most;
+        break;
+    case OPT_CHOICE:
+        ok = read_choice(o, text, &v->i);
+        break;
+    case OPT_TEXT:
+        break;
+    }
+    return ok || bad_value(thing, o, text, err);
+}
+
+/* ---- the line ---- */
+
+struct parser {
+    struct args *out;
+    const struct opt *table;
+    int n;
+    void (*note)(const char *);
+    hearth_error *err;
+};
+
+static bool unknown_option(const struct parser *p, const char *given)
+{
+    char near[OPT_SPELLING_BYTES];
+    nearest_spelling(p->table, p->n, given, near);
+    if (near[0])
+        return fail(p->err, HEARTH_ERR_USAGE, "there is no option %.60s here; did you mean %s?", given, near);
+    return fail(p->err, HEARTH_ERR_USAGE, "there is no option %.60s here", given);
+}
+
+/* word: "--name", "--name=value" or "-n"; next: the word after it or NULL. */
+static bool take_option(const struct parser *p, const char *word, const char *next, bool *used_next)
+{
+    size_t len = strncmp(word, "--", 2) == 0 ? strcspn(word, "=") : strlen(word);
+    char given[64];
+    snprintf(given, sizeof given, "%.*s", (int)min_size(len, 60), word);
+    int i = 0;
+    while (i < p->n && !opt_matches(&p->table[i], word, len))
+        i++;
+    if (i == p->n)
+        return unknown_option(p, given);
+
+    const struct opt *o = &p->table[i];
+    struct opt_value *v = &p->out->value[i];
+    bool again = v->origin == OPT_FROM_LINE;
+    const char *text = word[len] == '=' ? word + len + 1 : NULL;
+    if (o->type == OPT_FLAG) {
+        if (text)
+            return fail(p->err, HEARTH_ERR_USAGE, "%s takes no value, '%.80s' was given", given, text);
+        *v = (struct opt_value){ .origin = OPT_FROM_LINE, .on = true, .text = word };
+        return true;
+    }
+    if (!text) {
+        if (!next)
+            return fail(p->err, HEARTH_ERR_USAGE, "%s needs a value: %s", given, o->value);
+        text = next;
+        *used_next = true;
+    }
+    if (!set_value(v, o, given, text, OPT_FROM_LINE, p->err))
+        return false;
+    if (again && p->note) {
+        char sentence[200];
+        snprintf(sentence, sizeof sentence, "--%s is given more than once; the last one, '%.80s', is used", o->name,
+                 text);
+        p->note(sentence);
+    }
+    return true;
+}
+
+/* What the line did not say, from the environment: every long spelling is a name there. */
+static bool read_environment(const struct parser *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        const struct opt *o = &p->table[i];
+        struct opt_value *v = &p->out->value[i];
+        char spelling[OPT_SPELLING_BYTES], name[OPT_SPELLING_BYTES + 8];
+        for (int cursor = 0; v->origin != OPT_FROM_LINE && opt_next_spelling(o, &cursor, spelling);) {
+            opt_env_name(spelling, name);
+            const char *text = name[0] ? env_get_flag(spelling + 2) : NULL;
+            if (!text)
+                continue;
+            if (v->origin == OPT_FROM_ENV && strcmp(v->text, text) != 0)
+                return fail(p->err, HEARTH_ERR_USAGE, "%s is '%.60s', but another spelling of --%s in the environment "
+                            "is '%.60s'; unset one", name, text, o->name, v->text);
+            if (!set_value(v, o, name, text, OPT_FROM_ENV, p->err))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool opts_parse(struct args *out, const struct opt *table, int n, int max_words, int argc, char *const *argv,
+                void (*note)(const char *sentence), hearth_error *err)
+{
+    struct parser p = { out, table, n, note, err };
+    *out = (struct args){ 0 };
+    bool only_words = false;
+    for (int i = 0; i < argc; i++) {
+        const char *word = argv[i];
+        bool used_next = false;
+        if (!only_words && strcmp(word, "--") == 0) {
+            only_words = true;
+        } else if (!only_words && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
+            out->help = true;
+            return true;
+        } else if (!only_words && word[0] == '-' && word[1]) {
+            if (!take_option(&p, word, i + 1 < argc ? argv[i + 1] : NULL, &used_next))
+                return false;
+            i += used_next;
+        } else if (out->n_words >= max_words) {
+            return fail(err, HEARTH_ERR_USAGE, "'%.80s' is one word too many; put quotes around a text with spaces",
+                        word);
+        } else {
+            out->word[out->n_words++] = word;
+        }
+    }
+    return read_environment(&p);
+}

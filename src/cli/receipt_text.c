@@ -1,0 +1,96 @@
+#include "cli/receipt_text.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "cli/units.h"
+#include "record/receipt_json.h"
+
+/* "412 tok/s", "3.21 tok/s"; "" when there is no time to divide by. */
+static const char *rate(char out[UNITS_BYTES], int n_tokens, double ms)
+{
+    double v = ms > 0 && n_tokens > 0 ? n_tokens / ms * 1000 : 0;
+    out[0] = 0;
+    if (v > 0)
+        snprintf(out, UNITS_BYTES, " (%.*f tok/s)", v < 10 ? 2 : v < 100 ? 1 : 0, v);
+    return out;
+}
+
+void receipt_print_figures(const hearth_receipt *r)
+{
+    char prefill[UNITS_BYTES], decode[UNITS_BYTES], resident[UNITS_BYTES];
+    int computed = r->n_prompt_tokens - r->n_cached_tokens;
+    fprintf(stderr,
+            "prompt %d tokens in %.1f ms%s, first token after %.1f ms, answer %d tokens in %.1f ms%s, memory %s, "
+            "end: %s\n",
+            r->n_prompt_tokens, r->prefill_ms, rate(prefill, computed, r->prefill_ms), r->first_token_ms,
+            r->n_output_tokens, r->decode_ms, rate(decode, max_int(r->n_output_tokens - 1, 0), r->decode_ms),
+            text_of_bytes(resident, r->peak_resident_bytes),
+            r->finish_detail[0] ? r->finish_detail : finish_reason_name(r->reason));
+}
+
+static void print_scalar(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        fputs(json_string_value(v), stderr);
+        break;
+    case JSON_INTEGER:
+        fprintf(stderr, "%lld", (long long)json_integer_value(v));
+        break;
+    case JSON_REAL:
+        fprintf(stderr, "%.9g", json_real_value(v));
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        fputs(json_is_true(v) ? "yes" : "no", stderr);
+        break;
+    default:
+        fputs("-", stderr);
+    }
+}
+
+/* {"value": v, "from": where} as "v (where)"; any other object as "key v, key v". */
+static void print_value(json_t *v)
+{
+    const char *key, *separator = "";
+    json_t *item;
+    size_t i;
+    json_t *value = json_object_get(v, "value"), *from = json_object_get(v, "from");
+    if (value && from) {
+        print_scalar(value);
+        fprintf(stderr, " (%s)", json_string_value(from));
+    } else if (json_is_object(v)) {
+        json_object_foreach(v, key, item) {
+            fprintf(stderr, "%s%s ", separator, key);
+            print_value(item);
+            separator = ", ";
+        }
+    } else if (json_is_array(v)) {
+        if (json_array_size(v) == 0)
+            fputs("-", stderr);
+        json_array_foreach(v, i, item) {
+            fputs(separator, stderr);
+            print_value(item);
+            separator = "; ";
+        }
+    } else {
+        print_scalar(v);
+    }
+}
+
+void receipt_print_all(const hearth_receipt *r)
+{
+    json_t *all = receipt_to_json(r);
+    const char *key;
+    json_t *v;
+    fputs("receipt\n", stderr);
+    json_object_foreach(all, key, v) {
+        fprintf(stderr, "  %-20s ", key);
+        print_value(v);
+        fputc('\n', stderr);
+    }
+    json_decref(all);
+}

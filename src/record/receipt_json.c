@@ -1,0 +1,204 @@
+#include "record/receipt_json.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *finish_reason_name(hearth_end_reason reason)
+{
+    switch (reason) {
+    case HEARTH_END_STOP:
+        return "stop";
+    case HEARTH_END_LENGTH:
+        return "length";
+    case HEARTH_END_CANCELLED:
+        return "cancelled";
+    case HEARTH_END_ERROR:
+        break;
+    }
+    return "error";
+}
+
+json_t *json_of_float(float v)
+{
+    char text[32];
+    if (!isfinite(v))
+        return json_null();
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)v);
+        if (strtof(text, NULL) == v)
+            break;
+    }
+    return json_real(strtod(text, NULL));
+}
+
+/* Milliseconds to the microsecond. */
+static json_t *of_ms(double ms) { return isfinite(ms) ? json_real(round(ms * 1000) / 1000) : json_null(); }
+
+static json_t *of_rate(double n, double ms)
+{
+    return ms > 0 && n > 0 ? json_real(round(n / ms * 1000 * 1000) / 1000) : json_null();
+}
+
+static json_t *of_u64(uint64_t n) { return json_integer((json_int_t)n); }
+
+/* Text from a fixed field, which may have been cut inside a character. */
+static json_t *of_text(const char *text)
+{
+    size_t n = strlen(text);
+    json_t *s = json_stringn(text, n);
+    while (!s && n > 0)
+        s = json_stringn(text, --n);
+    return s ? s : json_string("");
+}
+
+static const char *origin_name(hearth_origin origin)
+{
+    switch (origin) {
+    case HEARTH_FROM_MODEL:
+        return "model";
+    case HEARTH_FROM_REQUEST:
+        return "request";
+    case HEARTH_FROM_DEFAULT:
+        break;
+    }
+    return "default";
+}
+
+static json_t *of_sampling(const hearth_receipt *r)
+{
+    json_t *all = json_object();
+    bool failed = false;
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        const hearth_sampling_info *info = &hearth_sampling_table[i];
+        double v = hearth_sampling_get(&r->sampling, i);
+        json_t *value = strcmp(info->type, "int") == 0 ? json_integer((json_int_t)v) : json_of_float((float)v);
+        json_t *entry = json_pack("{s:o, s:s}", "value", value, "from", origin_name(r->sampling_origin[i]));
+        failed |= json_object_set_new(all, info->name, entry) != 0;
+    }
+    if (!failed)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+/* Seeds above 2^63-1 do not fit a JSON integer everywhere: those come as a string of digits. */
+static json_t *of_seed(const hearth_receipt *r)
+{
+    char digits[32];
+    json_t *value = json_integer((json_int_t)r->seed);
+    if (r->seed > INT64_MAX) {
+        json_decref(value);
+        snprintf(digits, sizeof digits, "%llu", (unsigned long long)r->seed);
+        value = json_string(digits);
+    }
+    return json_pack("{s:o, s:s}", "value", value, "from", r->seed_drawn ? "drawn" : "request");
+}
+
+json_t *plan_to_json(const hearth_plan *plan)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:o}",
+                     "weights_bytes", of_u64(plan->weights_bytes), "kv_bytes", of_u64(plan->kv_bytes),
+                     "workspace_bytes", of_u64(plan->workspace_bytes),
+                     "vocabulary_bytes", of_u64(plan->vocabulary_bytes),
+                     "total_bytes", of_u64(plan->total_bytes), "budget_bytes", of_u64(plan->budget_bytes),
+                     "fits", plan->fits, "n_ctx_tokens", plan->n_ctx_tokens, "n_threads", plan->n_threads,
+                     "reason", of_text(plan->reason));
+}
+
+static json_t *of_memory(const hearth_receipt *r)
+{
+    json_t *memory = plan_to_json(&r->plan);
+    if (json_object_set_new(memory, "resident_bytes", of_u64(r->resident_bytes)) == 0
+        && json_object_set_new(memory, "peak_resident_bytes", of_u64(r->peak_resident_bytes)) == 0)
+        return memory;
+    json_decref(memory);
+    return NULL;
+}
+
+static json_t *of_notes(const char *notes)
+{
+    json_t *lines = json_array();
+    while (*notes) {
+        size_t n = strcspn(notes, "\n");
+        char line[sizeof ((hearth_receipt *)0)->notes];
+        snprintf(line, sizeof line, "%.*s", (int)n, notes);
+        if (n > 0)
+            json_array_append_new(lines, of_text(line));
+        notes += n + (notes[n] == '\n');
+    }
+    return lines;
+}
+
+static json_t *of_prefill(const hearth_receipt *r)
+{
+    int computed = r->n_prompt_tokens - r->n_cached_tokens;
+    return json_pack("{s:i, s:i, s:i, s:i, s:o, s:o}", "n_prompt_tokens", r->n_prompt_tokens, "n_cached_tokens",
+                     r->n_cached_tokens, "n_computed_tokens", computed, "n_chunks", r->n_prefill_chunks, "ms",
+                     of_ms(r->prefill_ms), "tokens_per_s", of_rate(computed, r->prefill_ms));
+}
+
+/* The first token belongs to prefill: decode_ms runs from it to the last. */
+static json_t *of_decode(const hearth_receipt *r)
+{
+    int steps = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
+    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens, "ms", of_ms(r->decode_ms),
+                     "tokens_per_s", of_rate(steps, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token),
+                     "gb_per_s", of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms));
+}
+
+/* Sticky: one check at the end. */
+struct object {
+    json_t *json;
+    bool failed;
+};
+
+static void put(struct object *o, const char *key, json_t *value)
+{
+    if (json_object_set_new(o->json, key, value) != 0)
+        o->failed = true;
+}
+
+static void put_identity(struct object *o, const hearth_receipt *r)
+{
+    put(o, "request_id", of_text(r->request_id));
+    put(o, "version", json_string(hearth_version()));
+    put(o, "model", json_pack("{s:o, s:o}", "name", of_text(r->model_name), "identity", of_text(r->model_identity)));
+    put(o, "isa", of_text(r->isa));
+    put(o, "arithmetic_revision", json_integer(r->arithmetic_revision));
+    put(o, "n_threads", json_integer(r->n_threads));
+    put(o, "n_ctx_tokens", json_integer(r->n_ctx_tokens));
+}
+
+json_t *receipt_to_json(const hearth_receipt *r)
+{
+    struct object o = { json_object(), false };
+    put_identity(&o, r);
+    put(&o, "finish", json_pack("{s:s, s:o}", "reason", finish_reason_name(r->reason), "detail",
+                                of_text(r->finish_detail)));
+    put(&o, "seed", of_seed(r));
+    put(&o, "sampling", of_sampling(r));
+    put(&o, "n_logit_bias", json_integer((json_int_t)r->n_logit_bias));
+    put(&o, "bos_added", json_boolean(r->bos_added));
+    put(&o, "ignore_eos", json_boolean(r->ignore_eos));
+    put(&o, "load", json_pack("{s:o, s:o, s:o, s:o}", "map_ms", of_ms(r->load_map_ms), "metadata_ms",
+                              of_ms(r->load_metadata_ms), "tokenizer_ms", of_ms(r->load_tokenizer_ms), "plan_ms",
+                              of_ms(r->load_plan_ms)));
+    put(&o, "queue_ms", of_ms(r->queue_ms));
+    put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
+    put(&o, "prefill", of_prefill(r));
+    put(&o, "decode", of_decode(r));
+    put(&o, "sample_ms", of_ms(r->sample_ms));
+    put(&o, "first_token_ms", of_ms(r->first_token_ms));
+    put(&o, "total_ms", of_ms(r->total_ms));
+    put(&o, "memory", of_memory(r));
+    put(&o, "faults", json_pack("{s:o, s:o}", "n_minor", of_u64(r->minor_faults), "n_major", of_u64(r->major_faults)));
+    put(&o, "digest", r->digest[0] ? json_string(r->digest) : json_null());
+    put(&o, "notes", of_notes(r->notes));
+    if (!o.failed)
+        return o.json;
+    json_decref(o.json);
+    return NULL;
+}

@@ -1,0 +1,21 @@
+/* receipt_json.h: the receipt as the `hearth` object of every JSON answer (docs/receipt.md). */
+#pragma once
+#include <jansson.h>
+
+#include "hearth/hearth.h"
+
+/* How to print it: real numbers in this object mean at most 9 significant digits. */
+#define RECEIPT_JSON_FLAGS (JSON_REAL_PRECISION(9) | JSON_COMPACT)
+
+/* A new reference, or NULL when memory is out. Every key carries its unit; a figure that has no
+ * meaning (a rate over no time) is null. */
+json_t *receipt_to_json(const hearth_receipt *r);
+
+/* The plan alone, as under "memory"; `hearth inspect --json` uses it. */
+json_t *plan_to_json(const hearth_plan *plan);
+
+/* "stop", "length", "cancelled", "error". Static. */
+const char *finish_reason_name(hearth_end_reason reason);
+
+/* The shortest decimal (6 to 9 digits) that is this float again: 0.8f gives 0.8. */
+json_t *json_of_float(float v);
