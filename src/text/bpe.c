@@ -190,7 +190,8 @@ bool bpe_encode(const struct bpe *b, struct merger *m, struct str piece, struct 
         int32_t id = b->vocab->byte_token[byte] >= 0 ? b->vocab->byte_token[byte] : b->vocab->unk;
         if (id < 0)
             return fail(err, HEARTH_ERR_FORMAT,
-                        "the vocabulary has no token for byte 0x%02x and no unknown token; use another model file", byte);
+                        "the vocabulary has no token for byte 0x%02x and no unknown token; use another model file",
+                        byte);
         m->symbol[i] = (struct merge_symbol){ .prev = (int32_t)i - 1, .next = (int32_t)i + 1, .id = id };
     }
     m->symbol[piece.len - 1].next = -1;

@@ -120,7 +120,8 @@ struct pretok *pretok_create(struct str name, bool use_jit, hearth_error *err)
         char known[320];
         pretok_names(known, sizeof known);
         fail(err, HEARTH_ERR_FORMAT,
-             "tokenizer.ggml.pre is \"" STR_FMT "\", which this build does not know; it knows %s", STR_ARG(name), known);
+             "tokenizer.ggml.pre is \"" STR_FMT "\", which this build does not know; it knows %s", STR_ARG(name),
+             known);
         return NULL;
     }
     struct pretok *p = mem_alloc(sizeof *p);

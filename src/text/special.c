@@ -48,12 +48,21 @@ static struct str plain_text(const struct vocab *v, struct str text, struct aren
     return (struct str){ out, n };
 }
 
+enum { SPECIAL_MAX_BYTES = 256 };
+
 bool special_build(struct special_set *s, const struct vocab *v, unsigned type_mask, struct arena *arena,
                    hearth_error *err)
 {
     *s = (struct special_set){ 0 };
-    for (int32_t i = 0; i < v->n_tokens; i++)
-        s->n += is_member(v, i, type_mask);
+    for (int32_t i = 0; i < v->n_tokens; i++) {
+        if (!is_member(v, i, type_mask))
+            continue;
+        s->n++;
+        if (v->text[i].len > SPECIAL_MAX_BYTES)
+            return fail(err, HEARTH_ERR_FORMAT,
+                        "token %d is special and %zu bytes long, at most %d are allowed; the file is damaged", (int)i,
+                        v->text[i].len, SPECIAL_MAX_BYTES);
+    }
     struct item *items = arena_array(arena, struct item, s->n);
     s->id = arena_array(arena, int32_t, s->n);
     s->text = arena_array(arena, struct str, s->n);

@@ -10,7 +10,9 @@ struct special_set {
     uint32_t first[257]; /* those starting with byte b: first[b] .. first[b + 1] - 1 */
 };
 
-/* The set of tokens whose type is in type_mask (1 << enum token_type). Memory from arena. */
+/* The set of tokens whose type is in type_mask (1 << enum token_type). Memory from arena.
+ * HEARTH_ERR_FORMAT for one of more than 256 bytes: looking for it would take that long at
+ * every byte of a text made to look like it. */
 bool special_build(struct special_set *s, const struct vocab *v, unsigned type_mask, struct arena *arena,
                    hearth_error *err);
 /* The leftmost place at or after *at where one of them stands, the longest of those there.

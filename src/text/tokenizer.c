@@ -31,7 +31,8 @@ static bool create_bpe(struct tokenizer *t, const struct gguf *g, hearth_error *
         return false;
     if (merges.n == 0)
         return fail(err, HEARTH_ERR_FORMAT,
-                    "tokenizer.ggml.merges is missing, without it gpt2 vocabularies cannot be used; convert the model again");
+                    "tokenizer.ggml.merges is missing, without it a gpt2 vocabulary cannot be used; "
+                    "convert the model again");
     struct str pre = t->vocab.pre_guessed ? STR("default") : t->vocab.pre;
     t->pretok = pretok_create(pre, true, err);
     if (!t->pretok)
