@@ -1,0 +1,370 @@
+/* engine.c: one turn of the engine thread. Only this thread touches sequences, KV pages and
+ * the workspace, so nothing inside a step takes a lock or allocates. */
+#include "engine/engine.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/machine.h"
+
+void queue_push(struct stream_queue *q, struct hearth_stream *s)
+{
+    s->next = NULL;
+    if (q->last)
+        q->last->next = s;
+    else
+        q->first = s;
+    q->last = s;
+    q->n++;
+}
+
+struct hearth_stream *queue_pop(struct stream_queue *q)
+{
+    struct hearth_stream *s = q->first;
+    if (!s)
+        return NULL;
+    q->first = s->next;
+    if (!q->first)
+        q->last = NULL;
+    q->n--;
+    return s;
+}
+
+void engine_poke(struct hearth_engine *e)
+{
+    lock_take(&e->lock);
+    e->pokes++;
+    lock_wake_all(&e->lock);
+    lock_release(&e->lock);
+}
+
+/* ---- before a step ---- */
+
+/* Start what fits into free slots. Cancelled requests end here without running. */
+static void inbox_drain(struct hearth_engine *e)
+{
+    for (int i = 0; i < e->n_seqs; i++) {
+        struct seq *s = &e->seqs[i];
+        if (s->stream)
+            continue;
+        lock_take(&e->lock);
+        struct hearth_stream *stream = queue_pop(&e->inbox);
+        lock_release(&e->lock);
+        if (!stream)
+            return;
+        seq_begin(s, stream, e->n_begun++);
+    }
+}
+
+static void end_cancelled(struct hearth_engine *e)
+{
+    for (int i = 0; i < e->n_seqs; i++)
+        if (e->seqs[i].stream && atomic_load(&e->seqs[i].stream->cancelled))
+            seq_end(&e->seqs[i], HEARTH_END_CANCELLED, "cancelled", NULL);
+}
+
+static enum seq_state state_of(struct seq *s)
+{
+    if (!s->stream)
+        return SEQ_FREE;
+    if (!stream_has_room(s->stream))
+        return SEQ_PAUSED;
+    return s->n_done < s->n_prompt ? SEQ_PREFILL : SEQ_DECODE;
+}
+
+/* Scoring sends an event for each prompt token, so its chunks are held to what the ring takes. */
+enum { SCORE_CHUNK_TOKENS = 16 };
+
+static void plan_step(struct hearth_engine *e, struct plan *plan)
+{
+    struct sched_seq view[SCHED_MAX_SEQS];
+    for (int i = 0; i < e->n_seqs; i++) {
+        struct seq *s = &e->seqs[i];
+        view[i] = (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
+        if (s->stream)
+            view[i].n_chunk = s->stream->request.score ? SCORE_CHUNK_TOKENS : s->stream->request.n_chunk_tokens;
+    }
+    sched_plan(plan, view, e->n_seqs, min_int(e->n_step_tokens, e->model->ws.max_tokens));
+}
+
+/* Rows of the step. A slice whose pages cannot be had ends its sequence. */
+static void batch_fill(struct hearth_engine *e, struct plan *plan)
+{
+    struct batch *b = &e->batch;
+    int kept = 0;
+    *b = (struct batch){ .tokens = e->batch_tokens, .slices = e->slices };
+    for (int i = 0; i < plan->n_slices; i++) {
+        struct slice slice = plan->slice[i];
+        struct seq *s = &e->seqs[slice.seq];
+        if (!kv_seq_reserve(&e->model->kv, &s->kv, slice.first + slice.n)) {
+            hearth_error err = { 0 };
+            fail(&err, HEARTH_ERR_MEMORY, "the KV cache is full: %u pages of %d tokens are in use; raise --ctx or send less at once",
+                 e->model->kv.n_pages, KV_PAGE_TOKENS);
+            seq_end(s, HEARTH_END_ERROR, "KV cache full", &err);
+            continue;
+        }
+        for (int t = 0; t < slice.n; t++)
+            e->batch_tokens[b->n_tokens + t] = s->history[slice.first + t];
+        e->slices[kept] = (struct batch_slice){ .first_row = b->n_tokens,
+                                                .n_tokens = slice.n,
+                                                .first_pos = slice.first,
+                                                .kv = kv_seq_view(&e->model->kv, &s->kv) };
+        b->n_tokens += slice.n;
+        plan->slice[kept++] = slice;
+    }
+    b->n_slices = plan->n_slices = kept;
+}
+
+/* ---- after the forward pass ---- */
+
+/* A row of the batch whose logits are wanted, and for what. */
+struct wanted {
+    int row, seq;
+    int score_index; /* prompt token it predicts; -1: sample */
+};
+
+static int list_wanted(const struct hearth_engine *e, const struct plan *plan, struct wanted *w)
+{
+    int n = 0;
+    for (int i = 0; i < plan->n_slices; i++) {
+        const struct slice *slice = &plan->slice[i];
+        const struct seq *s = &e->seqs[slice->seq];
+        int first_row = e->slices[i].first_row;
+        if (s->stream->request.score) {
+            for (int t = 0; t < slice->n; t++)
+                if (slice->first + t + 1 < s->n_prompt && (size_t)(slice->first + t + 1) >= s->stream->request.score_from)
+                    w[n++] = (struct wanted){ first_row + t, slice->seq, slice->first + t + 1 };
+        } else if (slice->last) {
+            w[n++] = (struct wanted){ first_row + slice->n - 1, slice->seq, -1 };
+        }
+    }
+    return n;
+}
+
+/* NaN or Inf: run the step again with the probe, to name layer and tensor. Writes the same
+ * KV again, so other sequences are not disturbed. */
+static void end_not_finite(struct hearth_engine *e, struct seq *s)
+{
+    struct probe probe = { .layer = -1 };
+    hearth_error err = { 0 };
+    const struct model *m = &e->model->file->model;
+    model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, &probe);
+    if (!probe.name[0])
+        snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
+    if (probe.layer >= 0)
+        fail(&err, HEARTH_ERR_MODEL,
+             "the model computed NaN or Inf at token %d, first after layer %d, %s; the file is damaged or badly quantized: "
+             "download it again or use another quantization",
+             s->n_total, probe.layer, probe.name);
+    else
+        fail(&err, HEARTH_ERR_MODEL,
+             "the model computed NaN or Inf at token %d, first after %s; the file is damaged or badly quantized: download it "
+             "again or use another quantization",
+             s->n_total, probe.name);
+    seq_end(s, HEARTH_END_ERROR, "NaN or Inf in the logits", &err);
+}
+
+/* Returns how many of the group's rows were used: all, or up to and with one that went wrong
+ * (then the workspace was run over and the rest needs its logits again). */
+static int use_group(struct hearth_engine *e, const struct wanted *w, int n)
+{
+    struct workspace *ws = &e->model->ws;
+    int n_vocab = e->model->file->model.hp.n_vocab;
+    for (int i = 0; i < n; i++) {
+        struct seq *s = &e->seqs[w[i].seq];
+        float *logits = ws->logits + (size_t)i * (size_t)n_vocab;
+        if (!s->stream)
+            continue; /* ended earlier in this step */
+        if (!e->kernels->all_finite(logits, n_vocab)) {
+            end_not_finite(e, s);
+            return i + 1;
+        }
+        if (w[i].score_index >= 0)
+            seq_score(s, e->kernels, logits, w[i].score_index);
+        else
+            seq_sample(s, e->kernels, logits);
+    }
+    return n;
+}
+
+static void use_logits(struct hearth_engine *e, const struct wanted *w, int n)
+{
+    int rows[SCHED_MAX_SEQS], most = min_int(e->model->ws.max_logit_rows, SCHED_MAX_SEQS);
+    for (int at = 0; at < n;) {
+        int group = min_int(n - at, most);
+        for (int i = 0; i < group; i++)
+            rows[i] = w[at + i].row;
+        model_logits(&e->model->file->model, e->kernels, e->pool, &e->model->ws, rows, group);
+        at += use_group(e, w + at, group);
+    }
+}
+
+static void advance(struct hearth_engine *e, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++) {
+        struct seq *s = &e->seqs[plan->slice[i].seq];
+        s->n_done = plan->slice[i].first + plan->slice[i].n;
+        if (s->stream && plan->slice[i].first < s->n_prompt)
+            s->stream->receipt.n_prefill_chunks++;
+    }
+}
+
+/* Scored sequences whose prompt is through. */
+static void end_scored(struct hearth_engine *e)
+{
+    for (int i = 0; i < e->n_seqs; i++) {
+        struct seq *s = &e->seqs[i];
+        if (s->stream && s->stream->request.score && s->n_done == s->n_prompt)
+            seq_end(s, HEARTH_END_LENGTH, "scored", NULL);
+    }
+}
+
+static void end_damaged(struct hearth_engine *e)
+{
+    hearth_error err = { 0 };
+    fail(&err, HEARTH_ERR_MODEL, "%s was cut short on disk while in use; put the whole file back and load it again",
+         e->model->file->name);
+    for (int i = 0; i < e->n_seqs; i++)
+        if (e->seqs[i].stream)
+            seq_end(&e->seqs[i], HEARTH_END_ERROR, "model file truncated while in use", &err);
+}
+
+/* False: nothing could run. */
+static bool engine_step(struct hearth_engine *e)
+{
+    struct plan plan;
+    struct wanted wanted[SCHED_MAX_SEQS * SCORE_CHUNK_TOKENS];
+
+    inbox_drain(e);
+    end_cancelled(e);
+    plan_step(e, &plan);
+    batch_fill(e, &plan);
+    if (plan.n_tokens == 0 || e->batch.n_tokens == 0)
+        return false;
+    model_forward(&e->model->file->model, e->kernels, e->pool, &e->model->ws, &e->batch, NULL);
+    advance(e, &plan);
+    if (file_damaged(e->model->file)) {
+        end_damaged(e);
+        return true;
+    }
+    use_logits(e, wanted, list_wanted(e, &plan, wanted));
+    end_scored(e);
+    return true;
+}
+
+/* Let go of streams that ended; the model may go with the last of them, so this comes after
+ * everything that looks at it. */
+static void release_finished(struct hearth_engine *e)
+{
+    for (int i = 0; i < e->n_seqs; i++) {
+        struct hearth_stream *done = e->seqs[i].finished;
+        if (!done)
+            continue;
+        e->seqs[i].finished = NULL;
+        lock_take(&e->lock);
+        e->n_admitted--;
+        lock_release(&e->lock);
+        stream_unref(done);
+    }
+}
+
+static void engine_main(void *arg)
+{
+    struct hearth_engine *e = arg;
+    unsigned seen = 0;
+    for (;;) {
+        lock_take(&e->lock);
+        bool attached = e->attached, stop = e->stop;
+        lock_release(&e->lock);
+        if (stop)
+            return;
+        bool ran = attached && engine_step(e);
+        if (attached)
+            release_finished(e);
+        lock_take(&e->lock);
+        while (!ran && e->pokes == seen && !e->stop)
+            lock_wait(&e->lock);
+        seen = e->pokes;
+        lock_release(&e->lock);
+    }
+}
+
+/* ---- life ---- */
+
+hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth_error *err)
+{
+    static const hearth_engine_options none;
+    const hearth_engine_options *o = options ? options : &none;
+    err_clear(err);
+    const struct kernels *k = kernels_get(err);
+    if (!k)
+        return NULL;
+    if (o->n_threads < 0 || o->n_threads > 1024 || o->n_seqs < 0 || o->n_seqs > SCHED_MAX_SEQS || o->n_step_tokens < 0
+        || o->n_step_tokens > 1 << 16) {
+        fail(err, HEARTH_ERR_USAGE, "n_threads %d (0 to 1024), n_seqs %d (0 to %d) or n_step_tokens %d (0 to 65536) is out of range",
+             o->n_threads, o->n_seqs, SCHED_MAX_SEQS, o->n_step_tokens);
+        return NULL;
+    }
+    struct hearth_engine *e = mem_alloc(sizeof *e);
+    if (!e || !lock_init(&e->lock)) {
+        mem_free(e);
+        fail_memory(err, "the engine");
+        return NULL;
+    }
+    struct machine m;
+    machine_read(&m);
+    e->kernels = k;
+    e->n_threads = o->n_threads ? o->n_threads : machine_default_threads(&m);
+    e->n_seqs = o->n_seqs ? o->n_seqs : 1;
+    e->n_step_tokens = max_int(o->n_step_tokens ? o->n_step_tokens : ENGINE_STEP_TOKENS, e->n_seqs);
+    e->budget_bytes = o->budget_bytes;
+    e->pool = pool_create(e->n_threads, err);
+    if (e->pool && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
+        && thread_start(&e->thread, "hearth-engine", engine_main, e, err))
+        return e;
+    hearth_engine_destroy(e);
+    return NULL;
+}
+
+void hearth_engine_destroy(hearth_engine *e)
+{
+    if (!e)
+        return;
+    lock_take(&e->lock);
+    e->stop = true;
+    lock_wake_all(&e->lock);
+    lock_release(&e->lock);
+    thread_join(&e->helper);
+    thread_join(&e->thread);
+    pool_destroy(e->pool);
+    lock_destroy(&e->lock);
+    mem_free(e);
+}
+
+hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request, hearth_error *err)
+{
+    err_clear(err);
+    struct hearth_engine *e = model->engine;
+    struct hearth_stream *s = stream_create(model, request, err);
+    if (!s)
+        return NULL;
+    hearth_receipt *r = &s->receipt;
+    r->arithmetic_revision = ARITHMETIC_REVISION;
+    r->n_threads = e->n_threads;
+    snprintf(r->isa, sizeof r->isa, "%s", e->kernels->isa);
+    lock_take(&e->lock);
+    bool full = e->n_admitted >= ENGINE_QUEUE_MAX;
+    if (!full) {
+        atomic_fetch_add(&s->n_refs, 1);
+        e->n_admitted++;
+        queue_push(&e->raw, s);
+        lock_wake_all(&e->lock);
+    }
+    lock_release(&e->lock);
+    if (!full)
+        return s;
+    stream_unref(s);
+    fail(err, HEARTH_ERR_BUSY, "%d requests are waiting or running, the most this engine takes; try again later",
+         ENGINE_QUEUE_MAX);
+    return NULL;
+}

@@ -1,0 +1,315 @@
+/* file.c: hearth_file: a GGUF file looked at, before anything is loaded. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "engine/registry.h"
+
+enum { FILE_ARENA_BYTES = 128 << 20, TEMPLATE_MAX_BYTES = 1 << 20 };
+
+/* NAME-00001-of-00003.gguf -> NAME-0000<part+1>-of-00003.gguf, the field's convention. */
+static bool part_path(char *out, size_t room, const char *first, uint32_t part, uint32_t n_parts, hearth_error *err)
+{
+    size_t n = strlen(first);
+    char tail[48];
+    snprintf(tail, sizeof tail, "-00001-of-%05u.gguf", n_parts);
+    size_t t = strlen(tail);
+    if (n < t || strcmp(first + n - t, tail) != 0)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s is part of a set of %u files; open the first one, named ...%s, with the others beside it", first,
+                    n_parts, tail);
+    snprintf(out, room, "%.*s-%05u-of-%05u.gguf", (int)(n - t), first, part + 1, n_parts);
+    return true;
+}
+
+static bool open_parts(hearth_file *f, const char *path, hearth_error *err)
+{
+    uint32_t count = 1;
+    if (!gguf_split_count(&f->gguf, &count, err))
+        return false;
+    if (count > 1 && !path)
+        return fail(err, HEARTH_ERR_USAGE, "a split set of %u files cannot come from memory; give a path", count);
+    for (uint32_t part = 1; part < count; part++) {
+        char name[4096];
+        if (!part_path(name, sizeof name, path, part, count, err) || !file_map(&f->maps[part], name, err))
+            return false;
+        f->n_maps = part + 1;
+        if (!gguf_add_part(&f->gguf, part, f->maps[part].ptr, f->maps[part].bytes, err))
+            return err_context(err, "%s", name);
+    }
+    return true;
+}
+
+static char *copy_text(hearth_file *f, const char *key, size_t limit)
+{
+    struct str s = { "", 0 };
+    hearth_error ignored = { 0 };
+    if (!gguf_str_or(&f->gguf, key, s, &s, &ignored))
+        s.len = 0;
+    s.len = min_size(s.len, limit);
+    return (char *)(uintptr_t)arena_strdup(&f->arena, s).ptr;
+}
+
+/* ---- which types the weights have, by share of bytes ---- */
+
+struct share {
+    uint32_t type;
+    uint64_t bytes;
+};
+
+static int larger_share(const void *a, const void *b)
+{
+    const struct share *x = a, *y = b;
+    return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : x->type < y->type ? -1 : 1;
+}
+
+static void describe_types(hearth_file *f)
+{
+    enum { MAX_TYPES = 64 };
+    struct share shares[MAX_TYPES] = { 0 };
+    int n = 0;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < f->gguf.n_tensors; i++) {
+        const struct gguf_tensor *t = &f->gguf.tensors[i];
+        int j = 0;
+        while (j < n && shares[j].type != t->type)
+            j++;
+        if (j == MAX_TYPES)
+            continue;
+        n = max_int(n, j + 1);
+        shares[j].type = t->type;
+        shares[j].bytes += t->bytes;
+        total += t->bytes;
+    }
+    qsort(shares, (size_t)n, sizeof *shares, larger_share);
+    size_t used = 0;
+    for (int j = 0; j < n && used + 40 < sizeof f->types; j++) {
+        struct gguf_type_info info = { .name = "unknown type" };
+        gguf_type_info(shares[j].type, &info);
+        double percent = total ? 100.0 * (double)shares[j].bytes / (double)total : 0;
+        used += (size_t)snprintf(f->types + used, sizeof f->types - used, "%s%s %.*f %%", j ? ", " : "", info.name,
+                                 percent < 1 ? 1 : 0, percent);
+    }
+}
+
+/* ---- open, close ---- */
+
+static void name_file(hearth_file *f, const hearth_source *source)
+{
+    const char *slash = source->path ? strrchr(source->path, '/') : NULL;
+    const char *name = source->name ? source->name : slash ? slash + 1 : source->path ? source->path : "memory";
+    snprintf(f->name, sizeof f->name, "%s", name);
+}
+
+static bool open_file(hearth_file *f, const hearth_source *source, hearth_error *err)
+{
+    int64_t start = clock_ns();
+    name_file(f, source);
+    if (source->path) {
+        if (!file_map(&f->maps[0], source->path, err))
+            return false;
+    } else if (source->bytes && source->n_bytes) {
+        file_map_memory(&f->maps[0], source->bytes, source->n_bytes);
+    } else {
+        return fail(err, HEARTH_ERR_USAGE, "no model was named; give a path or the bytes of a GGUF file");
+    }
+    f->n_maps = 1;
+    f->map_ms = clock_ms_since(start);
+    start = clock_ns();
+    const char *shown = source->path ? source->path : f->name;
+    if (!gguf_parse(&f->gguf, f->maps[0].ptr, f->maps[0].bytes, err))
+        return err_context(err, "%s", shown);
+    if (!open_parts(f, source->path, err))
+        return false;
+    f->architecture = copy_text(f, "general.architecture", 64);
+    f->title = copy_text(f, "general.name", 256);
+    f->template_text = copy_text(f, "tokenizer.chat_template", TEMPLATE_MAX_BYTES);
+    if (!f->architecture || !f->title || !f->template_text)
+        return fail_memory(err, shown);
+    describe_types(f);
+    f->runs = model_load(&f->model, &f->gguf, &f->problem);
+    f->metadata_ms = clock_ms_since(start);
+    return true;
+}
+
+hearth_file *hearth_file_open(const hearth_source *source, hearth_error *err)
+{
+    err_clear(err);
+    hearth_file *f = mem_alloc(sizeof *f);
+    if (!f || !lock_init(&f->lock)) {
+        mem_free(f);
+        fail_memory(err, "opening a file");
+        return NULL;
+    }
+    for (int i = 0; i < GGUF_MAX_PARTS; i++)
+        f->maps[i].fd = f->maps[i].slot = -1;
+    arena_init(&f->arena, FILE_ARENA_BYTES);
+    if (open_file(f, source, err))
+        return f;
+    hearth_file_close(f);
+    return NULL;
+}
+
+void hearth_file_close(hearth_file *f)
+{
+    if (!f)
+        return;
+    tokenizer_destroy(f->tokenizer);
+    model_free(&f->model);
+    gguf_free(&f->gguf);
+    for (uint32_t i = 0; i < f->n_maps; i++)
+        file_unmap(&f->maps[i]);
+    arena_free(&f->arena);
+    lock_destroy(&f->lock);
+    mem_free(f);
+}
+
+bool file_damaged(const hearth_file *f)
+{
+    for (uint32_t i = 0; i < f->n_maps; i++)
+        if (file_map_damaged(&f->maps[i]))
+            return true;
+    return false;
+}
+
+uint64_t file_total_bytes(const hearth_file *f)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < f->n_maps; i++)
+        n += f->maps[i].bytes;
+    return n;
+}
+
+void registry_identity(const hearth_file *f, char out[96])
+{
+    struct sha256 *sha = sha256_new();
+    char hex[65];
+    for (uint32_t i = 0; i < f->n_maps; i++)
+        sha256_add(sha, f->gguf.part_bytes[i], f->gguf.header_bytes[i]);
+    sha256_hex(sha, hex);
+    sha256_free(sha);
+    snprintf(out, 96, "%s-%llu", hex, (unsigned long long)file_total_bytes(f));
+}
+
+/* ---- describe ---- */
+
+static int int_key(const hearth_file *f, const char *rest, uint64_t most)
+{
+    char key[160];
+    uint64_t v = 0;
+    hearth_error ignored = { 0 };
+    snprintf(key, sizeof key, "%s.%s", f->architecture, rest);
+    return gguf_uint_or(&f->gguf, key, 0, most, 0, &v, &ignored) ? (int)v : 0;
+}
+
+static int vocabulary_size(const hearth_file *f)
+{
+    struct gguf_array tokens = { 0 };
+    hearth_error ignored = { 0 };
+    return gguf_array_or_none(&f->gguf, "tokenizer.ggml.tokens", GGUF_STRING, MAX_VOCAB, &tokens, &ignored) ? (int)tokens.n
+                                                                                                            : 0;
+}
+
+static void describe_shape(const hearth_file *f, hearth_file_info *info)
+{
+    const struct hparams *hp = &f->model.hp;
+    info->n_layers = f->runs ? hp->n_layers : int_key(f, "block_count", MAX_LAYERS);
+    info->n_embd = f->runs ? hp->n_embd : int_key(f, "embedding_length", MAX_EMBD);
+    info->n_heads = f->runs ? hp->n_heads : int_key(f, "attention.head_count", MAX_HEADS);
+    info->n_kv_heads = f->runs ? hp->n_kv_heads : int_key(f, "attention.head_count_kv", MAX_HEADS);
+    info->head_dim = f->runs ? hp->head_dim : int_key(f, "attention.key_length", MAX_EMBD);
+    info->n_ff = f->runs ? hp->n_ff : int_key(f, "feed_forward_length", MAX_FF);
+    info->n_ctx_train = f->runs ? hp->n_ctx_train : int_key(f, "context_length", MAX_CTX);
+    info->n_vocab = f->runs ? hp->n_vocab : vocabulary_size(f);
+    info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp) : 0;
+}
+
+void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
+{
+    hearth_file *f = (hearth_file *)(uintptr_t)cf; /* the tokenizer is made on demand, under its lock */
+    hearth_error err = { 0 };
+    *info = (hearth_file_info){ .architecture = f->architecture,
+                                .name = f->title,
+                                .types = f->types,
+                                .file_bytes = file_total_bytes(f),
+                                .weight_bytes = f->gguf.data_bytes,
+                                .gguf_version = f->gguf.version,
+                                .n_tensors = f->gguf.n_tensors,
+                                .n_metadata = f->gguf.n_values,
+                                .n_parts = f->n_maps,
+                                .template_text = f->template_text };
+    for (uint32_t i = 0; i < f->gguf.n_tensors; i++)
+        info->n_parameters += f->gguf.tensors[i].n_values;
+    describe_shape(f, info);
+    struct tokenizer *t = file_tokenizer(f, &err);
+    info->tokenizer = t ? tokenizer_name(t) : "";
+    info->runs = f->runs && t;
+    info->problem = !f->runs ? f->problem.message : !t ? f->tokenizer_error.message : "";
+}
+
+/* ---- tokens ---- */
+
+struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err)
+{
+    lock_take(&f->lock);
+    if (!f->tokenizer_tried) {
+        int64_t start = clock_ns();
+        f->tokenizer = tokenizer_create(&f->gguf, &f->tokenizer_error);
+        f->tokenizer_tried = true;
+        f->tokenizer_ms = clock_ms_since(start);
+    }
+    lock_release(&f->lock);
+    if (!f->tokenizer && err)
+        *err = f->tokenizer_error;
+    return f->tokenizer;
+}
+
+int64_t hearth_file_tokenize(hearth_file *f, const char *text, size_t text_bytes, bool parse_special, bool add_bos,
+                             int32_t *ids, size_t cap, hearth_error *err)
+{
+    err_clear(err);
+    struct tokenizer *t = file_tokenizer(f, err);
+    struct token_list list = { 0 };
+    if (!t)
+        return -1;
+    const struct vocab *v = tokenizer_vocab(t);
+    if (add_bos && v->add_bos && v->bos >= 0)
+        token_list_push(&list, v->bos);
+    int64_t n = -1;
+    if (tokenizer_encode(t, (struct str){ text, text_bytes }, parse_special, true, &list, err)) {
+        n = (int64_t)list.n;
+        if (list.n)
+            memcpy(ids, list.ids, min_size(cap, list.n) * sizeof *ids);
+    }
+    token_list_free(&list);
+    return n;
+}
+
+/* Decoded once per id, kept with the file. */
+static struct str decode_piece(hearth_file *f, const struct tokenizer *t, int32_t id)
+{
+    char scratch[(4 << 10) + 8];
+    struct str piece = tokenizer_piece(t, id, true, scratch, sizeof scratch);
+    return arena_strdup(&f->arena, piece);
+}
+
+const char *hearth_file_token_text(hearth_file *f, int32_t id, size_t *n_bytes)
+{
+    hearth_error ignored = { 0 };
+    struct tokenizer *t = file_tokenizer(f, &ignored);
+    *n_bytes = 0;
+    if (!t || id < 0 || id >= tokenizer_vocab(t)->n_tokens)
+        return NULL;
+    lock_take(&f->lock);
+    if (!f->pieces)
+        f->pieces = arena_array(&f->arena, struct str, tokenizer_vocab(t)->n_tokens);
+    if (f->pieces && !f->pieces[id].ptr)
+        f->pieces[id] = decode_piece(f, t, id);
+    struct str s = f->pieces ? f->pieces[id] : (struct str){ NULL, 0 };
+    lock_release(&f->lock);
+    *n_bytes = s.len;
+    return s.ptr;
+}

@@ -1,0 +1,87 @@
+/* prepare.c: text to tokens, off the engine thread, after the count and byte limits have
+ * admitted a request. One low-priority helper thread does it for everybody. */
+#include <stdio.h>
+
+#include "engine/engine.h"
+
+static bool encode(struct hearth_stream *s, hearth_error *err)
+{
+    const hearth_request *r = &s->request;
+    const struct tokenizer *t = s->model->tokenizer;
+    const struct vocab *v = tokenizer_vocab(t);
+    if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos) {
+        token_list_push(&s->prompt, v->bos);
+        s->receipt.bos_added = true;
+    }
+    for (size_t i = 0; i < r->n_spans; i++) {
+        struct str text = { r->spans[i].text, r->spans[i].n_bytes };
+        if (!tokenizer_encode(t, text, r->spans[i].trusted, i == 0, &s->prompt, err))
+            return false;
+    }
+    return s->prompt.failed ? fail_memory(err, "the prompt's tokens") : true;
+}
+
+static bool check_length(const struct hearth_stream *s, hearth_error *err)
+{
+    int n_ctx = s->model->plan.n_ctx_tokens;
+    size_t n = s->prompt.n;
+    const struct hparams *hp = &s->model->file->model.hp;
+    if (n == 0)
+        return fail(err, HEARTH_ERR_USAGE, "the prompt is empty and the model adds no start token; give some text");
+    for (size_t i = 0; i < n; i++)
+        if (s->prompt.ids[i] < 0 || s->prompt.ids[i] >= hp->n_vocab)
+            return fail(err, HEARTH_ERR_FORMAT, "prompt token %d is beyond the model's %d; vocabulary and weights disagree",
+                        s->prompt.ids[i], hp->n_vocab);
+    if (s->request.score)
+        return n <= (size_t)n_ctx && s->request.score_from < n
+                 ? true
+                 : fail(err, HEARTH_ERR_USAGE, "%zu tokens to score from %zu on do not fit a context of %d", n,
+                        s->request.score_from, n_ctx);
+    if (n >= (size_t)n_ctx)
+        return fail(err, HEARTH_ERR_USAGE,
+                    "the prompt has %zu tokens, the context holds %d and needs room for an answer; shorten it or raise --ctx "
+                    "(the model was trained for %d)",
+                    n, n_ctx, hp->n_ctx_train);
+    return true;
+}
+
+static void prepare(struct hearth_engine *e, struct hearth_stream *s)
+{
+    int64_t start = clock_ns();
+    bool ok = encode(s, &s->error) && check_length(s, &s->error);
+    s->prepared_ns = clock_ns();
+    s->receipt.tokenize_ms = (double)(s->prepared_ns - start) / 1e6;
+    if (!ok)
+        s->receipt.total_ms = (double)(s->prepared_ns - s->submit_ns) / 1e6;
+    lock_take(&e->lock);
+    if (ok) {
+        queue_push(&e->inbox, s);
+        e->pokes++;
+        lock_wake_all(&e->lock);
+    } else {
+        e->n_admitted--;
+    }
+    lock_release(&e->lock);
+    if (!ok) {
+        s->receipt.reason = HEARTH_END_ERROR;
+        hearth_event end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_ERROR };
+        stream_end(s, &end);
+        stream_unref(s);
+    }
+}
+
+void prepare_main(void *arg)
+{
+    struct hearth_engine *e = arg;
+    thread_low_priority();
+    for (;;) {
+        lock_take(&e->lock);
+        struct hearth_stream *s;
+        while (!(s = queue_pop(&e->raw)) && !e->stop)
+            lock_wait(&e->lock);
+        lock_release(&e->lock);
+        if (!s)
+            return;
+        prepare(e, s);
+    }
+}

@@ -1,0 +1,79 @@
+/* public.c: the parts of hearth.h that need no engine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/registry.h"
+
+const char *hearth_version(void) { return HEARTH_VERSION; }
+int hearth_arithmetic_revision(void) { return ARITHMETIC_REVISION; }
+
+const char *hearth_isa(hearth_error *err)
+{
+    err_clear(err);
+    const struct kernels *k = kernels_get(err);
+    return k ? k->isa : NULL;
+}
+
+const char *hearth_isa_list(void) { return kernels_usable_names(); }
+
+size_t hearth_architectures(const char **names, size_t cap)
+{
+    size_t n = 0;
+    for (; arch_all[n]; n++)
+        if (n < cap)
+            names[n] = arch_all[n]->name;
+    return n;
+}
+
+/* ---- sampling parameters, from the one list ---- */
+
+const hearth_sampling_info hearth_sampling_table[HEARTH_N_SAMPLING] = {
+#define SAMPLER(name, type, dflt, least, most, help) { #name, #type, help, dflt, least, most },
+#include "hearth/sampling.def"
+};
+
+void hearth_sampling_set(hearth_sampling *s, int index, double value)
+{
+    switch (index) {
+#define SAMPLER(name, type, dflt, least, most, help) \
+    case HEARTH_SAMPLING_##name: s->name = (type)value; break;
+#include "hearth/sampling.def"
+    default: break;
+    }
+}
+
+double hearth_sampling_get(const hearth_sampling *s, int index)
+{
+    switch (index) {
+#define SAMPLER(name, type, dflt, least, most, help) \
+    case HEARTH_SAMPLING_##name: return (double)s->name;
+#include "hearth/sampling.def"
+    default: return 0;
+    }
+}
+
+/* Request > the file's general.sampling.* > hearth; the request's part is the caller's. A value
+ * of the file that is out of range is left out, as if it were not there. */
+void hearth_sampling_defaults(const hearth_model *model, hearth_sampling *s, hearth_origin *origin)
+{
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        const hearth_sampling_info *info = &hearth_sampling_table[i];
+        double value = info->dflt;
+        hearth_origin from = HEARTH_FROM_DEFAULT;
+        char key[96];
+        snprintf(key, sizeof key, "general.sampling.%s", info->name);
+        if (model && gguf_find(&model->file->gguf, key)) {
+            hearth_error ignored = { 0 };
+            uint64_t whole = 0;
+            if (gguf_float_or(&model->file->gguf, key, info->least, info->most, value, &value, &ignored)) {
+                from = HEARTH_FROM_MODEL;
+            } else if (gguf_uint_or(&model->file->gguf, key, 0, (uint64_t)info->most, 0, &whole, &ignored)) {
+                value = (double)whole;
+                from = HEARTH_FROM_MODEL;
+            }
+        }
+        hearth_sampling_set(s, i, value);
+        if (origin)
+            origin[i] = from;
+    }
+}

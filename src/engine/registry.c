@@ -1,0 +1,197 @@
+/* registry.c: models in an engine: open, plan, memory, release. */
+#include "engine/registry.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+
+static void progress(const hearth_model_options *o, const char *phase, double fraction)
+{
+    if (o->progress)
+        o->progress(o->progress_arg, phase, fraction);
+}
+
+/* ---- memory ---- */
+
+static void *take(uint8_t **at, size_t n, size_t each)
+{
+    void *p = *at;
+    *at += align_size(n * each, 64);
+    return p;
+}
+
+static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_error *err)
+{
+    const struct model *model = &m->file->model;
+    size_t n_vocab = (size_t)model->hp.n_vocab;
+    uint32_t pages_per_seq = ((uint32_t)m->plan.n_ctx_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+    int max_tokens = max_int(min_int(r->n_step_tokens, m->plan.n_ctx_tokens), r->n_seqs);
+    if (!kv_create(&m->kv, &model->hp, pages_per_seq * (uint32_t)r->n_seqs, err))
+        return false;
+    workspace_layout(&m->ws, model, max_tokens, plan_logit_rows(r->n_seqs), r->n_threads, NULL);
+    m->ws_memory_bytes = m->ws.bytes;
+    m->ws_memory = mem_pages(m->ws_memory_bytes, NULL);
+    m->room_bytes = registry_room_bytes(model->hp.n_vocab);
+    m->room_memory = mem_pages(m->room_bytes, NULL);
+    if (!m->ws_memory || !m->room_memory)
+        return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB of workspace; close other programs or lower --ctx",
+                    (m->ws_memory_bytes + m->room_bytes) >> 20);
+    workspace_layout(&m->ws, model, max_tokens, plan_logit_rows(r->n_seqs), r->n_threads, m->ws_memory);
+    uint8_t *at = m->room_memory;
+    m->room.candidates = take(&at, n_vocab, sizeof(struct candidate));
+    m->room.weights = take(&at, n_vocab, sizeof(double));
+    m->room.counts = take(&at, n_vocab, sizeof(uint16_t));
+    m->logits_copy = take(&at, n_vocab, sizeof(float));
+    return true;
+}
+
+static void seqs_free(struct hearth_engine *e, struct hearth_model *m)
+{
+    for (int i = 0; e->seqs && i < e->n_seqs; i++) {
+        kv_seq_destroy(&m->kv, &e->seqs[i].kv);
+        mem_free(e->seqs[i].history);
+        mem_free(e->seqs[i].held);
+    }
+    mem_free(e->seqs);
+    mem_free(e->batch_tokens);
+    mem_free(e->slices);
+    e->seqs = NULL;
+    e->batch_tokens = NULL;
+    e->slices = NULL;
+}
+
+static bool seqs_make(struct hearth_engine *e, struct hearth_model *m)
+{
+    size_t n_ctx = (size_t)m->plan.n_ctx_tokens;
+    uint32_t pages = (uint32_t)((n_ctx + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS);
+    e->seqs = mem_alloc(sizeof *e->seqs * (size_t)e->n_seqs);
+    e->batch_tokens = mem_alloc(sizeof *e->batch_tokens * (size_t)m->ws.max_tokens);
+    e->slices = mem_alloc(sizeof *e->slices * (size_t)e->n_seqs);
+    bool ok = e->seqs && e->batch_tokens && e->slices;
+    for (int i = 0; ok && i < e->n_seqs; i++) {
+        struct seq *s = &e->seqs[i];
+        s->history = mem_alloc(n_ctx * sizeof *s->history);
+        s->held = mem_alloc(STREAM_TEXT_MAX_BYTES);
+        ok = s->history && s->held && kv_seq_create(&s->kv, pages, NULL);
+    }
+    return ok;
+}
+
+bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err)
+{
+    lock_take(&e->lock);
+    bool taken = e->model != NULL;
+    if (!taken)
+        e->model = m;
+    lock_release(&e->lock);
+    if (taken)
+        return fail(err, HEARTH_ERR_USAGE, "this engine already holds %s; release it first or create another engine",
+                    e->model->file->name);
+    bool ok = seqs_make(e, m);
+    if (!ok)
+        seqs_free(e, m);
+    lock_take(&e->lock);
+    e->attached = ok;
+    if (!ok)
+        e->model = NULL;
+    lock_release(&e->lock);
+    return ok ? true : fail_memory(err, "the sequences");
+}
+
+void engine_detach(struct hearth_engine *e, struct hearth_model *m)
+{
+    lock_take(&e->lock);
+    bool mine = e->model == m;
+    e->attached = e->attached && !mine;
+    lock_release(&e->lock);
+    if (!mine)
+        return;
+    seqs_free(e, m);
+    lock_take(&e->lock);
+    e->model = NULL;
+    lock_release(&e->lock);
+}
+
+/* ---- open, release ---- */
+
+static void destroy(hearth_model *m)
+{
+    engine_detach(m->engine, m);
+    kv_destroy(&m->kv);
+    mem_pages_free(m->ws_memory, m->ws_memory_bytes);
+    mem_pages_free(m->room_memory, m->room_bytes);
+    hearth_file_close(m->file);
+    mem_free(m);
+}
+
+static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_error *err)
+{
+    struct hearth_engine *e = m->engine;
+    progress(o, "metadata", 0);
+    m->file = hearth_file_open(&o->source, err);
+    if (!m->file)
+        return false;
+    if (!m->file->runs) {
+        if (err)
+            *err = m->file->problem;
+        return err_context(err, "%s", m->file->name);
+    }
+    progress(o, "tokenizer", 0.3);
+    m->tokenizer = file_tokenizer(m->file, err);
+    if (!m->tokenizer)
+        return err_context(err, "%s", m->file->name);
+    int n_tokens = tokenizer_vocab(m->tokenizer)->n_tokens;
+    if (n_tokens > m->file->model.hp.n_vocab)
+        return fail(err, HEARTH_ERR_FORMAT, "%s: the vocabulary has %d tokens but the weights only %d rows; the file is damaged",
+                    m->file->name, n_tokens, m->file->model.hp.n_vocab);
+    progress(o, "plan", 0.8);
+    int64_t start = clock_ns();
+    struct plan_request r = { .n_ctx = o->n_ctx_tokens,
+                              .n_seqs = e->n_seqs,
+                              .n_threads = e->n_threads,
+                              .n_step_tokens = e->n_step_tokens,
+                              .budget_bytes = e->budget_bytes };
+    plan_make(&m->plan, m->file, &r);
+    if (!m->plan.fits)
+        return plan_refuse(&m->plan, m->file, err);
+    if (!make_memory(m, &r, err) || !engine_attach(e, m, err))
+        return false;
+    registry_identity(m->file, m->identity);
+    m->file->plan_ms = clock_ms_since(start);
+    progress(o, "ready", 1);
+    return true;
+}
+
+hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err)
+{
+    err_clear(err);
+    if (options->n_ctx_tokens < 0 || options->n_ctx_tokens > MAX_CTX) {
+        fail(err, HEARTH_ERR_USAGE, "a context of %d tokens is out of range (0 to %d)", options->n_ctx_tokens, MAX_CTX);
+        return NULL;
+    }
+    hearth_model *m = mem_alloc(sizeof *m);
+    if (!m) {
+        fail_memory(err, "a model");
+        return NULL;
+    }
+    atomic_init(&m->n_refs, 1);
+    m->engine = engine;
+    if (open_model(m, options, err))
+        return m;
+    destroy(m);
+    return NULL;
+}
+
+void hearth_model_retain(hearth_model *m) { atomic_fetch_add(&m->n_refs, 1); }
+
+void hearth_model_release(hearth_model *m)
+{
+    if (m && atomic_fetch_sub(&m->n_refs, 1) == 1)
+        destroy(m);
+}
+
+void hearth_model_plan(const hearth_model *m, hearth_plan *plan) { *plan = m->plan; }
+hearth_file *hearth_model_file(hearth_model *m) { return m->file; }
+const char *hearth_model_identity(const hearth_model *m) { return m->identity; }

@@ -1,0 +1,75 @@
+/* registry.h: files and models behind their public handles. */
+#pragma once
+#include "base/file.h"
+#include "base/thread.h"
+#include "format/gguf.h"
+#include "infer/kv.h"
+#include "infer/sampler.h"
+#include "model/forward.h"
+#include "text/tokenizer.h"
+
+enum { ENGINE_STEP_TOKENS = 512 }; /* most tokens in one step, unless asked otherwise */
+
+/* An opened GGUF file: mapped and parsed, nothing else until asked. */
+struct hearth_file {
+    struct file_map maps[GGUF_MAX_PARTS];
+    uint32_t n_maps;
+    struct gguf gguf;
+    struct model model;       /* when runs */
+    bool runs;
+    hearth_error problem;     /* why it does not run */
+    char name[128];
+    char types[160];
+    char *architecture, *title, *template_text; /* NUL-terminated copies in arena */
+    struct arena arena;
+
+    struct lock lock;         /* for the lazily made tokenizer */
+    struct tokenizer *tokenizer;
+    hearth_error tokenizer_error;
+    bool tokenizer_tried;
+    struct str *pieces;       /* [n_tokens] decoded texts, made on demand */
+
+    double map_ms, metadata_ms, tokenizer_ms, plan_ms;
+};
+
+/* The tokenizer, made at the first call. NULL and err when the file has none we know. */
+struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err);
+bool file_damaged(const hearth_file *f); /* a mapped part shrank under us */
+uint64_t file_total_bytes(const hearth_file *f);
+
+/* What a plan is made from. */
+struct plan_request {
+    int n_ctx;      /* 0: choose */
+    int n_seqs, n_threads, n_step_tokens;
+    uint64_t budget_bytes; /* 0: what the machine has free */
+};
+/* Pure but for the machine's free memory when budget_bytes is 0. Never fails: plan->fits. */
+void plan_make(hearth_plan *plan, const hearth_file *f, const struct plan_request *r);
+/* The sum in words, for a plan that does not fit. */
+bool plan_refuse(const hearth_plan *plan, const hearth_file *f, hearth_error *err);
+/* Logit rows computed together. */
+static inline int plan_logit_rows(int n_seqs) { return max_int(n_seqs, 8); }
+
+/* A model in an engine: the file, and the memory that was planned for it. */
+struct hearth_model {
+    atomic_int n_refs;
+    struct hearth_engine *engine;
+    hearth_file *file;
+    struct tokenizer *tokenizer; /* the file's */
+    char identity[96];
+    hearth_plan plan;
+
+    /* Owned by the engine thread from here on. */
+    struct kv_pool kv;
+    struct workspace ws;
+    void *ws_memory;
+    size_t ws_memory_bytes;
+    struct sampler_room room;
+    float *logits_copy;          /* [n_vocab] */
+    void *room_memory;
+    size_t room_bytes;
+};
+
+/* "sha256 of header and tensor directory"-"total bytes". */
+void registry_identity(const hearth_file *f, char out[96]);
+size_t registry_room_bytes(int n_vocab);

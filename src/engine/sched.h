@@ -1,0 +1,34 @@
+/* sched.h: which tokens go into the next step. Pure: looks at the sequences, writes a plan. */
+#pragma once
+#include "base/base.h"
+
+enum { SCHED_MAX_SEQS = 64 };
+
+enum seq_state {
+    SEQ_FREE,    /* no request in this slot */
+    SEQ_PREFILL, /* prompt tokens left to run */
+    SEQ_DECODE,  /* one token a step */
+    SEQ_PAUSED,  /* its reader is slow: nothing until there is room */
+};
+
+/* What scheduling needs to know of a sequence. */
+struct sched_seq {
+    enum seq_state state;
+    int n_prompt, n_done; /* prompt tokens, positions already in the cache */
+    int n_chunk;          /* most prompt tokens of it in one step; 0: no limit of its own */
+    uint64_t order;       /* of arrival */
+};
+
+struct slice {
+    int seq, first, n;
+    bool last; /* after it the sequence has logits to sample from */
+};
+
+struct plan {
+    struct slice slice[SCHED_MAX_SEQS];
+    int n_slices, n_tokens;
+};
+
+/* Decoding sequences come first, because somebody is watching each of them; what room is left
+ * goes to prompts in order of arrival, in chunks. n_seqs <= max_tokens. */
+void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens);

@@ -1,0 +1,228 @@
+#include "engine/seq.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
+{
+    s->stream = stream;
+    s->order = order;
+    s->n_prompt = s->n_total = (int)stream->prompt.n;
+    memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
+    s->n_done = s->n_output = 0;
+    s->n_held = 0;
+    detok_init(&s->detok, stream->model->tokenizer, false, stream->request.ignore_eos);
+    s->begin_ns = clock_ns();
+    s->first_token_ns = s->last_token_ns = 0;
+    process_fault_counts(&s->faults_at_begin);
+    stream->receipt.queue_ms = (double)(s->begin_ns - stream->prepared_ns) / 1e6;
+    stream->receipt.n_prompt_tokens = s->n_prompt;
+    stream->receipt.n_prefill_chunks = 0;
+}
+
+/* ---- what goes out with a token ---- */
+
+struct outgoing {
+    hearth_event event;
+    hearth_alternative alternatives[MAX_ALTERNATIVES];
+};
+
+/* Log-probabilities of the model's own distribution, before anything touches the logits. */
+static void describe_choice(struct outgoing *o, const struct hearth_stream *st, const struct kernels *k,
+                            const float *logits)
+{
+    const hearth_request *r = &st->request;
+    int n_vocab = st->model->file->model.hp.n_vocab;
+    if (!r->want_logprob && !r->n_alternatives && !r->score)
+        return;
+    double logsumexp = logits_logsumexp(k, logits, n_vocab);
+    struct candidate best[MAX_ALTERNATIVES];
+    o->event.n_alternatives = candidates_best(best, r->n_alternatives, logits, n_vocab);
+    o->event.alternatives = o->alternatives;
+    for (int i = 0; i < o->event.n_alternatives; i++)
+        o->alternatives[i] = (hearth_alternative){ best[i].id, (float)((double)best[i].logit - logsumexp) };
+    o->event.logprob = (float)-logsumexp; /* the caller adds the token's logit */
+}
+
+/* ---- text and stop texts ---- */
+
+/* Length of the longest end of text that is the beginning of a stop text. */
+static size_t may_become_stop(const hearth_request *r, const char *text, size_t n)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < r->n_stop; i++) {
+        size_t len = strlen(r->stop[i]);
+        for (size_t tail = min_size(len - 1, n); tail > longest; tail--)
+            if (memcmp(text + n - tail, r->stop[i], tail) == 0)
+                longest = tail;
+    }
+    return longest;
+}
+
+/* Where the first stop text begins in the held text; SIZE_MAX: nowhere. */
+static size_t find_stop(const hearth_request *r, const char *text, size_t n, size_t *which)
+{
+    for (size_t at = 0; at < n; at++)
+        for (size_t i = 0; i < r->n_stop; i++) {
+            size_t len = strlen(r->stop[i]);
+            if (len <= n - at && memcmp(text + at, r->stop[i], len) == 0) {
+                *which = i;
+                return at;
+            }
+        }
+    return SIZE_MAX;
+}
+
+static void send(struct seq *s, struct outgoing *o, size_t n_text)
+{
+    o->event.text = s->held;
+    o->event.n_bytes = n_text;
+    stream_push(s->stream, &o->event);
+    memmove(s->held, s->held + n_text, s->n_held - n_text);
+    s->n_held -= n_text;
+}
+
+/* Text of a token to the stream. True when a stop text ended the answer. */
+static bool send_token(struct seq *s, struct outgoing *o)
+{
+    const hearth_request *r = &s->stream->request;
+    s->n_held += detok_push(&s->detok, o->event.id, s->held + s->n_held, STREAM_TEXT_MAX_BYTES - s->n_held);
+    size_t which = 0, stop = find_stop(r, s->held, s->n_held, &which);
+    if (stop != SIZE_MAX) {
+        s->n_held = stop;
+        send(s, o, stop);
+        snprintf(s->stream->receipt.finish_detail, sizeof s->stream->receipt.finish_detail, "stop text %zu", which);
+        return true;
+    }
+    send(s, o, s->n_held - may_become_stop(r, s->held, s->n_held));
+    return false;
+}
+
+/* ---- the end ---- */
+
+static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *detail)
+{
+    struct hearth_stream *st = s->stream;
+    hearth_receipt *r = &st->receipt;
+    int64_t now = clock_ns();
+    r->reason = reason;
+    if (detail)
+        snprintf(r->finish_detail, sizeof r->finish_detail, "%s", detail);
+    r->n_output_tokens = s->n_output;
+    if (s->first_token_ns) {
+        r->prefill_ms = (double)(s->first_token_ns - s->begin_ns) / 1e6;
+        r->decode_ms = (double)(s->last_token_ns - s->first_token_ns) / 1e6;
+        r->first_token_ms = (double)(s->first_token_ns - st->submit_ns) / 1e6;
+    } else {
+        r->prefill_ms = (double)(now - s->begin_ns) / 1e6;
+    }
+    r->total_ms = (double)(now - st->submit_ns) / 1e6;
+    r->resident_bytes = process_resident_bytes();
+    r->peak_resident_bytes = process_peak_resident_bytes();
+    struct process_faults faults;
+    process_fault_counts(&faults);
+    r->minor_faults = faults.minor - s->faults_at_begin.minor;
+    r->major_faults = faults.major - s->faults_at_begin.major;
+    const struct hparams *hp = &st->model->file->model.hp;
+    r->decode_bytes_per_token = st->model->file->model.decode_bytes
+                              + model_kv_bytes_per_token(hp) * (uint64_t)(s->n_total - s->n_output / 2);
+    if (st->digest)
+        sha256_hex(st->digest, r->digest);
+}
+
+void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const hearth_error *err)
+{
+    struct hearth_stream *st = s->stream;
+    if (err)
+        st->error = *err;
+    finish_receipt(s, reason, detail);
+    s->n_held += detok_finish(&s->detok, s->held + s->n_held, STREAM_TEXT_MAX_BYTES - s->n_held);
+    hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .reason = reason };
+    kv_seq_clear(&st->model->kv, &s->kv);
+    s->stream = NULL;
+    stream_end(st, &end);
+    s->finished = st;
+}
+
+/* ---- one token ---- */
+
+/* *logprob holds minus the logsumexp of the untouched logits; the chosen token's own logit is
+ * added. Bias and penalties change logits in place, hence the copy where it matters. */
+static int32_t choose(struct seq *s, const struct kernels *k, float *logits, float *logprob)
+{
+    struct hearth_stream *st = s->stream;
+    const hearth_request *r = &st->request;
+    int n_vocab = st->model->file->model.hp.n_vocab;
+    float *untouched = r->want_logprob || r->n_alternatives ? st->model->logits_copy : NULL;
+    struct sampling_state state = { .params = &r->sampling,
+                                    .bias = r->logit_bias,
+                                    .n_bias = r->n_logit_bias,
+                                    .history = s->history,
+                                    .n_history = s->n_total,
+                                    .seed = r->seed };
+    int64_t start = clock_ns();
+    if (untouched)
+        memcpy(untouched, logits, (size_t)n_vocab * sizeof *logits);
+    int32_t id = sampler_choose(k, logits, n_vocab, &state, &st->model->room);
+    if (untouched)
+        *logprob += untouched[id];
+    st->receipt.sample_ms += clock_ms_since(start);
+    return id;
+}
+
+/* Why the sequence must end after this token; NULL: it need not. */
+static const char *length_reached(const struct seq *s, char *detail, size_t room)
+{
+    const struct hearth_stream *st = s->stream;
+    if (st->request.max_tokens > 0 && s->n_output >= st->request.max_tokens)
+        snprintf(detail, room, "max_tokens %d", st->request.max_tokens);
+    else if (s->n_total >= st->model->plan.n_ctx_tokens)
+        snprintf(detail, room, "context full at %d tokens", st->model->plan.n_ctx_tokens);
+    else
+        return NULL;
+    return detail;
+}
+
+bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
+{
+    struct hearth_stream *st = s->stream;
+    char detail[96];
+    struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN } };
+    if (st->digest)
+        sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
+    describe_choice(&o, st, k, logits);
+    int32_t id = choose(s, k, logits, &o.event.logprob);
+    s->last_token_ns = clock_ns();
+    if (!s->first_token_ns)
+        s->first_token_ns = s->last_token_ns;
+    if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id)) {
+        snprintf(detail, sizeof detail, "end-of-generation token %d", id);
+        seq_end(s, HEARTH_END_STOP, detail, NULL);
+        return false;
+    }
+    s->history[s->n_total++] = id;
+    s->n_output++;
+    o.event.id = id;
+    if (send_token(s, &o)) {
+        seq_end(s, HEARTH_END_STOP, NULL, NULL);
+        return false;
+    }
+    if (length_reached(s, detail, sizeof detail)) {
+        seq_end(s, HEARTH_END_LENGTH, detail, NULL);
+        return false;
+    }
+    return true;
+}
+
+void seq_score(struct seq *s, const struct kernels *k, const float *logits, int index)
+{
+    struct hearth_stream *st = s->stream;
+    struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN, .id = s->history[index] } };
+    if (st->digest)
+        sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
+    describe_choice(&o, st, k, logits);
+    o.event.logprob += logits[o.event.id];
+    o.event.text = "";
+    stream_push(st, &o.event);
+}

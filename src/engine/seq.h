@@ -1,0 +1,36 @@
+/* seq.h: one sequence while it runs: from a row of logits to text in a stream. Owned by the
+ * engine thread. */
+#pragma once
+#include "base/machine.h"
+#include "engine/stream.h"
+
+struct seq {
+    struct hearth_stream *stream; /* NULL: the slot is free */
+    uint64_t order;               /* of arrival */
+    struct kv_seq kv;
+    int32_t *history;             /* [n_ctx] prompt, then output */
+    int n_prompt, n_total;        /* tokens in history */
+    int n_done;                   /* positions in the KV cache */
+    int n_output;
+    struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
+
+    struct detok detok;
+    char *held;                   /* [STREAM_TEXT_MAX_BYTES] text that may be the start of a stop text */
+    size_t n_held;
+
+    int64_t begin_ns, first_token_ns, last_token_ns;
+    struct process_faults faults_at_begin;
+};
+
+/* Take a prepared stream into a free slot. */
+void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
+
+/* One row of logits: sample, send the token. False when the sequence has ended (END is sent
+ * and the slot is free; `finished` holds the stream). logits are changed. */
+bool seq_sample(struct seq *s, const struct kernels *k, float *logits);
+
+/* Scoring: logits of the position before prompt token `index`. */
+void seq_score(struct seq *s, const struct kernels *k, const float *logits, int index);
+
+/* End it. err NULL unless reason is HEARTH_END_ERROR. detail goes into the receipt. */
+void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const hearth_error *err);

@@ -1,0 +1,312 @@
+#include "engine/stream.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+
+enum { REQUEST_ARENA_BYTES = 64 << 20, MAX_PROMPT_BYTES = 256 << 20 };
+
+/* ---- the request ---- */
+
+static bool check_sampling(const hearth_sampling *s, hearth_error *err)
+{
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        const hearth_sampling_info *info = &hearth_sampling_table[i];
+        double v = hearth_sampling_get(s, i);
+        if (!(v >= info->least && v <= info->most))
+            return fail(err, HEARTH_ERR_USAGE, "%s is %g; it must lie between %g and %g", info->name, v, info->least,
+                        info->most);
+    }
+    return true;
+}
+
+static bool check_count(const char *name, long long value, long long most, hearth_error *err)
+{
+    if (value >= 0 && value <= most)
+        return true;
+    return fail(err, HEARTH_ERR_USAGE, "%s is %lld; it must lie between 0 and %lld", name, value, most);
+}
+
+static bool check(const hearth_model *m, const hearth_request *r, hearth_error *err)
+{
+    int n_vocab = m->file->model.hp.n_vocab;
+    if (r->n_spans && r->n_prompt_ids)
+        return fail(err, HEARTH_ERR_USAGE, "the prompt is given as text and as ids; give one of them");
+    if (!check_sampling(&r->sampling, err) || !check_count("max_tokens", r->max_tokens, INT32_MAX, err)
+        || !check_count("n_logit_bias", (long long)r->n_logit_bias, MAX_LOGIT_BIAS, err)
+        || !check_count("n_stop", (long long)r->n_stop, MAX_STOPS, err)
+        || !check_count("n_alternatives", r->n_alternatives, MAX_ALTERNATIVES, err)
+        || !check_count("n_chunk_tokens", r->n_chunk_tokens, INT32_MAX, err))
+        return false;
+    for (size_t i = 0; i < r->n_logit_bias; i++)
+        if (r->logit_bias[i].id < 0 || r->logit_bias[i].id >= n_vocab || isnan(r->logit_bias[i].bias))
+            return fail(err, HEARTH_ERR_USAGE, "logit_bias names token %d with %g; ids lie between 0 and %d, NaN is no bias",
+                        r->logit_bias[i].id, (double)r->logit_bias[i].bias, n_vocab - 1);
+    for (size_t i = 0; i < r->n_prompt_ids; i++)
+        if (r->prompt_ids[i] < 0 || r->prompt_ids[i] >= n_vocab)
+            return fail(err, HEARTH_ERR_USAGE, "prompt token %zu is %d; ids lie between 0 and %d", i, r->prompt_ids[i],
+                        n_vocab - 1);
+    for (size_t i = 0; i < r->n_stop; i++)
+        if (!r->stop[i][0] || strlen(r->stop[i]) > MAX_STOP_BYTES)
+            return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i, strlen(r->stop[i]),
+                        MAX_STOP_BYTES);
+    if (r->score && r->score_from < 1)
+        return fail(err, HEARTH_ERR_USAGE, "score_from is 0; the first token has nothing before it, so start at 1 or later");
+    return true;
+}
+
+static bool copy_spans(struct hearth_stream *s, const hearth_request *r)
+{
+    hearth_span *spans = arena_array(&s->arena, hearth_span, r->n_spans);
+    for (size_t i = 0; spans && i < r->n_spans; i++) {
+        struct str text = arena_strdup(&s->arena, (struct str){ r->spans[i].text, r->spans[i].n_bytes });
+        spans[i] = (hearth_span){ text.ptr, text.len, r->spans[i].trusted };
+    }
+    s->request.spans = spans;
+    return !s->arena.failed;
+}
+
+static bool copy_lists(struct hearth_stream *s, const hearth_request *r)
+{
+    hearth_logit_bias *bias = arena_array(&s->arena, hearth_logit_bias, r->n_logit_bias);
+    const char **stop = arena_array(&s->arena, const char *, r->n_stop);
+    if (!bias || !stop)
+        return false;
+    if (r->n_logit_bias)
+        memcpy(bias, r->logit_bias, r->n_logit_bias * sizeof *bias);
+    for (size_t i = 0; i < r->n_stop; i++)
+        stop[i] = arena_strdup(&s->arena, str_z(r->stop[i])).ptr;
+    for (size_t i = 0; i < r->n_prompt_ids; i++)
+        token_list_push(&s->prompt, r->prompt_ids[i]);
+    s->request.logit_bias = bias;
+    s->request.stop = stop;
+    s->request.prompt_ids = NULL;
+    return !s->arena.failed && !s->prompt.failed;
+}
+
+static bool copy_request(struct hearth_stream *s, const hearth_request *r, hearth_error *err)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < r->n_spans; i++)
+        if (!add_ok(bytes, r->spans[i].n_bytes, &bytes) || bytes > MAX_PROMPT_BYTES)
+            return fail(err, HEARTH_ERR_USAGE, "the prompt is longer than %d MB; give a shorter one", MAX_PROMPT_BYTES >> 20);
+    arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
+    s->request = *r;
+    if (!copy_spans(s, r) || !copy_lists(s, r))
+        return fail_memory(err, "a request");
+    if (!s->request.has_seed)
+        s->request.seed = rng_entropy();
+    if (r->want_digest && !(s->digest = sha256_new()))
+        return fail_memory(err, "a request's digest");
+    return true;
+}
+
+/* What is known of the receipt before anything runs. */
+static void begin_receipt(struct hearth_stream *s)
+{
+    hearth_receipt *r = &s->receipt;
+    static atomic_uint_fast64_t n_requests;
+    uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    memcpy(r->request_id, "req-", 4);
+    for (int i = 0; i < 13; i++)
+        r->request_id[4 + i] = digits[id >> (5 * i) & 31];
+    r->seed = s->request.seed;
+    r->seed_drawn = !s->request.has_seed;
+    r->sampling = s->request.sampling;
+    memcpy(r->sampling_origin, s->request.sampling_origin, sizeof r->sampling_origin);
+    r->n_logit_bias = s->request.n_logit_bias;
+    r->ignore_eos = s->request.ignore_eos;
+}
+
+struct hearth_stream *stream_create(struct hearth_model *model, const hearth_request *request, hearth_error *err)
+{
+    if (!check(model, request, err))
+        return NULL;
+    struct hearth_stream *s = mem_alloc(sizeof *s);
+    if (!s || !lock_init(&s->lock)) {
+        mem_free(s);
+        fail_memory(err, "a request");
+        return NULL;
+    }
+    atomic_init(&s->n_refs, 1);
+    s->model = model;
+    hearth_model_retain(model);
+    s->ring = mem_alloc(STREAM_RING_BYTES);
+    s->current = mem_alloc(STREAM_EVENT_MAX_BYTES);
+    bool ok = s->ring && s->current ? copy_request(s, request, err) : fail_memory(err, "a request");
+    if (!ok) {
+        stream_unref(s);
+        return NULL;
+    }
+    begin_receipt(s);
+    s->submit_ns = clock_ns();
+    return s;
+}
+
+void stream_unref(struct hearth_stream *s)
+{
+    if (atomic_fetch_sub(&s->n_refs, 1) != 1)
+        return;
+    hearth_model_release(s->model);
+    token_list_free(&s->prompt);
+    sha256_free(s->digest);
+    arena_free(&s->arena);
+    mem_free(s->ring);
+    mem_free(s->current);
+    lock_destroy(&s->lock);
+    mem_free(s);
+}
+
+/* ---- the ring ----
+ *
+ * A record is a header, the alternatives and the text, one after another, wrapping around. */
+
+struct record {
+    hearth_event_type type;
+    int32_t id;
+    uint32_t n_text;
+    int n_alternatives;
+    float logprob;
+    hearth_end_reason reason;
+};
+
+static void ring_copy_in(struct hearth_stream *s, const void *bytes, size_t n)
+{
+    size_t at = s->tail % STREAM_RING_BYTES, first = min_size(n, STREAM_RING_BYTES - at);
+    if (n) {
+        memcpy(s->ring + at, bytes, first);
+        memcpy(s->ring, (const uint8_t *)bytes + first, n - first);
+    }
+    s->tail += n;
+}
+
+static void ring_copy_out(struct hearth_stream *s, void *bytes, size_t n)
+{
+    size_t at = s->head % STREAM_RING_BYTES, first = min_size(n, STREAM_RING_BYTES - at);
+    if (n) {
+        memcpy(bytes, s->ring + at, first);
+        memcpy((uint8_t *)bytes + first, s->ring, n - first);
+    }
+    s->head += n;
+}
+
+bool stream_has_room(struct hearth_stream *s)
+{
+    lock_take(&s->lock);
+    bool room = STREAM_RING_BYTES - (s->tail - s->head) >= 2 * STREAM_EVENT_MAX_BYTES;
+    lock_release(&s->lock);
+    return room;
+}
+
+static void push(struct hearth_stream *s, const hearth_event *e, bool end)
+{
+    struct record r = { .type = e->type,
+                        .id = e->id,
+                        .n_text = (uint32_t)e->n_bytes,
+                        .n_alternatives = e->n_alternatives,
+                        .logprob = e->logprob,
+                        .reason = e->reason };
+    lock_take(&s->lock);
+    ring_copy_in(s, &r, sizeof r);
+    ring_copy_in(s, e->alternatives, (size_t)e->n_alternatives * sizeof *e->alternatives);
+    ring_copy_in(s, e->text, e->n_bytes);
+    s->ended = end;
+    void (*wake)(void *) = s->wake;
+    void *arg = s->wake_arg;
+    lock_wake_all(&s->lock);
+    lock_release(&s->lock);
+    if (wake)
+        wake(arg);
+}
+
+void stream_push(struct hearth_stream *s, const hearth_event *e) { push(s, e, false); }
+void stream_end(struct hearth_stream *s, const hearth_event *e) { push(s, e, true); }
+
+/* ---- the reader ---- */
+
+static bool read_event(struct hearth_stream *s, hearth_event *e)
+{
+    struct record r;
+    if (s->head == s->tail)
+        return false;
+    ring_copy_out(s, &r, sizeof r);
+    hearth_alternative *alternatives = (hearth_alternative *)(void *)s->current;
+    ring_copy_out(s, alternatives, (size_t)r.n_alternatives * sizeof *alternatives);
+    char *text = (char *)(alternatives + r.n_alternatives);
+    ring_copy_out(s, text, r.n_text);
+    text[r.n_text] = 0;
+    *e = (hearth_event){ .type = r.type,
+                         .id = r.id,
+                         .text = text,
+                         .n_bytes = r.n_text,
+                         .logprob = r.logprob,
+                         .alternatives = alternatives,
+                         .n_alternatives = r.n_alternatives,
+                         .reason = r.reason };
+    s->end_read = r.type == HEARTH_EVENT_END;
+    return true;
+}
+
+static bool take(struct hearth_stream *s, hearth_event *e, bool wait)
+{
+    lock_take(&s->lock);
+    bool was_full = STREAM_RING_BYTES - (s->tail - s->head) < 2 * STREAM_EVENT_MAX_BYTES;
+    while (wait && !s->end_read && s->head == s->tail)
+        lock_wait(&s->lock);
+    bool got = !s->end_read && read_event(s, e);
+    lock_release(&s->lock);
+    if (got && was_full)
+        engine_poke(s->model->engine); /* its sequence may run again */
+    return got;
+}
+
+bool hearth_stream_poll(hearth_stream *s, hearth_event *event) { return take(s, event, false); }
+bool hearth_stream_next(hearth_stream *s, hearth_event *event) { return take(s, event, true); }
+
+void hearth_stream_on_wake(hearth_stream *s, void (*wake)(void *arg), void *arg)
+{
+    lock_take(&s->lock);
+    s->wake = wake;
+    s->wake_arg = arg;
+    lock_release(&s->lock);
+}
+
+void hearth_stream_cancel(hearth_stream *s)
+{
+    atomic_store(&s->cancelled, true);
+    engine_poke(s->model->engine);
+}
+
+static bool has_ended(const hearth_stream *cs)
+{
+    hearth_stream *s = (hearth_stream *)(uintptr_t)cs;
+    lock_take(&s->lock);
+    bool ended = s->ended;
+    lock_release(&s->lock);
+    return ended;
+}
+
+const hearth_error *hearth_stream_error(const hearth_stream *s)
+{
+    static const hearth_error none;
+    return has_ended(s) ? &s->error : &none;
+}
+
+bool hearth_stream_receipt(const hearth_stream *s, hearth_receipt *out)
+{
+    if (!has_ended(s))
+        return false;
+    *out = s->receipt;
+    return true;
+}
+
+void hearth_stream_close(hearth_stream *s)
+{
+    if (!s)
+        return;
+    hearth_stream_cancel(s);
+    stream_unref(s);
+}

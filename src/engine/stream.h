@@ -1,0 +1,62 @@
+/* stream.h: one request on its way through the engine, and the events it gives.
+ *
+ * Written by the engine thread (the request's sequence, the ring's tail), read by one reader.
+ * Events lie in a ring of fixed size; a reader that does not read stops its own sequence and
+ * nobody else's. Two references: the caller's and the engine's. */
+#pragma once
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "base/thread.h"
+#include "engine/registry.h"
+#include "text/tokenizer.h"
+
+enum {
+    STREAM_RING_BYTES = 64 << 10,
+    STREAM_TEXT_MAX_BYTES = 8 << 10,  /* of one event: a token's text is at most 4 KB, plus what was held back */
+    STREAM_EVENT_MAX_BYTES = STREAM_TEXT_MAX_BYTES + 1024,
+    MAX_STOPS = 64,
+    MAX_STOP_BYTES = 256,
+    MAX_LOGIT_BIAS = 4096,
+    MAX_ALTERNATIVES = 50,
+};
+
+struct hearth_stream {
+    atomic_int n_refs;
+    struct hearth_model *model;
+    struct hearth_stream *next; /* in a queue */
+
+    /* The request, copied. Immutable after submit, except prompt, which prepare fills. */
+    hearth_request request;      /* its pointers lead into arena */
+    struct arena arena;
+    struct token_list prompt;
+    atomic_bool cancelled;
+    struct sha256 *digest;       /* NULL: not wanted */
+
+    int64_t submit_ns, prepared_ns;
+
+    /* Events. */
+    struct lock lock;
+    uint8_t *ring;               /* STREAM_RING_BYTES */
+    size_t head, tail;           /* bytes ever read and written */
+    bool ended;                  /* END was written */
+    bool end_read;
+    void (*wake)(void *arg);
+    void *wake_arg;
+
+    /* What the reader holds of the current event. */
+    uint8_t *current;            /* STREAM_EVENT_MAX_BYTES */
+
+    hearth_receipt receipt;      /* complete once ended */
+    hearth_error error;
+};
+
+/* Copies and checks the request. NULL and err when it can never run. */
+struct hearth_stream *stream_create(struct hearth_model *model, const hearth_request *request, hearth_error *err);
+void stream_unref(struct hearth_stream *s);
+void engine_poke(struct hearth_engine *e); /* engine.c: wake the engine thread */
+
+/* Engine side. */
+bool stream_has_room(struct hearth_stream *s); /* for two more events of any size */
+void stream_push(struct hearth_stream *s, const hearth_event *event);
+/* The END event; receipt and error must be filled in. */
+void stream_end(struct hearth_stream *s, const hearth_event *event);
