@@ -165,6 +165,13 @@ bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, si
     return write_all_at(w, offset, bytes, n);
 }
 
+bool file_size_below(struct file_writer *w, uint64_t n)
+{
+    struct stat st;
+    flush(w);
+    return !w->failed && fstat(w->fd, &st) == 0 && (uint64_t)st.st_size < n;
+}
+
 static void sync_folder(const char *path)
 {
     char folder[4096];

@@ -56,6 +56,8 @@ bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err
 void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
 /* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
 bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);
+/* True when the file is shorter than n bytes now. */
+bool file_size_below(struct file_writer *w, uint64_t n);
 bool file_writer_commit(struct file_writer *w, hearth_error *err); /* ends the writer either way */
 void file_writer_abort(struct file_writer *w);                     /* removes PATH.part */
 
