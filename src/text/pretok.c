@@ -217,7 +217,7 @@ static bool split_stage(const struct split *s, int stage, struct str text, heart
 {
     if (text.len == 0)
         return true;
-    if (stage == s->p->n_stages)
+    if (stage >= MAX_STAGES || stage == s->p->n_stages)
         return s->emit(s->ctx, text, err);
     for (size_t at = 0; at < text.len;) {
         size_t start = text.len, end = text.len;
