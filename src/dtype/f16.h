@@ -20,6 +20,7 @@ static inline void f16_block_from_f32(void *block, const float *x)
 /* n of 16 weights starting at p; the other lanes are 0. */
 TEMPLATE vf32 f16_values(const uint8_t *p, int n)
 {
-    return n == 16 ? v_load_f16((const uint16_t *)(const void *)p) : v_load_f16_n((const uint16_t *)(const void *)p, n);
+    const uint16_t *h = (const uint16_t *)(const void *)p;
+    return n == 16 ? v_load_f16(h) : v_load_f16_n(h, n);
 }
 #endif

@@ -11,6 +11,7 @@ static inline void f32_block_from_f32(void *block, const float *x) { memcpy(bloc
 /* n of 16 weights starting at p; the other lanes are 0. */
 TEMPLATE vf32 f32_values(const uint8_t *p, int n)
 {
-    return n == 16 ? v_loadf((const float *)(const void *)p) : v_loadf_n((const float *)(const void *)p, n);
+    const float *f = (const float *)(const void *)p;
+    return n == 16 ? v_loadf(f) : v_loadf_n(f, n);
 }
 #endif

@@ -1,6 +1,17 @@
 #include "kernel/cpu.h"
 
-bool cpu_runs_scalar(void) { return true; }
+/* X(isa): best first; one line per instruction set, and a runs_<isa>() below. */
+#if defined(__x86_64__)
+#define ISA_LIST(X) \
+    X(avx512vnni)   \
+    X(avxvnni)      \
+    X(avx2)         \
+    X(scalar)
+#else
+#define ISA_LIST(X) X(scalar)
+#endif
+
+static bool runs_scalar(void) { return true; }
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -29,23 +40,40 @@ static unsigned saved_state(void)
     return low;
 }
 
-bool cpu_runs_avx2(void)
+static bool runs_avx2(void) /* AVX2, FMA, F16C */
 {
     struct leaf one = cpuid(1, 0);
     bool saved = (saved_state() & 0x6) == 0x6; /* XMM, YMM */
     return saved && has(one.c, 12) && has(one.c, 28) && has(one.c, 29) && has(cpuid(7, 0).b, 5);
 }
 
-bool cpu_runs_avxvnni(void)
+static bool runs_avxvnni(void) /* and AVX-VNNI */
 {
-    return cpu_runs_avx2() && cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, 4);
+    return runs_avx2() && cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, 4);
 }
 
-bool cpu_runs_avx512vnni(void)
+static bool runs_avx512vnni(void) /* and AVX-512 F, DQ, BW, VL, VNNI */
 {
     struct leaf seven = cpuid(7, 0);
     bool saved = (saved_state() & 0xe6) == 0xe6; /* and opmask, upper ZMM */
-    return cpu_runs_avx2() && saved && has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31)
+    return runs_avx2() && saved && has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31)
         && has(seven.c, 11);
 }
 #endif
+
+#define X(isa) extern const struct kernels kernels_##isa;
+ISA_LIST(X)
+#undef X
+
+const struct kernels *const kernels_all[] = {
+#define X(isa) &kernels_##isa,
+    ISA_LIST(X)
+#undef X
+    NULL,
+};
+
+bool (*const cpu_runs[CPU_MAX_ISAS])(void) = {
+#define X(isa) runs_##isa,
+    ISA_LIST(X)
+#undef X
+};

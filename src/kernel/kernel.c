@@ -6,23 +6,6 @@
 #include "base/env.h"
 #include "kernel/cpu.h"
 
-#define X(isa, runs) extern const struct kernels kernels_##isa;
-ISA_LIST(X)
-#undef X
-
-const struct kernels *const kernels_all[] = {
-#define X(isa, runs) &kernels_##isa,
-    ISA_LIST(X)
-#undef X
-    NULL,
-};
-
-static bool (*const runs_here[])(void) = {
-#define X(isa, runs) runs,
-    ISA_LIST(X)
-#undef X
-};
-
 size_t kernel_scratch_bytes(int n_cols)
 {
     (void)n_cols;
@@ -33,7 +16,7 @@ bool kernels_usable(const struct kernels *k)
 {
     for (int i = 0; kernels_all[i]; i++)
         if (kernels_all[i] == k)
-            return runs_here[i]();
+            return cpu_runs[i]();
     return false;
 }
 
@@ -47,7 +30,7 @@ const char *kernels_usable_names(void)
         for (int i = 0; kernels_all[i]; i++) {
             const char *name = kernels_all[i]->isa;
             size_t n = strlen(name);
-            if (!runs_here[i]() || used + n + 2 > sizeof names)
+            if (!cpu_runs[i]() || used + n + 2 > sizeof names)
                 continue;
             if (used)
                 names[used++] = ' ';
@@ -66,7 +49,7 @@ static const struct kernels *choose(hearth_error *err)
     const char *wanted = env_get("ISA");
     for (int i = 0; kernels_all[i]; i++) {
         bool named = !wanted || strcmp(wanted, kernels_all[i]->isa) == 0;
-        if (named && runs_here[i]())
+        if (named && cpu_runs[i]())
             return kernels_all[i];
     }
     fail(err, HEARTH_ERR_USAGE, "HEARTH_ISA is \"%.40s\", which this build or this CPU cannot run; use one of: %s",

@@ -54,7 +54,8 @@ struct kernels {
     /* y[i] = (x[i] / sqrt(mean(x^2) + eps)) * weight[i]. y may be x. */
     void (*rmsnorm)(float *y, const float *x, const float *weight, int n, float eps);
     void (*add)(float *y, const float *x, int n);                                 /* y += x */
-    void (*silu_mul)(float *y, const float *gate, const float *up, int n);        /* y = silu(gate) * up; y may be either */
+    /* y = silu(gate) * up; y may be either */
+    void (*silu_mul)(float *y, const float *gate, const float *up, int n);
     /* Rotate n_rot leading values of each head in place. cos/sin: [n_rot/2]. halves: pair
      * (i, i + n_rot/2); else pair (2i, 2i + 1). */
     void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);

@@ -35,7 +35,7 @@ TEMPLATE void float_tile(float *y, size_t y_stride, const uint8_t *w, size_t row
     UNROLL_NO
     for (; k + 16 <= n_cols; k += 16) {
         const uint8_t *at = w + (size_t)k * value_bytes;
-        if (ISA_PREFETCH_BYTES && nc == 1) {
+        if (ISA_PREFETCH_BYTES > 0 && nc == 1) {
             UNROLLED
             for (int r = 0; r < nr; r++)
                 v_prefetch(at + (size_t)r * row_bytes + ISA_PREFETCH_BYTES / FLOAT_ROWS);

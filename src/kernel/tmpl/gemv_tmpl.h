@@ -45,7 +45,7 @@ TEMPLATE void a32_scales(uint16_t scale[A32_CHUNK][16], const uint8_t *const row
     for (int r = 0; r < 16; r++) {
         for (int b = 0; b < n_blocks; b++)
             memcpy(&scale[b][r], rows[r] + offset + (size_t)b * block_bytes, 2);
-        if (ISA_PREFETCH_BYTES)
+        if (ISA_PREFETCH_BYTES > 0)
             for (size_t o = 0; o < A32_CHUNK * block_bytes; o += 64)
                 v_prefetch(rows[r] + ahead + o);
     }
@@ -143,7 +143,7 @@ TEMPLATE void a256_rows16(float *y, size_t y_stride, const uint8_t *const rows[1
         for (int r = 0; r < 16; r++) {
             vi8 w[4];
             codes(rows[r] + at, w);
-            if (ISA_PREFETCH_BYTES)
+            if (ISA_PREFETCH_BYTES > 0)
                 for (size_t o = 0; o < block_bytes; o += 64)
                     v_prefetch(rows[r] + ahead + o);
             vi32 sum[GEMV_COLS];

@@ -1,0 +1,36 @@
+/* avx2.h: the vector vocabulary for AVX2, FMA and F16C (2013 and later).
+ *
+ * vpmaddubsw adds two products in 16 bits and saturates. Both forms below stay inside: weights as
+ * magnitudes up to 128 (their sign moved to the activations) or codes up to 127, activations up to 127:
+ * 2 * 128 * 127 = 32512. */
+#include "kernel/isa/ymm.h"
+
+#define ISA avx2
+
+TEMPLATE __m256i ymm_dot(__m256i acc, __m256i w, __m256i a)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, a), _mm256_set1_epi16(1)));
+}
+TEMPLATE __m256i ymm_dot_signed(__m256i acc, __m256i w, __m256i a)
+{
+    return ymm_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+}
+TEMPLATE vi8 v_code_i8(vi8 x) { return x; }
+TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)
+{
+    return (vi32){ ymm_dot_signed(acc.a, w.a, a.a), ymm_dot_signed(acc.b, w.b, a.b) };
+}
+TEMPLATE vi32 v_dot_u7(vi32 acc, vi8 w, vi8 a)
+{
+    return (vi32){ ymm_dot(acc.a, w.a, a.a), ymm_dot(acc.b, w.b, a.b) };
+}
+TEMPLATE vi32 v_start(vi8 a)
+{
+    (void)a;
+    return v_zero32();
+}
+TEMPLATE vi32 v_start_sum(const int32_t *start32)
+{
+    (void)start32;
+    return v_zero32();
+}
