@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_LEN(a)               (sizeof(a) / sizeof((a)[0]))
 #define PRINTF(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
 
 /* A borrowed run of bytes, not NUL-terminated. Who owns it is said where it is handed out. */
@@ -14,8 +14,8 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
-#define STR_FMT "%.*s"
-#define STR_ARG(s) (int)((s).len > 200 ? 200 : (s).len), (s).ptr
+#define STR_FMT      "%.*s"
+#define STR_ARG(s)   (int)((s).len > 200 ? 200 : (s).len), (s).ptr
 
 struct str str_z(const char *z); /* of a NUL-terminated string; NULL gives the empty one */
 bool str_eq(struct str a, struct str b);

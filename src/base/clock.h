@@ -2,6 +2,6 @@
 #pragma once
 #include <stdint.h>
 
-int64_t clock_ns(void);      /* monotonic */
-int64_t clock_unix_s(void);  /* wall clock */
+int64_t clock_ns(void);     /* monotonic */
+int64_t clock_unix_s(void); /* wall clock */
 static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }

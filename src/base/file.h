@@ -25,10 +25,10 @@ void file_unmap(struct file_map *m); /* fine on a zeroed struct or twice */
 bool file_map_damaged(const struct file_map *m);
 
 enum file_advice {
-    FILE_WILL_NEED,    /* start reading ahead, return at once */
-    FILE_POPULATE,     /* read and map now (blocks) */
-    FILE_HUGE,         /* 2 MB mappings where the file system gives them */
-    FILE_EVICT,        /* drop it from the page cache (POSIX_FADV_DONTNEED), for benchmarks */
+    FILE_WILL_NEED, /* start reading ahead, return at once */
+    FILE_POPULATE,  /* read and map now (blocks) */
+    FILE_HUGE,      /* 2 MB mappings where the file system gives them */
+    FILE_EVICT,     /* drop it from the page cache (POSIX_FADV_DONTNEED), for benchmarks */
 };
 /* False where the system does not offer it: advice, never an error. offset/bytes are
  * rounded outwards to pages. */

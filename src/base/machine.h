@@ -4,9 +4,9 @@
 
 struct machine {
     char cpu_name[96];
-    int n_cores;          /* physical cores this process may use: affinity, no hyperthreads */
-    int n_logical;        /* processors the system shows */
-    double cpu_quota;     /* cgroup CPU quota in cores; 0: none */
+    int n_cores;                          /* physical cores this process may use: affinity, no hyperthreads */
+    int n_logical;                        /* processors the system shows */
+    double cpu_quota;                     /* cgroup CPU quota in cores; 0: none */
     size_t l1d_bytes, l2_bytes, l3_bytes; /* of the first core; 0: unknown */
     int n_numa_nodes;
     uint64_t memory_bytes;           /* physical */

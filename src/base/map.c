@@ -97,8 +97,8 @@ bool file_map(struct file_map *out, const char *path, hearth_error *err)
     size_t bytes = (size_t)st.st_size;
     void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED) {
-        fail(err, HEARTH_ERR_IO, "cannot map %s (%zu bytes): %s; free address space or check the file system", path, bytes,
-             strerror(errno));
+        fail(err, HEARTH_ERR_IO, "cannot map %s (%zu bytes): %s; free address space or check the file system", path,
+             bytes, strerror(errno));
         close(fd);
         return false;
     }
@@ -150,17 +150,19 @@ bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum fil
     size_t n = min_size(m->bytes, offset + bytes) - first;
     void *p = (void *)(uintptr_t)(m->ptr + first);
     switch (advice) {
-    case FILE_WILL_NEED: return madvise(p, n, MADV_WILLNEED) == 0;
+    case FILE_WILL_NEED:
+        return madvise(p, n, MADV_WILLNEED) == 0;
     case FILE_POPULATE:
 #ifdef MADV_POPULATE_READ
         return madvise(p, n, MADV_POPULATE_READ) == 0;
 #else
         return false;
 #endif
-    case FILE_HUGE: return madvise(p, n, MADV_HUGEPAGE) == 0;
+    case FILE_HUGE:
+        return madvise(p, n, MADV_HUGEPAGE) == 0;
     case FILE_EVICT:
         return madvise(p, n, MADV_DONTNEED) == 0
-            && posix_fadvise(m->fd, (off_t)first, (off_t)n, POSIX_FADV_DONTNEED) == 0;
+               && posix_fadvise(m->fd, (off_t)first, (off_t)n, POSIX_FADV_DONTNEED) == 0;
     }
     return false;
 }

@@ -14,7 +14,10 @@ static inline uint64_t rng_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static inline uint64_t rng_at(uint64_t key, uint64_t counter) { return rng_mix(rng_mix(key) ^ rng_mix(counter * 2 + 1)); }
+static inline uint64_t rng_at(uint64_t key, uint64_t counter)
+{
+    return rng_mix(rng_mix(key) ^ rng_mix(counter * 2 + 1));
+}
 
 /* A stream for tests and synthetic weights. */
 struct rng {

@@ -2,7 +2,7 @@
 #pragma once
 #include "base/base.h"
 
-struct sha256; /* opaque; NULL-safe */
+struct sha256;                   /* opaque; NULL-safe */
 struct sha256 *sha256_new(void); /* NULL: out of memory */
 void sha256_add(struct sha256 *s, const void *bytes, size_t n);
 /* Writes 64 lower-case hex digits and a NUL; resets nothing, so call it once. */

@@ -4,10 +4,7 @@
 
 struct str str_z(const char *z) { return (struct str){ z ? z : "", z ? strlen(z) : 0 }; }
 
-bool str_eq(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
+bool str_eq(struct str a, struct str b) { return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0); }
 
 bool str_eq_z(struct str a, const char *z) { return str_eq(a, str_z(z)); }
 

@@ -72,7 +72,10 @@ void thread_low_priority(void) { (void)!setpriority(PRIO_PROCESS, (id_t)syscall(
 
 /* ---- the pool ---- */
 
-enum { SPINS_BEFORE_SLEEP = 20000 }; /* some tens of microseconds of pause instructions */
+enum {
+    SPINS_BEFORE_SLEEP = 20000, /* some hundreds of microseconds of pause instructions */
+    SPINS_BEFORE_YIELD = 2000,
+};
 
 struct worker {
     struct thread thread;
@@ -80,15 +83,21 @@ struct worker {
     int number;
 };
 
+/* A job is open until the caller has run out of tiles; a worker that comes too late does not
+ * join it, so a worker whose core was taken away costs nothing unless it sits inside a tile.
+ * gate: job number in the upper half, GATE_OPEN, and how many workers are inside. */
+#define GATE_OPEN   ((uint64_t)1 << 31)
+#define GATE_INSIDE (GATE_OPEN - 1)
+
 struct pool {
     int n_threads;
     pool_fn *fn;
     void *arg;
-    bool stop;
+    atomic_bool stop;
     _Alignas(64) atomic_uint job;    /* raised once for every job; workers wait for a change */
     _Alignas(64) atomic_uint asleep; /* workers inside the futex */
-    _Alignas(64) atomic_int busy;    /* workers that have not finished the job */
-    struct worker *workers;          /* [n_threads - 1] */
+    _Alignas(64) atomic_uint_fast64_t gate;
+    struct worker *workers; /* [n_threads - 1] */
 };
 
 static void cpu_relax(void)
@@ -116,6 +125,16 @@ static unsigned wait_for_job(struct pool *p, unsigned seen)
     return now;
 }
 
+static bool enter(struct pool *p, unsigned job)
+{
+    uint64_t gate = atomic_load_explicit(&p->gate, memory_order_acquire);
+    while ((unsigned)(gate >> 32) == job && (gate & GATE_OPEN))
+        if (atomic_compare_exchange_weak_explicit(&p->gate, &gate, gate + 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -123,10 +142,12 @@ static void worker_main(void *arg)
     unsigned seen = 0;
     for (;;) {
         seen = wait_for_job(p, seen);
-        if (p->stop)
+        if (atomic_load_explicit(&p->stop, memory_order_acquire))
             return;
+        if (!enter(p, seen))
+            continue;
         p->fn(p->arg, w->number, p->n_threads);
-        atomic_fetch_sub_explicit(&p->busy, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
     }
 }
 
@@ -157,7 +178,9 @@ struct pool *pool_create(int n_threads, hearth_error *err)
 
 static void announce(struct pool *p)
 {
-    atomic_fetch_add(&p->job, 1);
+    unsigned job = atomic_load_explicit(&p->job, memory_order_relaxed) + 1;
+    atomic_store_explicit(&p->gate, (uint64_t)job << 32 | GATE_OPEN, memory_order_release);
+    atomic_store(&p->job, job);
     if (atomic_load(&p->asleep) > 0)
         syscall(SYS_futex, &p->job, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
@@ -166,7 +189,7 @@ void pool_destroy(struct pool *p)
 {
     if (!p)
         return;
-    p->stop = true;
+    atomic_store_explicit(&p->stop, true, memory_order_release);
     announce(p);
     for (int i = 0; i < p->n_threads - 1; i++)
         thread_join(&p->workers[i].thread);
@@ -178,21 +201,22 @@ int pool_threads(const struct pool *p) { return p->n_threads; }
 
 void pool_run(struct pool *p, pool_fn *fn, void *arg)
 {
-    if (p->n_threads > 1) {
-        p->fn = fn;
-        p->arg = arg;
-        atomic_store_explicit(&p->busy, p->n_threads - 1, memory_order_relaxed);
-        announce(p);
-    }
-    fn(arg, 0, p->n_threads);
-    if (p->n_threads == 1)
+    if (p->n_threads == 1) {
+        fn(arg, 0, 1);
         return;
-    /* Workers finish within one tile of each other; after a while give the core away, since on
-     * a shared machine the missing worker may be waiting for just this one. */
-    for (int i = 0; atomic_load_explicit(&p->busy, memory_order_acquire) > 0; i++) {
-        if (i < SPINS_BEFORE_SLEEP)
+    }
+    p->fn = fn;
+    p->arg = arg;
+    announce(p);
+    fn(arg, 0, p->n_threads);
+    uint64_t gate = atomic_fetch_and_explicit(&p->gate, ~GATE_OPEN, memory_order_acq_rel);
+    /* Workers that joined finish within one tile of each other; after a while give the core
+     * away, since on a shared machine the missing worker may be waiting for just this one. */
+    for (int i = 0; gate & GATE_INSIDE; i++) {
+        if (i < SPINS_BEFORE_YIELD)
             cpu_relax();
         else
             sched_yield();
+        gate = atomic_load_explicit(&p->gate, memory_order_acquire);
     }
 }

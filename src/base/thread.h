@@ -6,14 +6,16 @@
 #include "base/base.h"
 #include "base/err.h"
 
-/* A pool runs one function on all its threads at once and waits for the last one. The
- * caller is thread 0. Workers spin for some tens of microseconds after a job (a sleeping
- * hand-off costs 29 us, a spinning one 0.1), then sleep. */
+/* A pool runs one function on the caller (thread 0) and on every worker that is there in
+ * time, and waits for those that joined. So the function must take its work from a shared
+ * counter (struct tiles) and return when none is left; how many threads join decides speed,
+ * never results. Workers spin for some hundreds of microseconds after a job (a
+ * sleeping hand-off costs 29 us, a spinning one 0.1), then sleep. */
 struct pool; /* opaque */
 typedef void pool_fn(void *arg, int thread, int n_threads);
 
 struct pool *pool_create(int n_threads, hearth_error *err); /* n_threads >= 1 */
-void pool_destroy(struct pool *p);                           /* NULL is fine */
+void pool_destroy(struct pool *p);                          /* NULL is fine */
 int pool_threads(const struct pool *p);
 /* Only one thread may call this at a time. */
 void pool_run(struct pool *p, pool_fn *fn, void *arg);

@@ -80,7 +80,8 @@ static void plan_step(struct hearth_engine *e, struct plan *plan)
     struct sched_seq view[SCHED_MAX_SEQS];
     for (int i = 0; i < e->n_seqs; i++) {
         struct seq *s = &e->seqs[i];
-        view[i] = (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
+        view[i] =
+            (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
         if (s->stream)
             view[i].n_chunk = s->stream->request.score ? SCORE_CHUNK_TOKENS : s->stream->request.n_chunk_tokens;
     }
@@ -98,7 +99,8 @@ static void batch_fill(struct hearth_engine *e, struct plan *plan)
         struct seq *s = &e->seqs[slice.seq];
         if (!kv_seq_reserve(&e->model->kv, &s->kv, slice.first + slice.n)) {
             hearth_error err = { 0 };
-            fail(&err, HEARTH_ERR_MEMORY, "the KV cache is full: %u pages of %d tokens are in use; raise --ctx or send less at once",
+            fail(&err, HEARTH_ERR_MEMORY,
+                 "the KV cache is full: %u pages of %d tokens are in use; raise --ctx or send less at once",
                  e->model->kv.n_pages, KV_PAGE_TOKENS);
             seq_end(s, HEARTH_END_ERROR, "KV cache full", &err);
             continue;
@@ -132,7 +134,8 @@ static int list_wanted(const struct hearth_engine *e, const struct plan *plan, s
         int first_row = e->slices[i].first_row;
         if (s->stream->request.score) {
             for (int t = 0; t < slice->n; t++)
-                if (slice->first + t + 1 < s->n_prompt && (size_t)(slice->first + t + 1) >= s->stream->request.score_from)
+                if (slice->first + t + 1 < s->n_prompt
+                    && (size_t)(slice->first + t + 1) >= s->stream->request.score_from)
                     w[n++] = (struct wanted){ first_row + t, slice->seq, slice->first + t + 1 };
         } else if (slice->last) {
             w[n++] = (struct wanted){ first_row + slice->n - 1, slice->seq, -1 };
@@ -151,16 +154,13 @@ static void end_not_finite(struct hearth_engine *e, struct seq *s)
     model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, &probe);
     if (!probe.name[0])
         snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
+    char layer[32] = "";
     if (probe.layer >= 0)
-        fail(&err, HEARTH_ERR_MODEL,
-             "the model computed NaN or Inf at token %d, first after layer %d, %s; the file is damaged or badly quantized: "
-             "download it again or use another quantization",
-             s->n_total, probe.layer, probe.name);
-    else
-        fail(&err, HEARTH_ERR_MODEL,
-             "the model computed NaN or Inf at token %d, first after %s; the file is damaged or badly quantized: download it "
-             "again or use another quantization",
-             s->n_total, probe.name);
+        snprintf(layer, sizeof layer, "layer %d, ", probe.layer);
+    fail(&err, HEARTH_ERR_MODEL,
+         "the model computed NaN or Inf at token %d, first after %s%s; the file is damaged or badly quantized: "
+         "download it again or use another quantization",
+         s->n_total, layer, probe.name);
     seq_end(s, HEARTH_END_ERROR, "NaN or Inf in the logits", &err);
 }
 
@@ -301,7 +301,8 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
         return NULL;
     if (o->n_threads < 0 || o->n_threads > 1024 || o->n_seqs < 0 || o->n_seqs > SCHED_MAX_SEQS || o->n_step_tokens < 0
         || o->n_step_tokens > 1 << 16) {
-        fail(err, HEARTH_ERR_USAGE, "n_threads %d (0 to 1024), n_seqs %d (0 to %d) or n_step_tokens %d (0 to 65536) is out of range",
+        fail(err, HEARTH_ERR_USAGE,
+             "n_threads %d (0 to 1024), n_seqs %d (0 to %d) or n_step_tokens %d (0 to 65536) is out of range",
              o->n_threads, o->n_seqs, SCHED_MAX_SEQS, o->n_step_tokens);
         return NULL;
     }

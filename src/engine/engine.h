@@ -26,10 +26,10 @@ struct hearth_engine {
     struct hearth_model *model; /* the attached one; NULL: none */
     bool attached;              /* its memory is ready */
     bool stop;
-    unsigned pokes;             /* something changed: look again */
+    unsigned pokes; /* something changed: look again */
 
     /* Owned by the engine thread while a model is attached. */
-    struct seq *seqs;           /* [n_seqs] */
+    struct seq *seqs; /* [n_seqs] */
     uint64_t n_begun;
     struct batch batch;
     int32_t *batch_tokens;      /* [n_step_tokens] */

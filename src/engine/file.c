@@ -19,8 +19,8 @@ static bool part_path(char *out, size_t room, const char *first, uint32_t part, 
     size_t t = strlen(tail);
     if (n < t || strcmp(first + n - t, tail) != 0)
         return fail(err, HEARTH_ERR_FORMAT,
-                    "%s is part of a set of %u files; open the first one, named ...%s, with the others beside it", first,
-                    n_parts, tail);
+                    "%s is part of a set of %u files; open the first one, named ...%s, with the others beside it",
+                    first, n_parts, tail);
     snprintf(out, room, "%.*s-%05u-of-%05u.gguf", (int)(n - t), first, part + 1, n_parts);
     return true;
 }
@@ -209,8 +209,9 @@ static int vocabulary_size(const hearth_file *f)
 {
     struct gguf_array tokens = { 0 };
     hearth_error ignored = { 0 };
-    return gguf_array_or_none(&f->gguf, "tokenizer.ggml.tokens", GGUF_STRING, MAX_VOCAB, &tokens, &ignored) ? (int)tokens.n
-                                                                                                            : 0;
+    return gguf_array_or_none(&f->gguf, "tokenizer.ggml.tokens", GGUF_STRING, MAX_VOCAB, &tokens, &ignored)
+               ? (int)tokens.n
+               : 0;
 }
 
 static void describe_shape(const hearth_file *f, hearth_file_info *info)

@@ -15,7 +15,7 @@ size_t registry_room_bytes(int n_vocab)
 {
     size_t n = (size_t)n_vocab;
     return align_size(n * sizeof(struct candidate), 64) + align_size(n * sizeof(double), 64)
-         + align_size(n * sizeof(uint16_t), 64) + align_size(n * sizeof(float), 64);
+           + align_size(n * sizeof(uint16_t), 64) + align_size(n * sizeof(float), 64);
 }
 
 /* Before a tokenizer exists: texts stay in the file; per token a text reference, score, type and
@@ -76,8 +76,8 @@ static void choose_context(hearth_plan *p, const hearth_file *f, const struct pl
         fill(p, f, r, n);
         if (p->total_bytes <= p->budget_bytes) {
             if (n == power)
-                snprintf(p->reason, sizeof p->reason, n == trained ? "the trained length"
-                                                                   : "the largest power of two within the trained length %d",
+                snprintf(p->reason, sizeof p->reason,
+                         n == trained ? "the trained length" : "the largest power of two within the trained length %d",
                          trained);
             else
                 snprintf(p->reason, sizeof p->reason, "the largest power of two that fits; trained for %d", trained);
@@ -101,8 +101,8 @@ void plan_make(hearth_plan *p, const hearth_file *f, const struct plan_request *
     if (r->n_ctx > 0) {
         fill(p, f, r, r->n_ctx);
         p->fits = own_bytes(p) <= p->budget_bytes;
-        snprintf(p->reason, sizeof p->reason, r->n_ctx > f->model.hp.n_ctx_train ? "as asked; beyond the trained length %d"
-                                                                                 : "as asked",
+        snprintf(p->reason, sizeof p->reason,
+                 r->n_ctx > f->model.hp.n_ctx_train ? "as asked; beyond the trained length %d" : "as asked",
                  f->model.hp.n_ctx_train);
     } else {
         choose_context(p, f, r);
@@ -117,17 +117,18 @@ bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
     uint64_t per_token = model_kv_bytes_per_token(&f->model.hp);
     uint64_t fits = p->budget_bytes > rest && per_token ? (p->budget_bytes - rest) / per_token : 0;
     if (fits >= 64)
-        return fail(err, HEARTH_ERR_MEMORY,
-                    "%s does not fit: KV cache %.0f MiB for %d tokens + workspace %.0f MiB + vocabulary %.0f MiB = %.0f MiB, "
-                    "but the budget is %.0f MiB; --ctx %llu would fit",
-                    f->name, (double)p->kv_bytes * mib, p->n_ctx_tokens, (double)p->workspace_bytes * mib,
-                    (double)p->vocabulary_bytes * mib, (double)own_bytes(p) * mib, (double)p->budget_bytes * mib,
-                    (unsigned long long)(fits / 64 * 64));
-    return fail(err, HEARTH_ERR_MEMORY,
-                "%s does not fit: workspace %.0f MiB + vocabulary %.0f MiB leave nothing of the %.0f MiB budget for a KV "
-                "cache; free memory or use a smaller model",
-                f->name, (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib,
-                (double)p->budget_bytes * mib);
+        return fail(
+            err, HEARTH_ERR_MEMORY,
+            "%s does not fit: KV cache %.0f MiB for %d tokens + workspace %.0f MiB + vocabulary %.0f MiB = %.0f MiB, "
+            "but the budget is %.0f MiB; --ctx %llu would fit",
+            f->name, (double)p->kv_bytes * mib, p->n_ctx_tokens, (double)p->workspace_bytes * mib,
+            (double)p->vocabulary_bytes * mib, (double)own_bytes(p) * mib, (double)p->budget_bytes * mib,
+            (unsigned long long)(fits / 64 * 64));
+    return fail(
+        err, HEARTH_ERR_MEMORY,
+        "%s does not fit: workspace %.0f MiB + vocabulary %.0f MiB leave nothing of the %.0f MiB budget for a KV "
+        "cache; free memory or use a smaller model",
+        f->name, (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->budget_bytes * mib);
 }
 
 bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, int n_threads, uint64_t budget_bytes, hearth_plan *plan,

@@ -30,18 +30,20 @@ static bool check_length(const struct hearth_stream *s, hearth_error *err)
         return fail(err, HEARTH_ERR_USAGE, "the prompt is empty and the model adds no start token; give some text");
     for (size_t i = 0; i < n; i++)
         if (s->prompt.ids[i] < 0 || s->prompt.ids[i] >= hp->n_vocab)
-            return fail(err, HEARTH_ERR_FORMAT, "prompt token %d is beyond the model's %d; vocabulary and weights disagree",
-                        s->prompt.ids[i], hp->n_vocab);
+            return fail(err, HEARTH_ERR_FORMAT,
+                        "prompt token %d is beyond the model's %d; vocabulary and weights disagree", s->prompt.ids[i],
+                        hp->n_vocab);
     if (s->request.score)
         return n <= (size_t)n_ctx && s->request.score_from < n
-                 ? true
-                 : fail(err, HEARTH_ERR_USAGE, "%zu tokens to score from %zu on do not fit a context of %d", n,
-                        s->request.score_from, n_ctx);
+                   ? true
+                   : fail(err, HEARTH_ERR_USAGE, "%zu tokens to score from %zu on do not fit a context of %d", n,
+                          s->request.score_from, n_ctx);
     if (n >= (size_t)n_ctx)
-        return fail(err, HEARTH_ERR_USAGE,
-                    "the prompt has %zu tokens, the context holds %d and needs room for an answer; shorten it or raise --ctx "
-                    "(the model was trained for %d)",
-                    n, n_ctx, hp->n_ctx_train);
+        return fail(
+            err, HEARTH_ERR_USAGE,
+            "the prompt has %zu tokens, the context holds %d and needs room for an answer; shorten it or raise --ctx "
+            "(the model was trained for %d)",
+            n, n_ctx, hp->n_ctx_train);
     return true;
 }
 

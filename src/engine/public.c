@@ -36,9 +36,12 @@ void hearth_sampling_set(hearth_sampling *s, int index, double value)
 {
     switch (index) {
 #define SAMPLER(name, type, dflt, least, most, help) \
-    case HEARTH_SAMPLING_##name: s->name = (type)value; break;
+    case HEARTH_SAMPLING_##name:                     \
+        s->name = (type)value;                       \
+        break;
 #include "hearth/sampling.def"
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -46,9 +49,11 @@ double hearth_sampling_get(const hearth_sampling *s, int index)
 {
     switch (index) {
 #define SAMPLER(name, type, dflt, least, most, help) \
-    case HEARTH_SAMPLING_##name: return (double)s->name;
+    case HEARTH_SAMPLING_##name:                     \
+        return (double)s->name;
 #include "hearth/sampling.def"
-    default: return 0;
+    default:
+        return 0;
     }
 }
 

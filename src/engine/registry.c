@@ -144,8 +144,9 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
         return err_context(err, "%s", m->file->name);
     int n_tokens = tokenizer_vocab(m->tokenizer)->n_tokens;
     if (n_tokens > m->file->model.hp.n_vocab)
-        return fail(err, HEARTH_ERR_FORMAT, "%s: the vocabulary has %d tokens but the weights only %d rows; the file is damaged",
-                    m->file->name, n_tokens, m->file->model.hp.n_vocab);
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s: the vocabulary has %d tokens but the weights only %d rows; the file is damaged", m->file->name,
+                    n_tokens, m->file->model.hp.n_vocab);
     progress(o, "plan", 0.8);
     int64_t start = clock_ns();
     struct plan_request r = { .n_ctx = o->n_ctx_tokens,

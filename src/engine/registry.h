@@ -15,19 +15,19 @@ struct hearth_file {
     struct file_map maps[GGUF_MAX_PARTS];
     uint32_t n_maps;
     struct gguf gguf;
-    struct model model;       /* when runs */
+    struct model model; /* when runs */
     bool runs;
-    hearth_error problem;     /* why it does not run */
+    hearth_error problem; /* why it does not run */
     char name[128];
     char types[160];
     char *architecture, *title, *template_text; /* NUL-terminated copies in arena */
     struct arena arena;
 
-    struct lock lock;         /* for the lazily made tokenizer */
+    struct lock lock; /* for the lazily made tokenizer */
     struct tokenizer *tokenizer;
     hearth_error tokenizer_error;
     bool tokenizer_tried;
-    struct str *pieces;       /* [n_tokens] decoded texts, made on demand */
+    struct str *pieces; /* [n_tokens] decoded texts, made on demand */
 
     double map_ms, metadata_ms, tokenizer_ms, plan_ms;
 };
@@ -39,7 +39,7 @@ uint64_t file_total_bytes(const hearth_file *f);
 
 /* What a plan is made from. */
 struct plan_request {
-    int n_ctx;      /* 0: choose */
+    int n_ctx; /* 0: choose */
     int n_seqs, n_threads, n_step_tokens;
     uint64_t budget_bytes; /* 0: what the machine has free */
 };
@@ -65,7 +65,7 @@ struct hearth_model {
     void *ws_memory;
     size_t ws_memory_bytes;
     struct sampler_room room;
-    float *logits_copy;          /* [n_vocab] */
+    float *logits_copy; /* [n_vocab] */
     void *room_memory;
     size_t room_bytes;
 };

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 {
     s->stream = stream;
@@ -125,8 +124,8 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     r->minor_faults = faults.minor - s->faults_at_begin.minor;
     r->major_faults = faults.major - s->faults_at_begin.major;
     const struct hparams *hp = &st->model->file->model.hp;
-    r->decode_bytes_per_token = st->model->file->model.decode_bytes
-                              + model_kv_bytes_per_token(hp) * (uint64_t)(s->n_total - s->n_output / 2);
+    r->decode_bytes_per_token =
+        st->model->file->model.decode_bytes + model_kv_bytes_per_token(hp) * (uint64_t)(s->n_total - s->n_output / 2);
     if (st->digest)
         sha256_hex(st->digest, r->digest);
 }

@@ -8,14 +8,14 @@ struct seq {
     struct hearth_stream *stream; /* NULL: the slot is free */
     uint64_t order;               /* of arrival */
     struct kv_seq kv;
-    int32_t *history;             /* [n_ctx] prompt, then output */
-    int n_prompt, n_total;        /* tokens in history */
-    int n_done;                   /* positions in the KV cache */
+    int32_t *history;      /* [n_ctx] prompt, then output */
+    int n_prompt, n_total; /* tokens in history */
+    int n_done;            /* positions in the KV cache */
     int n_output;
     struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
 
     struct detok detok;
-    char *held;                   /* [STREAM_TEXT_MAX_BYTES] text that may be the start of a stop text */
+    char *held; /* [STREAM_TEXT_MAX_BYTES] text that may be the start of a stop text */
     size_t n_held;
 
     int64_t begin_ns, first_token_ns, last_token_ns;

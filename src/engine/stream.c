@@ -42,7 +42,8 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
         return false;
     for (size_t i = 0; i < r->n_logit_bias; i++)
         if (r->logit_bias[i].id < 0 || r->logit_bias[i].id >= n_vocab || isnan(r->logit_bias[i].bias))
-            return fail(err, HEARTH_ERR_USAGE, "logit_bias names token %d with %g; ids lie between 0 and %d, NaN is no bias",
+            return fail(err, HEARTH_ERR_USAGE,
+                        "logit_bias names token %d with %g; ids lie between 0 and %d, NaN is no bias",
                         r->logit_bias[i].id, (double)r->logit_bias[i].bias, n_vocab - 1);
     for (size_t i = 0; i < r->n_prompt_ids; i++)
         if (r->prompt_ids[i] < 0 || r->prompt_ids[i] >= n_vocab)
@@ -50,10 +51,11 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
                         n_vocab - 1);
     for (size_t i = 0; i < r->n_stop; i++)
         if (!r->stop[i][0] || strlen(r->stop[i]) > MAX_STOP_BYTES)
-            return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i, strlen(r->stop[i]),
-                        MAX_STOP_BYTES);
+            return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i,
+                        strlen(r->stop[i]), MAX_STOP_BYTES);
     if (r->score && r->score_from < 1)
-        return fail(err, HEARTH_ERR_USAGE, "score_from is 0; the first token has nothing before it, so start at 1 or later");
+        return fail(err, HEARTH_ERR_USAGE,
+                    "score_from is 0; the first token has nothing before it, so start at 1 or later");
     return true;
 }
 
@@ -91,13 +93,14 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     uint64_t bytes = 0;
     for (size_t i = 0; i < r->n_spans; i++)
         if (!add_ok(bytes, r->spans[i].n_bytes, &bytes) || bytes > MAX_PROMPT_BYTES)
-            return fail(err, HEARTH_ERR_USAGE, "the prompt is longer than %d MB; give a shorter one", MAX_PROMPT_BYTES >> 20);
+            return fail(err, HEARTH_ERR_USAGE, "the prompt is longer than %d MB; give a shorter one",
+                        MAX_PROMPT_BYTES >> 20);
     arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
     s->request = *r;
     if (!copy_spans(s, r) || !copy_lists(s, r))
         return fail_memory(err, "a request");
     if (!s->request.has_seed)
-        s->request.seed = rng_entropy();
+        s->request.seed = rng_entropy() >> 11; /* 53 bits: exact in every JSON reader */
     if (r->want_digest && !(s->digest = sha256_new()))
         return fail_memory(err, "a request's digest");
     return true;

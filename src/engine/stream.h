@@ -12,7 +12,7 @@
 
 enum {
     STREAM_RING_BYTES = 64 << 10,
-    STREAM_TEXT_MAX_BYTES = 8 << 10,  /* of one event: a token's text is at most 4 KB, plus what was held back */
+    STREAM_TEXT_MAX_BYTES = 8 << 10, /* of one event: a token's text is at most 4 KB, plus what was held back */
     STREAM_EVENT_MAX_BYTES = STREAM_TEXT_MAX_BYTES + 1024,
     MAX_STOPS = 64,
     MAX_STOP_BYTES = 256,
@@ -26,27 +26,27 @@ struct hearth_stream {
     struct hearth_stream *next; /* in a queue */
 
     /* The request, copied. Immutable after submit, except prompt, which prepare fills. */
-    hearth_request request;      /* its pointers lead into arena */
+    hearth_request request; /* its pointers lead into arena */
     struct arena arena;
     struct token_list prompt;
     atomic_bool cancelled;
-    struct sha256 *digest;       /* NULL: not wanted */
+    struct sha256 *digest; /* NULL: not wanted */
 
     int64_t submit_ns, prepared_ns;
 
     /* Events. */
     struct lock lock;
-    uint8_t *ring;               /* STREAM_RING_BYTES */
-    size_t head, tail;           /* bytes ever read and written */
-    bool ended;                  /* END was written */
+    uint8_t *ring;     /* STREAM_RING_BYTES */
+    size_t head, tail; /* bytes ever read and written */
+    bool ended;        /* END was written */
     bool end_read;
     void (*wake)(void *arg);
     void *wake_arg;
 
     /* What the reader holds of the current event. */
-    uint8_t *current;            /* STREAM_EVENT_MAX_BYTES */
+    uint8_t *current; /* STREAM_EVENT_MAX_BYTES */
 
-    hearth_receipt receipt;      /* complete once ended */
+    hearth_receipt receipt; /* complete once ended */
     hearth_error error;
 };
 

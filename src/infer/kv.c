@@ -20,15 +20,17 @@ bool kv_create(struct kv_pool *pool, const struct hparams *hp, uint32_t n_pages,
     pool->page_bytes = kv_page_bytes(hp);
     uint64_t bytes;
     if (!mul_ok(pool->page_bytes, n_pages, &bytes) || bytes > SIZE_MAX)
-        return fail(err, HEARTH_ERR_MEMORY, "a KV cache of %u pages of %zu bytes is beyond any address space; lower --ctx",
-                    n_pages, pool->page_bytes);
+        return fail(err, HEARTH_ERR_MEMORY,
+                    "a KV cache of %u pages of %zu bytes is beyond any address space; lower --ctx", n_pages,
+                    pool->page_bytes);
     pool->bytes = (size_t)bytes;
     pool->data = mem_pages(pool->bytes, &pool->huge);
     pool->free_pages = mem_alloc(sizeof *pool->free_pages * n_pages);
     pool->n_refs = mem_alloc(sizeof *pool->n_refs * n_pages);
     if (!pool->data || !pool->free_pages || !pool->n_refs) {
         kv_destroy(pool);
-        return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB for the KV cache; lower --ctx", (size_t)bytes >> 20);
+        return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB for the KV cache; lower --ctx",
+                    (size_t)bytes >> 20);
     }
     /* Low pages first, so that short work touches little memory. */
     for (uint32_t i = 0; i < n_pages; i++)

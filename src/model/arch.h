@@ -7,14 +7,14 @@
 
 /* Shapes are written in these, so that a file can be checked before it runs. */
 enum dim {
-    D_NONE,  /* no such dimension: the tensor is a vector */
-    D_EMBD,  /* model width */
+    D_NONE, /* no such dimension: the tensor is a vector */
+    D_EMBD, /* model width */
     D_VOCAB,
-    D_Q,     /* n_heads * head_dim */
-    D_KV,    /* n_kv_heads * head_dim */
-    D_HEAD,  /* head_dim */
+    D_Q,    /* n_heads * head_dim */
+    D_KV,   /* n_kv_heads * head_dim */
+    D_HEAD, /* head_dim */
     D_FF,
-    D_ROT,   /* n_rot / 2 */
+    D_ROT, /* n_rot / 2 */
 };
 
 /* Tensors that exist once. */
@@ -22,13 +22,26 @@ enum global_slot { G_TOKEN_EMBD, G_OUTPUT_NORM, G_OUTPUT, G_ROPE_FREQS, N_GLOBAL
 
 /* Tensors that every layer has. */
 enum layer_slot {
-    W_ATTN_NORM, W_Q, W_K, W_V, W_O, W_Q_BIAS, W_K_BIAS, W_V_BIAS, W_O_BIAS, W_Q_NORM, W_K_NORM,
-    W_FFN_NORM, W_GATE, W_UP, W_DOWN,
+    W_ATTN_NORM,
+    W_Q,
+    W_K,
+    W_V,
+    W_O,
+    W_Q_BIAS,
+    W_K_BIAS,
+    W_V_BIAS,
+    W_O_BIAS,
+    W_Q_NORM,
+    W_K_NORM,
+    W_FFN_NORM,
+    W_GATE,
+    W_UP,
+    W_DOWN,
     N_LAYER_SLOTS
 };
 
 struct tensor_spec {
-    const char *name;   /* "%d" stands for the layer */
+    const char *name; /* "%d" stands for the layer */
     int slot;
     enum dim row, rows; /* row length, number of rows (D_NONE: a vector) */
     bool optional;
@@ -37,9 +50,9 @@ struct tensor_spec {
 enum { ARCH_MAX_PARTS = 4 };
 
 struct arch {
-    const char *name;                             /* general.architecture */
-    bool rope_halves;                             /* rotate (i, i + n/2); else (2i, 2i + 1) */
-    const struct tensor_spec *global;             /* ends with a NULL name */
+    const char *name;                                /* general.architecture */
+    bool rope_halves;                                /* rotate (i, i + n/2); else (2i, 2i + 1) */
+    const struct tensor_spec *global;                /* ends with a NULL name */
     const struct tensor_spec *layer[ARCH_MAX_PARTS]; /* lists, NULL-terminated */
 };
 

@@ -33,9 +33,9 @@ struct workspace {
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;
-    int *slice_task;        /* [max_tokens] first attention task of each slice */
-    float *logits;          /* [max_logit_rows][n_vocab] */
-    uint8_t *scratch;       /* [n_threads][scratch_bytes] */
+    int *slice_task;  /* [max_tokens] first attention task of each slice */
+    float *logits;    /* [max_logit_rows][n_vocab] */
+    uint8_t *scratch; /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
 };
 

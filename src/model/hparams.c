@@ -53,7 +53,8 @@ static bool read_rope(struct hparams *hp, struct keys *k)
         hp->rope_linear_factor = float_or(k, "rope.scaling.factor", 1e-6, 1e6, hp->rope_linear_factor);
     else if (!str_eq_z(type, "none"))
         return fail(k->err, HEARTH_ERR_FORMAT,
-                    "%s is \"" STR_FMT "\"; this version knows \"none\" and \"linear\"; use a file without that scaling",
+                    "%s is \"" STR_FMT
+                    "\"; this version knows \"none\" and \"linear\"; use a file without that scaling",
                     k->key, STR_ARG(type));
     return k->ok;
 }

@@ -10,14 +10,22 @@ enum { NAME_BYTES = 96, MODEL_ARENA_BYTES = 64 << 20 };
 static uint64_t dim_value(const struct hparams *hp, enum dim d)
 {
     switch (d) {
-    case D_NONE: return 1;
-    case D_EMBD: return (uint64_t)hp->n_embd;
-    case D_VOCAB: return (uint64_t)hp->n_vocab;
-    case D_Q: return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
-    case D_KV: return (uint64_t)hp->n_kv_heads * (uint64_t)hp->head_dim;
-    case D_HEAD: return (uint64_t)hp->head_dim;
-    case D_FF: return (uint64_t)hp->n_ff;
-    case D_ROT: return (uint64_t)hp->n_rot / 2;
+    case D_NONE:
+        return 1;
+    case D_EMBD:
+        return (uint64_t)hp->n_embd;
+    case D_VOCAB:
+        return (uint64_t)hp->n_vocab;
+    case D_Q:
+        return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+    case D_KV:
+        return (uint64_t)hp->n_kv_heads * (uint64_t)hp->head_dim;
+    case D_HEAD:
+        return (uint64_t)hp->head_dim;
+    case D_FF:
+        return (uint64_t)hp->n_ff;
+    case D_ROT:
+        return (uint64_t)hp->n_rot / 2;
     }
     return 0;
 }
@@ -27,11 +35,12 @@ static bool check_shape(const struct gguf_tensor *t, uint64_t row, uint64_t rows
     uint64_t have_rows = t->dim[1];
     if (t->dim[0] == row && have_rows == rows && t->dim[2] == 1 && t->dim[3] == 1)
         return true;
-    return fail(err, HEARTH_ERR_FORMAT,
-                STR_FMT " has shape [%llu, %llu, %llu, %llu], this model needs [%llu, %llu]; the file does not match its metadata",
-                STR_ARG(t->name), (unsigned long long)t->dim[0], (unsigned long long)t->dim[1],
-                (unsigned long long)t->dim[2], (unsigned long long)t->dim[3], (unsigned long long)row,
-                (unsigned long long)rows);
+    return fail(
+        err, HEARTH_ERR_FORMAT,
+        STR_FMT
+        " has shape [%llu, %llu, %llu, %llu], this model needs [%llu, %llu]; the file does not match its metadata",
+        STR_ARG(t->name), (unsigned long long)t->dim[0], (unsigned long long)t->dim[1], (unsigned long long)t->dim[2],
+        (unsigned long long)t->dim[3], (unsigned long long)row, (unsigned long long)rows);
 }
 
 static bool check_type(const struct gguf_tensor *t, bool vector, enum dtype *type, hearth_error *err)
@@ -61,8 +70,9 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
         if (spec->optional)
             return true;
         if (vector)
-            return fail(err, HEARTH_ERR_FORMAT, "the file lacks %s (f32 [%llu]), which %s models need; it is incomplete",
-                        name, (unsigned long long)row, m->arch->name);
+            return fail(err, HEARTH_ERR_FORMAT,
+                        "the file lacks %s (f32 [%llu]), which %s models need; it is incomplete", name,
+                        (unsigned long long)row, m->arch->name);
         return fail(err, HEARTH_ERR_FORMAT, "the file lacks %s ([%llu, %llu]), which %s models need; it is incomplete",
                     name, (unsigned long long)row, (unsigned long long)rows, m->arch->name);
     }
@@ -70,11 +80,9 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
     if (!check_shape(t, row, rows, err) || !check_type(t, vector, &type, err))
         return false;
     w->name = t->name;
-    w->mat = (struct mat){ .type = type,
-                           .data = t->data,
-                           .row_bytes = dtype_row_bytes(type, row),
-                           .n_rows = (int)rows,
-                           .n_cols = (int)row };
+    w->mat = (struct mat){
+        .type = type, .data = t->data, .row_bytes = dtype_row_bytes(type, row), .n_rows = (int)rows, .n_cols = (int)row
+    };
     if (vector)
         w->vec = (const float *)(const void *)t->data;
     else
@@ -159,12 +167,14 @@ static bool read_vocab_size(struct model *m, const struct gguf *g, hearth_error 
 {
     const struct gguf_tensor *t = gguf_find_tensor(g, STR("token_embd.weight"));
     if (!t)
-        return fail(err, HEARTH_ERR_FORMAT, "the file lacks token_embd.weight; it holds no model to run (a vocabulary only?)");
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "the file lacks token_embd.weight; it holds no model to run (a vocabulary only?)");
     if (t->dim[1] > MAX_VOCAB)
         return fail(err, HEARTH_ERR_FORMAT, "token_embd.weight has %llu rows, at most %d are allowed",
                     (unsigned long long)t->dim[1], MAX_VOCAB);
     if (m->hp.n_vocab && (uint64_t)m->hp.n_vocab != t->dim[1])
-        return fail(err, HEARTH_ERR_FORMAT, "%s.vocab_size is %d but token_embd.weight has %llu rows; the file contradicts itself",
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.vocab_size is %d but token_embd.weight has %llu rows; the file contradicts itself",
                     m->arch->name, m->hp.n_vocab, (unsigned long long)t->dim[1]);
     m->hp.n_vocab = (int)t->dim[1];
     return true;

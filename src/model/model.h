@@ -8,9 +8,9 @@
 
 /* A matrix, or a vector of f32 (then mat.n_rows is 1 and vec is set). */
 struct weight {
-    struct mat mat;      /* data NULL: the optional tensor is absent */
+    struct mat mat; /* data NULL: the optional tensor is absent */
     const float *vec;
-    struct str name;     /* as in the file */
+    struct str name; /* as in the file */
 };
 
 struct layer {
@@ -21,14 +21,14 @@ struct model {
     const struct arch *arch;
     struct hparams hp;
     struct weight global[N_GLOBAL_SLOTS];
-    struct layer *layers;      /* [n_layers] */
-    float attention_scale;     /* of query-key products: 1 / sqrt(head_dim) */
-    double *rope_freq;         /* [n_rot/2] radians per position */
-    unsigned act_kinds;        /* bit k: some weight multiplies activations of kind k */
-    uint64_t weight_bytes;     /* of all tensors in use */
-    uint64_t decode_bytes;     /* read for one token: every matrix once, one row of the embedding unless tied */
-    int n_unused_tensors;      /* tensors of the file that this architecture does not use */
-    struct str unused_tensor;  /* the first of them */
+    struct layer *layers;     /* [n_layers] */
+    float attention_scale;    /* of query-key products: 1 / sqrt(head_dim) */
+    double *rope_freq;        /* [n_rot/2] radians per position */
+    unsigned act_kinds;       /* bit k: some weight multiplies activations of kind k */
+    uint64_t weight_bytes;    /* of all tensors in use */
+    uint64_t decode_bytes;    /* read for one token: every matrix once, one row of the embedding unless tied */
+    int n_unused_tensors;     /* tensors of the file that this architecture does not use */
+    struct str unused_tensor; /* the first of them */
     struct arena arena;
 };
 

@@ -5,7 +5,10 @@
 void pass_run(struct pass *p, pool_fn *stage, int n_tiles)
 {
     tiles_reset(&p->tiles, n_tiles);
-    pool_run(p->pool, stage, p);
+    if (n_tiles > 1)
+        pool_run(p->pool, stage, p);
+    else
+        stage(p, 0, 1); /* nothing to share: spare the hand-off */
 }
 
 /* ---- activations ---- */
@@ -77,7 +80,8 @@ static void stage_gemm(void *pass, int thread, int n_threads)
             j--;
         const struct gemm_job *job = &p->jobs[j];
         int row0 = (tile - job->first_tile) * TILE_ROWS;
-        gemm_rows(p->k, job->w, row0, min_int(job->w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride, scratch);
+        gemm_rows(p->k, job->w, row0, min_int(job->w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride,
+                  scratch);
     }
 }
 

@@ -34,7 +34,7 @@ struct pass {
     struct gemm_job jobs[PASS_MAX_JOBS];
     int n_jobs;
 
-    const int *rows;      /* logits: which rows of x; NULL: all */
+    const int *rows; /* logits: which rows of x; NULL: all */
     int n_rows;
     const float *norm_weight; /* norm stage: weight; NULL: none */
     bool add_out;             /* norm stage: x += out first */
