@@ -4,21 +4,18 @@
 
 #include "base/alloc.h"
 #include "text/byte_alphabet.h"
+#include "text/keyed_hash.h"
 
 enum { MAX_TOKEN_BYTES = 4096 };
 
-/* Multiplies spread the ids over the whole word; taking the high bits of a product keeps
- * neighbouring ids apart (a weak mix here costs 100 ms of clustering). */
-static uint32_t pair_hash(int32_t left, int32_t right)
+static uint32_t pair_slot(const struct bpe *b, int32_t left, int32_t right)
 {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-    return (uint32_t)(h >> 32);
+    return (uint32_t)keyed_hash_pair(b->vocab->hash_key, (uint32_t)left, (uint32_t)right) & b->mask;
 }
 
 static const struct bpe_pair *find_pair(const struct bpe *b, int32_t left, int32_t right)
 {
-    for (uint32_t i = pair_hash(left, right) & b->mask; b->pairs[i].turn; i = (i + 1) & b->mask)
+    for (uint32_t i = pair_slot(b, left, right); b->pairs[i].turn; i = (i + 1) & b->mask)
         if (b->pairs[i].left == left && b->pairs[i].right == right)
             return &b->pairs[i];
     return NULL;
@@ -27,7 +24,7 @@ static const struct bpe_pair *find_pair(const struct bpe *b, int32_t left, int32
 /* The first of equal pairs counts. */
 static void add_pair(struct bpe *b, int32_t left, int32_t right, uint32_t rank)
 {
-    uint32_t i = pair_hash(left, right) & b->mask;
+    uint32_t i = pair_slot(b, left, right);
     for (; b->pairs[i].turn; i = (i + 1) & b->mask)
         if (b->pairs[i].left == left && b->pairs[i].right == right)
             return;
@@ -97,7 +94,7 @@ static void add_group(struct bpe *b, const struct str *part, uint32_t rank, uint
     int32_t id[2 * GROUP];
     vocab_find_many(b->vocab, part, id, 2 * n);
     for (uint32_t i = 0; i < n; i++)
-        __builtin_prefetch(&b->pairs[pair_hash(id[2 * i], id[2 * i + 1]) & b->mask], 1);
+        __builtin_prefetch(&b->pairs[pair_slot(b, id[2 * i], id[2 * i + 1])], 1);
     for (uint32_t i = 0; i < n; i++) {
         int32_t result = find_result(b->vocab, part[2 * i], part[2 * i + 1], *guess);
         b->merged[rank + i] = result;

@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "text/byte_alphabet.h"
+#include "text/keyed_hash.h"
 #include "text/pretok.h"
 #include "text/utf8.h"
 
@@ -29,7 +31,7 @@ static int32_t find_hashed(const struct vocab *v, struct str text, uint64_t hash
 
 int32_t vocab_find(const struct vocab *v, struct str text)
 {
-    return v->index ? find_hashed(v, text, str_hash(text)) : -1;
+    return v->index ? find_hashed(v, text, keyed_hash(v->hash_key, text)) : -1;
 }
 
 void vocab_find_many(const struct vocab *v, const struct str *texts, int32_t *ids, size_t n)
@@ -40,7 +42,7 @@ void vocab_find_many(const struct vocab *v, const struct str *texts, int32_t *id
         size_t group = min_size(n - from, GROUP);
         /* Index, text and bytes lie in three places: fetch each for the whole group. */
         for (size_t i = 0; i < group; i++) {
-            hash[i] = str_hash(texts[from + i]);
+            hash[i] = keyed_hash(v->hash_key, texts[from + i]);
             __builtin_prefetch(&v->index[(uint32_t)hash[i] & v->index_mask]);
         }
         for (size_t i = 0; i < group; i++)
@@ -58,7 +60,7 @@ void vocab_find_many(const struct vocab *v, const struct str *texts, int32_t *id
 /* Of two tokens with one text the ordinary one is found, else the first. */
 static void index_add(struct vocab *v, uint32_t id)
 {
-    uint64_t hash = str_hash(v->text[id]);
+    uint64_t hash = keyed_hash(v->hash_key, v->text[id]);
     uint32_t i = (uint32_t)hash & v->index_mask;
     for (; v->index[i]; i = (i + 1) & v->index_mask) {
         uint32_t other = v->index[i] & ENTRY_ID;
@@ -379,7 +381,8 @@ static bool load(struct vocab *v, const struct gguf *g, hearth_error *err)
 bool vocab_load(struct vocab *v, const struct gguf *g, hearth_error *err)
 {
     *v = (struct vocab){ .bos = -1, .eos = -1, .unk = -1, .pad = -1, .eot = -1, .eom = -1,
-                         .fim_pre = -1, .fim_suf = -1, .fim_mid = -1, .pre = STR("") };
+                         .fim_pre = -1, .fim_suf = -1, .fim_mid = -1, .pre = STR(""),
+                         .hash_key = rng_entropy() };
     for (int i = 0; i < 256; i++)
         v->byte_token[i] = -1;
     /* 16 + 4 + 1 bytes a token, and an index of at most 4 entries a token. */

@@ -22,6 +22,7 @@ struct vocab {
     bool pre_guessed;   /* no pre-tokenizer name in the file: "default" was taken (worth a warning) */
     uint32_t *index;    /* hash table text -> id, open addressing */
     uint32_t index_mask;
+    uint64_t hash_key;  /* drawn at load; no result depends on it */
     int32_t byte_token[256]; /* -1: none */
     struct arena arena;
 };
