@@ -131,9 +131,9 @@ static void markdown_options(const struct command *c)
     for (int i = 0; i < c->n_opts; i++) {
         const struct opt *o = &c->opts[i];
         char s[OPT_SPELLING_BYTES], extra[120], variable[OPT_SPELLING_BYTES + 8];
-        printf("| ");
+        printf("|");
         for (int cursor = 0; opt_next_spelling(o, &cursor, s);)
-            printf("%s`%s`", s[1] == '-' && strcmp(s + 2, o->name) == 0 ? "" : " ", s);
+            printf(" `%s`", s);
         printf(" | ");
         print_cell(o->type == OPT_FLAG ? "" : o->value);
         int first = 0;

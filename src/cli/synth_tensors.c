@@ -12,7 +12,7 @@
 #include "dtype/dtype.h"
 
 static const double SCORE_STD = 1.75;
-static const double LOGIT_STD = 2.5;
+static const double LOGIT_STD = 2.0;
 
 struct list {
     struct synth_tensors *t;

@@ -186,14 +186,15 @@ static void grow_one(struct maker *m)
 
 /* ---- merges ---- */
 
-/* Other splits of token id into two tokens; calls take(arg, merge) for each. */
+/* Other splits of token id into two earlier tokens; returns how many. */
 static int other_splits(const struct maker *m, int32_t id, struct synth_merge out[LONGEST])
 {
     struct str s = m->v->raw[id];
     int n = 0;
     for (size_t k = 1; k < s.len; k++) {
         struct synth_merge split = { find(m, (struct str){ s.ptr, k }), find(m, (struct str){ s.ptr + k, s.len - k }) };
-        if (split.left >= 0 && split.right >= 0 && split.left != m->first[id].left)
+        bool earlier = split.left >= 0 && split.left < id && split.right >= 0 && split.right < id;
+        if (earlier && split.left != m->first[id].left)
             out[n++] = split;
     }
     return n;
