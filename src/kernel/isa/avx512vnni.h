@@ -220,14 +220,16 @@ TEMPLATE vf32 v_dup_pairs(const float *p, int n)
 }
 
 /* --- 16-bit floats --- */
-TEMPLATE vf32 v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-TEMPLATE vf32 v_load_f16_n(const uint16_t *p, int n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(zmm_mask(n), p)); }
+TEMPLATE __m256i zmm_load16(const uint16_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+TEMPLATE __m256i zmm_load16_n(const uint16_t *p, int n) { return _mm256_maskz_loadu_epi16(zmm_mask(n), p); }
+TEMPLATE vf32 v_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(zmm_load16(p)); }
+TEMPLATE vf32 v_load_f16_n(const uint16_t *p, int n) { return _mm512_cvtph_ps(zmm_load16_n(p, n)); }
 TEMPLATE void v_store_f16_n(uint16_t *p, vf32 a, int n)
 {
     _mm256_mask_storeu_epi16(p, zmm_mask(n), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 TEMPLATE vf32 zmm_bf16(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
-TEMPLATE vf32 v_load_bf16(const uint16_t *p) { return zmm_bf16(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
-TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n) { return zmm_bf16(_mm256_maskz_loadu_epi16(zmm_mask(n), p)); }
+TEMPLATE vf32 v_load_bf16(const uint16_t *p) { return zmm_bf16(zmm_load16(p)); }
+TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n) { return zmm_bf16(zmm_load16_n(p, n)); }
 TEMPLATE vf32 v_f16_low(vi32 a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
 TEMPLATE vf32 v_f16_high(vi32 a) { return v_f16_low(_mm512_srli_epi32(a, 16)); }

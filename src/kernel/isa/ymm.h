@@ -49,7 +49,10 @@ TEMPLATE __m256i ymm_bits_45(__m256i x, int left)
     __m256i moved = left < 0 ? _mm256_srli_epi16(x, -left) : _mm256_slli_epi16(x, left);
     return _mm256_and_si256(moved, _mm256_set1_epi8(0x30));
 }
-TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1) { return (vi8){ ymm_bits_45(x.a, left0), ymm_bits_45(x.b, left1) }; }
+TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1)
+{
+    return (vi8){ ymm_bits_45(x.a, left0), ymm_bits_45(x.b, left1) };
+}
 
 /* --- 32-bit integers --- */
 TEMPLATE vi32 v_load32(const int32_t *p) { return v_load8(p); }

@@ -1,0 +1,50 @@
+#define _DEFAULT_SOURCE
+#include "check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t whole_pages(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return align_size(bytes, page);
+}
+
+void *guard_alloc(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes);
+    uint8_t *map = mmap(NULL, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || mprotect(map + used, page, PROT_NONE) != 0)
+        fail_msg("no memory for a guarded block of %zu bytes", bytes);
+    return map + used - bytes;
+}
+
+void guard_free(void *p, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes);
+    munmap((uint8_t *)p + bytes - used, used + page);
+}
+
+void *guard_copy(const void *from, size_t bytes)
+{
+    void *p = guard_alloc(bytes);
+    memcpy(p, from, bytes);
+    return p;
+}
+
+int first_difference(const float *a, const float *b, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0 && !(a[i] != a[i] && b[i] != b[i]))
+            return i;
+    return -1;
+}
+
+const struct kernels *scalar_table(void)
+{
+    int last = 0;
+    while (kernels_all[last + 1])
+        last++;
+    return kernels_all[last];
+}

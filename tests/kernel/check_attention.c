@@ -1,0 +1,186 @@
+/* check_attention.c: attention over pages. Every table equals the scalar one bit for bit, in any grouping of
+ * queries; the scalar one equals softmax(q k) v in double. Unseen keys hold NaN; pages end at guarded memory. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+#include "dtype/half.h"
+#include "kernel/attention.h"
+#include "ref.h"
+
+enum { MAX_KEYS = 200, MAX_TOKENS = 20 };
+
+/* Keys and values of one sequence with 2 KV heads and 1 layer, each page guarded. */
+struct cache {
+    struct kv_view view;
+    uint32_t table[8];
+    size_t bytes;
+    float *k, *v; /* [head][key][head_dim], as f16 holds them */
+};
+
+static float through_f16(float x) { return f16_to_f32(f16_from_f32(x)); }
+
+static struct cache cache_make(const struct kernels *kernels, int head_dim, int n_keys, struct rng *rng)
+{
+    struct cache c = { .view = { .head_dim = head_dim, .pages = NULL } };
+    c.view.head_bytes = (size_t)head_dim * KV_PAGE_TOKENS * 2 * sizeof(uint16_t);
+    c.view.layer_bytes = 2 * c.view.head_bytes;
+    c.view.page_bytes = c.view.layer_bytes;
+    int n_pages = (n_keys + 63) / 64;
+    c.bytes = c.view.page_bytes * (size_t)n_pages;
+    c.view.base = guard_alloc(c.bytes);
+    memset(c.view.base, 0xff, c.bytes); /* NaNs */
+    c.k = guard_alloc(sizeof(float) * 2 * MAX_KEYS * (size_t)head_dim);
+    c.v = guard_alloc(sizeof(float) * 2 * MAX_KEYS * (size_t)head_dim);
+    for (int p = 0; p < n_pages; p++)
+        c.table[p] = (uint32_t)(n_pages - 1 - p); /* the first page of the sequence ends the pool */
+    for (int i = 0; i < 2 * n_keys; i++) {
+        int head = i / n_keys, key = i % n_keys;
+        float *k = c.k + (ptrdiff_t)(head * MAX_KEYS + key) * head_dim;
+        float *v = c.v + (ptrdiff_t)(head * MAX_KEYS + key) * head_dim;
+        for (int d = 0; d < head_dim; d++) {
+            k[d] = through_f16(rng_normal(rng));
+            v[d] = through_f16(rng_normal(rng));
+        }
+        struct kv_view view = c.view;
+        view.pages = c.table;
+        kernels->kv_store(kv_k(&view, key / 64, 0, head), kv_v(&view, key / 64, 0, head), k, v, head_dim, key % 64);
+    }
+    return c;
+}
+static void cache_free(struct cache *c)
+{
+    size_t bytes = sizeof(float) * 2 * MAX_KEYS * (size_t)c->view.head_dim;
+    guard_free(c->view.base, c->bytes);
+    guard_free(c->k, bytes);
+    guard_free(c->v, bytes);
+}
+
+/* All heads of all tokens, `at_once` tokens in a task. */
+static void attend(struct attention *a, const struct kernels *k, int at_once, float *out)
+{
+    size_t bytes = attention_scratch_bytes(a->n_heads / a->n_kv_heads, a->kv.head_dim);
+    uint8_t *scratch = guard_alloc(align_size(bytes, 64));
+    a->k = k;
+    a->out = out;
+    for (int head = 0; head < a->n_kv_heads; head++)
+        for (int t = 0; t < a->n_tokens; t += at_once)
+            attention_task(a, head, t, min_int(t + at_once, a->n_tokens), scratch);
+    guard_free(scratch, align_size(bytes, 64));
+}
+
+static void check_reference(const struct attention *a, const struct cache *c, const float *got)
+{
+    int head_dim = a->kv.head_dim;
+    double want[512];
+    for (int t = 0; t < a->n_tokens; t++)
+        for (int h = 0; h < a->n_heads; h++) {
+            int kv = h / (a->n_heads / a->n_kv_heads);
+            const float *q = a->q + (ptrdiff_t)t * (ptrdiff_t)a->q_stride + h * head_dim;
+            ref_attention(want, q, c->k + (ptrdiff_t)kv * MAX_KEYS * head_dim,
+                          c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, a->first_pos + t + 1, head_dim,
+                          (double)a->scale);
+            for (int d = 0; d < head_dim; d++) {
+                float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * head_dim + d];
+                if (!(fabs((double)y - want[d]) <= 2e-5))
+                    fail_msg("head size %d, token %d of %d at %d, head %d, value %d: %g, want %g", head_dim, t,
+                             a->n_tokens, a->first_pos, h, d, (double)y, want[d]);
+            }
+        }
+}
+
+static void check_case(int head_dim, int heads_per_kv, int first_pos, int n_tokens, uint64_t seed)
+{
+    struct rng rng = { seed, 0 };
+    struct cache c = cache_make(scalar_table(), head_dim, first_pos + n_tokens, &rng);
+    c.view.pages = c.table;
+    size_t row = 2 * (size_t)heads_per_kv * (size_t)head_dim, n = row * (size_t)n_tokens, bytes = n * sizeof(float);
+    float *q = guard_alloc(bytes), *want = guard_alloc(bytes), *got = guard_alloc(bytes);
+    for (size_t i = 0; i < n; i++)
+        q[i] = rng_normal(&rng) * 2;
+    struct attention a = { .kv = c.view, .n_heads = 2 * heads_per_kv, .n_kv_heads = 2,
+                           .scale = 2.4f / sqrtf((float)head_dim),
+                           .n_tokens = n_tokens, .first_pos = first_pos, .q = q, .q_stride = row, .out_stride = row };
+    attend(&a, scalar_table(), 1, want);
+    check_reference(&a, &c, want);
+    EACH_TABLE(k)
+    {
+        for (int at_once = 1; at_once <= ATTENTION_TASK_TOKENS; at_once += at_once == 1 ? 2 : 5) {
+            memset(got, 0, bytes);
+            attend(&a, k, at_once, got);
+            int i = first_difference(got, want, (int)n);
+            if (i >= 0)
+                fail_msg("%s: head size %d, %d heads per KV head, %d tokens at %d, %d together, seed %llu: %a, "
+                         "scalar %a at %d", k->isa, head_dim, heads_per_kv, n_tokens, first_pos, at_once,
+                         (unsigned long long)seed, (double)got[i], (double)want[i], i);
+        }
+    }
+    guard_free(q, bytes);
+    guard_free(want, bytes);
+    guard_free(got, bytes);
+    cache_free(&c);
+}
+
+static void attention_is_softmax_in_every_table_and_grouping(void **state)
+{
+    (void)state;
+    static const int dims[] = { 8, 24, 64, 80, 128, 136, 512 };
+    static const int places[][2] = { { 0, 1 }, { 0, 20 }, { 15, 3 }, { 60, 9 }, { 63, 1 }, { 64, 1 }, { 127, 20 } };
+    uint64_t seed = 1;
+    for (size_t d = 0; d < ARRAY_LEN(dims); d++)
+        for (size_t p = 0; p < ARRAY_LEN(places); p++)
+            check_case(dims[d], 1 + (int)(p % 5), places[p][0], places[p][1], seed++);
+}
+
+static void queries_without_keys_keep_their_state(void **state)
+{
+    (void)state;
+    enum { D = 64 };
+    static uint16_t page[2 * D * KV_PAGE_TOKENS];
+    memset(page, 0xff, sizeof page);
+    float q[D] = { 1 }, o[D] = { 5 }, m = 3, l = 7;
+    const float *queries[] = { q };
+    float *outs[] = { o };
+    int none = 0;
+    EACH_TABLE(k)
+    {
+        k->attend_page(queries, &none, 1, page, page + D * KV_PAGE_TOKENS, D, 1, &m, &l, outs);
+        assert_true(m == 3 && l == 7 && o[0] == 5 && o[1] == 0);
+    }
+}
+
+static void stored_halves_round_to_nearest_even_everywhere(void **state)
+{
+    (void)state;
+    enum { D = 16 };
+    struct rng rng = { 9, 0 };
+    static uint16_t page[2 * D * KV_PAGE_TOKENS];
+    for (int round = 0; round < 20000; round++) {
+        float x[D];
+        for (int i = 0; i < D; i++) {
+            uint32_t bits = (uint32_t)rng_u64(&rng);
+            uint32_t near_half = (0x38000000u + (bits >> 3 & 0x0fffe000u)) | 0x1000u; /* a tie, or next to it */
+            x[i] = f32_of_bits(i % 2 ? bits : near_half + (bits & 3) - 1);
+        }
+        EACH_TABLE(k)
+        {
+            k->kv_store(page, page + D * KV_PAGE_TOKENS, x, x, D, 5);
+            for (int i = 0; i < D; i++) {
+                uint16_t want = f16_from_f32(x[i]);
+                if (page[i * KV_PAGE_TOKENS + 5] != want || page[D * KV_PAGE_TOKENS + 5 * D + i] != want)
+                    fail_msg("%s: %a is stored as %04x, want %04x", k->isa, (double)x[i],
+                             page[i * KV_PAGE_TOKENS + 5], want);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_is_softmax_in_every_table_and_grouping),
+        cmocka_unit_test(queries_without_keys_keep_their_state),
+        cmocka_unit_test(stored_halves_round_to_nearest_even_everywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,304 @@
+/* check_matrix.c: weights times activations, every instruction set and format, awkward sizes. Weights and
+ * activations end at a page that cannot be read. Expected: the scalar table's bits, the plain
+ * definition's value, and a column's result whatever stands beside it. */
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { MAX_COLS = 17, MAX_ROWS = 70 };
+static const int row_counts[] = { 1, 2, 15, 16, 17, 33, 70 };
+
+/* One weight matrix and MAX_COLS activation rows of k values. */
+struct sample {
+    enum dtype type;
+    int rows, k;
+    uint8_t *w;
+    size_t row_bytes, w_bytes;
+    float *x; /* [MAX_COLS][k] */
+    uint64_t seed;
+};
+
+static void fill_weights(struct sample *s, struct rng *rng, bool random_bits)
+{
+    const struct dtype_info *d = &dtype_table[s->type];
+    int n = d->n_values;
+    if (random_bits) {
+        for (size_t i = 0; i < s->w_bytes; i++)
+            s->w[i] = (uint8_t)rng_u64(rng);
+        return;
+    }
+    float block[256];
+    for (size_t at = 0; at < s->w_bytes; at += (size_t)d->block_bytes) {
+        for (int i = 0; i < n; i++)
+            block[i] = rng_normal(rng);
+        d->from_f32(s->w + at, block);
+    }
+}
+
+static struct sample sample_make(enum dtype type, int rows, int k, bool random_bits, uint64_t seed)
+{
+    struct rng rng = { seed, 0 };
+    struct sample s = { .type = type, .rows = rows, .k = k, .seed = seed };
+    s.row_bytes = dtype_row_bytes(type, (size_t)k);
+    s.w_bytes = s.row_bytes * (size_t)rows;
+    s.w = guard_alloc(s.w_bytes);
+    s.x = guard_alloc(sizeof(float) * MAX_COLS * (size_t)k);
+    fill_weights(&s, &rng, random_bits);
+    for (int i = 0; i < MAX_COLS * k; i++)
+        s.x[i] = rng_normal(&rng) * (i % 7 == 3 ? 30.0f : 1.0f);
+    return s;
+}
+static void sample_free(struct sample *s)
+{
+    guard_free(s->w, s->w_bytes);
+    guard_free(s->x, sizeof(float) * MAX_COLS * (size_t)s->k);
+}
+
+/* A group of columns in guarded memory. */
+struct group {
+    struct act_view v;
+    int8_t *q;
+    float *d, *f;
+    int32_t *start32;
+    int16_t *sums;
+    size_t q_bytes, d_bytes, f_bytes, start_bytes, sums_bytes;
+};
+
+static struct group group_make(const struct kernels *k, const struct sample *s, int first, int n)
+{
+    struct group g = { .v.n_group = n };
+    enum act_kind kind = dtype_table[s->type].act;
+    size_t count = (size_t)s->k * (size_t)n;
+    if (kind == ACT_F32) {
+        g.f_bytes = count * sizeof(float);
+        g.f = guard_copy(s->x + (ptrdiff_t)first * s->k, g.f_bytes);
+        g.v.f = g.f;
+        g.v.f_stride = (size_t)s->k;
+        return g;
+    }
+    g.q_bytes = count;
+    g.d_bytes = count / (kind == ACT_A32 ? 32 : 256) * sizeof(float);
+    g.start_bytes = count / 32 * sizeof(int32_t);
+    g.sums_bytes = count / 256 * ACT_SUMS * sizeof(int16_t);
+    g.v.q = g.q = guard_alloc(g.q_bytes);
+    g.v.d = g.d = guard_alloc(g.d_bytes);
+    g.v.start32 = g.start32 = guard_alloc(g.start_bytes);
+    g.v.sums = g.sums = guard_alloc(g.sums_bytes);
+    for (int c = 0; c < n; c++) {
+        const float *x = s->x + (ptrdiff_t)(first + c) * s->k;
+        if (kind == ACT_A32)
+            k->quantize_a32(x, s->k, g.q, g.d, g.start32, n, c);
+        else
+            k->quantize_a256(x, s->k, g.q, g.d, g.sums, n, c);
+    }
+    return g;
+}
+static void group_free(struct group *g)
+{
+    if (g->f) {
+        guard_free(g->f, g->f_bytes);
+        return;
+    }
+    guard_free(g->q, g->q_bytes);
+    guard_free(g->d, g->d_bytes);
+    guard_free(g->start32, g->start_bytes);
+    guard_free(g->sums, g->sums_bytes);
+}
+
+/* y[c][row] of n columns, in groups as wide as the table takes. */
+static void multiply(const struct kernels *k, const struct sample *s, int n, float *y)
+{
+    _Alignas(64) static uint8_t scratch[KERNEL_SCRATCH_BYTES];
+    struct group g[MAX_COLS];
+    struct act_view v[MAX_COLS];
+    int n_groups = 0;
+    for (int c = 0; c < n; c += k->tile_cols, n_groups++) {
+        g[n_groups] = group_make(k, s, c, min_int(k->tile_cols, n - c));
+        v[n_groups] = g[n_groups].v;
+    }
+    size_t y_bytes = sizeof(float) * (size_t)n * (size_t)s->rows;
+    float *guarded = guard_alloc(y_bytes);
+    if (n == 1)
+        k->gemv[s->type](guarded, s->w, s->row_bytes, s->rows, s->k, v);
+    else
+        k->gemm[s->type](guarded, (size_t)s->rows, s->w, s->row_bytes, s->rows, s->k, v, n_groups, scratch);
+    memcpy(y, guarded, y_bytes);
+    guard_free(guarded, y_bytes);
+    for (int i = 0; i < n_groups; i++)
+        group_free(&g[i]);
+}
+
+/* Column c of the sample alone. */
+static void multiply_alone(const struct kernels *k, const struct sample *s, int c, float *y)
+{
+    struct group g = group_make(k, s, c, 1);
+    k->gemv[s->type](y, s->w, s->row_bytes, s->rows, s->k, &g.v);
+    group_free(&g);
+}
+
+static void compare(const struct kernels *k, const struct sample *s, int n, const char *what, const float *got,
+                    const float *want, int count)
+{
+    int i = first_difference(got, want, count);
+    if (i >= 0)
+        fail_msg("%s %s: %d rows x %d columns, K = %d, seed %llu: %s, at %d: %a, want %a", k->isa,
+                 dtype_table[s->type].name, s->rows, n, s->k, (unsigned long long)s->seed, what, i, (double)got[i],
+                 (double)want[i]);
+}
+
+static void check_sample(const struct sample *s)
+{
+    static float alone[MAX_COLS * MAX_ROWS], want[MAX_ROWS], got[MAX_COLS * MAX_ROWS];
+    for (int c = 0; c < MAX_COLS; c++)
+        multiply_alone(scalar_table(), s, c, alone + (ptrdiff_t)c * s->rows);
+    EACH_TABLE(k)
+    {
+        multiply_alone(k, s, 0, want);
+        compare(k, s, 1, "differs from scalar", want, alone, s->rows);
+        for (int n = 1; n <= MAX_COLS; n++) {
+            multiply(k, s, n, got);
+            compare(k, s, n, "a column depends on its neighbours or its table", got, alone, n * s->rows);
+        }
+    }
+}
+
+static void each_size(bool random_bits)
+{
+    uint64_t seed = random_bits ? 1000000 : 1;
+    for (int t = 0; t < N_DTYPES; t++) {
+        int n = dtype_table[t].n_values;
+        for (int blocks = 1; blocks <= (n == 1 ? 70 : 8); blocks += (n == 1 && blocks >= 34) ? 12 : 1)
+            for (size_t r = 0; r < ARRAY_LEN(row_counts); r++) {
+                if (n == 1 && row_counts[r] > 33)
+                    continue;
+                struct sample s = sample_make((enum dtype)t, row_counts[r], blocks * n, random_bits, seed++);
+                check_sample(&s);
+                sample_free(&s);
+            }
+    }
+}
+
+static void tables_columns_and_batches_agree_bit_for_bit(void **state)
+{
+    (void)state;
+    each_size(false);
+}
+
+static void random_bits_as_weights_agree_and_stay_inside(void **state)
+{
+    (void)state;
+    each_size(true);
+}
+
+/* Rows longer than one strip of the panel code. */
+static void long_rows_agree(void **state)
+{
+    (void)state;
+    for (int t = 0; t < N_DTYPES; t++) {
+        int k = dtype_table[t].n_values == 32 ? 2080 : 2304;
+        struct sample s = sample_make((enum dtype)t, 19, k, false, 77 + (uint64_t)t);
+        check_sample(&s);
+        sample_free(&s);
+    }
+}
+
+/* What the activations are once quantized, in double. */
+static double act_value(const struct group *g, enum act_kind kind, int i)
+{
+    if (kind == ACT_F32)
+        return (double)g->f[i];
+    return (double)g->q[i] * (double)g->d[i / (kind == ACT_A32 ? 32 : 256)];
+}
+
+/* A chain of n fused steps errs by at most n half units of the sum of magnitudes; the scale product and the
+ * weight's own definition in f32 add a few. */
+static void the_scalar_table_follows_the_definition(void **state)
+{
+    (void)state;
+    const struct kernels *k = scalar_table();
+    for (int t = 0; t < N_DTYPES; t++) {
+        const struct dtype_info *d = &dtype_table[t];
+        for (int blocks = 1; blocks <= (d->n_values == 1 ? 70 : 8); blocks++) {
+            struct sample s = sample_make((enum dtype)t, 17, blocks * d->n_values, false, 500 + (uint64_t)blocks);
+            struct group g = group_make(k, &s, 0, 1);
+            static float y[MAX_ROWS], w[8 * 256];
+            k->gemv[t](y, s.w, s.row_bytes, s.rows, s.k, &g.v);
+            for (int r = 0; r < s.rows; r++) {
+                double want = 0, size = 0;
+                k->row_to_f32[t](w, s.w + (size_t)r * s.row_bytes, s.k);
+                for (int i = 0; i < s.k; i++) {
+                    double term = (double)w[i] * act_value(&g, d->act, i);
+                    want += term;
+                    size += fabs(term);
+                }
+                if (!(fabs((double)y[r] - want) <= (blocks + 8) * 0x1p-24 * size))
+                    fail_msg("scalar %s, K = %d, seed %llu, row %d: %g, the definition gives %g", d->name, s.k,
+                             (unsigned long long)s.seed, r, (double)y[r], want);
+            }
+            group_free(&g);
+            sample_free(&s);
+        }
+    }
+}
+
+/* One of the scales becomes NaN or infinity: so does the row, and no other. */
+static void a_nan_in_a_weight_scale_reaches_its_row_alone(void **state)
+{
+    (void)state;
+    static const struct { enum dtype type; size_t scale_at; } at[] = {
+        { DTYPE_q4_0, 0 }, { DTYPE_q8_0, 0 }, { DTYPE_q4_K, 0 }, { DTYPE_q4_K, 2 }, { DTYPE_q6_K, 208 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(at); i++) {
+        struct sample s = sample_make(at[i].type, 17, 512, false, 900 + i);
+        const uint8_t nan[2] = { 0x01, 0x7e };
+        memcpy(s.w + 3 * s.row_bytes + at[i].scale_at, nan, 2);
+        EACH_TABLE(k)
+        {
+            static float y[MAX_COLS * MAX_ROWS];
+            multiply(k, &s, 5, y);
+            for (int j = 0; j < 5 * s.rows; j++)
+                if (isnan(y[j]) != (j % s.rows == 3))
+                    fail_msg("%s %s: y[%d] = %g", k->isa, dtype_table[s.type].name, j, (double)y[j]);
+        }
+        sample_free(&s);
+    }
+}
+
+/* All 65,536 half-precision weights, times 1. */
+static void every_half_becomes_the_same_float_in_hardware_and_software(void **state)
+{
+    (void)state;
+    enum { N = 65536 };
+    static uint16_t w[N];
+    static float got[N], want[N];
+    for (int i = 0; i < N; i++)
+        w[i] = (uint16_t)i;
+    float one = 1;
+    struct act_view x = { .f = &one, .f_stride = 1, .n_group = 1 };
+    EACH_TABLE(k)
+    {
+        for (int t = DTYPE_f16; t <= DTYPE_bf16; t++) {
+            k->gemv[t](got, w, 2, N, 1, &x);
+            k->row_to_f32[t](want, w, N);
+            for (int i = 0; i < N; i++)
+                want[i] = want[i] + 0.0f; /* the chain starts at +0 */
+            int i = first_difference(got, want, N);
+            if (i >= 0)
+                fail_msg("%s %s %04x: %a, want %a", k->isa, dtype_table[t].name, i, (double)got[i], (double)want[i]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_columns_and_batches_agree_bit_for_bit),
+        cmocka_unit_test(random_bits_as_weights_agree_and_stay_inside),
+        cmocka_unit_test(long_rows_agree),
+        cmocka_unit_test(the_scalar_table_follows_the_definition),
+        cmocka_unit_test(a_nan_in_a_weight_scale_reaches_its_row_alone),
+        cmocka_unit_test(every_half_becomes_the_same_float_in_hardware_and_software),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

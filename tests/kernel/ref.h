@@ -1,0 +1,11 @@
+/* ref.h: norm, rotation and attention written from their formulas, in double, for the checks. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+void ref_rmsnorm(double *y, const float *x, const float *weight, int n, double eps);
+/* One head in place. */
+void ref_rope(double *x, int n_rot, const float *cos, const float *sin, bool halves);
+/* One query over n_keys keys; k and v are [key][head_dim]. */
+void ref_attention(double *out, const float *q, const float *k, const float *v, int n_keys, int head_dim,
+                   double scale);
