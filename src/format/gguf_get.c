@@ -13,8 +13,8 @@ static const char *const type_names[GGUF_N_TYPES] = {
 
 static bool wrong_type(const struct gguf_value *v, const char *wanted, hearth_error *err)
 {
-    return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is of type %s where %s is needed; the file is damaged", STR_ARG(v->key),
-                type_names[v->type], wanted);
+    return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is of type %s where %s is needed; the file is damaged",
+                STR_ARG(v->key), type_names[v->type], wanted);
 }
 
 static bool missing(const char *key, hearth_error *err)
@@ -90,8 +90,8 @@ static bool get_float(const struct gguf_value *v, double least, double most, dou
         return wrong_type(v, "a decimal number", err);
     }
     if (!isfinite(x) || x < least || x > most)
-        return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is %g; it must lie between %g and %g; the file is damaged", STR_ARG(v->key),
-                    x, least, most);
+        return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is %g; it must lie between %g and %g; the file is damaged",
+                    STR_ARG(v->key), x, least, most);
     *out = x;
     return true;
 }
@@ -139,7 +139,7 @@ bool gguf_str_or(const struct gguf *g, const char *key, struct str dflt, struct 
 
 bool gguf_need_str(const struct gguf *g, const char *key, struct str *out, hearth_error *err)
 {
-    return gguf_find(g, key) ? gguf_str_or(g, key, *out, out, err) : missing(key, err);
+    return gguf_find(g, key) ? gguf_str_or(g, key, STR(""), out, err) : missing(key, err);
 }
 
 bool gguf_array_or_none(const struct gguf *g, const char *key, enum gguf_type elem, uint64_t most,
@@ -153,8 +153,8 @@ bool gguf_array_or_none(const struct gguf *g, const char *key, enum gguf_type el
         return wrong_type(v, "an array", err);
     bool same = v->elem == elem || (elem == GGUF_I32 && v->elem == GGUF_U32);
     if (!same)
-        return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is an array of %s where %s is needed; the file is damaged", STR_ARG(v->key),
-                    type_names[v->elem], type_names[elem]);
+        return fail(err, HEARTH_ERR_FORMAT, STR_FMT " is an array of %s where %s is needed; the file is damaged",
+                    STR_ARG(v->key), type_names[v->elem], type_names[elem]);
     if (v->n > most)
         return fail(err, HEARTH_ERR_FORMAT, STR_FMT " has %llu items, at most %llu are allowed; the file is damaged",
                     STR_ARG(v->key), (ull)v->n, (ull)most);

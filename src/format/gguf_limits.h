@@ -1,5 +1,5 @@
 /* gguf_limits.h: what the parser refuses, whatever the file says. Every number is a refusal
- * with its own sentence and its own file in tests/golden/gguf. */
+ * with its own sentence, and with its own file in tests/golden/gguf where a small one can show it. */
 #pragma once
 
 enum {
@@ -11,7 +11,7 @@ enum {
     GGUF_MAX_STRING_BYTES = 16 << 20,
     GGUF_MAX_TEMPLATE_BYTES = 1 << 20,     /* tokenizer.chat_template* */
     GGUF_MAX_ARRAY_ITEMS = 16 << 20,
-    GGUF_MAX_METADATA_BYTES = 512 << 20,
+    GGUF_MAX_METADATA_BYTES = 512 << 20,   /* of all parts of a set together */
     GGUF_MIN_ALIGNMENT = 8,
     GGUF_MAX_ALIGNMENT = 4096,
     GGUF_DEFAULT_ALIGNMENT = 32,

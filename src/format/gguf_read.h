@@ -1,14 +1,15 @@
-/* gguf_read.h: the cursor of the parser; for src/format only.
+/* gguf_read.h: the cursor of the parser, and the parse with a limit of its own; for src/format only.
  *
  * Reading past the end gives zeros and sets cut_off, so a record needs one check, not five. */
 #pragma once
 #include <string.h>
 
-#include "base/base.h"
+#include "format/gguf.h"
 
 struct reader {
     const uint8_t *bytes;
-    uint64_t n, at;
+    uint64_t n, at;      /* n: end of what may be read */
+    uint64_t file_bytes; /* the whole file; above n when the limit on metadata ends the reading first */
     bool cut_off;
 };
 
@@ -43,12 +44,12 @@ static inline uint64_t read_u64(struct reader *r)
     return v;
 }
 
-static inline struct str read_str(struct reader *r)
-{
-    uint64_t n = read_u64(r);
-    const uint8_t *p = read_bytes(r, n);
-    return (struct str){ (const char *)p, p ? (size_t)n : 0 };
-}
-
 /* Size of a value of a fixed-width type; 0 for strings, arrays and unknown numbers. */
 uint64_t gguf_value_width(uint32_t type);
+
+/* gguf_parse() with fewer bytes of metadata allowed: the parts of a set share one limit. */
+bool gguf_parse_within(struct gguf *g, const uint8_t *bytes, size_t n_bytes, uint64_t most_metadata_bytes,
+                       hearth_error *err);
+
+/* For bytes that do not start with "GGUF": say what they are instead. Always returns false. */
+bool gguf_refuse_stranger(const uint8_t *bytes, uint64_t n, hearth_error *err);
