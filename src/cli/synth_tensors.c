@@ -11,7 +11,7 @@
 #include "cli/synth.h"
 #include "dtype/dtype.h"
 
-static const double SCORE_STD = 1.75;
+static const double SCORE_STD = 2.0;
 static const double LOGIT_STD = 2.0;
 
 struct list {
@@ -83,7 +83,7 @@ static void add_layer(struct list *l, int i)
     add_matrix(l, i, "attn_q", normal, s->n_embd, n_q, (qk_norm ? 1 : qk) * in);
     add_matrix(l, i, "attn_k", normal, s->n_embd, n_kv, (qk_norm ? 1 : qk) * in);
     add_matrix(l, i, "attn_v", more, s->n_embd, n_kv, in);
-    add_matrix(l, i, "attn_output", normal, n_q, s->n_embd, 2 * residual / sqrt((double)n_q));
+    add_matrix(l, i, "attn_output", normal, n_q, s->n_embd, residual / sqrt((double)n_q));
     if (qk_norm) {
         add_norm(l, i, "attn_q_norm", s->head_dim, qk);
         add_norm(l, i, "attn_k_norm", s->head_dim, qk);
