@@ -1,7 +1,6 @@
 /* cmd_run.c: one prompt, one answer. */
 #include <assert.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -169,11 +168,10 @@ static bool check_template(const struct job *job)
 static void say_receipt(const struct job *job, const hearth_receipt *r)
 {
     const struct opt_value *v = job->args->value;
-    receipt_print_figures(r);
+    if (r->reason != HEARTH_END_ERROR || r->n_output_tokens > 0)
+        receipt_print_figures(r);
     if (v[RECEIPT].on)
         receipt_print_all(r);
-    else if (r->notes[0])
-        fprintf(stderr, "%s%s", r->notes, r->notes[strlen(r->notes) - 1] == '\n' ? "" : "\n");
     if (v[DIGEST].on && !v[JSON].on)
         fprintf(stderr, "digest %s\n", r->digest);
 }

@@ -235,6 +235,13 @@ class Run(CliTest):
         self.assertIn(r.code, (2, 4), r.err)
         self.assertEqual(r.out, b"")
 
+    def test_a_prompt_longer_than_the_context_is_an_error_with_the_numbers(self):
+        self.refused(hearth("run", "-p", PROMPT * 200), 1, "256", "--ctx")
+        o = hearth("run", "-p", PROMPT * 200, "--json")
+        self.assertEqual(o.code, 1)
+        self.assertEqual(json.loads(o.text)["finish_reason"], "error")
+        self.assertIn("256", json.loads(o.text)["error"])
+
     def test_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([HEARTH, "run", "-p", PROMPT, "-n", "4"], stdin=subprocess.DEVNULL, stdout=full,
