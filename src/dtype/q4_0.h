@@ -47,6 +47,6 @@ static inline void q4_0_block_from_f32(void *block, const float *x)
 /* The codes of two blocks, one in each half. */
 TEMPLATE vi8 q4_0_codes(const uint8_t *block0, const uint8_t *block1)
 {
-    return v_code_i8(v_sub8(v_nibbles(block0 + 2, block1 + 2), v_set8(8)));
+    return v_code_u8(v_nibbles(block0 + 2, block1 + 2), 8);
 }
 #endif

@@ -16,6 +16,7 @@ TEMPLATE __m256i ymm_dot_signed(__m256i acc, __m256i w, __m256i a)
     return ymm_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
 }
 TEMPLATE vi8 v_code_i8(vi8 x) { return x; }
+TEMPLATE vi8 v_code_u8(vi8 x, int offset) { return PAIR(vi8, _mm256_sub_epi8, x, v_set8(offset)); }
 TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)
 {
     return (vi32){ ymm_dot_signed(acc.a, w.a, a.a), ymm_dot_signed(acc.b, w.b, a.b) };

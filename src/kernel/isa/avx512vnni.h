@@ -6,7 +6,7 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 16384 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 
 typedef __m512i vi8;
@@ -33,7 +33,6 @@ TEMPLATE vi8 v_bcast4(const void *p)
     return _mm512_set1_epi32(x);
 }
 TEMPLATE vi8 v_set8(int x) { return _mm512_set1_epi8((char)x); }
-TEMPLATE vi8 v_sub8(vi8 a, vi8 b) { return _mm512_sub_epi8(a, b); }
 TEMPLATE vi8 v_or8(vi8 a, vi8 b) { return _mm512_or_si512(a, b); }
 TEMPLATE vi8 v_nib_lo(vi8 a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
 TEMPLATE vi8 v_nib_hi(vi8 a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
@@ -73,6 +72,7 @@ TEMPLATE void v_narrow8(int8_t *p, vi32 a) { _mm_storeu_si128((__m128i *)p, _mm5
 
 /* --- dot products: the hardware takes weights unsigned, so signed ones are kept 128 too high --- */
 TEMPLATE vi8 v_code_i8(vi8 a) { return _mm512_xor_si512(a, _mm512_set1_epi8((char)0x80)); }
+TEMPLATE vi8 v_code_u8(vi8 a, int offset) { return _mm512_add_epi8(a, _mm512_set1_epi8((char)(0x80 - offset))); }
 TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a) { return _mm512_dpbusd_epi32(acc, w, a); }
 TEMPLATE vi32 v_dot_u7(vi32 acc, vi8 w, vi8 a) { return _mm512_dpbusd_epi32(acc, w, a); }
 TEMPLATE vi32 v_start(vi8 a)

@@ -5,6 +5,7 @@
 #define ISA avxvnni
 
 TEMPLATE vi8 v_code_i8(vi8 x) { return PAIR(vi8, _mm256_xor_si256, x, v_set8(0x80)); }
+TEMPLATE vi8 v_code_u8(vi8 x, int offset) { return PAIR(vi8, _mm256_add_epi8, x, v_set8(0x80 - offset)); }
 TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)
 {
     return (vi32){ _mm256_dpbusd_avx_epi32(acc.a, w.a, a.a), _mm256_dpbusd_avx_epi32(acc.b, w.b, a.b) };

@@ -48,11 +48,6 @@ TEMPLATE vi8 v_set8(int x)
     BYTES(i) r.v[i] = (uint8_t)x;
     return r;
 }
-TEMPLATE vi8 v_sub8(vi8 a, vi8 b)
-{
-    BYTES(i) a.v[i] = (uint8_t)(a.v[i] - b.v[i]);
-    return a;
-}
 TEMPLATE vi8 v_or8(vi8 a, vi8 b)
 {
     BYTES(i) a.v[i] |= b.v[i];
@@ -189,9 +184,15 @@ TEMPLATE void v_narrow8(int8_t *p, vi32 a) /* lanes are within -128..127 */
 
 /* --- dot products ---
  * Lane i gains the products of bytes 4i..4i+3. Activations are signed, within +-127.
- * v_dot takes weights in the form v_code_i8() gives them, which an ISA chooses; it must start from v_start*(),
- * which take back what that form adds. v_dot_u7 takes weights 0..127 as they are. */
+ * v_dot takes weights in a form that the ISA chooses: v_code_i8() makes it of signed bytes, v_code_u8() of
+ * bytes that are `offset` too high. It must start from v_start() or v_start_sum(), which take back what the
+ * form adds. v_dot_u7 takes weights 0..127 as they are. */
 TEMPLATE vi8 v_code_i8(vi8 a) { return a; }
+TEMPLATE vi8 v_code_u8(vi8 a, int offset)
+{
+    BYTES(i) a.v[i] = (uint8_t)(a.v[i] - offset);
+    return a;
+}
 TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)
 {
     BYTES(i) acc.v[i / 4] += (int8_t)w.v[i] * (int8_t)a.v[i];

@@ -4,7 +4,7 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 16384 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 
 typedef struct { __m256i a, b; } vi8; /* bytes 0..31, 32..63 */
@@ -34,7 +34,6 @@ TEMPLATE vi8 v_bcast4(const void *p)
     return ymm_twice(_mm256_set1_epi32(x));
 }
 TEMPLATE vi8 v_set8(int x) { return ymm_twice(_mm256_set1_epi8((char)x)); }
-TEMPLATE vi8 v_sub8(vi8 x, vi8 y) { return PAIR(vi8, _mm256_sub_epi8, x, y); }
 TEMPLATE vi8 v_or8(vi8 x, vi8 y) { return PAIR(vi8, _mm256_or_si256, x, y); }
 TEMPLATE vi8 v_nib_lo(vi8 x) { return PAIR(vi8, _mm256_and_si256, x, v_set8(15)); }
 TEMPLATE vi8 v_nib_hi(vi8 x) { return v_nib_lo((vi8){ _mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4) }); }

@@ -23,36 +23,49 @@ struct panel {
 };
 static_assert(sizeof(struct panel) * GEMM_PANELS == KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
 
-typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k);
+/* ahead: how far from the bytes being read those lie that will be unpacked next, for prefetching. */
+typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead);
 
-TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, const size_t block_bytes,
-                         codes2_fn *codes)
+TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const size_t bytes)
+{
+    if (ISA_PREFETCH_BYTES > 0)
+        for (int r = 0; r < 16; r++)
+            for (size_t o = 0; o < bytes; o += 64)
+                v_prefetch(rows[r] + at + (ptrdiff_t)o);
+}
+
+TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+                         const size_t block_bytes, codes2_fn *codes)
 {
     int n_blocks = n_k / 32;
+    uint16_t scale[GEMM_STRIP / 32][16];
+    size_t at = (size_t)(k0 / 32) * block_bytes;
+    for (int r = 0; r < 16; r++)
+        for (int b = 0; b < n_blocks; b++)
+            memcpy(&scale[b][r], rows[r] + at + (size_t)b * block_bytes, 2);
     for (int b = 0; b < n_blocks; b += 2) {
         int next = b + 1 < n_blocks ? b + 1 : b;
-        size_t o0 = (size_t)(k0 / 32 + b) * block_bytes, o1 = (size_t)(k0 / 32 + next) * block_bytes;
+        size_t o0 = at + (size_t)b * block_bytes, o1 = at + (size_t)next * block_bytes;
         vi8 w[16];
-        uint16_t scale[2][16];
-        for (int r = 0; r < 16; r++) {
+        UNROLLED
+        for (int r = 0; r < 16; r++)
             w[r] = codes(rows[r] + o0, rows[r] + o1);
-            memcpy(&scale[0][r], rows[r] + o0, 2);
-            memcpy(&scale[1][r], rows[r] + o1, 2);
-        }
+        prefetch_rows(rows, (ptrdiff_t)o0 + ahead, 2 * block_bytes);
         v_transpose16(w);
         for (int i = 0; i < (next > b ? 16 : 8); i++)
             v_store8(p->codes[8 * b + i], w[i]);
-        v_storef(p->d[b], v_load_f16(scale[0]));
-        v_storef(p->d[next], v_load_f16(scale[1]));
     }
+    for (int b = 0; b < n_blocks; b++)
+        v_storef(p->d[b], v_load_f16(scale[b]));
 }
 
-TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, const size_t block_bytes,
-                          codes4_fn *codes, side_fn *side, const uint8_t order[4][2])
+TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+                          const size_t block_bytes, codes4_fn *codes, side_fn *side, const uint8_t order[4][2])
 {
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * block_bytes;
         side(&p->side[b], rows, at);
+        prefetch_rows(rows, (ptrdiff_t)at + ahead, block_bytes);
         vi8 w[4][16];
         for (int r = 0; r < 16; r++) {
             vi8 row[4];
@@ -226,6 +239,7 @@ static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_b
                        const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
                        tile_fn *const *tiles)
 {
+    ptrdiff_t panel_bytes = 16 * (ptrdiff_t)row_bytes;
     for (int r0 = 0; r0 < n_rows; r0 += 16 * GEMM_PANELS) {
         int n_panels = min_int(GEMM_PANELS, (n_rows - r0 + 15) / 16);
         for (int k0 = 0; k0 < n_cols; k0 += GEMM_STRIP) {
@@ -234,7 +248,9 @@ static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_b
                 const uint8_t *rows[16];
                 int r = r0 + 16 * p;
                 take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
-                unpack(&panels[p], rows, k0, n_k);
+                ptrdiff_t strip_bytes = (ptrdiff_t)row_bytes * n_k / n_cols;
+                unpack(&panels[p], rows, k0, n_k,
+                       p + 1 < n_panels ? panel_bytes : strip_bytes - (n_panels - 1) * panel_bytes);
             }
             float *to = y + r0;
             for (int v = 0; v < n_views; v++) {

@@ -39,16 +39,11 @@ TEMPLATE void store_rows(float *y, size_t y_stride, int n_rows, const vf32 *acc,
 enum { A32_CHUNK = 8 }; /* blocks whose scales are collected before they are needed */
 
 TEMPLATE void a32_scales(uint16_t scale[A32_CHUNK][16], const uint8_t *const rows[16], size_t offset, int n_blocks,
-                         size_t block_bytes, size_t row_bytes)
+                         const size_t block_bytes)
 {
-    size_t ahead = ahead_of(offset, row_bytes);
-    for (int r = 0; r < 16; r++) {
+    for (int r = 0; r < 16; r++)
         for (int b = 0; b < n_blocks; b++)
             memcpy(&scale[b][r], rows[r] + offset + (size_t)b * block_bytes, 2);
-        if (ISA_PREFETCH_BYTES > 0)
-            for (size_t o = 0; o < A32_CHUNK * block_bytes; o += 64)
-                v_prefetch(rows[r] + ahead + o);
-    }
 }
 
 TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,
@@ -63,7 +58,7 @@ TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16
     for (int b0 = 0; b0 < n_blocks; b0 += A32_CHUNK) {
         uint16_t scale[A32_CHUNK][16];
         int n = min_int(A32_CHUNK, n_blocks - b0);
-        a32_scales(scale, rows, (size_t)b0 * block_bytes, n, block_bytes, row_bytes);
+        a32_scales(scale, rows, (size_t)b0 * block_bytes, n, block_bytes);
         for (int b = 0; b < n; b += 2) {
             int next = b + 1 < n ? b + 1 : b; /* the last of an odd number is taken twice */
             const int8_t *q0 = x->q + 32 * (ptrdiff_t)(b0 + b) * nc, *q1 = x->q + 32 * (ptrdiff_t)(b0 + next) * nc;
@@ -75,9 +70,15 @@ TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16
                 a[c] = v_load_halves(q0 + 32 * c, q1 + 32 * c);
                 start[c] = v_start(a[c]);
             }
-            UNROLL_NO
+            size_t ahead = ahead_of(o0, row_bytes);
+            UNROLLED
             for (int r = 0; r < 16; r++) {
                 vi8 w = codes(rows[r] + o0, rows[r] + o1);
+                if (ISA_PREFETCH_BYTES > 0) {
+                    v_prefetch(rows[r] + ahead);
+                    if (2 * block_bytes > 64)
+                        v_prefetch(rows[r] + ahead + block_bytes);
+                }
                 UNROLLED
                 for (int c = 0; c < nc; c++)
                     part[c][r] = v_dot(start[c], w, a[c]);

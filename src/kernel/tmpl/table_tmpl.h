@@ -41,9 +41,9 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
         a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes);                 \
     }
 #define A32_UNPACK(name, block_bytes)                                                                               \
-    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a32_unpack(p, rows, k0, n_k, block_bytes, name##_codes);                                                    \
+        a32_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_codes);                                             \
     }
 #define MATRIX_ACT_A32(name, block_bytes) MATRIX_QUANT(name, block_bytes, A32_ROWS, A32_UNPACK, a32_tiles)
 
@@ -63,9 +63,9 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
         FORM_##name(A256_ROWS_CALL, name, block_bytes, nc);                                                         \
     }
 #define A256_UNPACK(name, block_bytes)                                                                              \
-    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a256_unpack(p, rows, k0, n_k, block_bytes, name##_codes, name##_side, name##_order);                        \
+        a256_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_codes, name##_side, name##_order);                 \
     }
 #define MATRIX_ACT_A256(name, block_bytes) MATRIX_QUANT(name, block_bytes, A256_ROWS, A256_UNPACK, TILES_##name)
 

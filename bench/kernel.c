@@ -1,0 +1,333 @@
+/* bench_kernel: the matrix kernels beside the two ceilings of the machine, measured in the same run.
+ *
+ *   bench_kernel [--csv FILE] [--commit ID] [--windows N] [--mib N] [FORMAT...]
+ *
+ * Read roof: threads stream their share of the weights, 64 bytes at a time. Int8 roof: vpdpbusd on
+ * registers. Each figure is the median of windows that alternate with windows of its roof, because shared
+ * machines drift. Rows "commit,benchmark,value,unit" are appended to FILE. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/machine.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "kernel/attention.h"
+#include "kernel/gemm.h"
+
+enum { MAX_WINDOWS = 64, MAX_THREADS = 64, TASK_ROWS = 64 };
+
+static struct {
+    const struct kernels *k;
+    struct pool *pool[MAX_THREADS + 1];
+    const char *commit;
+    FILE *csv;
+    int n_windows, n_threads;
+    uint8_t *weights;
+    size_t weight_bytes;
+    uint8_t *act_mem, *scratch; /* scratch: one per thread */
+    float *x, *y;
+    volatile uint64_t sink;
+} bench = { .commit = "unknown", .n_windows = 9, .weight_bytes = (size_t)512 << 20 };
+
+static void report(const char *what, double value, const char *unit)
+{
+    printf("%-44s %10.3f %s\n", what, value, unit);
+    fflush(stdout);
+    if (bench.csv)
+        fprintf(bench.csv, "%s,%s,%.4g,%s\n", bench.commit, what, value, unit);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+static double median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return v[n / 2];
+}
+
+/* --- the roofs --- */
+
+static void read_thread(void *arg, int thread, int n_threads)
+{
+    const uint64_t *w = (const uint64_t *)(const void *)bench.weights;
+    size_t words = *(size_t *)arg / 8 / (size_t)n_threads & ~(size_t)7;
+    uint64_t sum[8] = { 0 };
+    w += (size_t)thread * words;
+    for (size_t i = 0; i < words; i += 8)
+        for (int j = 0; j < 8; j++)
+            sum[j] ^= w[i + (size_t)j];
+    for (int j = 0; j < 8; j++)
+        bench.sink ^= sum[j];
+}
+
+/* GB/s of reading the first `bytes` of the weights. */
+static double read_roof(int n_threads, size_t bytes)
+{
+    int64_t start = clock_ns();
+    pool_run(bench.pool[n_threads], read_thread, &bytes);
+    return (double)bytes / (double)(clock_ns() - start);
+}
+
+#if defined(__x86_64__)
+/* Gigahertz, by a chain of dependent additions. */
+static double clock_ghz(void)
+{
+    enum { LOOPS = 400000 };
+    uint64_t n = LOOPS, x = 0;
+    int64_t start = clock_ns();
+    __asm__ volatile("1:\n\t.rept 20\n\tadd $1, %1\n\t.endr\n\tdec %0\n\tjnz 1b" : "+r"(n), "+r"(x));
+    return 20.0 * LOOPS / (double)(clock_ns() - start);
+}
+
+/* 10^9 multiply-adds per second of one thread. 0 without AVX-512 VNNI. */
+static double int8_roof(void)
+{
+    enum { LOOPS = 400000 };
+    if (strcmp(bench.k->isa, "avx512vnni") != 0)
+        return 0;
+    uint64_t n = LOOPS;
+    int64_t start = clock_ns();
+    __asm__ volatile("1:\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm1\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm3\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm4\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm5\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm7\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm8\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm9\n\t"
+                     "vpdpbusd %%zmm30, %%zmm31, %%zmm10\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm11\n\t"
+                     "dec %0\n\tjnz 1b"
+                     : "+r"(n)
+                     :
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+                       "xmm11");
+    return 64.0 * 12 * LOOPS / (double)(clock_ns() - start);
+}
+#else
+static double clock_ghz(void) { return 0; }
+static double int8_roof(void) { return 0; }
+#endif
+
+/* --- matrices --- */
+
+struct job {
+    struct mat w;
+    struct act x;
+    struct tiles tiles;
+};
+
+static void job_thread(void *arg, int thread, int n_threads)
+{
+    struct job *j = arg;
+    (void)n_threads;
+    for (int t = tiles_take(&j->tiles); t < j->tiles.n; t = tiles_take(&j->tiles))
+        gemm_rows(bench.k, &j->w, t * TASK_ROWS, min_int((t + 1) * TASK_ROWS, j->w.n_rows), &j->x, bench.y,
+                  (size_t)j->w.n_rows, bench.scratch + (size_t)thread * KERNEL_SCRATCH_BYTES);
+}
+
+static struct job job_make(enum dtype type, int n_rows, int n_cols, int n_tokens)
+{
+    const struct dtype_info *d = &dtype_table[type];
+    struct job j = { .w = { type, bench.weights, dtype_row_bytes(type, (size_t)n_cols), n_rows, n_cols } };
+    act_init(&j.x, bench.k, d->act, n_tokens, n_cols, bench.act_mem);
+    for (int t = 0; t < n_tokens; t++)
+        act_fill(&j.x, bench.k, t, bench.x + 61 * t);
+    return j;
+}
+
+static double job_seconds(struct job *j, int n_threads)
+{
+    tiles_reset(&j->tiles, (j->w.n_rows + TASK_ROWS - 1) / TASK_ROWS);
+    int64_t start = clock_ns();
+    pool_run(bench.pool[n_threads], job_thread, j);
+    return (double)(clock_ns() - start) / 1e9;
+}
+
+/* Legal blocks everywhere: some thousand different ones, repeated. */
+static void fill_weights(enum dtype type)
+{
+    const struct dtype_info *d = &dtype_table[type];
+    struct rng rng = { 1, 0 };
+    float x[256];
+    size_t part = (size_t)d->block_bytes * 4096;
+    for (size_t at = 0; at < part; at += (size_t)d->block_bytes) {
+        for (int i = 0; i < d->n_values; i++)
+            x[i] = rng_normal(&rng) * 0.05f;
+        d->from_f32(bench.weights + at, x);
+    }
+    for (size_t at = part; at < bench.weight_bytes; at += part)
+        memcpy(bench.weights + at, bench.weights, min_size(part, bench.weight_bytes - at));
+}
+
+/* From memory: one column (or a few), the whole matrix each window. */
+static void bench_gemv(enum dtype type, int n_cols, int n_tokens, int n_threads)
+{
+    double gbs[MAX_WINDOWS], share[MAX_WINDOWS];
+    char name[80];
+    int n_rows = (int)(bench.weight_bytes / dtype_row_bytes(type, (size_t)n_cols));
+    n_rows = min_int(n_rows, 400000) / TASK_ROWS * TASK_ROWS;
+    struct job j = job_make(type, n_rows, n_cols, n_tokens);
+    double bytes = (double)n_rows * (double)j.w.row_bytes;
+    for (int i = 0; i < bench.n_windows; i++) {
+        double roof = read_roof(n_threads, (size_t)bytes);
+        gbs[i] = bytes / job_seconds(&j, n_threads) / 1e9;
+        share[i] = 100 * gbs[i] / roof;
+    }
+    snprintf(name, sizeof name, "gemv %s %d columns %d threads", dtype_table[type].name, n_tokens, n_threads);
+    report(name, median(gbs, bench.n_windows), "GB/s");
+    report(name, median(share, bench.n_windows), "% of read roof");
+}
+
+static void bench_gemm(enum dtype type, int n_cols, int n_tokens)
+{
+    double gmacs[MAX_WINDOWS], share[MAX_WINDOWS];
+    char name[80];
+    struct job j = job_make(type, n_tokens > 64 ? 1024 : 8192, n_cols, n_tokens);
+    double macs = (double)j.w.n_rows * n_cols * n_tokens;
+    for (int i = 0; i < bench.n_windows; i++) {
+        double roof = int8_roof();
+        gmacs[i] = macs / job_seconds(&j, 1) / 1e9;
+        roof = (roof + int8_roof()) / 2;
+        share[i] = roof > 0 ? 100 * gmacs[i] / roof : 0;
+    }
+    snprintf(name, sizeof name, "gemm %s K=%d %d columns", dtype_table[type].name, n_cols, n_tokens);
+    report(name, median(gmacs, bench.n_windows), "GMAC/s");
+    report(name, median(share, bench.n_windows), "% of int8 roof");
+}
+
+/* --- attention --- */
+
+/* One token over a long context (from memory), or 8 tokens over a short one (from the cache). */
+static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
+{
+    enum { HEADS = 8 };
+    static uint32_t pages[1 << 14];
+    double rate[MAX_WINDOWS];
+    char name[80];
+    size_t head_bytes = (size_t)head_dim * KV_PAGE_TOKENS * 4, page_bytes = HEADS * head_bytes;
+    for (int i = 0; i <= n_keys / KV_PAGE_TOKENS; i++)
+        pages[i] = (uint32_t)i;
+    struct attention a = { .k = bench.k, .kv = { bench.weights, pages, page_bytes, page_bytes, head_bytes, head_dim },
+                           .n_heads = HEADS * per_kv, .n_kv_heads = HEADS, .scale = 0.01f, .n_tokens = n_tokens,
+                           .first_pos = n_keys - n_tokens, .q = bench.x, .out = bench.y };
+    a.q_stride = a.out_stride = (size_t)(HEADS * per_kv * head_dim);
+    for (int i = 0; i < bench.n_windows; i++) {
+        int64_t start = clock_ns();
+        for (int h = 0; h < HEADS; h++)
+            attention_task(&a, h, 0, n_tokens, bench.scratch);
+        double ns = (double)(clock_ns() - start);
+        rate[i] = n_tokens == 1 ? (double)n_keys / KV_PAGE_TOKENS * (double)page_bytes / ns
+                                : 2.0 * n_tokens * HEADS * per_kv * head_dim * n_keys / ns;
+    }
+    snprintf(name, sizeof name, "attention head %d x %d, %d tokens, %d keys", head_dim, per_kv, n_tokens, n_keys);
+    report(name, median(rate, bench.n_windows), n_tokens == 1 ? "GB/s" : "GMAC/s");
+}
+
+static void bench_format(enum dtype type)
+{
+    fill_weights(type);
+    for (int t = 1; t <= bench.n_threads; t *= 2)
+        bench_gemv(type, 4096, 1, t);
+    if (dtype_table[type].act == ACT_F32) {
+        bench_gemm(type, 2048, 64);
+        return;
+    }
+    for (int n = 2; n <= 4; n++)
+        bench_gemv(type, 4096, n, 1);
+    for (int n = 2; n <= 16; n *= 2)
+        bench_gemm(type, 2048, n);
+    bench_gemm(type, 2048, 512);
+    bench_gemm(type, 4096, 512);
+}
+
+static void bench_roofs(void)
+{
+    double v[MAX_WINDOWS];
+    char name[80];
+    for (int t = 1; t <= bench.n_threads; t++) {
+        for (int i = 0; i < bench.n_windows; i++)
+            v[i] = read_roof(t, bench.weight_bytes);
+        snprintf(name, sizeof name, "read roof %d threads", t);
+        report(name, median(v, bench.n_windows), "GB/s");
+    }
+    for (int i = 0; i < bench.n_windows; i++)
+        v[i] = clock_ghz();
+    report("clock", median(v, bench.n_windows), "GHz");
+    for (int i = 0; i < bench.n_windows; i++)
+        v[i] = int8_roof();
+    report("int8 roof 1 thread", median(v, bench.n_windows), "GMAC/s");
+}
+
+static bool set_up(hearth_error *err)
+{
+    bench.k = kernels_get(err);
+    if (!bench.k)
+        return false;
+    struct machine m;
+    machine_read(&m);
+    bench.n_threads = max_int(1, min_int(m.n_cores, MAX_THREADS));
+    for (int t = 1; t <= bench.n_threads; t++) {
+        bench.pool[t] = pool_create(t, err);
+        if (!bench.pool[t])
+            return false;
+    }
+    enum { TOKENS = 512, COLS = 4096 };
+    bench.weights = mem_pages(bench.weight_bytes, NULL);
+    bench.act_mem = mem_pages(act_bytes(TOKENS, COLS), NULL);
+    bench.scratch = mem_pages((size_t)bench.n_threads * KERNEL_SCRATCH_BYTES, NULL);
+    bench.x = mem_pages(sizeof(float) * (COLS + 61 * TOKENS), NULL);
+    bench.y = mem_pages(sizeof(float) * 400000 * 16, NULL);
+    if (!bench.weights || !bench.act_mem || !bench.scratch || !bench.x || !bench.y)
+        return fail_memory(err, "setting up the benchmark");
+    struct rng rng = { 2, 0 };
+    for (int i = 0; i < COLS + 61 * TOKENS; i++)
+        bench.x[i] = rng_normal(&rng);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    hearth_error err = { 0 };
+    bool chosen[N_DTYPES] = { false }, any = false;
+    for (int i = 1; i < argc; i++) {
+        enum dtype t;
+        bool more = i + 1 < argc;
+        if (more && strcmp(argv[i], "--csv") == 0)
+            bench.csv = fopen(argv[++i], "a");
+        else if (more && strcmp(argv[i], "--commit") == 0)
+            bench.commit = argv[++i];
+        else if (more && strcmp(argv[i], "--windows") == 0)
+            bench.n_windows = max_int(1, min_int(atoi(argv[++i]), MAX_WINDOWS));
+        else if (more && strcmp(argv[i], "--mib") == 0)
+            bench.weight_bytes = (size_t)max_int(16, atoi(argv[++i])) << 20;
+        else if (dtype_from_name(argv[i], &t))
+            any = chosen[t] = true;
+        else {
+            fprintf(stderr,
+                    "usage: bench_kernel [--csv FILE] [--commit ID] [--windows N] [--mib N] [FORMAT...]\n");
+            return 2;
+        }
+    }
+    if (!set_up(&err)) {
+        fprintf(stderr, "bench_kernel: %s\n", err.message);
+        return 1;
+    }
+    printf("isa %s\n", bench.k->isa);
+    memset(bench.weights, 1, bench.weight_bytes);
+    bench_roofs();
+    for (int t = 0; t < N_DTYPES; t++)
+        if (!any || chosen[t])
+            bench_format((enum dtype)t);
+    if (!any) {
+        memset(bench.weights, 1, bench.weight_bytes);
+        for (int head_dim = 64; head_dim <= 128; head_dim += 64) {
+            bench_attention(head_dim, 4, 1, 8192);
+            bench_attention(head_dim, 4, 8, 512);
+        }
+    }
+    return bench.csv && fclose(bench.csv) != 0;
+}
