@@ -140,17 +140,17 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
 TEMPLATE void a256_sum(vi32 *sum, const int nc, const uint8_t (*w)[64], const struct a256_side *s, const int8_t *q,
                        const bool per16)
 {
-    const int n = per16 ? 4 : 8;
+    const int halves = per16 ? 2 : 1, n = 8 / halves;
     UNROLL_NO
     for (int b = 0; b < 8; b++) {
         UNROLLED
-        for (int half = 0; half < 8 / n; half++) {
+        for (int half = 0; half < halves; half++) {
             vi32 t[KERNEL_MAX_TILE_COLS];
             UNROLLED
             for (int c = 0; c < nc; c++)
                 t[c] = v_zero32();
             tile_dots(t, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, true);
-            vi32 scale = v_load32(s->scale[8 / n * b + half]);
+            vi32 scale = v_load32(s->scale[halves * b + half]);
             UNROLLED
             for (int c = 0; c < nc; c++)
                 sum[c] = v_add32(sum[c], v_mul32(t[c], scale));
