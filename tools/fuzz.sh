@@ -16,6 +16,12 @@ if [ -z "$program" ]; then
 fi
 mkdir -p "$build/corpus/$target" "$build/crashes"
 seeds=''
-if [ -d "tests/fuzz/corpus/$target" ]; then seeds=tests/fuzz/corpus/$target; fi
-# shellcheck disable=SC2086  # empty, or one word
-exec "$program" -max_total_time="$seconds" -artifact_prefix="$build/crashes/" "$build/corpus/$target" $seeds
+for folder in "tests/fuzz/corpus/$target" "tests/golden/$target"; do
+    if [ -d "$folder" ]; then seeds="$seeds $folder"; fi
+done
+words=''
+if [ -f "tests/fuzz/$target.dict" ]; then words=-dict=tests/fuzz/$target.dict; fi
+# An input that takes 2 s, or one allocation of 100 MB, is a finding (docs: reliability of the loader).
+# shellcheck disable=SC2086  # empty, or words without spaces
+exec "$program" -max_total_time="$seconds" -timeout=2 -malloc_limit_mb=100 -artifact_prefix="$build/crashes/" $words \
+    "$build/corpus/$target" $seeds

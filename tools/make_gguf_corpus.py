@@ -508,7 +508,7 @@ def bpe(**changes):
 
 def vocabularies():
     def vocab_bad(name, values, phrase):
-        add("vocab_bad_" + name, "vocab_bad", build([ARCH, *values]), phrase)
+        add("vocab_bad_" + name, "vocab_bad", model(vocabulary=values), phrase)
     g = "tokenizer.ggml."
     n = len(SPM_TOKENS)
     ok("vocab_spm", build([ARCH, *spm()]))
@@ -601,9 +601,11 @@ def weights(arch="llama", **changes):
     return [(name, *t) for name, t in own.items() if t is not None]
 
 
-def model(arch="llama", hp=None, tensors=None, vocabulary=True, name=None):
-    values_ = [value("general.architecture", STR, name or arch), *(hyper(arch) if hp is None else hp)]
-    return padded(build_tensors(weights(arch) if tensors is None else tensors, values_ + (spm() if vocabulary else [])))
+def model(arch="llama", hp=None, tensors=None, vocabulary=None):
+    """Its size is a multiple of 32, so that its f32 lie at multiples of 4 also when its end is put at a page's end."""
+    values_ = [value("general.architecture", STR, arch), *(hyper(arch) if hp is None else hp)]
+    values_ += spm() if vocabulary is None else vocabulary
+    return padded(build_tensors(weights(arch) if tensors is None else tensors, values_))
 
 
 def f32_vector(*x):
@@ -623,7 +625,7 @@ def good_models():
         model(hp=hyper(rope__scaling__type=(STR, "linear"), rope__scaling__factor=(F32, 2.0))))
     add("model_ok_kv_heads_default", "runs", model(hp=hyper(attention__head_count_kv=None), tensors=weights(**{
         f"blk.0.attn_{p}.weight": ((EMBD, EMBD), T_Q4_0, quantized(EMBD, EMBD, 60)) for p in "kv"})))
-    add("model_ok_no_vocabulary", "runs", model(vocabulary=False))
+    add("model_ok_no_vocabulary", "runs", model(vocabulary=[]))
 
 
 def hyper_parameters():
@@ -684,7 +686,7 @@ def hyper_parameters():
 
 def bad_tensors():
     def refused(name, phrase, arch="llama", hp=None, **changes):
-        add("model_bad_" + name, "model_bad", model(arch, hp, weights(arch, **changes), vocabulary=False), phrase)
+        add("model_bad_" + name, "model_bad", model(arch, hp, weights(arch, **changes), vocabulary=[]), phrase)
     for name, *_ in weights():
         if name != "token_embd.weight":
             refused("lacks_" + name.replace("blk.0.", "").replace(".weight", ""), f"the file lacks {name}",

@@ -1,0 +1,3 @@
+#include "fuzz.h"
+
+volatile uint64_t fuzz_sink;
