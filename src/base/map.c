@@ -29,7 +29,6 @@ static struct watched {
 } watched[MAX_WATCHED];
 
 static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool handler_installed;
 static struct sigaction previous;
 
 static void pass_on(int sig, siginfo_t *info, void *context)
@@ -64,17 +63,27 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
     errno = saved;
 }
 
+/* Asked for at every map: somebody may have put another handler in our place meanwhile. */
+static bool handler_in_place(void)
+{
+    struct sigaction now;
+    if (sigaction(SIGBUS, NULL, &now) != 0)
+        return false;
+    if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_sigbus)
+        return true;
+    struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_NODEFER };
+    ours.sa_sigaction = on_sigbus;
+    sigemptyset(&ours.sa_mask);
+    previous = now;
+    return sigaction(SIGBUS, &ours, NULL) == 0;
+}
+
 static int watch(const void *start, size_t bytes)
 {
     int slot = -1;
     pthread_mutex_lock(&slots_mutex);
-    if (!handler_installed) {
-        struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_NODEFER };
-        sa.sa_sigaction = on_sigbus;
-        sigemptyset(&sa.sa_mask);
-        handler_installed = sigaction(SIGBUS, &sa, &previous) == 0;
-    }
-    for (int i = 0; handler_installed && i < MAX_WATCHED; i++) {
+    bool handled = handler_in_place();
+    for (int i = 0; handled && i < MAX_WATCHED; i++) {
         if (atomic_load(&watched[i].start) != 0)
             continue;
         atomic_store(&watched[i].damaged, false);

@@ -252,40 +252,63 @@ static bool engine_step(struct hearth_engine *e)
     return true;
 }
 
-/* Let go of streams that ended; the model may go with the last of them, so this comes after
- * everything that looks at it. */
-static void release_finished(struct hearth_engine *e)
+/* Streams that ended in this step, as a chain. */
+static struct hearth_stream *take_finished(struct hearth_engine *e)
 {
+    struct hearth_stream *chain = NULL;
     for (int i = 0; i < e->n_seqs; i++) {
         struct hearth_stream *done = e->seqs[i].finished;
-        if (!done)
-            continue;
         e->seqs[i].finished = NULL;
-        lock_take(&e->lock);
-        e->n_admitted--;
-        lock_release(&e->lock);
-        stream_unref(done);
+        if (done) {
+            done->next = chain;
+            chain = done;
+        }
     }
+    return chain;
+}
+
+/* The model may go with the last of them, so this comes after everything that looks at it. */
+static void let_go(struct hearth_stream *chain)
+{
+    while (chain) {
+        struct hearth_stream *next = chain->next;
+        stream_unref(chain);
+        chain = next;
+    }
+}
+
+/* Wait until something changed since `seen` polls, then say whether there is a model to step
+ * on. False: stop. */
+static bool wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen)
+{
+    lock_take(&e->lock);
+    while ((idle && e->pokes == *seen && !e->stop) || (!e->attached && !e->stop)) {
+        idle = idle && e->pokes == *seen;
+        lock_wait(&e->lock);
+    }
+    *seen = e->pokes;
+    e->stepping = !e->stop;
+    bool go = !e->stop;
+    lock_release(&e->lock);
+    return go;
 }
 
 static void engine_main(void *arg)
 {
     struct hearth_engine *e = arg;
     unsigned seen = 0;
-    for (;;) {
+    bool idle = false;
+    while (wait_for_work(e, idle, &seen)) {
+        bool ran = engine_step(e);
+        struct hearth_stream *finished = take_finished(e);
+        idle = !ran && !finished; /* a slot that became free may have somebody waiting for it */
         lock_take(&e->lock);
-        bool attached = e->attached, stop = e->stop;
+        for (struct hearth_stream *s = finished; s; s = s->next)
+            e->n_admitted--;
+        e->stepping = false; /* from here on the model may be detached */
+        lock_wake_all(&e->lock);
         lock_release(&e->lock);
-        if (stop)
-            return;
-        bool ran = attached && engine_step(e);
-        if (attached)
-            release_finished(e);
-        lock_take(&e->lock);
-        while (!ran && e->pokes == seen && !e->stop)
-            lock_wait(&e->lock);
-        seen = e->pokes;
-        lock_release(&e->lock);
+        let_go(finished);
     }
 }
 

@@ -25,6 +25,7 @@ struct hearth_engine {
     int n_admitted;             /* streams between submit and END */
     struct hearth_model *model; /* the attached one; NULL: none */
     bool attached;              /* its memory is ready */
+    bool stepping;              /* the engine thread is inside a step: its model must stay */
     bool stop;
     unsigned pokes; /* something changed: look again */
 

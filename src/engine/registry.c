@@ -96,6 +96,7 @@ bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error
     e->attached = ok;
     if (!ok)
         e->model = NULL;
+    lock_wake_all(&e->lock);
     lock_release(&e->lock);
     return ok ? true : fail_memory(err, "the sequences");
 }
@@ -105,6 +106,8 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
     lock_take(&e->lock);
     bool mine = e->model == m;
     e->attached = e->attached && !mine;
+    while (mine && e->stepping)
+        lock_wait(&e->lock);
     lock_release(&e->lock);
     if (!mine)
         return;

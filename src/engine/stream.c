@@ -1,6 +1,8 @@
 #include "engine/stream.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -106,10 +108,42 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     return true;
 }
 
+static void note(hearth_receipt *r, const char *fmt, ...) PRINTF(2, 3);
+static void note(hearth_receipt *r, const char *fmt, ...)
+{
+    size_t used = strlen(r->notes);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(r->notes + used, sizeof r->notes - used, fmt, args);
+    va_end(args);
+}
+
+/* What the model says of itself: identity, plan, load times, and every fallback taken. */
+static void describe_model(hearth_receipt *r, const hearth_model *m)
+{
+    const hearth_file *f = m->file;
+    snprintf(r->model_name, sizeof r->model_name, "%s", f->name);
+    snprintf(r->model_identity, sizeof r->model_identity, "%s", m->identity);
+    r->plan = m->plan;
+    r->n_ctx_tokens = m->plan.n_ctx_tokens;
+    r->load_map_ms = f->map_ms;
+    r->load_metadata_ms = f->metadata_ms;
+    r->load_tokenizer_ms = f->tokenizer_ms;
+    r->load_plan_ms = f->plan_ms;
+    if (tokenizer_vocab(m->tokenizer)->pre_guessed)
+        note(r, "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own\n");
+    if (f->model.n_unused_tensors > 0)
+        note(r, "%d tensors of the file are not used, the first is " STR_FMT "\n", f->model.n_unused_tensors,
+             STR_ARG(f->model.unused_tensor));
+    if (!m->kv.huge)
+        note(r, "the KV cache is in small pages: the system gave no 2 MB ones\n");
+}
+
 /* What is known of the receipt before anything runs. */
 static void begin_receipt(struct hearth_stream *s)
 {
     hearth_receipt *r = &s->receipt;
+    describe_model(r, s->model);
     static atomic_uint_fast64_t n_requests;
     uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
@@ -256,9 +290,10 @@ static bool read_event(struct hearth_stream *s, hearth_event *e)
 static bool take(struct hearth_stream *s, hearth_event *e, bool wait)
 {
     lock_take(&s->lock);
-    bool was_full = STREAM_RING_BYTES - (s->tail - s->head) < 2 * STREAM_EVENT_MAX_BYTES;
     while (wait && !s->end_read && s->head == s->tail)
         lock_wait(&s->lock);
+    /* After the wait: the ring may have filled while we slept. */
+    bool was_full = STREAM_RING_BYTES - (s->tail - s->head) < 2 * STREAM_EVENT_MAX_BYTES;
     bool got = !s->end_read && read_event(s, e);
     lock_release(&s->lock);
     if (got && was_full)

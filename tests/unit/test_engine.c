@@ -1,0 +1,471 @@
+/* test_engine.c: one request gives the same bits however it is run, and ends well whatever
+ * happens to it. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "tiny.h"
+
+enum { MAX_IDS = 512 };
+
+struct answer {
+    char text[8192], digest[65];
+    int32_t ids[MAX_IDS];
+    float logprobs[MAX_IDS];
+    int n;
+    hearth_end_reason reason;
+    hearth_error error;
+    hearth_receipt receipt;
+};
+
+struct opened {
+    hearth_engine *engine;
+    hearth_model *model;
+};
+
+static struct opened open_with(const char *path, hearth_engine_options eo, int n_ctx)
+{
+    hearth_error err = { 0 };
+    struct opened o = { 0 };
+    o.engine = hearth_engine_create(&eo, &err);
+    if (o.engine)
+        o.model = hearth_model_open(o.engine, &(hearth_model_options){ .source.path = path, .n_ctx_tokens = n_ctx }, &err);
+    if (!o.model)
+        fail_msg("%s: %s", path, err.message);
+    return o;
+}
+
+static void close_all(struct opened *o)
+{
+    hearth_model_release(o->model);
+    hearth_engine_destroy(o->engine);
+}
+
+static const char long_prompt[] =
+    "The quick brown fox jumps over the lazy dog, again and again, until the evening comes and the dog, who was never "
+    "lazy but only old, gets up and walks home; and the fox, who was never quick but only young, walks with him.";
+
+static hearth_request request_for(hearth_span *span, const char *text)
+{
+    hearth_request r = { 0 };
+    hearth_sampling_defaults(NULL, &r.sampling, NULL);
+    r.sampling.temperature = 0;
+    *span = (hearth_span){ text, strlen(text), false };
+    r.spans = span;
+    r.n_spans = 1;
+    r.max_tokens = 24;
+    r.want_digest = true;
+    r.want_logprob = true;
+    r.ignore_eos = true;
+    return r;
+}
+
+static void collect(hearth_stream *s, struct answer *a)
+{
+    hearth_event e;
+    *a = (struct answer){ 0 };
+    while (hearth_stream_next(s, &e)) {
+        strncat(a->text, e.text, sizeof a->text - strlen(a->text) - 1);
+        a->reason = e.reason;
+        if (e.type == HEARTH_EVENT_TOKEN && a->n < MAX_IDS) {
+            a->ids[a->n] = e.id;
+            a->logprobs[a->n++] = e.logprob;
+        }
+    }
+    a->error = *hearth_stream_error(s);
+    assert_true(hearth_stream_receipt(s, &a->receipt));
+    memcpy(a->digest, a->receipt.digest, sizeof a->digest);
+    hearth_stream_close(s);
+}
+
+static void answer(hearth_model *m, const hearth_request *r, struct answer *a)
+{
+    hearth_error err = { 0 };
+    hearth_stream *s = hearth_submit(m, r, &err);
+    if (!s)
+        fail_msg("%s", err.message);
+    collect(s, a);
+}
+
+static void assert_same(const struct answer *a, const struct answer *b)
+{
+    assert_string_equal(a->digest, b->digest);
+    assert_string_equal(a->text, b->text);
+    assert_int_equal(a->n, b->n);
+    assert_memory_equal(a->ids, b->ids, (size_t)a->n * sizeof *a->ids);
+    assert_memory_equal(a->logprobs, b->logprobs, (size_t)a->n * sizeof *a->logprobs);
+}
+
+static void make(char *path, size_t room, const char *name, struct tiny t)
+{
+    tiny_path(path, room, name);
+    tiny_write(path, &t);
+}
+
+/* ---- same bits (contract 1) ---- */
+
+/* Every architecture and format: threads, chunks and company change nothing. */
+static void check_equivalence(const char *arch, enum dtype type)
+{
+    char path[256];
+    static struct answer base, other, company[3];
+    hearth_span span, spans[3];
+    make(path, sizeof path, "equal", (struct tiny){ .arch = arch, .type = type, .rope_freqs = type == DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ .n_threads = 1 }, 0);
+    hearth_request r = request_for(&span, long_prompt);
+    answer(o.model, &r, &base);
+    assert_int_equal(base.n, 24);
+    assert_int_equal(strlen(base.digest), 64);
+    close_all(&o);
+
+    for (int threads = 2; threads <= 3; threads++) {
+        o = open_with(path, (hearth_engine_options){ .n_threads = threads }, 0);
+        answer(o.model, &r, &other);
+        assert_same(&base, &other);
+        static const int chunks[] = { 1, 3, 17, 64 };
+        for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+            r.n_chunk_tokens = chunks[i];
+            answer(o.model, &r, &other);
+            assert_same(&base, &other);
+        }
+        r.n_chunk_tokens = 0;
+        close_all(&o);
+    }
+
+    o = open_with(path, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4, .n_step_tokens = 40 }, 0);
+    hearth_stream *streams[3];
+    for (int i = 0; i < 3; i++) {
+        hearth_request c = request_for(&spans[i], long_prompt + 20 * i + 7);
+        c.max_tokens = 20 + 9 * i;
+        streams[i] = hearth_submit(o.model, &c, NULL);
+        assert_non_null(streams[i]);
+    }
+    answer(o.model, &r, &other);
+    for (int i = 0; i < 3; i++)
+        collect(streams[i], &company[i]);
+    assert_same(&base, &other);
+    hearth_request alone = request_for(&spans[1], long_prompt + 27);
+    alone.max_tokens = 29;
+    answer(o.model, &alone, &other);
+    assert_same(&company[1], &other);
+    close_all(&o);
+    unlink(path);
+}
+
+static void threads_chunks_and_company_change_no_bit(void **state)
+{
+    (void)state;
+    static const char *const archs[] = { "llama", "qwen2", "qwen3" };
+    for (int a = 0; a < 3; a++)
+        check_equivalence(archs[a], DTYPE_q4_K);
+    for (int t = 0; t < N_DTYPES; t++)
+        check_equivalence("llama", (enum dtype)t);
+}
+
+/* What generation reports for a token is what scoring the same text reports. */
+static void scoring_gives_the_logprobs_of_generation(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer generated, scored;
+    hearth_span span;
+    int32_t ids[MAX_IDS];
+    make(path, sizeof path, "score", (struct tiny){ .arch = "qwen3", .type = DTYPE_q6_K });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc def");
+    answer(o.model, &r, &generated);
+    int64_t n = hearth_file_tokenize(hearth_model_file(o.model), "abc def", 7, false, true, ids, MAX_IDS, NULL);
+    assert_true(n > 3);
+    for (int i = 0; i < generated.n; i++)
+        ids[n + i] = generated.ids[i];
+    hearth_request s = { .prompt_ids = ids, .n_prompt_ids = (size_t)(n + generated.n), .score = true };
+    hearth_sampling_defaults(NULL, &s.sampling, NULL);
+    s.score_from = (size_t)n;
+    answer(o.model, &s, &scored);
+    assert_int_equal(scored.n, generated.n);
+    assert_memory_equal(scored.ids, generated.ids, (size_t)scored.n * sizeof *scored.ids);
+    assert_memory_equal(scored.logprobs, generated.logprobs, (size_t)scored.n * sizeof *scored.logprobs);
+    close_all(&o);
+    unlink(path);
+}
+
+static void a_seed_decides_the_answer(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer a, b, c;
+    hearth_span span;
+    make(path, sizeof path, "seed", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    hearth_sampling_defaults(NULL, &r.sampling, NULL);
+    r.has_seed = true;
+    r.seed = 1;
+    answer(o.model, &r, &a);
+    answer(o.model, &r, &b);
+    assert_same(&a, &b);
+    r.seed = 2;
+    answer(o.model, &r, &c);
+    assert_true(memcmp(a.ids, c.ids, (size_t)a.n * sizeof *a.ids) != 0);
+    r.has_seed = false; /* drawn: it stands in the receipt and reproduces the answer */
+    answer(o.model, &r, &a);
+    assert_true(a.receipt.seed_drawn);
+    r.has_seed = true;
+    r.seed = a.receipt.seed;
+    answer(o.model, &r, &b);
+    assert_same(&a, &b);
+    close_all(&o);
+    unlink(path);
+}
+
+/* ---- ends ---- */
+
+static void a_stop_text_ends_the_answer_and_is_not_part_of_it(void **state)
+{
+    (void)state;
+    char path[256], stop[8];
+    static struct answer whole, cut;
+    hearth_span span;
+    make(path, sizeof path, "stop", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "stop here");
+    answer(o.model, &r, &whole);
+    size_t at = strlen(whole.text) / 2;
+    snprintf(stop, sizeof stop, "%.3s", whole.text + at);
+    const char *stops[] = { "never in there", stop };
+    r.stop = stops;
+    r.n_stop = 2;
+    answer(o.model, &r, &cut);
+    const char *first = strstr(whole.text, stop);
+    assert_int_equal(cut.reason, HEARTH_END_STOP);
+    assert_int_equal(strlen(cut.text), first - whole.text);
+    assert_memory_equal(cut.text, whole.text, strlen(cut.text));
+    close_all(&o);
+    unlink(path);
+}
+
+static void a_full_context_ends_with_its_number(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer a;
+    hearth_span span;
+    make(path, sizeof path, "full", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 64 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    r.max_tokens = 0;
+    answer(o.model, &r, &a);
+    assert_int_equal(a.reason, HEARTH_END_LENGTH);
+    assert_non_null(strstr(a.receipt.finish_detail, "64"));
+    assert_int_equal(a.n + a.receipt.n_prompt_tokens, 64);
+
+    r = request_for(&span, long_prompt);
+    answer(o.model, &r, &a);
+    assert_int_equal(a.reason, HEARTH_END_ERROR);
+    assert_int_equal(a.error.status, HEARTH_ERR_USAGE);
+    assert_non_null(strstr(a.error.message, "64"));
+    close_all(&o);
+    unlink(path);
+}
+
+static void cancelling_ends_the_stream_and_frees_the_slot(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer a;
+    hearth_span span;
+    hearth_event e;
+    make(path, sizeof path, "cancel", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 4096 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    r.max_tokens = 0;
+    for (int i = 0; i < 3; i++) {
+        hearth_stream *s = hearth_submit(o.model, &r, NULL);
+        assert_true(hearth_stream_next(s, &e));
+        hearth_stream_cancel(s);
+        collect(s, &a);
+        assert_int_equal(a.reason, HEARTH_END_CANCELLED);
+    }
+    hearth_stream *abandoned = hearth_submit(o.model, &r, NULL);
+    assert_true(hearth_stream_next(abandoned, &e));
+    hearth_stream_close(abandoned); /* nobody listens any more */
+    r.max_tokens = 5;
+    answer(o.model, &r, &a);
+    assert_int_equal(a.n, 5);
+    close_all(&o);
+    unlink(path);
+}
+
+/* A reader that does not read holds up itself, nobody else, and loses nothing. */
+static void a_slow_reader_pauses_only_itself(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer fast, slow, again;
+    hearth_span span;
+    make(path, sizeof path, "slow", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 4096 });
+    struct opened o = open_with(path, (hearth_engine_options){ .n_seqs = 2 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    r.n_alternatives = 50; /* large events: the ring is full after about a hundred */
+    r.max_tokens = 400;
+    hearth_stream *s = hearth_submit(o.model, &r, NULL);
+    hearth_request quick = request_for(&span, "abc");
+    quick.n_alternatives = 50;
+    quick.max_tokens = 400;
+    answer(o.model, &quick, &fast); /* ends although nobody reads s */
+    collect(s, &slow);
+    assert_int_equal(slow.n, 400);
+    assert_same(&fast, &slow);
+    answer(o.model, &r, &again);
+    assert_same(&fast, &again);
+    close_all(&o);
+    unlink(path);
+}
+
+static void bad_requests_are_refused_with_field_and_limit(void **state)
+{
+    (void)state;
+    char path[256];
+    hearth_span span;
+    hearth_error err;
+    make(path, sizeof path, "bad", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    r.sampling.top_p = 2;
+    assert_null(hearth_submit(o.model, &r, &err));
+    assert_non_null(strstr(err.message, "top_p"));
+    r = request_for(&span, "abc");
+    hearth_logit_bias bias = { TINY_VOCAB, 1 };
+    r.logit_bias = &bias;
+    r.n_logit_bias = 1;
+    assert_null(hearth_submit(o.model, &r, &err));
+    assert_non_null(strstr(err.message, "288"));
+    r = request_for(&span, "abc");
+    int32_t id = -1;
+    r.prompt_ids = &id;
+    r.n_prompt_ids = 1;
+    assert_null(hearth_submit(o.model, &r, &err));
+    r.n_spans = 0;
+    assert_null(hearth_submit(o.model, &r, &err));
+    assert_non_null(strstr(err.message, "-1"));
+    close_all(&o);
+    unlink(path);
+}
+
+/* ---- bad models ---- */
+
+static void nan_in_a_weight_is_named_by_layer_and_tensor(void **state)
+{
+    (void)state;
+    static const char *const tensors[] = { "blk.0.attn_k.weight", "blk.1.ffn_down.weight", "blk.1.attn_output.weight" };
+    char path[256];
+    static struct answer a;
+    hearth_span span;
+    for (int i = 0; i < 3; i++) {
+        make(path, sizeof path, "nan", (struct tiny){ .arch = "llama", .type = DTYPE_f16, .nan_tensor = tensors[i] });
+        struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+        hearth_request r = request_for(&span, "abc");
+        answer(o.model, &r, &a);
+        assert_int_equal(a.reason, HEARTH_END_ERROR);
+        assert_int_equal(a.error.status, HEARTH_ERR_MODEL);
+        if (!strstr(a.error.message, tensors[i]))
+            fail_msg("%s is not named in: %s", tensors[i], a.error.message);
+        close_all(&o);
+        unlink(path);
+    }
+}
+
+static void a_file_cut_short_while_mapped_fails_the_model_not_the_process(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer a;
+    hearth_span span;
+    make(path, sizeof path, "cut", (struct tiny){ .arch = "llama", .type = DTYPE_f32 });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    assert_int_equal(truncate(path, 65536), 0);
+    hearth_request r = request_for(&span, "abc");
+    answer(o.model, &r, &a);
+    assert_int_equal(a.reason, HEARTH_END_ERROR);
+    assert_int_equal(a.error.status, HEARTH_ERR_MODEL);
+    assert_non_null(strstr(a.error.message, "cut short"));
+    close_all(&o);
+    unlink(path);
+}
+
+/* ---- memory (contract 3) ---- */
+
+static void a_context_that_does_not_fit_is_refused_with_the_sum(void **state)
+{
+    (void)state;
+    char path[256];
+    hearth_error err = { 0 };
+    make(path, sizeof path, "fit", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 8192 });
+    hearth_engine *e = hearth_engine_create(&(hearth_engine_options){ .budget_bytes = 24 << 20, .n_step_tokens = 64 }, &err);
+    assert_non_null(e);
+    hearth_model_options o = { .source.path = path, .n_ctx_tokens = 1 << 20 };
+    assert_null(hearth_model_open(e, &o, &err));
+    assert_int_equal(err.status, HEARTH_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "--ctx"));
+    assert_non_null(strstr(err.message, "1048576"));
+
+    o.n_ctx_tokens = 0; /* chosen: the largest power of two that fits */
+    hearth_model *m = hearth_model_open(e, &o, &err);
+    if (!m)
+        fail_msg("%s", err.message);
+    hearth_plan plan;
+    hearth_model_plan(m, &plan);
+    assert_true(plan.fits && plan.n_ctx_tokens >= 4096);
+    assert_true(plan.kv_bytes + plan.workspace_bytes + plan.vocabulary_bytes <= plan.budget_bytes);
+    hearth_model_release(m);
+    hearth_engine_destroy(e);
+    unlink(path);
+}
+
+static void a_running_answer_allocates_nothing(void **state)
+{
+    (void)state;
+    char path[256];
+    hearth_span span;
+    hearth_event e;
+    make(path, sizeof path, "alloc", (struct tiny){ .arch = "llama", .type = DTYPE_q4_K });
+    struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+    hearth_request r = request_for(&span, "abc");
+    r.max_tokens = 100;
+    r.n_alternatives = 10;
+    hearth_stream *s = hearth_submit(o.model, &r, NULL);
+    assert_true(hearth_stream_next(s, &e));
+    mem_fail_at(0);
+    while (hearth_stream_next(s, &e))
+        ;
+    assert_int_equal(mem_fail_at(0), 0);
+    hearth_stream_close(s);
+    close_all(&o);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_chunks_and_company_change_no_bit),
+        cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
+        cmocka_unit_test(a_seed_decides_the_answer),
+        cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_part_of_it),
+        cmocka_unit_test(a_full_context_ends_with_its_number),
+        cmocka_unit_test(cancelling_ends_the_stream_and_frees_the_slot),
+        cmocka_unit_test(a_slow_reader_pauses_only_itself),
+        cmocka_unit_test(bad_requests_are_refused_with_field_and_limit),
+        cmocka_unit_test(nan_in_a_weight_is_named_by_layer_and_tensor),
+        cmocka_unit_test(a_file_cut_short_while_mapped_fails_the_model_not_the_process),
+        cmocka_unit_test(a_context_that_does_not_fit_is_refused_with_the_sum),
+        cmocka_unit_test(a_running_answer_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

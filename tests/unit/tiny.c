@@ -1,0 +1,173 @@
+#include "tiny.h"
+
+#include "base/rng.h"
+#include "format/gguf_write.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h> /* after our headers: it has a macro fail() */
+
+void tiny_path(char *out, size_t room, const char *name)
+{
+    const char *dir = getenv("TMPDIR");
+    snprintf(out, room, "%s/hearth-test-%ld-%s.gguf", dir ? dir : "/tmp", (long)getpid(), name);
+}
+
+struct writer {
+    struct gguf_writer w;
+    const struct tiny *t;
+    struct rng rng;
+    struct tensor {
+        char name[64];
+        enum dtype type;
+        uint64_t offset, row, rows;
+        bool norm;
+    } tensors[64];
+    int n;
+};
+
+static void declare(struct writer *w, const char *name, uint64_t row, uint64_t rows, bool vector)
+{
+    struct tensor *t = &w->tensors[w->n++];
+    uint64_t dim[2] = { row, rows };
+    snprintf(t->name, sizeof t->name, "%s", name);
+    t->type = vector ? DTYPE_f32 : w->t->type;
+    t->row = row;
+    t->rows = rows;
+    t->norm = strstr(name, "norm") != NULL;
+    t->offset = gguf_declare_tensor(&w->w, name, dtype_table[t->type].gguf_id, vector ? 1 : 2, dim);
+}
+
+static void declare_layer(struct writer *w, int layer)
+{
+    static const struct {
+        const char *name;
+        int row, rows; /* rows 0: a vector */
+        const char *only; /* architecture; NULL: all */
+    } parts[] = {
+        { "attn_norm.weight", TINY_EMBD, 0, NULL },
+        { "attn_q.weight", TINY_EMBD, TINY_EMBD, NULL },
+        { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL },
+        { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL },
+        { "attn_output.weight", TINY_EMBD, TINY_EMBD, NULL },
+        { "attn_q.bias", TINY_EMBD, 0, "qwen2" },
+        { "attn_k.bias", TINY_EMBD / 2, 0, "qwen2" },
+        { "attn_v.bias", TINY_EMBD / 2, 0, "qwen2" },
+        { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3" },
+        { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3" },
+        { "ffn_norm.weight", TINY_EMBD, 0, NULL },
+        { "ffn_gate.weight", TINY_EMBD, TINY_FF, NULL },
+        { "ffn_up.weight", TINY_EMBD, TINY_FF, NULL },
+        { "ffn_down.weight", TINY_FF, TINY_EMBD, NULL },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        char name[64];
+        if (parts[i].only && strcmp(parts[i].only, w->t->arch) != 0)
+            continue;
+        snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
+        declare(w, name, (uint64_t)parts[i].row, parts[i].rows ? (uint64_t)parts[i].rows : 1, parts[i].rows == 0);
+    }
+}
+
+static void put_metadata(struct writer *w)
+{
+    struct gguf_writer *g = &w->w;
+    const struct tiny *t = w->t;
+    char key[96];
+    const struct {
+        const char *rest;
+        uint32_t value;
+    } numbers[] = {
+        { "block_count", TINY_LAYERS },
+        { "context_length", t->n_ctx ? (uint32_t)t->n_ctx : 512 },
+        { "embedding_length", TINY_EMBD },
+        { "feed_forward_length", TINY_FF },
+        { "attention.head_count", TINY_HEADS },
+        { "attention.head_count_kv", TINY_KV_HEADS },
+    };
+    gguf_put_str(g, "general.architecture", str_z(t->arch));
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        snprintf(key, sizeof key, "%s.%s", t->arch, numbers[i].rest);
+        gguf_put_u32(g, key, numbers[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", t->arch);
+    gguf_put_f32(g, key, 1e-5f);
+}
+
+/* Bytes as tokens <0x00> .. <0xFF> and a few letters: enough for SPM with byte fallback. */
+static void put_vocabulary(struct gguf_writer *g)
+{
+    static char texts[TINY_VOCAB][8];
+    struct str tokens[TINY_VOCAB];
+    float scores[TINY_VOCAB];
+    int32_t types[TINY_VOCAB];
+    for (int i = 0; i < TINY_VOCAB; i++) {
+        bool byte = i >= 3 && i < 259;
+        if (byte)
+            snprintf(texts[i], sizeof texts[i], "<0x%02X>", i - 3);
+        else if (i < 3)
+            snprintf(texts[i], sizeof texts[i], "%s", i == 0 ? "<unk>" : i == 1 ? "<s>" : "</s>");
+        else if (i == 259)
+            snprintf(texts[i], sizeof texts[i], "\xe2\x96\x81");
+        else
+            snprintf(texts[i], sizeof texts[i], "%c", i < 286 ? 'a' + i - 260 : 'A' + i - 286);
+        tokens[i] = str_z(texts[i]);
+        scores[i] = (float)-i;
+        types[i] = i == 0 ? 2 : i < 3 ? 3 : byte ? 6 : 1;
+    }
+    gguf_put_str(g, "tokenizer.ggml.model", STR("llama"));
+    gguf_put_str_array(g, "tokenizer.ggml.tokens", tokens, TINY_VOCAB);
+    gguf_put_f32_array(g, "tokenizer.ggml.scores", scores, TINY_VOCAB);
+    gguf_put_i32_array(g, "tokenizer.ggml.token_type", types, TINY_VOCAB);
+    gguf_put_u32(g, "tokenizer.ggml.bos_token_id", 1);
+    gguf_put_u32(g, "tokenizer.ggml.eos_token_id", 2);
+}
+
+static void write_tensor(struct writer *w, const struct tensor *t)
+{
+    const struct dtype_info *info = &dtype_table[t->type];
+    size_t n = (size_t)(t->row * t->rows), n_blocks = n / (size_t)info->n_values;
+    bool factors = strcmp(t->name, "rope_freqs.weight") == 0, vector = t->type == DTYPE_f32 && t->rows == 1;
+    float *x = malloc(n * sizeof *x);
+    uint8_t *blocks = malloc(n_blocks * (size_t)info->block_bytes);
+    assert_true(x && blocks);
+    for (size_t i = 0; i < n; i++)
+        x[i] = factors ? 1.0f + (float)i / 8 : t->norm ? 1.0f + 0.1f * rng_normal(&w->rng)
+             : vector ? 0.3f * rng_normal(&w->rng) : rng_normal(&w->rng) * 1.6f / sqrtf((float)t->row);
+    if (w->t->nan_tensor && strcmp(w->t->nan_tensor, t->name) == 0)
+        x[0] = NAN;
+    for (size_t b = 0; b < n_blocks; b++)
+        info->from_f32(blocks + b * (size_t)info->block_bytes, x + b * (size_t)info->n_values);
+    assert_true(gguf_write_data(&w->w, t->offset, blocks, n_blocks * (size_t)info->block_bytes));
+    free(blocks);
+    free(x);
+}
+
+void tiny_write(const char *path, const struct tiny *t)
+{
+    static struct writer w;
+    hearth_error err = { 0 };
+    w = (struct writer){ .t = t, .rng = { 7, 0 } };
+    assert_true(gguf_write_open(&w.w, path, &err));
+    put_metadata(&w);
+    put_vocabulary(&w.w);
+    declare(&w, "token_embd.weight", TINY_EMBD, TINY_VOCAB, false);
+    declare(&w, "output_norm.weight", TINY_EMBD, 1, true);
+    if (t->untied)
+        declare(&w, "output.weight", TINY_EMBD, TINY_VOCAB, false);
+    if (t->rope_freqs)
+        declare(&w, "rope_freqs.weight", TINY_EMBD / TINY_HEADS / 2, 1, true);
+    for (int i = 0; i < TINY_LAYERS; i++)
+        declare_layer(&w, i);
+    for (int i = 0; i < w.n; i++)
+        write_tensor(&w, &w.tensors[i]);
+    if (!gguf_write_commit(&w.w, &err))
+        fail_msg("%s", err.message);
+}

@@ -1,0 +1,19 @@
+/* tiny.h: a random two-layer model of any architecture and format, made in milliseconds. */
+#pragma once
+#include "dtype/dtype.h"
+#include "hearth/hearth.h"
+
+struct tiny {
+    const char *arch;
+    enum dtype type;
+    bool untied, rope_freqs;
+    int n_ctx;              /* 0: 512 */
+    const char *nan_tensor; /* this tensor's first value is NaN; NULL: none */
+};
+
+enum { TINY_VOCAB = 288, TINY_EMBD = 256, TINY_FF = 512, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_LAYERS = 2 };
+
+/* Write it to path; fails the test on error. */
+void tiny_write(const char *path, const struct tiny *t);
+/* A path in the build's temporary folder that no other test uses; static buffer per call site name. */
+void tiny_path(char *out, size_t room, const char *name);
