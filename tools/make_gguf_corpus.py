@@ -168,6 +168,13 @@ def strangers():
             ("zeros", bytes(4096), "a file of zeros"),
             ("elf", b"\x7fELF\2\1\1\0\0\0\0\0", "bytes 7f 45 4c 46 instead"),
             ("fugg", b"FUGG" + u32(3) + u64(0) + u64(0), "big-endian byte order"),
+            ("spaces", b"    ", 'it has "    " instead'),
+            ("four_bytes", b"\1\2\3\4", "bytes 01 02 03 04 instead"),
+            ("html_5_bytes", b"<html", "an HTML page"),
+            ("zip_4_bytes", b"PK\3\4", "a zip archive"),
+            ("safetensors_10_bytes", u64(2) + b'{"', "a safetensors file"),
+            ("mark_only", b"\xef\xbb\xbf", "3 bytes, too few"),
+            ("mark_json", b"\xef\xbb\xbf{", "a JSON text"),
     ]:
         bad("stranger_" + name, start, phrase)
 
@@ -181,6 +188,7 @@ def headers():
     bad("version_4", header(0, 0, 4), "GGUF version 4")
     bad("version_max", header(0, 0, 2**32 - 1), "GGUF version 4294967295")
     bad("version_big_endian", b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian byte order")
+    bad("version_big_endian_1", b"GGUF" + struct.pack(">IQQ", 1, 0, 0), "big-endian byte order")
     bad("tensors_65537", header(65537, 0) + bytes(64), "promises 65537 tensors, at most 65536")
     bad("tensors_max", header(2**64 - 1, 0) + bytes(64), "promises 18446744073709551615 tensors")
     bad("tensors_sign_bit", header(2**63, 0) + bytes(64), "promises 9223372036854775808 tensors")
@@ -220,7 +228,7 @@ def keys():
     bad("key_twice_far", build([value(f"k{i}", U8, 0) for i in range(200)] + [value("k7", U8, 0)]),
         "key k7 stands twice")
     ok("key_longest", one("k" * 255))
-    ok("key_letters", one("aZ09_.-"))
+    ok("key_letters", one("azAZ09_.-"))
     ok("keys_many", build([value(f"key.{i}", BOOL, i % 2) for i in range(300)]))
 
 
@@ -326,8 +334,13 @@ def tensor_names():
                       ("cut_4", b"\xf0\x9f\x98"), ("overlong_2", b"\xc0\xafx"), ("overlong_3", b"\xe0\x80\xafx"),
                       ("overlong_4", b"\xf0\x80\x80\xaf"), ("surrogate", b"\xed\xa0\x80"),
                       ("above_10ffff", b"\xf4\x90\x80\x80"),
-                      ("f5", b"\xf5\x80\x80\x80"), ("bad_continuation", b"\xe2\x28\xa1")]:
+                      ("f5", b"\xf5\x80\x80\x80"), ("bad_continuation", b"\xe2\x28\xa1"), ("overlong_c1", b"\xc1\xbfx"),
+                      ("below_e0", b"\xdf"), ("below_f0", b"\xef\xbf"), ("overlong_4_high", b"\xf0\x8f\xbf\xbf")]:
         bad("tensor_name_" + name, one(raw), "its name is not UTF-8 text without NUL")
+    # The byte after the name would complete the character.
+    bad("tensor_name_borrows", build([], [text(b"\xe2\x82") + u32(0x80) + bytes(40)]),
+        "its name is not UTF-8 text without NUL")
+    ok("tensor_name_utf8_limits", one("\x01\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"))
     two = [("blk.0.w", (8,), T_F32, None), ("blk.1.w", (8,), T_F32, None), ("blk.0.w", (8,), T_F32, None)]
     bad("tensor_name_twice", build_tensors(two), "tensor 2, at byte 102: the name blk.0.w stands twice")
     ok("tensor_name_longest", one("n" * 255))
@@ -356,6 +369,8 @@ def tensor_records():
     bad("tensor_values_2_160", build([], [record("t", (2**40,) * 4)]), "more values than 63 bits")
     bad("tensor_values_wrap_to_32", build([], [record("t", (32, 3 * 2833, 37171, 1824726041))], bytes(128)),
         "more values than 63 bits")
+    bad("tensor_values_most", build([], [record("t", (153092023, 92737, 649657), 24)]),
+        "t has 9223372036854775807 bytes")
     bad("tensor_bytes_2_64", build([], [record("t", (2**40, 2**21), T_F64)]), "more bytes than 64 bits")
     bad("tensor_bytes_wrap_to_32", build([], [record("t", (4 * 3 * 2833, 37171, 1824726041), T_F64)], bytes(64)),
         "more bytes than 64 bits")

@@ -107,6 +107,7 @@ static void floats_must_be_finite_and_in_range(void **state)
     assert_true(x == 0.5);
     assert_true(gguf_need_float(&g, "f64", -1, 0, &x, &err));
     assert_true(x == -0.25);
+    assert_true(gguf_need_float(&g, "f32", 0.5, 0.5, &x, &err)); /* both ends belong to the range */
     assert_false(gguf_need_float(&g, "f32", 0.6, 1, &x, &err));
     expect_words(&err, "f32 is 0.5; it must lie between 0.6 and 1");
     assert_false(gguf_need_float(&g, "nan", -1e308, 1e308, &x, &err));
@@ -357,6 +358,39 @@ static void a_refusal_needs_no_error_struct_and_leaves_nothing(void **state)
     assert_false(gguf_parse(&g, NULL, 0, NULL));
 }
 
+static bool gaps_of(const uint64_t *offset, uint32_t n, size_t tail, uint32_t last_type)
+{
+    struct buf b = { 0 };
+    struct gguf g;
+    bytes_header(&b, n, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%u", i);
+        bytes_tensor(&b, name, offset[i]);
+    }
+    if (n)
+        memcpy(b.ptr + b.len - 12, &last_type, sizeof last_type);
+    bytes_pad(&b, (n ? offset[n - 1] + 32 : 0) + tail);
+    parse_ok(&g, &b);
+    bool gaps = g.has_gaps;
+    gguf_free(&g);
+    buf_free(&b);
+    return gaps;
+}
+
+static void unused_bytes_beyond_the_alignment_are_noticed(void **state)
+{
+    static const uint64_t tight[] = { 0, 32, 64 }, between[] = { 0, 64, 96 }, before[] = { 32, 64, 96 };
+    (void)state;
+    assert_false(gaps_of(tight, 3, 0, 0));
+    assert_false(gaps_of(tight, 3, 31, 0)); /* padding of the last tensor */
+    assert_true(gaps_of(tight, 3, 32, 0));
+    assert_true(gaps_of(between, 3, 0, 0));
+    assert_true(gaps_of(before, 3, 0, 0));
+    assert_false(gaps_of(tight, 3, 500, 200)); /* how long a tensor of unknown type is, nobody knows */
+    assert_false(gaps_of(tight, 0, 500, 0));
+}
+
 /* ---- types ---- */
 
 static void every_type_we_compute_with_has_the_layout_of_the_file_format(void **state)
@@ -461,6 +495,7 @@ static void a_part_that_is_refused_leaves_the_set_as_it_was(void **state)
     assert_non_null(gguf_find_tensor(&g, STR("t1.1")));
     assert_int_equal(g.n_tensors, 4);
     assert_false(add_part(&g, 2, &good, &err)); /* the set is complete */
+    assert_int_equal(err.status, HEARTH_ERR_USAGE);
     gguf_free(&g);
     buf_free(&first);
     buf_free(&good);
@@ -495,15 +530,19 @@ static void a_set_of_512_parts_takes_memory_by_its_metadata(void **state)
 static void a_set_may_not_have_more_tensors_than_a_file(void **state)
 {
     struct buf first = make_part(0, 2, 40000, "t"), second = make_part(1, 2, 25537, "t");
+    struct buf smaller = make_part(1, 2, 25536, "t");
     struct gguf g;
     hearth_error err = { 0 };
     (void)state;
     parse_ok(&g, &first);
     assert_false(add_part(&g, 1, &second, &err));
     expect_words(&err, "the set has more than 65536 tensors");
+    assert_true(add_part(&g, 1, &smaller, &err));
+    assert_int_equal(g.n_tensors, GGUF_MAX_TENSORS);
     gguf_free(&g);
     buf_free(&first);
     buf_free(&second);
+    buf_free(&smaller);
 }
 
 /* ---- real files ---- */
@@ -558,6 +597,7 @@ int main(void)
         cmocka_unit_test(as_many_values_and_tensors_as_allowed_are_read),
         cmocka_unit_test(running_out_of_memory_is_an_error),
         cmocka_unit_test(a_refusal_needs_no_error_struct_and_leaves_nothing),
+        cmocka_unit_test(unused_bytes_beyond_the_alignment_are_noticed),
         cmocka_unit_test(every_type_we_compute_with_has_the_layout_of_the_file_format),
         cmocka_unit_test(the_parts_of_a_set_become_one_directory),
         cmocka_unit_test(a_part_that_is_refused_leaves_the_set_as_it_was),
