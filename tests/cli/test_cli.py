@@ -2,8 +2,6 @@
 """test_cli.py: the program from outside.
 
     tests/cli/test_cli.py build/hearth [unittest arguments]
-
-Speaks TAP when CMOCKA_MESSAGE_OUTPUT says so, as the unit tests do.
 """
 
 import json
@@ -13,30 +11,12 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
 import unittest
 
-HEARTH = ""
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FIXTURES = os.environ.get("HEARTH_FIXTURES", "")
-PATIENCE_S = 100
+from harness import CLEAN_ENV, FIXTURES, PATIENCE_S, ROOT, hearth, main, program
+
 PROMPT = "It was in the evening"
-
-CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
-
-
-class Result:
-    def __init__(self, done):
-        self.code, self.out = done.returncode, done.stdout
-        self.text = done.stdout.decode("utf-8", "replace")
-        self.err = done.stderr.decode("utf-8", "replace")
-
-
-def hearth(*args, stdin=b"", env=None):
-    done = subprocess.run([HEARTH, *args], input=stdin, capture_output=True, timeout=PATIENCE_S,
-                          env={**CLEAN_ENV, **(env or {})}, check=False)
-    return Result(done)
 
 
 class CliTest(unittest.TestCase):
@@ -244,7 +224,7 @@ class Run(CliTest):
 
     def test_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([HEARTH, "run", "-p", PROMPT, "-n", "4"], stdin=subprocess.DEVNULL, stdout=full,
+            done = subprocess.run([program(), "run", "-p", PROMPT, "-n", "4"], stdin=subprocess.DEVNULL, stdout=full,
                                   stderr=subprocess.PIPE, env=CLEAN_ENV, timeout=PATIENCE_S, check=False)
         self.assertEqual(done.returncode, 3)
         self.assertIn(b"standard output", done.stderr)
@@ -256,7 +236,7 @@ def start_blocked(*args):
     import fcntl
     reader, writer = os.pipe()
     fcntl.fcntl(writer, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)
-    process = subprocess.Popen([HEARTH, "run", *args], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE,
+    process = subprocess.Popen([program(), "run", *args], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE,
                                env=CLEAN_ENV)
     os.close(writer)
     first = os.read(reader, 1)
@@ -304,7 +284,7 @@ class Interrupted(CliTest):
         self.assertNotIn("cannot write", err)
 
     def test_json_after_ctrl_c_is_whole_and_says_cancelled(self):
-        process = subprocess.Popen([HEARTH, "run", *self.args(), "--json"], stdin=subprocess.DEVNULL,
+        process = subprocess.Popen([program(), "run", *self.args(), "--json"], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
         while b"context" not in process.stderr.readline():
             pass
@@ -437,43 +417,6 @@ class Synth(CliTest):
         self.refused(hearth("dev", "synth", "--shape", "tiny"), 2, "OUT")
         self.refused(hearth("dev", "synth", "--shape", "tiny", "--type", "Q9", "x.gguf"), 2, "Q4_K_M")
         self.refused(hearth("dev", "synth", "--shape", "tiny", "/nowhere/x.gguf"), 3, "/nowhere/x.gguf")
-
-
-class TapResult(unittest.TestResult):
-    """`ok N - name` for tools/suite.py."""
-
-    def say(self, verdict, test, directive=""):
-        print(f"{verdict} {self.testsRun} - {test.id().split('.', 1)[-1]}{directive}", flush=True)
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        self.say("ok", test)
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.say("ok", test, f" # SKIP {reason}")
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        print("# " + self.failures[-1][1].replace("\n", "\n# "))
-        self.say("not ok", test)
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        print("# " + self.errors[-1][1].replace("\n", "\n# "))
-        self.say("not ok", test)
-
-
-def main():
-    global HEARTH
-    if len(sys.argv) < 2:
-        sys.exit("usage: test_cli.py build/hearth [unittest arguments]")
-    HEARTH = os.path.abspath(sys.argv.pop(1))
-    if os.environ.get("CMOCKA_MESSAGE_OUTPUT") != "TAP":
-        unittest.main()
-    tests = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    print(f"1..{tests.countTestCases()}")
-    sys.exit(0 if tests.run(TapResult()).wasSuccessful() else 1)
 
 
 if __name__ == "__main__":
