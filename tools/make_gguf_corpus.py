@@ -657,6 +657,12 @@ def hyper_parameters():
     architecture("architecture_empty", [value("general.architecture", STR, "")], 'architecture "" is not supported')
     architecture("architecture_nul", [value("general.architecture", STR, "llama\0")], "is not supported")
     architecture("architecture_escape", [value("general.architecture", STR, "\x1b]0;x\x07")], "is not supported")
+    architecture("architecture_not_utf8", [value("general.architecture", STR, b"a\xff\xc3(\xed\xa0\x80\xf0\x9f")],
+                 'architecture "a??(?????" is not supported')
+    architecture("architecture_c1", [value("general.architecture", STR, "a\x9bJ")],
+                 'architecture "a??J" is not supported')
+    architecture("architecture_cut", [value("general.architecture", STR, "é" * 100 + "重み")], 'éé" is not supported')
+    architecture("architecture_cut_2", [value("general.architecture", STR, "é" * 99 + "重み")], 'é??" is not supported')
     architecture("architecture_long", [value("general.architecture", STR, "a" * 3000)], "is not supported")
     for key in ("block_count", "embedding_length", "feed_forward_length", "attention__head_count", "context_length"):
         dotted = "llama." + key.replace("__", ".")
@@ -679,6 +685,7 @@ def hyper_parameters():
     refused("kv_heads_array", "is of type array where a whole number", attention__head_count_kv=array(
         "llama.attention.head_count_kv", U32, [1]))
     refused("kv_heads_uneven", "4 query heads cannot share 3 KV heads", attention__head_count_kv=(U32, 3))
+    refused("embd_uneven", "llama.embedding_length 33 is no multiple of the 4 heads", embedding_length=(U32, 33))
     refused("head_dim_12", "head size 12 is not supported", attention__key_length=(U32, 12))
     refused("head_dim_520", "head size 520 is not supported", attention__key_length=(U32, 520))
     refused("value_length", "key size 8 and value size 16 differ", attention__value_length=(U32, 16))

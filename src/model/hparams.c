@@ -88,6 +88,11 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, he
     hp->norm_eps = (float)float_or(&k, "attention.layer_norm_rms_epsilon", 1e-12, 1e-1, 1e-5);
     if (!k.ok)
         return false;
+    if (!gguf_find(g, key_of(&k, "attention.key_length")) && hp->n_embd % hp->n_heads)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.embedding_length %d is no multiple of the %d heads, and the head size is not stated; "
+                    "the file's metadata is damaged",
+                    arch, hp->n_embd, hp->n_heads);
     hp->head_dim = int_or(&k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
     int value_dim = int_or(&k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
     hp->n_rot = int_or(&k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);

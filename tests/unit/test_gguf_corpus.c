@@ -4,6 +4,7 @@
  * verdicts. Each file is read from memory whose next byte may not be touched. */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <utf8proc.h>
 
 #include "model/model.h"
 #include "test_gguf_bytes.h"
@@ -139,9 +140,13 @@ static const char *verdict_of(struct gates *p, const struct row *r, struct str f
 
 static bool one_printable_line(const char *message)
 {
-    for (const char *c = message; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)message;
+    for (utf8proc_int32_t c; *p;) {
+        utf8proc_ssize_t n = utf8proc_iterate(p, -1, &c);
+        if (n <= 0 || c < 0x20 || (c >= 0x7f && c < 0xa0))
             return false;
+        p += n;
+    }
     return message[0] != 0;
 }
 
