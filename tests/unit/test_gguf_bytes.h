@@ -1,5 +1,8 @@
 /* test_gguf_bytes.h: GGUF bytes made by hand, and bytes whose end touches a page that may not be read. */
 #pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#endif
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
