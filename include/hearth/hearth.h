@@ -71,7 +71,7 @@ size_t hearth_architectures(const char **names, size_t cap);
 /* Where a model's bytes come from. Give path, or bytes that outlive the handle. */
 typedef struct {
     const char *path;    /* GGUF file; of a split set, its first part */
-    const void *bytes;   /* instead of path: a model in memory (the built-in one) */
+    const void *bytes;   /* instead of path: a model in memory (the built-in one), at a multiple of 4 bytes */
     size_t n_bytes;
     const char *name;    /* shown in receipts; NULL: the path's last component */
 } hearth_source;

@@ -403,7 +403,7 @@ static bool place_tensors(struct gguf *g, const struct reader *r, hearth_error *
 
 static bool parse(struct gguf *g, struct reader *r, hearth_error *err)
 {
-    uint64_t n_tensors, n_values;
+    uint64_t n_tensors = 0, n_values = 0;
     if (!read_header(g, r, &n_tensors, &n_values, err))
         return false;
     g->values = arena_array(&g->arena, struct gguf_value, n_values);

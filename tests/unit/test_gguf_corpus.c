@@ -224,6 +224,24 @@ static void no_good_file_cut_short_is_read_beyond_its_end(void **state)
     gates_close(&p);
 }
 
+static void a_model_at_an_odd_address_is_refused(void **state)
+{
+    struct gates p;
+    hearth_error err = { 0 };
+    struct str file = read_golden("model_ok_llama.gguf");
+    (void)state;
+    gates_open(&p);
+    uint8_t *bytes = edge_put(&p.edge[0], file.ptr, file.len) - 1;
+    memmove(bytes, bytes + 1, file.len);
+    assert_true(gguf_parse(&p.g, bytes, file.len, &err));
+    assert_false(model_load(&p.m, &p.g, &err));
+    assert_int_equal(err.status, HEARTH_ERR_USAGE);
+    expect_words(&err, "lies at no multiple of 4 bytes in memory");
+    gguf_free(&p.g);
+    mem_free((void *)(uintptr_t)file.ptr);
+    gates_close(&p);
+}
+
 static void load_changed(struct gates *p, const uint8_t *bytes, size_t n)
 {
     hearth_error err;
@@ -266,6 +284,7 @@ int main(void)
         cmocka_unit_test(every_file_gets_its_verdict_and_the_words_for_it),
         cmocka_unit_test(every_file_of_the_folder_is_expected),
         cmocka_unit_test(no_good_file_cut_short_is_read_beyond_its_end),
+        cmocka_unit_test(a_model_at_an_odd_address_is_refused),
         cmocka_unit_test(a_model_with_any_bytes_changed_is_refused_or_loads),
     };
     return cmocka_run_group_tests(tests, read_manifest, free_manifest);
