@@ -81,8 +81,9 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
         return false;
     /* Offsets are multiples of 8: it is the file itself that lies there. */
     if (vector && (uintptr_t)t->data % _Alignof(float))
-        return fail(err, HEARTH_ERR_USAGE, STR_FMT " lies at no multiple of %zu bytes in memory; move the model's bytes",
-                    STR_ARG(t->name), _Alignof(float));
+        return fail(err, HEARTH_ERR_USAGE,
+                    STR_FMT " lies at no multiple of %zu bytes in memory; move the model's bytes", STR_ARG(t->name),
+                    _Alignof(float));
     w->name = t->name;
     w->mat = (struct mat){
         .type = type, .data = t->data, .row_bytes = dtype_row_bytes(type, row), .n_rows = (int)rows, .n_cols = (int)row
