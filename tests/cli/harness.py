@@ -67,4 +67,3 @@ def main():
     tests = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     print(f"1..{tests.countTestCases()}")
     sys.exit(0 if tests.run(TapResult()).wasSuccessful() else 1)
-

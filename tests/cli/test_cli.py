@@ -236,8 +236,8 @@ def start_blocked(*args):
     import fcntl
     reader, writer = os.pipe()
     fcntl.fcntl(writer, getattr(fcntl, "F_SETPIPE_SZ", 1031), 4096)
-    process = subprocess.Popen([program(), "run", *args], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE,
-                               env=CLEAN_ENV)
+    process = subprocess.Popen([program(), "run", *args], stdin=subprocess.DEVNULL, stdout=writer,
+                               stderr=subprocess.PIPE, env=CLEAN_ENV)
     os.close(writer)
     first = os.read(reader, 1)
     return process, reader, first
