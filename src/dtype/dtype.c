@@ -35,3 +35,12 @@ bool dtype_from_name(const char *name, enum dtype *out)
     }
     return false;
 }
+
+const char *dtype_names(void)
+{
+#define DTYPE(name, id, n_values, block_bytes, act) ", " #name
+    static const char names[] =
+#include "dtype/dtype.def"
+        ;
+    return names + 2; /* without the first comma */
+}

@@ -31,6 +31,8 @@ extern const struct dtype_info dtype_table[N_DTYPES];
 
 bool dtype_from_gguf(uint32_t gguf_id, enum dtype *out); /* false: no kernels for it in this build */
 bool dtype_from_name(const char *name, enum dtype *out); /* any case */
+/* "f32, f16, bf16, ...". Static. */
+const char *dtype_names(void);
 static inline size_t dtype_row_bytes(enum dtype t, size_t n_values)
 {
     return n_values / (size_t)dtype_table[t].n_values * (size_t)dtype_table[t].block_bytes;

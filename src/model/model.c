@@ -49,9 +49,8 @@ static bool check_type(const struct gguf_tensor *t, bool vector, enum dtype *typ
     gguf_type_info(t->type, &info);
     if (!dtype_from_gguf(t->type, type))
         return fail(err, HEARTH_ERR_FORMAT,
-                    STR_FMT " has type %s (number %u), which this version cannot compute with; use a file in "
-                            "F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K",
-                    STR_ARG(t->name), info.name, t->type);
+                    STR_FMT " has type %s (number %u), which this version cannot compute with; use a file in one of %s",
+                    STR_ARG(t->name), info.name, t->type, dtype_names());
     if (vector && *type != DTYPE_f32)
         return fail(err, HEARTH_ERR_FORMAT, STR_FMT " has type %s; norms and biases must be F32", STR_ARG(t->name),
                     info.name);
