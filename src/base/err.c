@@ -4,23 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of the well-formed UTF-8 character at p; 0 when there is none. */
-static int utf8_length(const unsigned char *p)
-{
-    int n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0; /* also at the end of the text: its NUL is no continuation */
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return overlong || beyond ? 0 : n;
-}
+#include "base/utf8.h"
 
 /* Message text may quote bytes of a file, cut anywhere: keep the terminal and JSON safe. */
 static void keep_printable(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p;) {
-        int n = utf8_length(p);
+    uint8_t *end = (uint8_t *)text + strlen(text);
+    for (uint8_t *p = (uint8_t *)text; p < end;) {
+        int n = utf8_length(p, (size_t)(end - p), NULL, NULL);
         bool control = *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
         if (n == 0 || control)
             *p = '?';

@@ -21,7 +21,10 @@ static bool part_path(char *out, size_t room, const char *first, uint32_t part, 
         return fail(err, HEARTH_ERR_FORMAT,
                     "%s is part of a set of %u files; open the first one, named ...%s, with the others beside it",
                     first, n_parts, tail);
-    snprintf(out, room, "%.*s-%05u-of-%05u.gguf", (int)(n - t), first, part + 1, n_parts);
+    int length = snprintf(out, room, "%.*s-%05u-of-%05u.gguf", (int)(n - t), first, part + 1, n_parts);
+    if (length < 0 || (size_t)length >= room)
+        return fail(err, HEARTH_ERR_USAGE, "the path of part %u is longer than %zu bytes; use a shorter one", part + 1,
+                    room - 1);
     return true;
 }
 
@@ -243,7 +246,8 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
                                 .n_parts = f->n_maps,
                                 .template_text = f->template_text };
     for (uint32_t i = 0; i < f->gguf.n_tensors; i++)
-        info->n_parameters += f->gguf.tensors[i].n_values;
+        if (!add_ok(info->n_parameters, f->gguf.tensors[i].n_values, &info->n_parameters))
+            info->n_parameters = UINT64_MAX; /* a type whose size nobody knows may claim anything */
     describe_shape(f, info);
     struct tokenizer *t = file_tokenizer(f, &err);
     info->tokenizer = t ? tokenizer_name(t) : "";

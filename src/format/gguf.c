@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "format/gguf_index.h"
 #include "format/gguf_limits.h"
 #include "format/gguf_read.h"
@@ -108,25 +109,14 @@ static bool check_key(struct str s, hearth_error *err)
     return true;
 }
 
-/* Strict UTF-8 without NUL: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* UTF-8 without NUL. */
 static bool good_utf8(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.ptr, *end = p + s.len;
-    while (p < end) {
-        int n = -1; /* bytes that must follow */
-        if (*p < 0x80)
-            n = 0;
-        else if (*p >= 0xc2 && *p <= 0xf4)
-            n = *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
-        if (n < 0 || *p == 0 || end - p <= n)
+    for (int n; p < end; p += n) {
+        n = utf8_length(p, (size_t)(end - p), NULL, NULL);
+        if (n == 0 || *p == 0)
             return false;
-        if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90)
-            || (*p == 0xf4 && p[1] > 0x8f))
-            return false;
-        for (int i = 1; i <= n; i++)
-            if ((p[i] & 0xc0) != 0x80)
-                return false;
-        p += n + 1;
     }
     return true;
 }

@@ -5,7 +5,7 @@
  * SentencePiece's byte tokens: "<0x0A>". */
 #pragma once
 #include "base/base.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static inline bool byte_is_printable(unsigned b)
 {

@@ -1,9 +1,9 @@
 /* detok.c: token ids to text. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/tokenizer.h"
-#include "text/utf8.h"
 
 /* U+2581 back to spaces. */
 static struct str piece_spm(struct str text, char *scratch, size_t room)

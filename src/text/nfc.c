@@ -6,8 +6,8 @@
 #include <utf8proc.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "text/pretok.h"
-#include "text/utf8.h"
 
 /* Every character below U+0300 is its own NFC form and never joins what is before it. */
 bool nfc_surely(struct str text)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static const char space_mark[3] = "\xe2\x96\x81"; /* U+2581 */
 

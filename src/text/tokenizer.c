@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "text/bpe.h"
 #include "text/pretok.h"
 #include "text/special.h"
 #include "text/spm.h"
-#include "text/utf8.h"
 
 enum { MAX_MERGES = 1 << 22 };
 static const size_t max_text_bytes = (size_t)256 << 20;

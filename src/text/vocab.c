@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/keyed_hash.h"
 #include "text/pretok.h"
-#include "text/utf8.h"
 
 /* Limits on the file (docs/operating.md). The index keeps 22 bits of id. */
 enum { MAX_TOKENS = 1 << 22, TOKEN_MAX_BYTES = 4096 };

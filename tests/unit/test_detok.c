@@ -1,7 +1,7 @@
 /* Text comes out of tokens in whole characters, whatever the tokens hold. */
 #include "text_fixture.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 static const struct made_token extra[] = {
     { "<unk>", TOKEN_UNKNOWN, 0 },  { "<s>", TOKEN_CONTROL, 0 },       { "</s>", TOKEN_CONTROL, 0 },

@@ -4,7 +4,7 @@
 #include <utf8proc.h>
 
 #include "text/pretok.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 struct pieces {
     struct buf shown; /* pieces with a bar after each */
