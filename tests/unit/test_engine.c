@@ -36,7 +36,8 @@ static struct opened open_with(const char *path, hearth_engine_options eo, int n
     struct opened o = { 0 };
     o.engine = hearth_engine_create(&eo, &err);
     if (o.engine)
-        o.model = hearth_model_open(o.engine, &(hearth_model_options){ .source.path = path, .n_ctx_tokens = n_ctx }, &err);
+        o.model =
+            hearth_model_open(o.engine, &(hearth_model_options){ .source.path = path, .n_ctx_tokens = n_ctx }, &err);
     if (!o.model)
         fail_msg("%s: %s", path, err.message);
     return o;
@@ -408,7 +409,8 @@ static void a_context_that_does_not_fit_is_refused_with_the_sum(void **state)
     char path[256];
     hearth_error err = { 0 };
     make(path, sizeof path, "fit", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 8192 });
-    hearth_engine *e = hearth_engine_create(&(hearth_engine_options){ .budget_bytes = 24 << 20, .n_step_tokens = 64 }, &err);
+    hearth_engine *e =
+        hearth_engine_create(&(hearth_engine_options){ .budget_bytes = 24 << 20, .n_step_tokens = 64 }, &err);
     assert_non_null(e);
     hearth_model_options o = { .source.path = path, .n_ctx_tokens = 1 << 20 };
     assert_null(hearth_model_open(e, &o, &err));
