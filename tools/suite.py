@@ -31,7 +31,9 @@ N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 THREADED = re.compile(r"thread|pool|queue|engine|stream|equal|batch|public|map")
 
 SANITIZER_ENV = {
-    "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1",
+    # No detect_stack_use_after_return: gcc 12's fake stack does not keep 64-byte alignment, so
+    # AVX-512 code faults on its own locals (GCC bug 110027).
+    "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
