@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/machine.h"
 #include "engine/engine.h"
 
 static void progress(const hearth_model_options *o, const char *phase, double fraction)
@@ -122,6 +123,7 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
 static void destroy(hearth_model *m)
 {
     engine_detach(m->engine, m);
+    readahead_end(&m->readahead);
     kv_destroy(&m->kv);
     mem_pages_free(m->ws_memory, m->ws_memory_bytes);
     mem_pages_free(m->room_memory, m->room_bytes);
@@ -141,6 +143,10 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
             *err = m->file->problem;
         return err_context(err, "%s", m->file->name);
     }
+    struct machine machine;
+    machine_read(&machine);
+    uint64_t room = e->budget_bytes ? e->budget_bytes : machine_memory_budget(&machine);
+    readahead_begin(&m->readahead, m->file->maps, m->file->n_maps, room);
     progress(o, "tokenizer", 0.3);
     m->tokenizer = file_tokenizer(m->file, err);
     if (!m->tokenizer)

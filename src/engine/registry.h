@@ -2,6 +2,7 @@
 #pragma once
 #include "base/file.h"
 #include "base/thread.h"
+#include "engine/readahead.h"
 #include "format/gguf.h"
 #include "infer/kv.h"
 #include "infer/sampler.h"
@@ -58,6 +59,7 @@ struct hearth_model {
     struct tokenizer *tokenizer; /* the file's */
     char identity[96];
     hearth_plan plan;
+    struct readahead readahead; /* of the file's parts */
 
     /* Owned by the engine thread from here on. */
     struct kv_pool kv;

@@ -137,6 +137,14 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
              STR_ARG(f->model.unused_tensor));
     if (!m->kv.huge)
         note(r, "the KV cache is in small pages: the system gave no 2 MB ones\n");
+    const struct readahead *ahead = &m->readahead;
+    if (ahead->no_huge)
+        note(r, "the weights are in small pages: the system gives no 2 MB ones for files\n");
+    if (ahead->refused)
+        note(r, "the weights are not read ahead: the system does not offer it\n");
+    if (ahead->no_room)
+        note(r, "the weights are not read ahead: they are %llu MiB, free are %llu MiB\n",
+             (unsigned long long)(ahead->file_bytes >> 20), (unsigned long long)(ahead->room_bytes >> 20));
 }
 
 /* What is known of the receipt before anything runs. */
