@@ -36,7 +36,8 @@ lint: setup-test
 bench:
 	$(setup) build bench
 	@tools/build.sh $(BUILD)
-	@meson test -C $(BUILD) --benchmark --verbose
+	@ninja -C $(BUILD) bench/bench_kernel
+	@bench/engine.py --build $(BUILD)
 
 fuzz:
 	$(setup) build fuzz

@@ -1,10 +1,12 @@
 /* bench_kernel: the matrix kernels beside the two ceilings of the machine, measured in the same run.
  *
- *   bench_kernel [--csv FILE] [--commit ID] [--windows N] [--mib N] [FORMAT...]
+ *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]
  *
- * Read roof: threads stream their share of the weights, 64 bytes at a time. Int8 roof: vpdpbusd on
- * registers. Each figure is the median of windows that alternate with windows of its roof, because shared
- * machines drift. Rows "commit,benchmark,value,unit" are appended to FILE. */
+ * Read roof: threads stream the weights, 64 bytes at a time. Int8 roof: vpdpbusd on registers. Each
+ * figure is the median of windows that alternate with windows of its roof, because shared machines
+ * drift. With --roofs the roofs are all. Rows "benchmark,value,unit,low,high,runs,roof" are appended
+ * to FILE: median, quartiles, and the median of the roof beside it (0: none); bench/engine.py makes
+ * rows of bench/results/ of them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,23 +24,15 @@ enum { MAX_WINDOWS = 64, MAX_THREADS = 64, TASK_ROWS = 64 };
 static struct {
     const struct kernels *k;
     struct pool *pool[MAX_THREADS + 1];
-    const char *commit;
     FILE *csv;
+    bool roofs_only;
     int n_windows, n_threads;
     uint8_t *weights;
     size_t weight_bytes;
     uint8_t *act_mem, *scratch; /* scratch: one per thread */
     float *x, *y;
     volatile uint64_t sink;
-} bench = { .commit = "unknown", .n_windows = 9, .weight_bytes = (size_t)512 << 20 };
-
-static void report(const char *what, double value, const char *unit)
-{
-    printf("%-44s %10.3f %s\n", what, value, unit);
-    fflush(stdout);
-    if (bench.csv)
-        fprintf(bench.csv, "%s,%s,%.4g,%s\n", bench.commit, what, value, unit);
-}
+} bench = { .n_windows = 9, .weight_bytes = (size_t)512 << 20 };
 
 static int by_value(const void *a, const void *b)
 {
@@ -51,17 +45,38 @@ static double median(double *v, int n)
     return v[n / 2];
 }
 
+/* The windows of one figure; roof NULL: it is one itself, or has none. Sorts both. */
+static void report(const char *what, double *value, double *roof, const char *unit)
+{
+    int n = bench.n_windows;
+    double middle = median(value, n), beside = roof ? median(roof, n) : 0;
+    printf("%-44s %10.3f %s", what, middle, unit);
+    if (beside > 0)
+        printf(" %6.1f %% of the roof", 100 * middle / beside);
+    putchar('\n');
+    fflush(stdout);
+    if (bench.csv)
+        fprintf(bench.csv, "%s,%.4g,%s,%.4g,%.4g,%d,%.4g\n", what, middle, unit, value[n / 4], value[3 * n / 4], n,
+                beside);
+}
+
 /* --- the roofs --- */
 
+enum { ROOF_TILE_BYTES = 2 << 20 };
+
+/* Tiles, as in the engine: a worker that comes late leaves its share to the others. */
 static void read_thread(void *arg, int thread, int n_threads)
 {
-    const uint64_t *w = (const uint64_t *)(const void *)bench.weights;
-    size_t words = *(size_t *)arg / 8 / (size_t)n_threads & ~(size_t)7;
+    (void)thread;
+    (void)n_threads;
+    struct tiles *tiles = arg;
     uint64_t sum[8] = { 0 };
-    w += (size_t)thread * words;
-    for (size_t i = 0; i < words; i += 8)
-        for (int j = 0; j < 8; j++)
-            sum[j] ^= w[i + (size_t)j];
+    for (int t = tiles_take(tiles); t < tiles->n; t = tiles_take(tiles)) {
+        const uint64_t *w = (const uint64_t *)(const void *)(bench.weights + (size_t)t * ROOF_TILE_BYTES);
+        for (size_t i = 0; i < ROOF_TILE_BYTES / 8; i += 8)
+            for (int j = 0; j < 8; j++)
+                sum[j] ^= w[i + (size_t)j];
+    }
     for (int j = 0; j < 8; j++)
         bench.sink ^= sum[j];
 }
@@ -69,9 +84,11 @@ static void read_thread(void *arg, int thread, int n_threads)
 /* GB/s of reading the first `bytes` of the weights. */
 static double read_roof(int n_threads, size_t bytes)
 {
+    struct tiles tiles;
+    tiles_reset(&tiles, (int)(bytes / ROOF_TILE_BYTES));
     int64_t start = clock_ns();
-    pool_run(bench.pool[n_threads], read_thread, &bytes);
-    return (double)bytes / (double)(clock_ns() - start);
+    pool_run(bench.pool[n_threads], read_thread, &tiles);
+    return (double)tiles.n * ROOF_TILE_BYTES / (double)(clock_ns() - start);
 }
 
 #if defined(__x86_64__)
@@ -85,14 +102,14 @@ static double clock_ghz(void)
     return 20.0 * LOOPS / (double)(clock_ns() - start);
 }
 
-/* 10^9 multiply-adds per second of one thread. 0 without AVX-512 VNNI. */
-static double int8_roof(void)
+enum { INT8_LOOPS = 100000 };
+
+static bool int8_measurable(void) { return strcmp(bench.k->isa, "avx512vnni") == 0; }
+
+/* 64 * 12 * INT8_LOOPS multiply-adds. */
+static void int8_loops(void)
 {
-    enum { LOOPS = 400000 };
-    if (strcmp(bench.k->isa, "avx512vnni") != 0)
-        return 0;
-    uint64_t n = LOOPS;
-    int64_t start = clock_ns();
+    uint64_t n = INT8_LOOPS;
     __asm__ volatile("1:\n\t"
                      "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm1\n\t"
                      "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm3\n\t"
@@ -105,12 +122,34 @@ static double int8_roof(void)
                      :
                      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
                        "xmm11");
-    return 64.0 * 12 * LOOPS / (double)(clock_ns() - start);
 }
 #else
+enum { INT8_LOOPS = 1 };
 static double clock_ghz(void) { return 0; }
-static double int8_roof(void) { return 0; }
+static bool int8_measurable(void) { return false; }
+static void int8_loops(void) {}
 #endif
+
+static void int8_thread(void *arg, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct tiles *tiles = arg;
+    while (tiles_take(tiles) < tiles->n)
+        int8_loops();
+}
+
+/* 10^9 multiply-adds per second. 0 without AVX-512 VNNI. */
+static double int8_roof(int n_threads)
+{
+    struct tiles tiles;
+    if (!int8_measurable())
+        return 0;
+    tiles_reset(&tiles, 4 * n_threads);
+    int64_t start = clock_ns();
+    pool_run(bench.pool[n_threads], int8_thread, &tiles);
+    return 64.0 * 12 * INT8_LOOPS * tiles.n / (double)(clock_ns() - start);
+}
 
 /* --- matrices --- */
 
@@ -166,37 +205,33 @@ static void fill_weights(enum dtype type)
 /* From memory: one column (or a few), the whole matrix each window. */
 static void bench_gemv(enum dtype type, int n_cols, int n_tokens, int n_threads)
 {
-    double gbs[MAX_WINDOWS], share[MAX_WINDOWS];
+    double gbs[MAX_WINDOWS], roof[MAX_WINDOWS];
     char name[80];
     int n_rows = (int)(bench.weight_bytes / dtype_row_bytes(type, (size_t)n_cols));
     n_rows = min_int(n_rows, 400000) / TASK_ROWS * TASK_ROWS;
     struct job j = job_make(type, n_rows, n_cols, n_tokens);
     double bytes = (double)n_rows * (double)j.w.row_bytes;
     for (int i = 0; i < bench.n_windows; i++) {
-        double roof = read_roof(n_threads, (size_t)bytes);
+        roof[i] = read_roof(n_threads, (size_t)bytes);
         gbs[i] = bytes / job_seconds(&j, n_threads) / 1e9;
-        share[i] = 100 * gbs[i] / roof;
     }
     snprintf(name, sizeof name, "gemv %s %d columns %d threads", dtype_table[type].name, n_tokens, n_threads);
-    report(name, median(gbs, bench.n_windows), "GB/s");
-    report(name, median(share, bench.n_windows), "% of read roof");
+    report(name, gbs, roof, "GB/s");
 }
 
 static void bench_gemm(enum dtype type, int n_cols, int n_tokens)
 {
-    double gmacs[MAX_WINDOWS], share[MAX_WINDOWS];
+    double gmacs[MAX_WINDOWS], roof[MAX_WINDOWS];
     char name[80];
     struct job j = job_make(type, n_tokens > 64 ? 1024 : 8192, n_cols, n_tokens);
     double macs = (double)j.w.n_rows * n_cols * n_tokens;
     for (int i = 0; i < bench.n_windows; i++) {
-        double roof = int8_roof();
+        double before = int8_roof(1);
         gmacs[i] = macs / job_seconds(&j, 1) / 1e9;
-        roof = (roof + int8_roof()) / 2;
-        share[i] = roof > 0 ? 100 * gmacs[i] / roof : 0;
+        roof[i] = (before + int8_roof(1)) / 2;
     }
     snprintf(name, sizeof name, "gemm %s K=%d %d columns", dtype_table[type].name, n_cols, n_tokens);
-    report(name, median(gmacs, bench.n_windows), "GMAC/s");
-    report(name, median(share, bench.n_windows), "% of int8 roof");
+    report(name, gmacs, roof, "GMAC/s");
 }
 
 /* --- attention --- */
@@ -224,7 +259,7 @@ static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
                                 : 2.0 * n_tokens * HEADS * per_kv * head_dim * n_keys / ns;
     }
     snprintf(name, sizeof name, "attention head %d x %d, %d tokens, %d keys", head_dim, per_kv, n_tokens, n_keys);
-    report(name, median(rate, bench.n_windows), n_tokens == 1 ? "GB/s" : "GMAC/s");
+    report(name, rate, NULL, n_tokens == 1 ? "GB/s" : "GMAC/s");
 }
 
 static void bench_format(enum dtype type)
@@ -252,14 +287,15 @@ static void bench_roofs(void)
         for (int i = 0; i < bench.n_windows; i++)
             v[i] = read_roof(t, bench.weight_bytes);
         snprintf(name, sizeof name, "read roof %d threads", t);
-        report(name, median(v, bench.n_windows), "GB/s");
+        report(name, v, NULL, "GB/s");
+        for (int i = 0; i < bench.n_windows; i++)
+            v[i] = int8_roof(t);
+        snprintf(name, sizeof name, "int8 roof %d threads", t);
+        report(name, v, NULL, "GMAC/s");
     }
     for (int i = 0; i < bench.n_windows; i++)
         v[i] = clock_ghz();
-    report("clock", median(v, bench.n_windows), "GHz");
-    for (int i = 0; i < bench.n_windows; i++)
-        v[i] = int8_roof();
-    report("int8 roof 1 thread", median(v, bench.n_windows), "GMAC/s");
+    report("clock", v, NULL, "GHz");
 }
 
 static bool set_up(hearth_error *err)
@@ -298,8 +334,8 @@ int main(int argc, char **argv)
         bool more = i + 1 < argc;
         if (more && strcmp(argv[i], "--csv") == 0)
             bench.csv = fopen(argv[++i], "a");
-        else if (more && strcmp(argv[i], "--commit") == 0)
-            bench.commit = argv[++i];
+        else if (strcmp(argv[i], "--roofs") == 0)
+            bench.roofs_only = true;
         else if (more && strcmp(argv[i], "--windows") == 0)
             bench.n_windows = max_int(1, min_int(atoi(argv[++i]), MAX_WINDOWS));
         else if (more && strcmp(argv[i], "--mib") == 0)
@@ -307,8 +343,7 @@ int main(int argc, char **argv)
         else if (dtype_from_name(argv[i], &t))
             any = chosen[t] = true;
         else {
-            fprintf(stderr,
-                    "usage: bench_kernel [--csv FILE] [--commit ID] [--windows N] [--mib N] [FORMAT...]\n");
+            fprintf(stderr, "usage: bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]\n");
             return 2;
         }
     }
@@ -319,10 +354,10 @@ int main(int argc, char **argv)
     printf("isa %s\n", bench.k->isa);
     memset(bench.weights, 1, bench.weight_bytes);
     bench_roofs();
-    for (int t = 0; t < N_DTYPES; t++)
+    for (int t = 0; t < N_DTYPES && !bench.roofs_only; t++)
         if (!any || chosen[t])
             bench_format((enum dtype)t);
-    if (!any) {
+    if (!any && !bench.roofs_only) {
         memset(bench.weights, 1, bench.weight_bytes);
         for (int head_dim = 64; head_dim <= 128; head_dim += 64) {
             bench_attention(head_dim, 4, 1, 8192);
