@@ -6,6 +6,10 @@
 #include "kernel/isa/common.h"
 
 #define ISA scalar
+#ifdef HEARTH_SANITIZED /* src/kernel/meson.build says why */
+#undef TEMPLATE
+#define TEMPLATE static inline
+#endif
 #undef UNROLLED /* the tile lives in memory anyway */
 #define UNROLLED UNROLL_NO
 
