@@ -278,7 +278,8 @@ def first_run(tally):
         tally.add(outcome)
         return
     start = time.monotonic()
-    done = subprocess.run(["tools/first_run.sh", "build/hearth"], cwd=ROOT, stdin=subprocess.DEVNULL,
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HEARTH_")}  # options, too
+    done = subprocess.run(["tools/first_run.sh", "build/hearth"], cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
     outcome.seconds = time.monotonic() - start
     with open(transcript, encoding="utf-8") as f:
