@@ -48,7 +48,7 @@ fuzz:
 format:
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -n 2>&1 | grep -F 'warning:' || echo 'clang-format has nothing to say'
 
-check-isa: setup-build
+check-isa: setup-test
 	@tools/build.sh $(BUILD)
 	@meson test -C $(BUILD) --no-rebuild --suite isa
 
@@ -83,7 +83,7 @@ help:
 	@echo 'make lint            the rules of the house (tools/lint.py), and the test that each can fail'
 	@echo 'make format          what clang-format would change: advice, not a rule'
 	@echo 'make fuzz            T=gguf SECONDS=600: one fuzz target, with clang'
-	@echo 'make check-isa       the kernels on emulated older CPUs, where the tests for that are'
+	@echo 'make check-isa       the kernels of every instruction set that this CPU has'
 	@echo 'make check-aarch64   compile the library for aarch64, where the cross compiler is'
 	@echo 'make install         PREFIX=/usr/local (DESTDIR is honoured)'
 	@echo 'make dist            build/hearth-$(version).tar.gz from the last commit'
