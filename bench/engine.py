@@ -207,9 +207,10 @@ def commit():
     return name + ("+" if git("status", "--porcelain", "--", "src", "include", "models", "meson.build") else "")
 
 
-def append(path, rows):
+def append(path, measured, rows):
+    """measured: commit() from before the first run; the tree may have moved on since."""
     new = not os.path.exists(path)
-    head = (commit(), datetime.date.today().isoformat())
+    head = (measured, datetime.date.today().isoformat())
     with open(path, "a", encoding="ascii", newline="") as f:
         w = csv.writer(f, lineterminator="\n")
         if new:
@@ -239,7 +240,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     if shutil.disk_usage(folder).free < 6 << 30 and not os.path.exists(os.path.join(folder, f"{SHAPE}-Q4_0.gguf")):
         sys.exit(f"{folder} has less than 6 GB free, and the models need 3; name another folder with --models")
-    bench = Bench(options)
+    bench, measured = Bench(options), commit()
     models = make_models(bench.hearth, folder)
     rows = bench.measure_all(models)
     show(rows)
@@ -249,7 +250,7 @@ def main():
     if not options.no_csv:
         path = options.csv or os.path.join(HERE, "results", f"{measure.machine_name()}.csv")
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        append(path, rows)
+        append(path, measured, rows)
         print(f"appended to {os.path.relpath(path)}")
 
 
