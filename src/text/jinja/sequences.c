@@ -331,8 +331,10 @@ bool f_join(struct run *r, struct value *a, struct value *out)
 static struct args after(const struct args *args, size_t n)
 {
     struct args rest = *args;
-    rest.at += n;
-    rest.n -= n;
+    if (n) {
+        rest.at += n;
+        rest.n -= n;
+    }
     return rest;
 }
 

@@ -23,7 +23,13 @@ static bool vfail(struct run *r, enum jinja_failure failure, const char *fmt, va
     r->located = false;
     r->err->failure = failure;
     r->err->line = r->err->column = 0;
-    vsnprintf(r->err->message, sizeof r->err->message, fmt, ap);
+    int n = vsnprintf(r->err->message, sizeof r->err->message, fmt, ap);
+    if (n >= (int)sizeof r->err->message) { /* cut between characters, not within one */
+        size_t end = sizeof r->err->message - 1;
+        while (end > 0 && (r->err->message[end - 1] & 0xc0) == 0x80)
+            end--;
+        r->err->message[end - (end > 0)] = 0;
+    }
     return false;
 }
 
