@@ -540,7 +540,7 @@ static bool str_removesuffix(struct run *r, struct value self, struct value *a, 
 static bool pad_to(struct run *r, struct value self, struct value *a, char how, struct value *out)
 {
     struct growing g = { 0 };
-    int64_t width, n = j_chars(self.s);
+    int64_t width = 0, n = j_chars(self.s);
     struct value fill;
     if (!want_int(r, a[0], &width) || !j_literal(r, " ", &fill))
         return false;
@@ -577,7 +577,7 @@ static bool str_rjust(struct run *r, struct value self, struct value *a, struct 
 static bool str_zfill(struct run *r, struct value self, struct value *a, struct value *out)
 {
     struct growing g = { 0 };
-    int64_t width;
+    int64_t width = 0;
     if (!want_int(r, a[0], &width))
         return false;
     size_t sign = self.s->len && (self.s->ptr[0] == '-' || self.s->ptr[0] == '+');
