@@ -474,7 +474,7 @@ static bool count_of(struct run *r, struct value v, int64_t *out)
 bool f_batch(struct run *r, struct value *a, struct value *out)
 {
     struct value list, row = { 0 };
-    int64_t width;
+    int64_t width = 0;
     if (!j_list(r, J_GENERATOR, 0, out) || !j_to_list(r, a[0], J_LIST, &list) || !count_of(r, a[1], &width))
         return false;
     for (size_t i = 0; i < list.list->n; i++) {
@@ -493,7 +493,7 @@ bool f_batch(struct run *r, struct value *a, struct value *out)
 bool f_slice(struct run *r, struct value *a, struct value *out)
 {
     struct value list, row;
-    int64_t n_slices;
+    int64_t n_slices = 0;
     if (!j_list(r, J_GENERATOR, 0, out) || !j_to_list(r, a[0], J_LIST, &list) || !count_of(r, a[1], &n_slices))
         return false;
     size_t each = list.list->n / (size_t)n_slices, extra = list.list->n % (size_t)n_slices, at = 0;
