@@ -134,7 +134,7 @@ const char *hearth_file_token_text(hearth_file *file, int32_t id, size_t *n_byte
 /* ------------------------------------------------------------------ engine and models */
 
 typedef struct {
-    int n_threads;         /* 0: HEARTH_THREADS is the program's business; one per physical core */
+    int n_threads;         /* 0: one per physical core, held to the cgroup's quota */
     uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
     int n_seqs;            /* sequences computed together; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
@@ -154,8 +154,8 @@ typedef struct {
 } hearth_model_options;
 
 /* Open a model in an engine. The weights are mapped, not copied: the file must stay where it
- * is until the model is released. Only metadata is read here; the first request pays for
- * reading the weights. HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or
+ * is until the model is released. Only metadata is waited for here; helper threads begin
+ * to read the weights ahead, and the first request pays for what they have not reached. HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or
  * tensor this build does not know) or HEARTH_ERR_MEMORY (with the arithmetic).
  * One model per engine for now; a second is HEARTH_ERR_USAGE.
  * You own one reference; release it with hearth_model_release(). */
