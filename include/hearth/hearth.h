@@ -155,9 +155,10 @@ typedef struct {
 
 /* Open a model in an engine. The weights are mapped, not copied: the file must stay where it
  * is until the model is released. Only metadata is waited for here; helper threads begin
- * to read the weights ahead, and the first request pays for what they have not reached. HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or
- * tensor this build does not know) or HEARTH_ERR_MEMORY (with the arithmetic).
- * One model per engine for now; a second is HEARTH_ERR_USAGE.
+ * to read the weights ahead, and the first request pays for what they have not reached.
+ * HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or tensor this build does
+ * not know) or HEARTH_ERR_MEMORY (with the arithmetic). One model per engine for now; a
+ * second is HEARTH_ERR_USAGE.
  * You own one reference; release it with hearth_model_release(). */
 hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err);
 void hearth_model_retain(hearth_model *model);
