@@ -13,11 +13,8 @@ static bool encode(struct hearth_stream *s, hearth_error *err)
         token_list_push(&s->prompt, v->bos);
         s->receipt.bos_added = true;
     }
-    for (size_t i = 0; i < r->n_spans; i++) {
-        struct str text = { r->spans[i].text, r->spans[i].n_bytes };
-        if (!tokenizer_encode(t, text, r->spans[i].trusted, i == 0, &s->prompt, err))
-            return false;
-    }
+    if (r->n_spans && !tokenizer_encode_spans(t, r->spans, r->n_spans, NULL, &s->prompt, NULL, err))
+        return false;
     return s->prompt.failed ? fail_memory(err, "the prompt's tokens") : true;
 }
 

@@ -61,15 +61,21 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
     return true;
 }
 
-static bool copy_spans(struct hearth_stream *s, const hearth_request *r)
+/* Their bytes one behind the other, as the tokenizer wants them. */
+static bool copy_spans(struct hearth_stream *s, const hearth_request *r, size_t n_bytes)
 {
     hearth_span *spans = arena_array(&s->arena, hearth_span, r->n_spans);
-    for (size_t i = 0; spans && i < r->n_spans; i++) {
-        struct str text = arena_strdup(&s->arena, (struct str){ r->spans[i].text, r->spans[i].n_bytes });
-        spans[i] = (hearth_span){ text.ptr, text.len, r->spans[i].trusted };
+    char *at = arena_alloc(&s->arena, n_bytes + 1, 1);
+    if (!spans || !at)
+        return false;
+    for (size_t i = 0; i < r->n_spans; i++) {
+        spans[i] = (hearth_span){ at, r->spans[i].n_bytes, r->spans[i].trusted };
+        if (r->spans[i].n_bytes)
+            memcpy(at, r->spans[i].text, r->spans[i].n_bytes);
+        at += r->spans[i].n_bytes;
     }
     s->request.spans = spans;
-    return !s->arena.failed;
+    return true;
 }
 
 static bool copy_lists(struct hearth_stream *s, const hearth_request *r)
@@ -99,7 +105,7 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
                         MAX_PROMPT_BYTES >> 20);
     arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
     s->request = *r;
-    if (!copy_spans(s, r) || !copy_lists(s, r))
+    if (!copy_spans(s, r, (size_t)bytes) || !copy_lists(s, r))
         return fail_memory(err, "a request");
     if (!s->request.has_seed)
         s->request.seed = rng_entropy() >> 11; /* 53 bits: exact in every JSON reader */

@@ -50,6 +50,20 @@ static struct str plain_text(const struct vocab *v, struct str text, struct aren
 
 enum { SPECIAL_MAX_BYTES = 256 };
 
+static void set_alloc(struct special_set *s, uint32_t n, struct arena *arena)
+{
+    s->id = arena_array(arena, int32_t, n);
+    s->text = arena_array(arena, struct str, n);
+}
+
+static void set_index(struct special_set *s)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        s->first[(uint8_t)s->text[i].ptr[0] + 1]++;
+    for (int b = 0; b < 256; b++)
+        s->first[b + 1] += s->first[b];
+}
+
 bool special_build(struct special_set *s, const struct vocab *v, unsigned type_mask, struct arena *arena,
                    hearth_error *err)
 {
@@ -64,8 +78,7 @@ bool special_build(struct special_set *s, const struct vocab *v, unsigned type_m
                         v->text[i].len, SPECIAL_MAX_BYTES);
     }
     struct item *items = arena_array(arena, struct item, s->n);
-    s->id = arena_array(arena, int32_t, s->n);
-    s->text = arena_array(arena, struct str, s->n);
+    set_alloc(s, s->n, arena);
     uint32_t n = 0;
     for (int32_t i = 0; i < v->n_tokens && !arena->failed; i++)
         if (is_member(v, i, type_mask))
@@ -76,10 +89,25 @@ bool special_build(struct special_set *s, const struct vocab *v, unsigned type_m
     for (uint32_t i = 0; i < n; i++) {
         s->id[i] = items[i].id;
         s->text[i] = items[i].text;
-        s->first[(uint8_t)items[i].text.ptr[0] + 1]++;
     }
-    for (int b = 0; b < 256; b++)
-        s->first[b + 1] += s->first[b];
+    set_index(s);
+    return true;
+}
+
+bool special_subset(struct special_set *s, const struct special_set *from, bool (*keep)(void *arg, struct str text),
+                    void *arg, struct arena *arena, hearth_error *err)
+{
+    *s = (struct special_set){ 0 };
+    set_alloc(s, from->n, arena);
+    if (arena->failed)
+        return fail_memory(err, "the table of special tokens");
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (!keep(arg, from->text[i]))
+            continue;
+        s->id[s->n] = from->id[i];
+        s->text[s->n++] = from->text[i];
+    }
+    set_index(s);
     return true;
 }
 
@@ -124,6 +152,13 @@ static int64_t longest(const struct special_set *s, struct str text)
     return best;
 }
 
+int32_t special_at(const struct special_set *s, struct str text, size_t *len)
+{
+    int64_t found = s->n > 0 ? longest(s, text) : -1;
+    *len = found < 0 ? 0 : s->text[found].len;
+    return found < 0 ? -1 : s->id[found];
+}
+
 int32_t special_find(const struct special_set *s, struct str text, size_t *at, size_t *len)
 {
     *len = 0;
@@ -131,12 +166,11 @@ int32_t special_find(const struct special_set *s, struct str text, size_t *at, s
         uint8_t c = (uint8_t)text.ptr[i];
         if (s->first[c] == s->first[c + 1])
             continue;
-        int64_t found = longest(s, (struct str){ text.ptr + i, text.len - i });
-        if (found < 0)
+        int32_t id = special_at(s, (struct str){ text.ptr + i, text.len - i }, len);
+        if (id < 0)
             continue;
         *at = i;
-        *len = s->text[found].len;
-        return s->id[found];
+        return id;
     }
     *at = text.len;
     return -1;

@@ -86,6 +86,8 @@ void tokenizer_destroy(struct tokenizer *t)
 
 const struct vocab *tokenizer_vocab(const struct tokenizer *t) { return &t->vocab; }
 
+const struct special_set *tokenizer_always(const struct tokenizer *t) { return &t->always; }
+
 const char *tokenizer_name(const struct tokenizer *t) { return t->name; }
 
 size_t tokenizer_bytes(const struct tokenizer *t)
@@ -171,12 +173,47 @@ static bool encode_plain(struct work *w, struct str text, bool at_start, hearth_
     return spm_encode(&t->spm, &w->merger, &w->text, text, at_start && t->vocab.add_space_prefix, w->out, err);
 }
 
-static bool encode_spans(struct work *w, struct str text, bool parse_special, bool at_start, hearth_error *err)
+/* Where a special token may be made of a text. */
+struct trust {
+    const hearth_span *spans;
+    size_t n_spans;
+    size_t i, begin; /* the span looked at last, and where it begins */
+    const struct special_set *always;
+    size_t n_kept;
+};
+
+/* End of the run of trusted bytes that holds byte `at`; `at` itself when that one is not trusted. Places
+ * must ascend from call to call. */
+static size_t trusted_end(struct trust *trust, size_t at)
 {
-    const struct special_set *set = parse_special ? &w->t->special : &w->t->always;
+    while (trust->i < trust->n_spans && at >= trust->begin + trust->spans[trust->i].n_bytes)
+        trust->begin += trust->spans[trust->i++].n_bytes;
+    size_t end = at, begin = trust->begin;
+    for (size_t i = trust->i; i < trust->n_spans && (trust->spans[i].trusted || !trust->spans[i].n_bytes); i++)
+        end = begin += trust->spans[i].n_bytes;
+    return end;
+}
+
+/* As special_find(), for a text of which parts are trusted. */
+static int32_t find_trusted(const struct tokenizer *t, struct trust *trust, struct str text, size_t *at, size_t *len)
+{
+    for (;; ++*at, trust->n_kept++) {
+        if (special_find(&t->special, text, at, len) < 0)
+            return -1;
+        size_t end = trusted_end(trust, *at);
+        int32_t id = end > *at ? special_at(&t->special, (struct str){ text.ptr + *at, end - *at }, len) : -1;
+        if (id < 0)
+            id = special_at(trust->always, (struct str){ text.ptr + *at, text.len - *at }, len);
+        if (id >= 0)
+            return id;
+    }
+}
+
+static bool encode_text(struct work *w, struct str text, struct trust *trust, bool at_start, hearth_error *err)
+{
     for (size_t from = 0; from < text.len;) {
         size_t at = from, len;
-        int32_t id = special_find(set, text, &at, &len);
+        int32_t id = find_trusted(w->t, trust, text, &at, &len);
         if (!encode_plain(w, (struct str){ text.ptr + from, at - from }, at_start, err))
             return false;
         if (id >= 0)
@@ -187,17 +224,8 @@ static bool encode_spans(struct work *w, struct str text, bool parse_special, bo
     return true;
 }
 
-/* A span that follows a special token goes on as it would in one text with it. */
-static bool after_special(const struct tokenizer *t, const struct token_list *l)
-{
-    if (l->n == 0 || l->ids[l->n - 1] < 0 || l->ids[l->n - 1] >= t->vocab.n_tokens)
-        return false;
-    uint8_t type = t->vocab.type[l->ids[l->n - 1]];
-    return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED;
-}
-
-bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
-                      struct token_list *out, hearth_error *err)
+static bool encode(const struct tokenizer *t, struct str text, struct trust *trust, bool first, struct token_list *out,
+                   hearth_error *err)
 {
     if (t->vocab.kind == VOCAB_NONE)
         return fail(err, HEARTH_ERR_USAGE, "this model file has no tokenizer; send token ids, or use another file");
@@ -206,7 +234,7 @@ bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_spe
                     text.len, max_text_bytes);
     struct work w = { .t = t, .out = out };
     size_t n_before = out->n;
-    bool ok = encode_spans(&w, text, parse_special, first || after_special(t, out), err);
+    bool ok = encode_text(&w, text, trust, first, err);
     if (ok && out->failed)
         ok = fail_memory(err, "tokenizing text");
     if (!ok)
@@ -214,5 +242,27 @@ bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_spe
     merge_free(&w.merger);
     buf_free(&w.text);
     pretok_work_free(&w.pretok);
+    return ok;
+}
+
+bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
+                      struct token_list *out, hearth_error *err)
+{
+    hearth_span span = { text.ptr, text.len, parse_special };
+    struct trust trust = { .spans = &span, .n_spans = 1, .always = &t->always };
+    return encode(t, text, &trust, first, out, err);
+}
+
+bool tokenizer_encode_spans(const struct tokenizer *t, const hearth_span *spans, size_t n_spans,
+                            const struct special_set *always, struct token_list *out, size_t *n_kept,
+                            hearth_error *err)
+{
+    struct trust trust = { .spans = spans, .n_spans = n_spans, .always = always ? always : &t->always };
+    struct str text = { n_spans ? spans[0].text : "", 0 };
+    for (size_t i = 0; i < n_spans; i++)
+        text.len += spans[i].n_bytes;
+    bool ok = encode(t, text, &trust, true, out, err);
+    if (n_kept)
+        *n_kept = trust.n_kept;
     return ok;
 }

@@ -7,6 +7,7 @@
 #include "text/vocab.h"
 
 struct tokenizer; /* opaque */
+struct special_set;
 
 /* g's bytes must outlive the tokenizer. HEARTH_ERR_FORMAT as vocab_load(). */
 struct tokenizer *tokenizer_create(const struct gguf *g, hearth_error *err);
@@ -25,13 +26,24 @@ struct token_list {
 void token_list_push(struct token_list *l, int32_t id);
 void token_list_free(struct token_list *l);
 
-/* Append the tokens of one span. parse_special: texts of control and user-defined tokens
+/* Append the tokens of one text. parse_special: texts of control and user-defined tokens
  * become those tokens (trusted text); otherwise they are plain text and only user-defined
- * tokens that the published tokenizer always splits off are recognised. first: this span
+ * tokens that the published tokenizer always splits off are recognised. first: this text
  * starts the sequence (SPM's space prefix applies). Input of any bytes; invalid UTF-8 is
  * encoded byte by byte. Limit: 256 MB. Time is O(n log n). */
 bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
                       struct token_list *out, hearth_error *err);
+
+/* User-defined tokens: what is looked for in text that is not trusted. Lives as long as t. */
+const struct special_set *tokenizer_always(const struct tokenizer *t);
+
+/* The start of a sequence from one text in spans, whose bytes lie one behind the other in memory.
+ * A special token is made only of bytes that are all trusted; in the others only those of `always`
+ * (NULL: tokenizer_always()) are recognised, and *n_kept (may be NULL) counts the places that look
+ * like one and stay text. Otherwise the text is tokenized as a whole: a word may cross spans. */
+bool tokenizer_encode_spans(const struct tokenizer *t, const hearth_span *spans, size_t n_spans,
+                            const struct special_set *always, struct token_list *out, size_t *n_kept,
+                            hearth_error *err);
 
 /* Raw bytes of a token as it appears in text; special tokens: their text if show_special,
  * else nothing. Points into the tokenizer; *scratch (>= 4 KB + 8) is used where unescaping is needed. */

@@ -62,6 +62,28 @@ static void detokenize(const struct tokenizer *t, const struct token_list *ids)
     fuzz_read(out, detok_finish(&d, out, sizeof out));
 }
 
+/* Where all bytes have the same trust, cutting the text changes nothing. */
+static void expect_same_in_spans(const struct tokenizer *t, const struct token_list *want, struct str text,
+                                 bool parse_special, bool first)
+{
+    hearth_span spans[3];
+    struct token_list ids = { 0 };
+    hearth_error err = { 0 };
+    if (!first)
+        return;
+    size_t cut = text.len / 3;
+    for (size_t i = 0; i < 3; i++)
+        spans[i] = (hearth_span){ text.ptr + i * cut, i < 2 ? cut : text.len - 2 * cut, parse_special };
+    must(tokenizer_encode_spans(t, spans, 3, NULL, &ids, NULL, &err));
+    must(ids.n == want->n);
+    for (size_t i = 0; i < ids.n; i++)
+        must(ids.ids[i] == want->ids[i]);
+    spans[1].trusted = !parse_special;
+    ids.n = 0;
+    must(tokenizer_encode_spans(t, spans, 3, NULL, &ids, NULL, &err) && ids.n <= 4 * text.len + 4);
+    token_list_free(&ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct token_list ids = { 0 };
@@ -82,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (vocabularies[which].exact)
             expect_same_bytes(t, &ids, text);
         detokenize(t, &ids);
+        expect_same_in_spans(t, &ids, text, parse_special, first);
     } else {
         must(!vocabularies[which].exact && err.message[0]);
     }

@@ -277,6 +277,22 @@ static void user_defined_tokens_are_always_recognised(void **state)
     loaded_close(&l);
 }
 
+/* Three texts, one behind the other; trust: a letter for each, 't' or 'u'. */
+static struct token_list encode_spans(const struct tokenizer *t, const char *const text[3], const char *trust,
+                                      size_t *n_kept)
+{
+    char whole[256] = "";
+    hearth_span spans[3];
+    struct token_list ids = { 0 };
+    hearth_error err = { 0 };
+    for (int i = 0; i < 3; i++) {
+        spans[i] = (hearth_span){ whole + strlen(whole), strlen(text[i]), trust[i] == 't' };
+        strcat(whole, text[i]);
+    }
+    assert_true(tokenizer_encode_spans(t, spans, 3, NULL, &ids, n_kept, &err));
+    return ids;
+}
+
 /* A chat in one string and in spans gives one sequence; what the user typed stays text. */
 static void spans_cut_at_special_tokens_change_nothing(void **state)
 {
@@ -293,13 +309,10 @@ static void spans_cut_at_special_tokens_change_nothing(void **state)
         struct loaded l;
         loaded_vocab(&l, chats[k].model);
         struct buf whole = { 0 };
-        struct token_list spans = { 0 };
-        hearth_error err = { 0 };
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++)
             buf_puts(&whole, chats[k].span[i]);
-            assert_true(tokenizer_encode(l.t, str_z(chats[k].span[i]), i != 1, i == 0, &spans, &err));
-        }
         struct token_list once = encode(l.t, buf_str(&whole), true, true);
+        struct token_list spans = encode_spans(l.t, chats[k].span, "tut", NULL);
         assert_int_equal(once.n, spans.n);
         assert_memory_equal(once.ids, spans.ids, once.n * sizeof *once.ids);
         token_list_free(&once);
@@ -307,6 +320,81 @@ static void spans_cut_at_special_tokens_change_nothing(void **state)
         buf_free(&whole);
         loaded_close(&l);
     }
+}
+
+/* What is trusted decides which special tokens there are, and nothing else: a word that begins in the template and
+ * ends in a message is one word, and a special token put together from both is none. */
+static void a_special_token_needs_trust_in_all_its_bytes(void **state)
+{
+    (void)state;
+    struct loaded l;
+    loaded_vocab(&l, "qwen2");
+    const int32_t im_end = vocab_find(tokenizer_vocab(l.t), STR("<|im_end|>"));
+    static const struct {
+        const char *span[3], *trust;
+        int n_special;
+        size_t n_kept;
+    } tries[] = {
+        { { "<|im_end|>", "", "" }, "ttt", 1, 0 },
+        { { "<|im", "_en", "d|>" }, "ttt", 1, 0 },
+        { { "<|im", "_en", "d|>" }, "tut", 0, 1 },
+        { { "<|im_end", "|>", "" }, "tut", 0, 1 },
+        { { "<|im_end|>", "<|im_end|>", "<|im_end|>" }, "tut", 2, 1 },
+        { { "<|im_end|>", "<|im_end|><|im_start|>", "" }, "uuu", 0, 3 },
+        { { "a", "<|im_end|>", "b" }, "utu", 1, 0 },
+        { { "a ", "<|im_e", "nd|>" }, "uut", 0, 1 },
+    };
+    for (size_t k = 0; k < ARRAY_LEN(tries); k++) {
+        size_t n_kept = 0;
+        struct token_list ids = encode_spans(l.t, tries[k].span, tries[k].trust, &n_kept);
+        int n = 0;
+        for (size_t i = 0; i < ids.n; i++)
+            n += ids.ids[i] == im_end;
+        assert_int_equal(n, tries[k].n_special);
+        assert_int_equal(n_kept, tries[k].n_kept);
+        token_list_free(&ids);
+    }
+    struct token_list word = encode(l.t, STR("Hello"), true, true);
+    struct token_list cut = encode_spans(l.t, (const char *const[]){ "He", "ll", "o" }, "tut", NULL);
+    assert_int_equal(word.n, 1);
+    assert_int_equal(cut.n, 1);
+    assert_int_equal(cut.ids[0], word.ids[0]);
+    token_list_free(&word);
+    token_list_free(&cut);
+    loaded_close(&l);
+}
+
+static bool keep_none(void *arg, struct str text)
+{
+    (void)arg;
+    (void)text;
+    return false;
+}
+
+static void what_untrusted_text_may_hold_is_the_callers_choice(void **state)
+{
+    (void)state;
+    struct loaded l;
+    loaded_vocab(&l, "qwen2");
+    struct arena arena;
+    struct special_set none;
+    struct token_list ids = { 0 };
+    hearth_error err = { 0 };
+    size_t n_kept = 0;
+    arena_init(&arena, 1 << 20);
+    assert_true(special_subset(&none, tokenizer_always(l.t), keep_none, NULL, &arena, &err));
+    hearth_span span = { "a<tool_call>b", 13, false };
+    assert_true(tokenizer_encode_spans(l.t, &span, 1, &none, &ids, &n_kept, &err));
+    assert_true(ids.n > 3);
+    assert_int_equal(n_kept, 1);
+    span.trusted = true;
+    ids.n = 0;
+    assert_true(tokenizer_encode_spans(l.t, &span, 1, &none, &ids, &n_kept, &err));
+    assert_int_equal(ids.n, 3);
+    assert_int_equal(n_kept, 0);
+    token_list_free(&ids);
+    arena_free(&arena);
+    loaded_close(&l);
 }
 
 static void the_longest_special_token_wins(void **state)
@@ -555,6 +643,8 @@ int main(void)
         cmocka_unit_test(only_trusted_text_makes_control_tokens),
         cmocka_unit_test(user_defined_tokens_are_always_recognised),
         cmocka_unit_test(spans_cut_at_special_tokens_change_nothing),
+        cmocka_unit_test(a_special_token_needs_trust_in_all_its_bytes),
+        cmocka_unit_test(what_untrusted_text_may_hold_is_the_callers_choice),
         cmocka_unit_test(the_longest_special_token_wins),
         cmocka_unit_test(what_ends_an_answer_is_known),
         cmocka_unit_test(qwen_s_fill_in_tokens_are_found_by_their_text),

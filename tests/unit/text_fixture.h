@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "text/special.h"
 #include "text/tokenizer.h"
 
 #include <cmocka.h> /* last: it has a macro fail() */
