@@ -222,6 +222,7 @@ typedef struct {
     const int32_t *prompt_ids;
     size_t n_prompt_ids;
     bool no_bos;               /* spans: do not add BOS even if the file asks for it */
+    bool no_prefix_cache;      /* compute the whole prompt, also what the KV cache still has of it */
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
@@ -315,7 +316,7 @@ typedef struct {
     double load_map_ms, load_metadata_ms, load_tokenizer_ms, load_plan_ms; /* of the model, once */
     double queue_ms, tokenize_ms;
     int n_prompt_tokens;
-    int n_cached_tokens;         /* prompt tokens taken from the prefix cache */
+    int n_cached_tokens;         /* prompt tokens whose keys and values were still there */
     double prefill_ms;           /* first prompt token in to first token out */
     int n_prefill_chunks;
     int n_output_tokens;

@@ -40,19 +40,45 @@ void engine_poke(struct hearth_engine *e)
 
 /* ---- before a step ---- */
 
-/* Start what fits into free slots. Cancelled requests end here without running. */
-static void inbox_drain(struct hearth_engine *e)
+static int count_free(const struct hearth_engine *e)
 {
+    int n = 0;
+    for (int i = 0; i < e->n_seqs; i++)
+        n += !e->seqs[i].stream;
+    return n;
+}
+
+/* The free slot that remembers this conversation: at least half of what it holds, or of the prompt. If there is
+ * none, the one that was used longest ago, so that a conversation which pauses keeps its past as long as it can. */
+static struct seq *free_slot(struct hearth_engine *e, const struct hearth_stream *stream)
+{
+    struct seq *best = NULL;
+    int best_common = 0;
     for (int i = 0; i < e->n_seqs; i++) {
         struct seq *s = &e->seqs[i];
         if (s->stream)
             continue;
+        int common = seq_common(s, stream);
+        if (2 * common < min_int(s->n_done, (int)stream->prompt.n))
+            common = 0;
+        if (!best || common > best_common || (common == best_common && s->order < best->order)) {
+            best = s;
+            best_common = common;
+        }
+    }
+    return best;
+}
+
+/* Start what fits into free slots. Cancelled requests end here without running. */
+static void inbox_drain(struct hearth_engine *e)
+{
+    for (int n = count_free(e); n > 0; n--) {
         lock_take(&e->lock);
         struct hearth_stream *stream = queue_pop(&e->inbox);
         lock_release(&e->lock);
         if (!stream)
             return;
-        seq_begin(s, stream, e->n_begun++);
+        seq_begin(free_slot(e, stream), stream, ++e->n_begun);
     }
 }
 

@@ -3,13 +3,27 @@
 #include <stdio.h>
 #include <string.h>
 
+int seq_common(const struct seq *s, const struct hearth_stream *stream)
+{
+    const hearth_request *r = &stream->request;
+    /* The last token must be computed for its logits; a scored one needs those before it. */
+    int most = min_int(s->n_done, r->score ? (int)r->score_from - 1 : (int)stream->prompt.n - 1);
+    int n = 0;
+    while (!r->no_prefix_cache && n < most && s->history[n] == stream->prompt.ids[n])
+        n++;
+    return n;
+}
+
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 {
+    s->n_done = seq_common(s, stream);
+    kv_seq_cut(&stream->model->kv, &s->kv, s->n_done);
+    stream->receipt.n_cached_tokens = s->n_done;
     s->stream = stream;
     s->order = order;
     s->n_prompt = s->n_total = (int)stream->prompt.n;
     memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
-    s->n_done = s->n_output = 0;
+    s->n_output = 0;
     s->n_held = 0;
     detok_init(&s->detok, stream->model->tokenizer, false, stream->request.ignore_eos);
     s->begin_ns = clock_ns();
@@ -138,7 +152,10 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     finish_receipt(s, reason, detail);
     s->n_held += detok_finish(&s->detok, s->held + s->n_held, STREAM_TEXT_MAX_BYTES - s->n_held);
     hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .reason = reason };
-    kv_seq_clear(&st->model->kv, &s->kv);
+    if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
+        s->n_done = 0;
+        kv_seq_clear(&st->model->kv, &s->kv);
+    }
     s->stream = NULL;
     stream_end(st, &end);
     s->finished = st;

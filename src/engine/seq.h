@@ -22,7 +22,11 @@ struct seq {
     struct process_faults faults_at_begin;
 };
 
-/* Take a prepared stream into a free slot. */
+/* How many tokens of a prompt this free slot still has keys and values for. */
+int seq_common(const struct seq *s, const struct hearth_stream *stream);
+
+/* Take a prepared stream into a free slot. Positions that it has in common with what the slot
+ * computed last are kept: the same tokens at the same places have the same bits (contract 1). */
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
 
 /* One row of logits: sample, send the token. False when the sequence has ended (END is sent

@@ -74,9 +74,12 @@ bool kv_seq_reserve(struct kv_pool *pool, struct kv_seq *s, int n_tokens)
     return true;
 }
 
-void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s)
+void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s) { kv_seq_cut(pool, s, 0); }
+
+void kv_seq_cut(struct kv_pool *pool, struct kv_seq *s, int n_tokens)
 {
-    while (s->n_pages > 0) {
+    uint32_t keep = ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+    while (s->n_pages > keep) {
         uint32_t page = s->pages[--s->n_pages];
         if (--pool->n_refs[page] == 0)
             pool->free_pages[pool->n_free++] = page;

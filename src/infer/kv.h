@@ -33,6 +33,8 @@ bool kv_seq_create(struct kv_seq *s, uint32_t max_pages, hearth_error *err);
 void kv_seq_destroy(struct kv_pool *pool, struct kv_seq *s);
 /* Make room for positions below n_tokens. False, and nothing changed, when the pool is empty. */
 bool kv_seq_reserve(struct kv_pool *pool, struct kv_seq *s, int n_tokens);
+/* Give back the pages that hold no position below n_tokens. */
+void kv_seq_cut(struct kv_pool *pool, struct kv_seq *s, int n_tokens);
 /* Give all pages back. */
 void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s);
 struct kv_view kv_seq_view(const struct kv_pool *pool, const struct kv_seq *s);

@@ -64,6 +64,7 @@ static hearth_request request_for(hearth_span *span, const char *text)
     r.max_tokens = 24;
     r.want_digest = true;
     r.want_logprob = true;
+    r.no_prefix_cache = true; /* a second run must be a run */
     r.ignore_eos = true;
     return r;
 }
@@ -168,6 +169,89 @@ static void threads_chunks_and_company_change_no_bit(void **state)
         check_equivalence(archs[a], DTYPE_q4_K);
     for (int t = 0; t < N_DTYPES; t++)
         check_equivalence("llama", (enum dtype)t);
+}
+
+/* ---- keys and values that are still there ---- */
+
+/* The ids of a text and of an answer to it, then more. */
+static size_t going_on(hearth_model *m, const char *text, const struct answer *a, const char *more, int32_t *ids)
+{
+    hearth_file *f = hearth_model_file(m);
+    int64_t n = hearth_file_tokenize(f, text, strlen(text), false, true, ids, MAX_IDS, NULL);
+    for (int i = 0; i < a->n; i++)
+        ids[n + i] = a->ids[i];
+    n += a->n;
+    return (size_t)(n + hearth_file_tokenize(f, more, strlen(more), false, false, ids + n, MAX_IDS - (size_t)n, NULL));
+}
+
+static void what_the_cache_still_has_changes_no_bit(void **state)
+{
+    static const char *const archs[] = { "llama", "qwen2", "qwen3" };
+    static struct answer first, cold, warm;
+    (void)state;
+    for (int a = 0; a < 3; a++) {
+        char path[256];
+        hearth_span span;
+        int32_t ids[MAX_IDS];
+        make(path, sizeof path, "prefix", (struct tiny){ .arch = archs[a], .type = DTYPE_q4_K });
+        struct opened o = open_with(path, (hearth_engine_options){ .n_threads = 2 }, 0);
+        hearth_request r = request_for(&span, long_prompt);
+        r.no_prefix_cache = false;
+        answer(o.model, &r, &first);
+        assert_int_equal(first.receipt.n_cached_tokens, 0);
+        answer(o.model, &r, &warm); /* again: all but the last token is there */
+        assert_same(&first, &warm);
+        assert_int_equal(warm.receipt.n_cached_tokens, warm.receipt.n_prompt_tokens - 1);
+
+        hearth_request next = { .prompt_ids = ids, .want_digest = true, .want_logprob = true, .max_tokens = 16,
+                                .ignore_eos = true, .sampling = r.sampling };
+        next.n_prompt_ids = going_on(o.model, long_prompt, &first, "and then", ids);
+        answer(o.model, &next, &warm);
+        /* the last token of an answer has not been through the model when it ends */
+        assert_int_equal(warm.receipt.n_cached_tokens, first.receipt.n_prompt_tokens + first.n - 1);
+        next.no_prefix_cache = true;
+        answer(o.model, &next, &cold);
+        assert_int_equal(cold.receipt.n_cached_tokens, 0);
+        assert_same(&cold, &warm);
+
+        ids[70] ^= 1; /* differs inside the second page of keys and values */
+        answer(o.model, &next, &cold);
+        ids[70] ^= 1;
+        next.no_prefix_cache = false;
+        answer(o.model, &next, &warm);
+        assert_int_equal(warm.receipt.n_cached_tokens, 70);
+        next.no_prefix_cache = true;
+        answer(o.model, &next, &cold);
+        assert_same(&cold, &warm);
+        close_all(&o);
+        unlink(path);
+    }
+}
+
+/* Two conversations in turn keep a slot each; a third takes the one that was left alone longest. */
+static void conversations_keep_their_slots(void **state)
+{
+    char path[256];
+    static struct answer got;
+    static const char *const texts[] = { "the first conversation begins so", "another one, quite different, ",
+                                         "zum dritten" };
+    hearth_span span;
+    (void)state;
+    make(path, sizeof path, "slots", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ .n_threads = 1, .n_seqs = 2 }, 0);
+    static const struct {
+        int text;
+        bool kept;
+    } turns[] = { { 0, false }, { 1, false }, { 0, true }, { 1, true }, { 2, false }, { 1, true }, { 0, false } };
+    for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
+        hearth_request r = request_for(&span, texts[turns[i].text]);
+        r.no_prefix_cache = false;
+        answer(o.model, &r, &got);
+        int most = got.receipt.n_prompt_tokens - 1;
+        assert_true(turns[i].kept ? got.receipt.n_cached_tokens == most : got.receipt.n_cached_tokens < 3);
+    }
+    close_all(&o);
+    unlink(path);
 }
 
 /* What generation reports for a token is what scoring the same text reports. */
@@ -457,6 +541,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_chunks_and_company_change_no_bit),
+        cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
+        cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
         cmocka_unit_test(a_seed_decides_the_answer),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_part_of_it),
