@@ -74,6 +74,8 @@ typedef struct {
     const void *bytes;   /* instead of path: a model in memory (the built-in one), at a multiple of 4 bytes */
     size_t n_bytes;
     const char *name;    /* shown in receipts; NULL: the path's last component */
+    const char *chat_template;      /* Jinja text to use instead of the file's own; NULL: the file's */
+    const char *chat_template_name; /* what receipts call it; NULL: "given" */
 } hearth_source;
 
 /* Open a GGUF file and read its metadata, nothing more: works for vocabularies without
@@ -130,6 +132,91 @@ int64_t hearth_file_tokenize(hearth_file *file, const char *text, size_t text_by
 /* The bytes of one token: a pointer that lives as long as the file, or NULL for a bad id.
  * Special tokens give their text. */
 const char *hearth_file_token_text(hearth_file *file, int32_t id, size_t *n_bytes);
+
+/* ------------------------------------------------------------------ conversations */
+
+typedef struct {
+    const char *text;
+    size_t n_bytes;
+} hearth_text;
+
+typedef struct {
+    const char *id;        /* NULL: none */
+    const char *name;      /* of the function */
+    const char *arguments; /* JSON text of an object */
+} hearth_tool_call;
+
+/* One message, the same for every API. */
+typedef struct {
+    const char *role;         /* "system", "developer", "user", "assistant" or "tool" */
+    const hearth_text *parts; /* its text, in one part or several */
+    size_t n_parts;           /* 0: none (an assistant that only calls tools) */
+    hearth_text thinking;     /* assistant: what it thought before it answered; text NULL: nothing */
+    const hearth_tool_call *tool_calls; /* assistant */
+    size_t n_tool_calls;
+    const char *tool_call_id; /* tool: the call that this is the result of; NULL: none */
+    const char *name;         /* of the speaker, or of the function of a result; NULL: none */
+} hearth_message;
+
+typedef enum { HEARTH_THINKING_DEFAULT, HEARTH_THINKING_ON, HEARTH_THINKING_OFF } hearth_thinking;
+
+/* A conversation, to be put into the model's own words by the chat template. */
+typedef struct {
+    const hearth_message *messages;
+    size_t n_messages;
+    const char *tools;           /* JSON text of an array, in OpenAI's form; NULL: none */
+    const char *template_kwargs; /* JSON text of an object: further values for the template; NULL: none */
+    hearth_thinking thinking;    /* refused where the template has no switch for it */
+    bool no_generation_prompt;   /* do not begin the assistant's answer */
+    bool continue_final_message; /* the answer goes on where the last message ends */
+    const char *date;            /* what strftime_now() is told, "2026-02-07 15:04:05"; NULL: the local time */
+} hearth_chat;
+
+/* A run of prompt text. Only trusted spans may contain special tokens as text. */
+typedef struct {
+    const char *text;
+    size_t n_bytes;
+    bool trusted;
+} hearth_span;
+
+/* What the model will read. Text of the template is trusted, text of messages is not: no
+ * special token is ever made of it. */
+typedef struct {
+    const char *text;
+    size_t n_bytes;
+    const hearth_span *spans; /* cover text without gaps */
+    size_t n_spans;
+    const int32_t *ids;       /* the prompt in tokens */
+    size_t n_ids;
+    bool bos_added;           /* the file asks for BOS and the template does not write it: ids begin with it */
+    size_t n_specials_kept;   /* places in messages that look like a special token and stay text */
+    bool starts_thinking;     /* the prompt ends inside thinking text: the answer goes on with it */
+    const char *notes;        /* one line each: what was changed to suit the template; "" */
+} hearth_rendered;
+
+/* Render with the file's chat template (or the source's). HEARTH_ERR_USAGE when there is none, when the
+ * template refuses the conversation (the message is the template's own, with line and column) or when a
+ * message's text would not reach the model; HEARTH_ERR_FORMAT when the template does not compile.
+ * You own the result; release it with hearth_rendered_free(). */
+hearth_rendered *hearth_file_render(hearth_file *file, const hearth_chat *chat, hearth_error *err);
+void hearth_rendered_free(hearth_rendered *rendered); /* NULL is a no-op */
+
+/* What a chat template can do, found out by rendering. Strings live as long as the file. */
+typedef struct {
+    const char *from;         /* "file", or the source's chat_template_name; "" when there is no template */
+    const char *sha256;       /* of its text */
+    const char *problem;      /* one sentence when it does not compile or render; "" */
+    bool system, developer;   /* text of these roles reaches the prompt */
+    bool tools, tool_calls, tool_results;
+    bool parts;               /* a message may come in parts */
+    bool thinking_history;    /* thinking of earlier messages can be part of the prompt */
+    bool uses_date;           /* the prompt depends on the clock */
+    const char *thinking_switch; /* the template value that turns thinking on and off; "" when there is none */
+    const char *thinking_open, *thinking_close; /* around thinking text; "" when none is known */
+    const char *answer_end;   /* what the template writes after an answer */
+} hearth_template_info;
+/* False when there is no template. */
+bool hearth_file_template(hearth_file *file, hearth_template_info *info);
 
 /* ------------------------------------------------------------------ engine and models */
 
@@ -208,15 +295,9 @@ typedef struct {
     float bias; /* added to the logit; -INFINITY bans the token */
 } hearth_logit_bias;
 
-/* A run of prompt text. Only trusted spans may contain special tokens as text. */
 typedef struct {
-    const char *text;
-    size_t n_bytes;
-    bool trusted;
-} hearth_span;
-
-typedef struct {
-    /* The prompt: spans of text, or token ids (then spans must be empty). */
+    /* The prompt: a conversation, spans of one text, or token ids; one of the three. */
+    const hearth_chat *chat;
     const hearth_span *spans;
     size_t n_spans;
     const int32_t *prompt_ids;
@@ -231,7 +312,7 @@ typedef struct {
     uint64_t seed;
     const hearth_logit_bias *logit_bias;
     size_t n_logit_bias;       /* at most 4096 */
-    const char *const *stop;   /* texts that end the answer; not part of it */
+    const char *const *stop;   /* texts that end the answer; not part of it; not looked for in thinking */
     size_t n_stop;             /* at most 64 of at most 256 bytes */
     bool ignore_eos;           /* end-of-generation tokens are ordinary text */
 
@@ -266,6 +347,9 @@ typedef struct {
     const char *text;         /* TOKEN: whole UTF-8 characters, never half of one; may be empty.
                                  END: what was held back (an unfinished character comes as U+FFFD) */
     size_t n_bytes;
+    const char *thinking;     /* the same for text that the model thinks before it answers (chat requests);
+                                 the marks around it are part of neither */
+    size_t n_thinking_bytes;
     float logprob;            /* TOKEN, when asked for */
     const hearth_alternative *alternatives; /* [n_alternatives], likeliest first */
     int n_alternatives;
@@ -313,8 +397,15 @@ typedef struct {
     bool bos_added;
     bool ignore_eos;
 
+    char template_from[64];      /* as in hearth_template_info; "" when the prompt came without one */
+    char template_sha256[65];
+    char template_date[20];      /* what it was told, if it asks for the date; else "" */
+    int n_specials_kept;         /* places in messages that look like a special token and stayed text */
+    int n_thinking_tokens;       /* of the output */
+
     double load_map_ms, load_metadata_ms, load_tokenizer_ms, load_plan_ms; /* of the model, once */
-    double queue_ms, tokenize_ms;
+    double load_template_ms;     /* compile it and find out what it can do; 0: not used yet */
+    double queue_ms, template_ms, tokenize_ms;
     int n_prompt_tokens;
     int n_cached_tokens;         /* prompt tokens whose keys and values were still there */
     double prefill_ms;           /* first prompt token in to first token out */

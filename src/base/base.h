@@ -21,6 +21,9 @@ struct str str_z(const char *z); /* of a NUL-terminated string; NULL gives the e
 bool str_eq(struct str a, struct str b);
 bool str_eq_z(struct str a, const char *z);
 bool str_starts(struct str s, struct str prefix);
+/* Where the first or the last `what` begins in s; SIZE_MAX: nowhere, as an empty one always is. */
+size_t str_search(struct str s, struct str what);
+size_t str_search_last(struct str s, struct str what);
 
 /* 64-bit hash of bytes for tables in memory (not for identity: that is SHA-256). */
 uint64_t str_hash(struct str s);

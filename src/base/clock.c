@@ -10,3 +10,13 @@ int64_t clock_ns(void)
 }
 
 int64_t clock_unix_s(void) { return (int64_t)time(NULL); }
+
+void clock_local(int out[6])
+{
+    time_t now = time(NULL);
+    struct tm t = { .tm_mday = 1 };
+    localtime_r(&now, &t);
+    const int parts[6] = { t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec };
+    for (int i = 0; i < 6; i++)
+        out[i] = parts[i];
+}

@@ -5,3 +5,6 @@
 int64_t clock_ns(void);     /* monotonic */
 int64_t clock_unix_s(void); /* wall clock */
 static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }
+
+/* Local wall time as year, month, day, hour, minute, second; month and day from 1. */
+void clock_local(int out[6]);

@@ -13,6 +13,29 @@ bool str_starts(struct str s, struct str prefix)
     return s.len >= prefix.len && str_eq((struct str){ s.ptr, prefix.len }, prefix);
 }
 
+size_t str_search(struct str s, struct str what)
+{
+    for (size_t at = 0; what.len > 0 && at + what.len <= s.len; at++) {
+        const char *first = memchr(s.ptr + at, what.ptr[0], s.len - what.len - at + 1);
+        if (!first)
+            break;
+        at = (size_t)(first - s.ptr);
+        if (memcmp(first, what.ptr, what.len) == 0)
+            return at;
+    }
+    return SIZE_MAX;
+}
+
+size_t str_search_last(struct str s, struct str what)
+{
+    if (what.len == 0 || what.len > s.len)
+        return SIZE_MAX;
+    for (size_t at = s.len - what.len + 1; at-- > 0;)
+        if (memcmp(s.ptr + at, what.ptr, what.len) == 0)
+            return at;
+    return SIZE_MAX;
+}
+
 /* FNV-1a over 8-byte words with a final avalanche. A weak mix clusters badly in open
  * addressing: pair tables built on one took 20 times longer. */
 uint64_t str_hash(struct str s)

@@ -56,6 +56,25 @@ static char *copy_text(hearth_file *f, const char *key, size_t limit)
     return (char *)(uintptr_t)arena_strdup(&f->arena, s).ptr;
 }
 
+/* The source's template wins over the file's own. */
+static bool choose_template(hearth_file *f, const hearth_source *source, hearth_error *err)
+{
+    size_t n = source->chat_template ? strlen(source->chat_template) : 0;
+    if (n > TEMPLATE_MAX_BYTES)
+        return fail(err, HEARTH_ERR_USAGE,
+                    "the chat template has %zu bytes, at most %d are allowed; give a shorter one", n,
+                    TEMPLATE_MAX_BYTES);
+    if (source->chat_template)
+        f->template_text = (char *)(uintptr_t)arena_strdup(&f->arena, (struct str){ source->chat_template, n }).ptr;
+    else
+        f->template_text = copy_text(f, "tokenizer.chat_template", TEMPLATE_MAX_BYTES);
+    const char *given = source->chat_template_name ? source->chat_template_name : "given";
+    const char *from = source->chat_template ? given : "file";
+    if (f->template_text && f->template_text[0])
+        snprintf(f->template_from, sizeof f->template_from, "%s", from);
+    return true;
+}
+
 /* ---- which types the weights have, by share of bytes ---- */
 
 struct share {
@@ -129,7 +148,8 @@ static bool open_file(hearth_file *f, const hearth_source *source, hearth_error 
         return false;
     f->architecture = copy_text(f, "general.architecture", 64);
     f->title = copy_text(f, "general.name", 256);
-    f->template_text = copy_text(f, "tokenizer.chat_template", TEMPLATE_MAX_BYTES);
+    if (!choose_template(f, source, err))
+        return false;
     if (!f->architecture || !f->title || !f->template_text)
         return fail_memory(err, shown);
     describe_types(f);
@@ -160,6 +180,7 @@ void hearth_file_close(hearth_file *f)
 {
     if (!f)
         return;
+    chat_destroy(f->chat);
     tokenizer_destroy(f->tokenizer);
     model_free(&f->model);
     gguf_free(&f->gguf);

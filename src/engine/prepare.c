@@ -4,9 +4,27 @@
 
 #include "engine/engine.h"
 
+/* The conversation in the template's words, then in tokens. */
+static bool render(struct hearth_stream *s, hearth_error *err)
+{
+    int64_t start = clock_ns();
+    struct chat_prompt prompt;
+    size_t n_kept = 0;
+    bool ok = chat_render(s->chat, &s->chat_input, &prompt, err);
+    s->receipt.template_ms = clock_ms_since(start);
+    ok = ok && chat_encode(s->chat, &prompt, &s->prompt, &s->receipt.bos_added, &n_kept, err);
+    s->starts_thinking = prompt.starts_thinking;
+    s->receipt.n_specials_kept = (int)min_size(n_kept, INT32_MAX);
+    chat_prompt_free(&prompt);
+    chat_input_free(&s->chat_input);
+    return ok;
+}
+
 static bool encode(struct hearth_stream *s, hearth_error *err)
 {
     const hearth_request *r = &s->request;
+    if (s->chat)
+        return render(s, err);
     const struct tokenizer *t = s->model->tokenizer;
     const struct vocab *v = tokenizer_vocab(t);
     if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos) {
@@ -49,7 +67,7 @@ static void prepare(struct hearth_engine *e, struct hearth_stream *s)
     int64_t start = clock_ns();
     bool ok = encode(s, &s->error) && check_length(s, &s->error);
     s->prepared_ns = clock_ns();
-    s->receipt.tokenize_ms = (double)(s->prepared_ns - start) / 1e6;
+    s->receipt.tokenize_ms = (double)(s->prepared_ns - start) / 1e6 - s->receipt.template_ms;
     if (!ok)
         s->receipt.total_ms = (double)(s->prepared_ns - s->submit_ns) / 1e6;
     lock_take(&e->lock);

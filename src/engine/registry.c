@@ -54,6 +54,7 @@ static void seqs_free(struct hearth_engine *e, struct hearth_model *m)
         kv_seq_destroy(&m->kv, &e->seqs[i].kv);
         mem_free(e->seqs[i].history);
         mem_free(e->seqs[i].held);
+        mem_free(e->seqs[i].thinking);
     }
     mem_free(e->seqs);
     mem_free(e->batch_tokens);
@@ -75,7 +76,8 @@ static bool seqs_make(struct hearth_engine *e, struct hearth_model *m)
         struct seq *s = &e->seqs[i];
         s->history = mem_alloc(n_ctx * sizeof *s->history);
         s->held = mem_alloc(STREAM_TEXT_MAX_BYTES);
-        ok = s->history && s->held && kv_seq_create(&s->kv, pages, NULL);
+        s->thinking = mem_alloc(STREAM_TEXT_MAX_BYTES);
+        ok = s->history && s->held && s->thinking && kv_seq_create(&s->kv, pages, NULL);
     }
     return ok;
 }

@@ -7,7 +7,7 @@
 #include "infer/kv.h"
 #include "infer/sampler.h"
 #include "model/forward.h"
-#include "text/tokenizer.h"
+#include "text/chat/chat.h"
 
 enum { ENGINE_STEP_TOKENS = 512 }; /* most tokens in one step, unless asked otherwise */
 
@@ -22,19 +22,27 @@ struct hearth_file {
     char name[128];
     char types[160];
     char *architecture, *title, *template_text; /* NUL-terminated copies in arena */
+    char template_from[64]; /* "file", or what the source calls its own; "": there is none */
     struct arena arena;
 
-    struct lock lock; /* for the lazily made tokenizer */
+    struct lock lock; /* for what is made lazily: tokenizer, chat, findings, pieces */
     struct tokenizer *tokenizer;
     hearth_error tokenizer_error;
     bool tokenizer_tried;
+    struct chat *chat;
+    hearth_error chat_error;
+    bool chat_tried;
+    hearth_template_info template_info; /* .from NULL: not asked for yet */
     struct str *pieces; /* [n_tokens] decoded texts, made on demand */
 
-    double map_ms, metadata_ms, tokenizer_ms, plan_ms;
+    double map_ms, metadata_ms, tokenizer_ms, plan_ms, template_ms;
 };
 
 /* The tokenizer, made at the first call. NULL and err when the file has none we know. */
 struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err);
+/* The chat template, compiled and looked at, at the first call. NULL and err when there is none
+ * or it does not compile. */
+struct chat *file_chat(hearth_file *f, hearth_error *err);
 bool file_damaged(const hearth_file *f); /* a mapped part shrank under us */
 uint64_t file_total_bytes(const hearth_file *f);
 

@@ -16,6 +16,7 @@ int seq_common(const struct seq *s, const struct hearth_stream *stream)
 
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 {
+    static const struct thinking_marks none;
     s->n_done = seq_common(s, stream);
     kv_seq_cut(&stream->model->kv, &s->kv, s->n_done);
     stream->receipt.n_cached_tokens = s->n_done;
@@ -25,6 +26,7 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
     s->n_output = 0;
     s->n_held = 0;
+    splitter_init(&s->split, stream->chat ? &chat_traits(stream->chat)->marks : &none, stream->starts_thinking);
     detok_init(&s->detok, stream->model->tokenizer, false, stream->request.ignore_eos);
     s->begin_ns = clock_ns();
     s->first_token_ns = s->last_token_ns = 0;
@@ -87,28 +89,53 @@ static size_t find_stop(const hearth_request *r, const char *text, size_t n, siz
     return SIZE_MAX;
 }
 
-static void send(struct seq *s, struct outgoing *o, size_t n_text)
+static void send(struct seq *s, struct outgoing *o, size_t n_text, size_t n_thinking)
 {
     o->event.text = s->held;
     o->event.n_bytes = n_text;
+    o->event.thinking = s->thinking;
+    o->event.n_thinking_bytes = n_thinking;
     stream_push(s->stream, &o->event);
     memmove(s->held, s->held + n_text, s->n_held - n_text);
     s->n_held -= n_text;
+}
+
+/* Bytes that became text, to thinking or answer. Returns how many went to thinking. */
+static size_t split(struct seq *s, struct str text, bool hidden, bool finish)
+{
+    struct split_text out = { .thinking = s->thinking, .answer = s->held + s->n_held };
+    splitter_push(&s->split, text, hidden, &out);
+    if (finish)
+        splitter_finish(&s->split, &out);
+    s->n_held += out.n_answer;
+    return out.n_thinking;
+}
+
+/* A special token is no text, but it may be (part of) a mark around thinking. */
+static size_t take_token(struct seq *s, int32_t id)
+{
+    char text[STREAM_TEXT_MAX_BYTES / 2 + 16];
+    const struct hearth_stream *st = s->stream;
+    if (st->chat && s->split.state != SPLIT_ANSWER && chat_is_mark(st->chat, id))
+        return split(s, tokenizer_piece(st->model->tokenizer, id, true, text, sizeof text), true, false);
+    return split(s, (struct str){ text, detok_push(&s->detok, id, text, sizeof text) }, false, false);
 }
 
 /* Text of a token to the stream. True when a stop text ended the answer. */
 static bool send_token(struct seq *s, struct outgoing *o)
 {
     const hearth_request *r = &s->stream->request;
-    s->n_held += detok_push(&s->detok, o->event.id, s->held + s->n_held, STREAM_TEXT_MAX_BYTES - s->n_held);
+    bool thinking = s->split.state == SPLIT_THINKING;
+    size_t n_thinking = take_token(s, o->event.id);
+    s->stream->receipt.n_thinking_tokens += thinking || s->split.state == SPLIT_THINKING;
     size_t which = 0, stop = find_stop(r, s->held, s->n_held, &which);
     if (stop != SIZE_MAX) {
         s->n_held = stop;
-        send(s, o, stop);
+        send(s, o, stop, n_thinking);
         snprintf(s->stream->receipt.finish_detail, sizeof s->stream->receipt.finish_detail, "stop text %zu", which);
         return true;
     }
-    send(s, o, s->n_held - may_become_stop(r, s->held, s->n_held));
+    send(s, o, s->n_held - may_become_stop(r, s->held, s->n_held), n_thinking);
     return false;
 }
 
@@ -150,8 +177,10 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     if (err)
         st->error = *err;
     finish_receipt(s, reason, detail);
-    s->n_held += detok_finish(&s->detok, s->held + s->n_held, STREAM_TEXT_MAX_BYTES - s->n_held);
-    hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .reason = reason };
+    char rest[16];
+    size_t n_thinking = split(s, (struct str){ rest, detok_finish(&s->detok, rest, sizeof rest) }, false, true);
+    hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .thinking = s->thinking,
+                         .n_thinking_bytes = n_thinking, .reason = reason };
     if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
         s->n_done = 0;
         kv_seq_clear(&st->model->kv, &s->kv);
@@ -200,6 +229,12 @@ static const char *length_reached(const struct seq *s, char *detail, size_t room
     return detail;
 }
 
+/* An end token inside the closing mark of thinking ends that and not the answer. */
+static bool ends_thinking(const struct seq *s, int32_t id)
+{
+    return s->stream->chat && s->split.state == SPLIT_THINKING && chat_is_close(s->stream->chat, id);
+}
+
 bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
 {
     struct hearth_stream *st = s->stream;
@@ -212,7 +247,7 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
     s->last_token_ns = clock_ns();
     if (!s->first_token_ns)
         s->first_token_ns = s->last_token_ns;
-    if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id)) {
+    if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id) && !ends_thinking(s, id)) {
         snprintf(detail, sizeof detail, "end-of-generation token %d", id);
         seq_end(s, HEARTH_END_STOP, detail, NULL);
         return false;
@@ -239,6 +274,6 @@ void seq_score(struct seq *s, const struct kernels *k, const float *logits, int 
         sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
     describe_choice(&o, st, k, logits);
     o.event.logprob += logits[o.event.id];
-    o.event.text = "";
+    o.event.text = o.event.thinking = "";
     stream_push(st, &o.event);
 }

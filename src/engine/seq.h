@@ -15,8 +15,10 @@ struct seq {
     struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
 
     struct detok detok;
-    char *held; /* [STREAM_TEXT_MAX_BYTES] text that may be the start of a stop text */
+    struct splitter split; /* thinking from answer; all is answer where the prompt is no conversation */
+    char *held;     /* [STREAM_TEXT_MAX_BYTES] answer text that may be the start of a stop text */
     size_t n_held;
+    char *thinking; /* [STREAM_TEXT_MAX_BYTES] thinking text of the event under way */
 
     int64_t begin_ns, first_token_ns, last_token_ns;
     struct process_faults faults_at_begin;

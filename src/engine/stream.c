@@ -34,8 +34,9 @@ static bool check_count(const char *name, long long value, long long most, heart
 static bool check(const hearth_model *m, const hearth_request *r, hearth_error *err)
 {
     int n_vocab = m->file->model.hp.n_vocab;
-    if (r->n_spans && r->n_prompt_ids)
-        return fail(err, HEARTH_ERR_USAGE, "the prompt is given as text and as ids; give one of them");
+    if ((r->n_spans > 0) + (r->n_prompt_ids > 0) + (r->chat != NULL) > 1)
+        return fail(err, HEARTH_ERR_USAGE,
+                    "the prompt is given in two forms; give a conversation, text or ids, one of the three");
     if (!check_sampling(&r->sampling, err) || !check_count("max_tokens", r->max_tokens, INT32_MAX, err)
         || !check_count("n_logit_bias", (long long)r->n_logit_bias, MAX_LOGIT_BIAS, err)
         || !check_count("n_stop", (long long)r->n_stop, MAX_STOPS, err)
@@ -81,19 +82,37 @@ static bool copy_spans(struct hearth_stream *s, const hearth_request *r, size_t 
 static bool copy_lists(struct hearth_stream *s, const hearth_request *r)
 {
     hearth_logit_bias *bias = arena_array(&s->arena, hearth_logit_bias, r->n_logit_bias);
-    const char **stop = arena_array(&s->arena, const char *, r->n_stop);
+    const char **stop = arena_array(&s->arena, const char *, r->n_stop + 1);
+    struct str end = s->chat ? chat_traits(s->chat)->stop_text : STR("");
     if (!bias || !stop)
         return false;
     if (r->n_logit_bias)
         memcpy(bias, r->logit_bias, r->n_logit_bias * sizeof *bias);
     for (size_t i = 0; i < r->n_stop; i++)
         stop[i] = arena_strdup(&s->arena, str_z(r->stop[i])).ptr;
+    if (end.len && end.len <= MAX_STOP_BYTES && !r->ignore_eos)
+        stop[s->request.n_stop++] = arena_strdup(&s->arena, end).ptr;
     for (size_t i = 0; i < r->n_prompt_ids; i++)
         token_list_push(&s->prompt, r->prompt_ids[i]);
     s->request.logit_bias = bias;
     s->request.stop = stop;
     s->request.prompt_ids = NULL;
     return !s->arena.failed && !s->prompt.failed;
+}
+
+static bool chat_bytes_ok(const hearth_chat *chat, hearth_error *err)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; chat && i < chat->n_messages; i++) {
+        const hearth_message *m = &chat->messages[i];
+        bool ok = add_ok(bytes, m->thinking.n_bytes, &bytes);
+        for (size_t k = 0; ok && k < m->n_parts; k++)
+            ok = add_ok(bytes, m->parts[k].n_bytes, &bytes);
+        if (!ok || bytes > MAX_PROMPT_BYTES)
+            return fail(err, HEARTH_ERR_USAGE, "the conversation is longer than %d MB; give a shorter one",
+                        MAX_PROMPT_BYTES >> 20);
+    }
+    return true;
 }
 
 static bool copy_request(struct hearth_stream *s, const hearth_request *r, hearth_error *err)
@@ -103,8 +122,16 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
         if (!add_ok(bytes, r->spans[i].n_bytes, &bytes) || bytes > MAX_PROMPT_BYTES)
             return fail(err, HEARTH_ERR_USAGE, "the prompt is longer than %d MB; give a shorter one",
                         MAX_PROMPT_BYTES >> 20);
+    if (!chat_bytes_ok(r->chat, err))
+        return false;
     arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
     s->request = *r;
+    s->request.chat = NULL;
+    if (r->chat) {
+        s->chat = file_chat(s->model->file, err);
+        if (!s->chat || !chat_input_make(s->chat, r->chat, &s->chat_input, err))
+            return false;
+    }
     if (!copy_spans(s, r, (size_t)bytes) || !copy_lists(s, r))
         return fail_memory(err, "a request");
     if (!s->request.has_seed)
@@ -136,6 +163,7 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->load_metadata_ms = f->metadata_ms;
     r->load_tokenizer_ms = f->tokenizer_ms;
     r->load_plan_ms = f->plan_ms;
+    r->load_template_ms = f->template_ms;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
         note(r, "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own\n");
     if (f->model.n_unused_tensors > 0)
@@ -153,11 +181,25 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
              (unsigned long long)(ahead->file_bytes >> 20), (unsigned long long)(ahead->room_bytes >> 20));
 }
 
+static void describe_chat(hearth_receipt *r, const struct hearth_stream *s)
+{
+    const struct chat_traits *t = chat_traits(s->chat);
+    snprintf(r->template_from, sizeof r->template_from, "%s", s->model->file->template_from);
+    snprintf(r->template_sha256, sizeof r->template_sha256, "%s", chat_sha256(s->chat));
+    if (t->uses_date)
+        snprintf(r->template_date, sizeof r->template_date, "%s", s->chat_input.date_text);
+    note(r, "%s", s->chat_input.notes);
+    if (s->request.n_stop && t->stop_text.len)
+        note(r, "no token of this file ends the template's answers: they stop where it would go on\n");
+}
+
 /* What is known of the receipt before anything runs. */
 static void begin_receipt(struct hearth_stream *s)
 {
     hearth_receipt *r = &s->receipt;
     describe_model(r, s->model);
+    if (s->chat)
+        describe_chat(r, s);
     static atomic_uint_fast64_t n_requests;
     uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
@@ -203,6 +245,7 @@ void stream_unref(struct hearth_stream *s)
         return;
     hearth_model_release(s->model);
     token_list_free(&s->prompt);
+    chat_input_free(&s->chat_input);
     sha256_free(s->digest);
     arena_free(&s->arena);
     mem_free(s->ring);
@@ -213,12 +256,12 @@ void stream_unref(struct hearth_stream *s)
 
 /* ---- the ring ----
  *
- * A record is a header, the alternatives and the text, one after another, wrapping around. */
+ * A record is a header, the alternatives and the two texts, one after another, wrapping around. */
 
 struct record {
     hearth_event_type type;
     int32_t id;
-    uint32_t n_text;
+    uint32_t n_text, n_thinking;
     int n_alternatives;
     float logprob;
     hearth_end_reason reason;
@@ -257,6 +300,7 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
     struct record r = { .type = e->type,
                         .id = e->id,
                         .n_text = (uint32_t)e->n_bytes,
+                        .n_thinking = (uint32_t)e->n_thinking_bytes,
                         .n_alternatives = e->n_alternatives,
                         .logprob = e->logprob,
                         .reason = e->reason };
@@ -264,6 +308,7 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
     ring_copy_in(s, &r, sizeof r);
     ring_copy_in(s, e->alternatives, (size_t)e->n_alternatives * sizeof *e->alternatives);
     ring_copy_in(s, e->text, e->n_bytes);
+    ring_copy_in(s, e->thinking, e->n_thinking_bytes);
     s->ended = end;
     void (*wake)(void *) = s->wake;
     void *arg = s->wake_arg;
@@ -289,10 +334,15 @@ static bool read_event(struct hearth_stream *s, hearth_event *e)
     char *text = (char *)(alternatives + r.n_alternatives);
     ring_copy_out(s, text, r.n_text);
     text[r.n_text] = 0;
+    char *thinking = text + r.n_text + 1;
+    ring_copy_out(s, thinking, r.n_thinking);
+    thinking[r.n_thinking] = 0;
     *e = (hearth_event){ .type = r.type,
                          .id = r.id,
                          .text = text,
                          .n_bytes = r.n_text,
+                         .thinking = thinking,
+                         .n_thinking_bytes = r.n_thinking,
                          .logprob = r.logprob,
                          .alternatives = alternatives,
                          .n_alternatives = r.n_alternatives,

@@ -8,12 +8,11 @@
 #include "base/sha256.h"
 #include "base/thread.h"
 #include "engine/registry.h"
-#include "text/tokenizer.h"
 
 enum {
     STREAM_RING_BYTES = 64 << 10,
     STREAM_TEXT_MAX_BYTES = 8 << 10, /* of one event: a token's text is at most 4 KB, plus what was held back */
-    STREAM_EVENT_MAX_BYTES = STREAM_TEXT_MAX_BYTES + 1024,
+    STREAM_EVENT_MAX_BYTES = 2 * STREAM_TEXT_MAX_BYTES + 1024, /* answer and thinking */
     MAX_STOPS = 64,
     MAX_STOP_BYTES = 256,
     MAX_LOGIT_BIAS = 4096,
@@ -28,6 +27,9 @@ struct hearth_stream {
     /* The request, copied. Immutable after submit, except prompt, which prepare fills. */
     hearth_request request; /* its pointers lead into arena */
     struct arena arena;
+    const struct chat *chat;      /* the prompt is a conversation for this template; NULL: it is not */
+    struct chat_input chat_input; /* until prepare has rendered it */
+    bool starts_thinking;         /* the prompt ends inside thinking text */
     struct token_list prompt;
     atomic_bool cancelled;
     struct sha256 *digest; /* NULL: not wanted */

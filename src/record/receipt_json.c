@@ -144,7 +144,8 @@ static json_t *of_prefill(const hearth_receipt *r)
 static json_t *of_decode(const hearth_receipt *r)
 {
     int steps = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
-    return json_pack("{s:i, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens, "ms", of_ms(r->decode_ms),
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens, "n_thinking_tokens",
+                     r->n_thinking_tokens, "ms", of_ms(r->decode_ms),
                      "tokens_per_s", of_rate(steps, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token),
                      "gb_per_s", of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms));
 }
@@ -172,6 +173,16 @@ static void put_identity(struct object *o, const hearth_receipt *r)
     put(o, "n_ctx_tokens", json_integer(r->n_ctx_tokens));
 }
 
+/* Of a conversation: the template, and what came of its text. null: the prompt came without one. */
+static json_t *of_template(const hearth_receipt *r)
+{
+    if (!r->template_from[0])
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:i}", "from", of_text(r->template_from), "sha256",
+                     of_text(r->template_sha256), "date", r->template_date[0] ? of_text(r->template_date) : json_null(),
+                     "ms", of_ms(r->template_ms), "n_specials_kept", r->n_specials_kept);
+}
+
 json_t *receipt_to_json(const hearth_receipt *r)
 {
     struct object o = { json_object(), false };
@@ -183,10 +194,11 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "n_logit_bias", json_integer((json_int_t)r->n_logit_bias));
     put(&o, "bos_added", json_boolean(r->bos_added));
     put(&o, "ignore_eos", json_boolean(r->ignore_eos));
-    put(&o, "load", json_pack("{s:o, s:o, s:o, s:o}", "map_ms", of_ms(r->load_map_ms), "metadata_ms",
+    put(&o, "load", json_pack("{s:o, s:o, s:o, s:o, s:o}", "map_ms", of_ms(r->load_map_ms), "metadata_ms",
                               of_ms(r->load_metadata_ms), "tokenizer_ms", of_ms(r->load_tokenizer_ms), "plan_ms",
-                              of_ms(r->load_plan_ms)));
+                              of_ms(r->load_plan_ms), "template_ms", of_ms(r->load_template_ms)));
     put(&o, "queue_ms", of_ms(r->queue_ms));
+    put(&o, "template", of_template(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
     put(&o, "prefill", of_prefill(r));
     put(&o, "decode", of_decode(r));

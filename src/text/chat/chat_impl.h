@@ -1,0 +1,25 @@
+/* chat_impl.h: inside text/chat/. */
+#pragma once
+#include "text/chat/chat.h"
+
+enum { CHAT_MAX_MARKS = 16 };
+
+struct chat {
+    struct arena arena;
+    const struct tokenizer *tokenizer;
+    struct str source;
+    struct jinja_template *template;
+    json_t *trusted;                        /* bos_token and the like */
+    struct special_set always;              /* user-defined tokens that the template does not write itself */
+    int32_t mark[CHAT_MAX_MARKS], close[CHAT_MAX_MARKS];
+    int n_mark, n_close;
+    char sha256[65];
+    struct chat_traits traits;
+};
+
+/* Rendering for a look at the template itself, held to a small budget of steps. */
+bool chat_try(const struct chat *c, const json_t *values, const struct jinja_date *date, struct jinja_output *out,
+              struct jinja_error *err);
+
+/* Fills c->traits. False: no memory. */
+bool chat_probe(struct chat *c);
