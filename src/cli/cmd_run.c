@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/answer.h"
+#include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
 #include "cli/receipt_text.h"
@@ -17,24 +18,14 @@ enum {
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
 
-#define TYPE_int OPT_INT
-#define TYPE_float OPT_FLOAT
-
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
     [PROMPT] = { .name = "prompt", .aliases = "-p", .type = OPT_TEXT, .value = "TEXT",
                  .help = "the prompt, as an option instead of the second word" },
-    [MAX] = { .name = "max-tokens", .aliases = "-n --predict --n-predict", .type = OPT_INT, .value = "MAX",
-              .least = 1, .most = 1 << 30, .dflt = "until the model stops or the context is full",
-              .help = "most tokens to answer with" },
-    [SEED] = { .name = "seed", .aliases = "-s", .type = OPT_COUNT, .value = "S", .dflt = "drawn, and in the receipt",
-               .help = "start of the random choice: the same seed gives the same answer" },
-    [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
-                  .dflt = "one for each physical core",
-                  .help = "threads to compute with; the answer does not depend on it" },
-    [CTX] = { .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30,
-              .dflt = "the largest power of two up to the trained length that fits",
-              .help = "most tokens of prompt and answer together" },
+    [MAX] = OPT_MAX_TOKENS_ROW,
+    [SEED] = OPT_SEED_ROW,
+    [THREADS] = OPT_THREADS_ROW,
+    [CTX] = OPT_CTX_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
     [RAW] = { .name = "raw", .type = OPT_FLAG, .help = "complete the prompt as it stands, without the chat template "
@@ -47,11 +38,7 @@ static const struct opt options[N_OPTS] = {
                "finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
-#define SAMPLER(field, ctype, standard, low, high, text)                                                      \
-    [SAMPLING + HEARTH_SAMPLING_##field] = { .name = #field, .type = TYPE_##ctype, .value = "X", .least = (low), \
-                                             .most = (high), .dflt = #standard, .help = text },
-#include "hearth/sampling.def"
-    [SAMPLING + HEARTH_SAMPLING_temperature].aliases = "--temp",
+#include "cli/sampling_rows.def"
 };
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
@@ -135,14 +122,7 @@ static void fill_request(const struct job *job, const hearth_span *span, hearth_
         .want_digest = v[DIGEST].on,
         .n_chunk_tokens = (int)v[CHUNK].i,
     };
-    hearth_sampling_defaults(job->model, &r->sampling, r->sampling_origin);
-    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
-        const struct opt_value *given = &v[SAMPLING + i];
-        if (given->origin == OPT_UNSET)
-            continue;
-        hearth_sampling_set(&r->sampling, i, options[SAMPLING + i].type == OPT_INT ? (double)given->i : given->f);
-        r->sampling_origin[i] = HEARTH_FROM_REQUEST;
-    }
+    sampling_fill(&r->sampling, r->sampling_origin, job->model, &v[SAMPLING]);
 }
 
 /* ---- what to say on standard error ---- */
