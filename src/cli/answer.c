@@ -19,16 +19,41 @@ static void write_text(struct answer *a, const char *text, size_t n)
     a->last = text[n - 1];
 }
 
+/* Each piece is dimmed by itself, so that a program killed in between leaves the terminal as it was. */
+static void write_thinking(struct answer *a, const char *text, size_t n)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    if (n == 0 || !(terminal || a->show_thinking))
+        return;
+    fputs(terminal ? "\033[2m" : "", stderr);
+    fwrite(text, 1, n, stderr);
+    fputs(terminal ? "\033[22m" : "", stderr);
+    a->last_thinking = text[n - 1];
+}
+
+/* Before the answer, which begins on a line of its own. */
+static void end_thinking(struct answer *a)
+{
+    if (a->last_thinking && a->last_thinking != '\n')
+        fputc('\n', stderr);
+    a->last_thinking = 0;
+}
+
 static void take_event(struct answer *a, const hearth_event *event)
 {
     if (event->type == HEARTH_EVENT_END)
         a->reason = event->reason;
     if (!a->json) {
+        write_thinking(a, event->thinking, event->n_thinking_bytes);
+        if (event->n_bytes > 0)
+            end_thinking(a);
         write_text(a, event->text, event->n_bytes);
-        return;
     }
-    buf_put(&a->text, event->n_bytes ? event->text : "", event->n_bytes);
-    if (event->type == HEARTH_EVENT_TOKEN && json_array_append_new(a->ids, json_integer(event->id)) != 0)
+    if (a->json || a->keep) {
+        buf_put(&a->text, event->n_bytes ? event->text : "", event->n_bytes);
+        buf_put(&a->thinking, event->n_thinking_bytes ? event->thinking : "", event->n_thinking_bytes);
+    }
+    if (a->json && event->type == HEARTH_EVENT_TOKEN && json_array_append_new(a->ids, json_integer(event->id)) != 0)
         a->out_of_memory = true;
 }
 
@@ -58,6 +83,8 @@ static json_t *make_object(struct answer *a, const hearth_receipt *receipt)
     json_t *o = json_pack("{s:o, s:O, s:s, s:o}", "text", json_stringn(a->text.ptr ? a->text.ptr : "", a->text.len),
                           "token_ids", a->ids, "finish_reason", finish_reason_name(a->reason), "hearth",
                           receipt ? receipt_to_json(receipt) : json_null());
+    if (o && a->thinking.len > 0)
+        json_object_set_new(o, "thinking", json_stringn(a->thinking.ptr, a->thinking.len));
     if (o && a->digest && receipt)
         json_object_set_new(o, "digest", json_string(receipt->digest));
     if (o && a->reason == HEARTH_END_ERROR)
@@ -67,7 +94,7 @@ static json_t *make_object(struct answer *a, const hearth_receipt *receipt)
 
 static void print_object(struct answer *a, const hearth_receipt *receipt)
 {
-    json_t *o = a->out_of_memory || a->text.failed ? NULL : make_object(a, receipt);
+    json_t *o = a->out_of_memory || a->text.failed || a->thinking.failed ? NULL : make_object(a, receipt);
     if (!o) {
         hearth_error err;
         fail_memory(&err, "the JSON of the answer");
@@ -83,6 +110,7 @@ static void print_object(struct answer *a, const hearth_receipt *receipt)
 
 void answer_finish(struct answer *a, const hearth_receipt *receipt)
 {
+    end_thinking(a);
     if (a->json)
         print_object(a, receipt);
     else if (a->last != '\n' && a->last && isatty(STDOUT_FILENO))
@@ -92,5 +120,6 @@ void answer_finish(struct answer *a, const hearth_receipt *receipt)
 void answer_free(struct answer *a)
 {
     buf_free(&a->text);
+    buf_free(&a->thinking);
     json_decref(a->ids);
 }

@@ -1,4 +1,7 @@
-/* answer.h: reading one stream and printing it, as text or as one JSON object. */
+/* answer.h: reading one stream and printing it, as text or as one JSON object.
+ *
+ * The answer goes to standard output. What the model thinks before it goes to standard error: dimmed on a
+ * terminal, and elsewhere only when asked for. */
 #pragma once
 #include <jansson.h>
 
@@ -9,20 +12,24 @@ struct answer {
     hearth_stream *stream; /* borrowed */
     bool json;             /* collect, print one object at the end; false: text as it comes */
     bool digest;           /* --json: with the key digest */
+    bool keep;             /* collect text and thinking also without json */
+    bool show_thinking;    /* also where standard error is no terminal */
 
     hearth_end_reason reason; /* valid after answer_read() */
     bool write_error;         /* standard output failed; the stream was cancelled */
     bool reader_gone;         /* ... because nobody reads it any more: no mistake of ours */
     bool out_of_memory;
     char last;                /* last byte written; 0: none */
-    struct buf text;
+    char last_thinking;    /* the same for thinking on standard error; 0 also once its line is ended */
+    struct buf text, thinking;
     json_t *ids;
 };
 
 /* Read events until the end. An interrupt or a failed write cancels the stream and reads on. */
 void answer_read(struct answer *a);
 
-/* The end of the line on a terminal, or the JSON object. receipt: NULL if there is none. */
+/* The end of the line on a terminal, or the JSON object (with "thinking" when there was any). receipt: NULL if
+ * there is none. */
 void answer_finish(struct answer *a, const hearth_receipt *receipt);
 
 void answer_free(struct answer *a);
