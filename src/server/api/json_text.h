@@ -1,0 +1,9 @@
+/* json_text.h: JSON values as compact text in an arena. */
+#pragma once
+#include <jansson.h>
+
+#include "base/arena.h"
+
+/* j without white space, keys in their order, real numbers as short as they can be and still be the same
+ * number (0.1 stays 0.1). NUL-terminated; .ptr is NULL when memory is out or j is nested deeper than 2,048. */
+struct str json_text(struct arena *a, const json_t *j);
