@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/model_choice.h"
+#include "cli/token_lines.h"
 
 enum { MODEL, IDS, SPECIAL, BOS, N_OPTS };
 
@@ -24,50 +25,11 @@ struct text {
     size_t n;
 };
 
-/* Bytes of one token in quotes, everything that is not printable ASCII or whole UTF-8 escaped. */
-static void print_escaped(const char *p, size_t n)
-{
-    putchar('"');
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : 0; /* continuation bytes */
-        bool whole = c >= 0xc2 && c < 0xf5 && i + more < n;
-        for (size_t j = 1; whole && j <= more; j++)
-            whole = ((unsigned char)p[i + j] & 0xc0) == 0x80;
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (c == '\t')
-            fputs("\\t", stdout);
-        else if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c >= 0x20 && c < 0x7f)
-            putchar(c);
-        else if (!whole || c == 0xc2) /* U+0080..U+00BF has control characters: all of it by number */
-            printf("\\x%02x", c);
-        else {
-            fwrite(p + i, 1, more + 1, stdout);
-            i += more;
-        }
-    }
-    putchar('"');
-}
-
 static void print_ids(const int32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         printf(i ? " %" PRId32 : "%" PRId32, ids[i]);
     putchar('\n');
-}
-
-static void print_tokens(hearth_file *file, const int32_t *ids, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t n_bytes = 0;
-        const char *text = hearth_file_token_text(file, ids[i], &n_bytes);
-        printf("%8" PRId32 "  ", ids[i]);
-        print_escaped(text ? text : "", text ? n_bytes : 0);
-        putchar('\n');
-    }
 }
 
 /* *out: mem_alloc'ed ids, the caller frees. */
@@ -117,7 +79,7 @@ static int run(const struct args *a)
     } else if (a->value[IDS].on) {
         print_ids(ids, n);
     } else {
-        print_tokens(file, ids, n);
+        token_lines_print(file, ids, n);
     }
     mem_free(ids);
     mem_free(text.ptr);
