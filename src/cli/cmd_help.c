@@ -107,7 +107,7 @@ static void print_overview(void)
 {
     printf("%s\ncommands (hearth help COMMAND)\n", overview);
     for (int i = 0; commands[i]; i++)
-        printf("  %-12s%s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-16s%s\n", commands[i]->name, commands[i]->summary);
     printf("\n%s\nexit codes\n", general);
     for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
         printf("  %-4d%s\n", exit_codes[i].code, exit_codes[i].meaning);

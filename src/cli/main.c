@@ -10,6 +10,7 @@ const struct command *const commands[] = {
     &cmd_run,
     &cmd_inspect,
     &cmd_tokenize,
+    &cmd_apply_template,
     &cmd_dev_synth,
     &cmd_env,
     &cmd_version,
