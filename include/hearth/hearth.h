@@ -218,6 +218,16 @@ typedef struct {
 /* False when there is no template. */
 bool hearth_file_template(hearth_file *file, hearth_template_info *info);
 
+typedef enum { HEARTH_FINDING_NOTE, HEARTH_FINDING_WARNING, HEARTH_FINDING_PROBLEM } hearth_finding_level;
+typedef struct {
+    hearth_finding_level level;
+    const char *code;    /* "double-bos" */
+    const char *message; /* one sentence or two */
+} hearth_finding;
+/* What is wrong with the template and its stop tokens. Found once; the list lives as long as the file. Returns
+ * how many there are, the worst first; none when there is no template. */
+size_t hearth_file_template_findings(hearth_file *file, const hearth_finding **findings);
+
 /* ------------------------------------------------------------------ engine and models */
 
 typedef struct {

@@ -33,6 +33,9 @@ struct hearth_file {
     hearth_error chat_error;
     bool chat_tried;
     hearth_template_info template_info; /* .from NULL: not asked for yet */
+    const hearth_finding *findings;     /* NULL: not looked for yet */
+    size_t n_findings;
+    hearth_finding broken;              /* the one of a template that does not compile */
     struct str *pieces; /* [n_tokens] decoded texts, made on demand */
 
     double map_ms, metadata_ms, tokenizer_ms, plan_ms, template_ms;

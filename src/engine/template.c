@@ -136,3 +136,26 @@ bool hearth_file_template(hearth_file *f, hearth_template_info *info)
     lock_release(&f->lock);
     return true;
 }
+
+size_t hearth_file_template_findings(hearth_file *f, const hearth_finding **findings)
+{
+    hearth_error err = { 0 };
+    hearth_template_info info;
+    if (!hearth_file_template(f, &info)) {
+        *findings = NULL;
+        return 0;
+    }
+    struct chat *c = file_chat(f, &err);
+    lock_take(&f->lock);
+    if (!f->findings && c)
+        f->n_findings = chat_lint(c, &f->arena, &f->findings);
+    if (!f->findings && !c) {
+        f->broken = (hearth_finding){ HEARTH_FINDING_PROBLEM, "does-not-compile", f->template_info.problem };
+        f->findings = &f->broken;
+        f->n_findings = 1;
+    }
+    *findings = f->findings;
+    size_t n = f->findings ? f->n_findings : 0;
+    lock_release(&f->lock);
+    return n;
+}

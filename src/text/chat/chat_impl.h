@@ -2,6 +2,13 @@
 #pragma once
 #include "text/chat/chat.h"
 
+/* Texts that no template writes and that trimming, splitting and escaping leave as they are. */
+#define USER_TEXT    "uQ7user"
+#define USER_2_TEXT  "uQ7second"
+#define SYSTEM_TEXT  "sQ7system"
+#define ANSWER_TEXT  "aQ7answer"
+#define THOUGHT_TEXT "tQ7thought"
+
 enum { CHAT_MAX_MARKS = 16 };
 
 struct chat {

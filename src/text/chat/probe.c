@@ -4,12 +4,6 @@
 
 #include "text/chat/chat_impl.h"
 
-/* Texts that no template writes and that trimming, splitting and escaping leave as they are. */
-#define USER_TEXT    "uQ7user"
-#define USER_2_TEXT  "uQ7second"
-#define SYSTEM_TEXT  "sQ7system"
-#define ANSWER_TEXT  "aQ7answer"
-#define THOUGHT_TEXT "tQ7thought"
 #define TOOL_NAME    "fQ7tool"
 #define VALUE_TEXT   "vQ7value"
 #define RESULT_TEXT  "rQ7result"
@@ -319,6 +313,9 @@ static struct str stop_text(struct str end)
         n--;
     if (n == 0 && end.len < 2)
         return STR(""); /* a single line feed or space stands in every answer */
+    struct str tag = tag_beside(end, 0, false);
+    if (tag.len)
+        n = (size_t)(tag.ptr - end.ptr) + tag.len; /* the first one: what comes behind it need not come */
     return n == 0 ? end : (struct str){ end.ptr, n };
 }
 
