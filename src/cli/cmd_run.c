@@ -1,6 +1,7 @@
 /* cmd_run.c: one prompt, one answer. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -11,9 +12,11 @@
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
 #include "cli/receipt_text.h"
+#include "cli/template_choice.h"
 
 enum {
-    MODEL, PROMPT, MAX, SEED, THREADS, CTX, CHUNK, RAW, SPECIAL, IGNORE_EOS, RECEIPT, JSON, DIGEST,
+    MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
+    CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -22,6 +25,12 @@ static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
     [PROMPT] = { .name = "prompt", .aliases = "-p", .type = OPT_TEXT, .value = "TEXT",
                  .help = "the prompt, as an option instead of the second word" },
+    [SYSTEM] = { .name = "system", .type = OPT_TEXT, .value = "TEXT", .help = "a system message before the prompt" },
+    [TEMPLATE] = OPT_TEMPLATE_ROW,
+    [KWARGS] = OPT_KWARGS_ROW,
+    [THINKING] = OPT_THINKING_ROW,
+    [NO_THINKING] = OPT_NO_THINKING_ROW,
+    [SHOW_THINKING] = OPT_SHOW_THINKING_ROW,
     [MAX] = OPT_MAX_TOKENS_ROW,
     [SEED] = OPT_SEED_ROW,
     [THREADS] = OPT_THREADS_ROW,
@@ -30,12 +39,12 @@ static const struct opt options[N_OPTS] = {
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
     [RAW] = { .name = "raw", .type = OPT_FLAG, .help = "complete the prompt as it stands, without the chat template "
               "(BOS is added as the file asks)" },
-    [SPECIAL] = { .name = "special", .type = OPT_FLAG, .help = "texts of special tokens in the prompt (<|eot_id|>) "
-                  "become those tokens; only for text you trust" },
+    [SPECIAL] = { .name = "special", .type = OPT_FLAG, .help = "with --raw: texts of special tokens in the prompt "
+                  "(<|eot_id|>) become those tokens; only for text you trust" },
     [IGNORE_EOS] = { .name = "ignore-eos", .type = OPT_FLAG, .help = "go on where the model would stop" },
     [RECEIPT] = { .name = "receipt", .type = OPT_FLAG, .help = "print the whole receipt on standard error" },
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object instead of the text: text, token_ids, "
-               "finish_reason, hearth (the receipt, docs/receipt.md)" },
+               "thinking where there was some, finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
 #include "cli/sampling_rows.def"
@@ -50,6 +59,8 @@ enum { STDIN_LIMIT_BYTES = 256 << 20 };
 struct job {
     const struct args *args;
     struct model_choice choice;
+    struct template_choice template;
+    bool raw; /* no template: the prompt as it stands */
     char *prompt; /* mem_alloc'ed */
     size_t prompt_bytes;
     hearth_engine *engine;
@@ -109,12 +120,38 @@ static bool open_model(struct job *job, hearth_error *err)
     return job->model != NULL;
 }
 
-static void fill_request(const struct job *job, const hearth_span *span, hearth_request *r)
+/* The prompt as one user's message, or as it stands. */
+struct question {
+    hearth_span span;
+    hearth_text system, prompt;
+    hearth_message messages[2];
+    hearth_chat chat;
+};
+
+static void fill_question(const struct job *job, struct question *q)
+{
+    const char *system = job->args->value[SYSTEM].text;
+    *q = (struct question){
+        .span = { .text = job->prompt, .n_bytes = job->prompt_bytes, .trusted = job->args->value[SPECIAL].on },
+        .system = { system, system ? strlen(system) : 0 },
+        .prompt = { job->prompt, job->prompt_bytes },
+        .chat = { .thinking = job->template.thinking, .template_kwargs = job->template.kwargs },
+    };
+    size_t n = 0;
+    if (system)
+        q->messages[n++] = (hearth_message){ .role = "system", .parts = &q->system, .n_parts = 1 };
+    q->messages[n++] = (hearth_message){ .role = "user", .parts = &q->prompt, .n_parts = 1 };
+    q->chat.messages = q->messages;
+    q->chat.n_messages = n;
+}
+
+static void fill_request(const struct job *job, const struct question *q, hearth_request *r)
 {
     const struct opt_value *v = job->args->value;
     *r = (hearth_request){
-        .spans = span,
-        .n_spans = 1,
+        .chat = job->raw ? NULL : &q->chat,
+        .spans = &q->span,
+        .n_spans = job->raw ? 1 : 0,
         .max_tokens = (int)v[MAX].i,
         .has_seed = v[SEED].origin != OPT_UNSET,
         .seed = (uint64_t)v[SEED].i,
@@ -129,20 +166,40 @@ static void fill_request(const struct job *job, const hearth_span *span, hearth_
 
 static void say_plan(const hearth_plan *p) { fprintf(stderr, "context %d tokens: %s\n", p->n_ctx_tokens, p->reason); }
 
-/* False: the file has a chat template, and rendering it comes later. */
-static bool check_template(const struct job *job)
+/* Options that a prompt without a template has no use for, or one with it. */
+static bool check_options(const struct job *job)
 {
-    hearth_file_info info;
-    hearth_file_describe(hearth_model_file(job->model), &info);
-    if (job->args->value[RAW].on)
-        return true;
-    if (info.template_text[0]) {
-        say("this file has a chat template, and this version of hearth does not render templates yet; with --raw the "
-            "prompt is completed as it stands");
+    static const int of_templates[] = { SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING };
+    const struct opt_value *v = job->args->value;
+    for (size_t i = 0; job->raw && i < ARRAY_LEN(of_templates); i++) {
+        if (v[of_templates[i]].origin != OPT_FROM_LINE)
+            continue;
+        usage_error(&cmd_run, "--%s is for conversations, and this prompt goes without a chat template%s",
+                    options[of_templates[i]].name, v[RAW].on ? " (--raw)" : ": the file has none (--chat-template)");
         return false;
     }
-    fputs("this file has no chat template: the prompt is completed as it stands, as with --raw\n", stderr);
+    if (!job->raw && v[SPECIAL].origin == OPT_FROM_LINE) {
+        usage_error(&cmd_run, "--special goes with --raw: in a conversation special tokens come from the template");
+        return false;
+    }
     return true;
+}
+
+/* Is there a template, and what is wrong with it? */
+static bool look_at_template(struct job *job)
+{
+    hearth_file *file = hearth_model_file(job->model);
+    hearth_template_info info;
+    const hearth_finding *findings;
+    job->raw = job->args->value[RAW].on;
+    if (!job->raw && !hearth_file_template(file, &info)) {
+        job->raw = true;
+        fputs("this file has no chat template: the prompt is completed as it stands, as with --raw\n", stderr);
+    }
+    size_t n = job->raw ? 0 : hearth_file_template_findings(file, &findings);
+    for (size_t i = 0; i < n && findings[i].level == HEARTH_FINDING_PROBLEM; i++)
+        fprintf(stderr, "chat template: %s\n", findings[i].message);
+    return check_options(job);
 }
 
 static void say_receipt(const struct job *job, const hearth_receipt *r)
@@ -177,14 +234,18 @@ static int answer_exit_code(const struct answer *answer)
 static int ask(struct job *job, hearth_error *err)
 {
     const struct opt_value *v = job->args->value;
-    hearth_span span = { .text = job->prompt, .n_bytes = job->prompt_bytes, .trusted = v[SPECIAL].on };
+    struct question question;
     hearth_request request;
-    fill_request(job, &span, &request);
+    fill_question(job, &question);
+    fill_request(job, &question, &request);
     hearth_stream *stream = hearth_submit(job->model, &request, err);
     if (!stream)
         return report(err);
 
-    struct answer answer = { .stream = stream, .json = v[JSON].on, .digest = v[DIGEST].on };
+    struct answer answer = { .stream = stream,
+                             .json = v[JSON].on,
+                             .digest = v[DIGEST].on,
+                             .show_thinking = v[SHOW_THINKING].on };
     hearth_receipt receipt = { 0 };
     answer_read(&answer);
     bool has_receipt = hearth_stream_receipt(stream, &receipt);
@@ -206,6 +267,10 @@ static int run_job(struct job *job, hearth_error *err)
     const char *words = NULL;
     if (!read_words(job, &words))
         return EXIT_USAGE;
+    const struct opt_value *v = job->args->value;
+    if (!template_choose(&job->template, &job->choice.source, false, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
+                         &v[NO_THINKING], err))
+        return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_run, "%s", err->message) : report(err);
     if (!interrupt_init(err))
         return report(err);
     if (!read_prompt(job, words, err))
@@ -214,7 +279,7 @@ static int run_job(struct job *job, hearth_error *err)
     interrupt_hold();
     if (!open_model(job, err))
         return model_report(&job->choice, err);
-    if (!check_template(job))
+    if (!look_at_template(job))
         return EXIT_USAGE;
     hearth_plan plan;
     hearth_model_plan(job->model, &plan);
@@ -229,6 +294,7 @@ static int run(const struct args *a)
     int code = run_job(&job, &err);
     hearth_model_release(job.model);
     hearth_engine_destroy(job.engine);
+    template_choice_free(&job.template);
     mem_free(job.prompt);
     return code;
 }
@@ -242,8 +308,10 @@ const struct command cmd_run = {
              "One word alone is the MODEL: a prompt alone needs -p. Standard input, unless it is a terminal, is read\n"
              "to its end and appended to the prompt byte for byte.\n"
              "\n"
-             "Files with a chat template need --raw in this version. Ctrl-C ends the answer cleanly: what came is\n"
-             "printed, with its receipt.\n",
+             "The prompt is put into the words of the file's chat template as one user's message; without a template,\n"
+             "and with --raw, it is completed as it stands. What the model thinks before it answers goes dimmed to\n"
+             "standard error on a terminal, elsewhere only with --show-thinking. Ctrl-C ends the answer cleanly: what\n"
+             "came is printed, with its receipt.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

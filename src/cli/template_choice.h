@@ -33,6 +33,11 @@ void template_choice_free(struct template_choice *t);
     {                                                                                                         \
         .name = "thinking", .type = OPT_FLAG, .help = "let the model think first, where the template has a switch" \
     }
+#define OPT_SHOW_THINKING_ROW                                                                                 \
+    {                                                                                                         \
+        .name = "show-thinking", .type = OPT_FLAG,                                                            \
+        .help = "print what the model thinks also where standard error is no terminal"                        \
+    }
 #define OPT_NO_THINKING_ROW                                                                                   \
     {                                                                                                         \
         .name = "no-thinking", .type = OPT_FLAG,                                                              \

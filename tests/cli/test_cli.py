@@ -199,10 +199,48 @@ class Run(CliTest):
         self.assertEqual(o["hearth"]["sampling"]["top_k"]["value"], 6)
         self.refused(hearth("run", "-p", "x", env={"HEARTH_CTX": "big"}), 2, "HEARTH_CTX", "'big'")
 
-    def test_a_chat_template_needs_raw_in_this_version(self):
-        self.refused(hearth("run", self.tiny, "hello"), 2, "template", "--raw")
-        self.answer(self.tiny, "hello", "--raw")
-        self.assertIn("no chat template", self.answer("-p", "hello").err)
+    def test_the_prompt_goes_through_the_files_template(self):
+        answer = json.loads(self.done(hearth("run", self.tiny, "hello", "-n", "8", "--seed", "1", "--json")).text)
+        prompt = json.loads(self.done(hearth("apply-template", self.tiny, "--json",
+                                             stdin=b'[{"role": "user", "content": "hello"}]')).text)
+        self.assertIn("hello", prompt["prompt"])
+        self.assertNotEqual("hello", prompt["prompt"])
+        self.assertEqual(answer["hearth"]["prefill"]["n_prompt_tokens"], len(prompt["token_ids"]))
+        self.assertEqual(answer["hearth"]["template"]["from"], "file")
+        raw = json.loads(self.done(hearth("run", self.tiny, "hello", "--raw", "-n", "8", "--json")).text)
+        self.assertLess(raw["hearth"]["prefill"]["n_prompt_tokens"], len(prompt["token_ids"]))
+        self.assertIsNone(raw["hearth"]["template"])
+
+    def test_options_of_templates_need_one(self):
+        self.refused(hearth("run", self.tiny, "hello", "--no-thinking"), 2, "no switch")
+        self.refused(hearth("run", self.tiny, "hello", "--raw", "--system", "x"), 2, "--system", "--raw")
+        self.refused(hearth("run", "-p", "hello", "--thinking"), 2, "--thinking", "--chat-template")
+        self.refused(hearth("run", self.tiny, "hello", "--special"), 2, "--special", "--raw")
+
+    def test_thinking_is_no_part_of_the_answer(self):
+        template = self.file("think.jinja", b"{% for m in messages %}{{ m.content }}\n{% endfor %}"
+                             b"{{ '<think></think>' if enable_thinking is false else '<think>' }}")
+        ask = ["run", self.tiny, "hello", "-n", "8", "--seed", "1", "--ignore-eos", "--chat-template", template]
+        quiet = self.done(hearth(*ask))
+        self.assertEqual(quiet.out, b"")
+        shown = self.done(hearth(*ask, "--show-thinking"))
+        self.assertEqual(shown.out, b"")
+        self.assertGreater(len(shown.err), len(quiet.err))
+        self.assertNotIn("\033", shown.err)
+        told = json.loads(self.done(hearth(*ask, "--json")).text)
+        self.assertEqual(told["text"], "")
+        self.assertTrue(told["thinking"])
+        self.assertEqual(told["hearth"]["decode"]["n_thinking_tokens"], 8)
+        at_once = json.loads(self.done(hearth(*ask, "--json", "--no-thinking")).text)
+        self.assertTrue(at_once["text"])
+        self.assertNotIn("thinking", at_once)
+        self.assertEqual(at_once["hearth"]["decode"]["n_thinking_tokens"], 0)
+
+    def test_what_the_template_says_is_passed_on(self):
+        template = self.file("raise.jinja", b"{{ raise_exception('only on Sundays') }}")
+        self.refused(hearth("run", self.tiny, "hello", "--chat-template", template), 1, "only on Sundays", "line 1")
+        broken = self.file("broken.jinja", b"{% if %}")
+        self.refused(hearth("run", self.tiny, "hello", "--chat-template", broken), 3, "line 1 column")
 
     def test_files_that_are_no_models_are_refused(self):
         self.refused(hearth("run", os.path.join(self.folder, "absent.gguf"), "x"), 3, "absent.gguf")
