@@ -99,7 +99,7 @@ static void writer_fail(struct file_writer *w, const char *doing)
     fail_errno(&w->error, doing, w->part, "check free space and permissions");
 }
 
-bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err)
+static bool open_writer(struct file_writer *w, const char *path, mode_t mode, hearth_error *err)
 {
     *w = (struct file_writer){ .fd = -1 };
     size_t n = strlen(path);
@@ -113,13 +113,25 @@ bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err
     memcpy(w->path, path, n);
     memcpy(w->part, path, n);
     memcpy(w->part + n, ".part", 5);
-    w->fd = told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    w->fd = told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (w->fd >= 0 && mode == 0600)
+        (void)fchmod(w->fd, mode); /* a part left over from before may be open to all */
     if (w->fd < 0) {
         fail_errno(err, "create", w->part, "check that the folder exists and is writable");
         file_writer_abort(w);
         return false;
     }
     return true;
+}
+
+bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err)
+{
+    return open_writer(w, path, 0644, err);
+}
+
+bool file_writer_open_private(struct file_writer *w, const char *path, hearth_error *err)
+{
+    return open_writer(w, path, 0600, err);
 }
 
 static bool write_all_at(struct file_writer *w, uint64_t offset, const uint8_t *p, size_t n)

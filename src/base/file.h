@@ -53,6 +53,8 @@ struct file_writer {
     hearth_error error; /* the first failure */
 };
 bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err);
+/* The same for what nobody else is to read: mode 0600. */
+bool file_writer_open_private(struct file_writer *w, const char *path, hearth_error *err);
 void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
 /* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
 bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);
