@@ -9,7 +9,7 @@
 
 #include "cli/command.h"
 
-static volatile sig_atomic_t holding, pending;
+static volatile sig_atomic_t holding, conversation, pending, terminated;
 static int wake_read = -1, wake_write = -1;
 
 void interrupt_wake(void *arg)
@@ -22,10 +22,12 @@ void interrupt_wake(void *arg)
 
 static void on_signal(int signal_number)
 {
-    (void)signal_number;
-    if (!holding || pending)
+    bool again = conversation ? signal_number == SIGTERM && terminated : pending;
+    if (!holding || again)
         _exit(EXIT_INTERRUPTED);
     pending = 1;
+    if (signal_number == SIGTERM)
+        terminated = 1;
     interrupt_wake(NULL);
 }
 
@@ -50,14 +52,26 @@ bool interrupt_init(hearth_error *err)
 }
 
 void interrupt_hold(void) { holding = 1; }
-bool interrupt_pending(void) { return pending; }
 
-void interrupt_wait(void)
+void interrupt_hold_conversation(void)
 {
-    struct pollfd p = { .fd = wake_read, .events = POLLIN };
-    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+    conversation = 1;
+    holding = 1;
+}
+
+bool interrupt_pending(void) { return pending || terminated; }
+bool interrupt_terminated(void) { return terminated; }
+void interrupt_clear(void) { pending = 0; }
+
+bool interrupt_wait_input(int fd)
+{
+    struct pollfd p[2] = { { .fd = wake_read, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+    while (poll(p, 2, -1) < 0 && errno == EINTR)
         ;
     char drained[256];
     while (read(wake_read, drained, sizeof drained) > 0)
         ;
+    return p[1].revents != 0;
 }
+
+void interrupt_wait(void) { interrupt_wait_input(-1); }

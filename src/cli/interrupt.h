@@ -11,9 +11,19 @@ bool interrupt_init(hearth_error *err);
 
 /* From here on the first SIGINT or SIGTERM only sets a flag; a second ends the program at once. */
 void interrupt_hold(void);
+/* The same for a conversation: only a second SIGTERM ends the program, so that an impatient Ctrl-C does not cost
+ * what was said so far. */
+void interrupt_hold_conversation(void);
+/* One of them came since interrupt_clear(). */
 bool interrupt_pending(void);
+/* SIGTERM came: nothing takes that back. */
+bool interrupt_terminated(void);
+/* Held again for what comes next. A SIGTERM stays pending. */
+void interrupt_clear(void);
 
 /* Wake interrupt_wait(). Any thread, any signal handler; arg is ignored. */
 void interrupt_wake(void *arg);
 /* Sleep until woken or interrupted since the last call. */
 void interrupt_wait(void);
+/* The same, or until fd has something to read (its end included): true then. */
+bool interrupt_wait_input(int fd);
