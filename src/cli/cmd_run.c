@@ -164,8 +164,6 @@ static void fill_request(const struct job *job, const struct question *q, hearth
 
 /* ---- what to say on standard error ---- */
 
-static void say_plan(const hearth_plan *p) { fprintf(stderr, "context %d tokens: %s\n", p->n_ctx_tokens, p->reason); }
-
 /* Options that a prompt without a template has no use for, or one with it. */
 static bool check_options(const struct job *job)
 {
@@ -283,7 +281,7 @@ static int run_job(struct job *job, hearth_error *err)
         return EXIT_USAGE;
     hearth_plan plan;
     hearth_model_plan(job->model, &plan);
-    say_plan(&plan);
+    plan_say(&plan);
     return interrupt_pending() ? EXIT_INTERRUPTED : ask(job, err);
 }
 

@@ -28,6 +28,8 @@ bool model_choose(struct model_choice *out, const struct command *c, const char 
 
 void model_say(const struct model_choice *choice) { fprintf(stderr, "model: %s\n", choice->text); }
 
+void plan_say(const hearth_plan *plan) { fprintf(stderr, "context %d tokens: %s\n", plan->n_ctx_tokens, plan->reason); }
+
 int model_report(const struct model_choice *choice, const hearth_error *err)
 {
     int code = report(err);

@@ -16,6 +16,9 @@ bool model_choose(struct model_choice *out, const struct command *c, const char 
 /* "model: ..." on standard error. */
 void model_say(const struct model_choice *choice);
 
+/* The context and why it is that, on standard error. */
+void plan_say(const hearth_plan *plan);
+
 /* report() with advice when the word taken for a model looks like a prompt. */
 int model_report(const struct model_choice *choice, const hearth_error *err);
 

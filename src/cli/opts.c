@@ -173,12 +173,10 @@ static bool read_switch(const char *text, bool *on)
     return false;
 }
 
-/* thing: what the user wrote, "--ctx" or "HEARTH_CTX". */
-static bool set_value(struct opt_value *v, const struct opt *o, const char *thing, const char *text,
-                      enum opt_origin origin, hearth_error *err)
+bool opt_set_value(struct opt_value *v, const struct opt *o, const char *thing, const char *text, hearth_error *err)
 {
     bool ok = true;
-    *v = (struct opt_value){ .origin = origin, .text = text };
+    *v = (struct opt_value){ .origin = OPT_FROM_LINE, .text = text };
     switch (o->type) {
     case OPT_FLAG:
         ok = read_switch(text, &v->on);
@@ -248,7 +246,7 @@ static bool take_option(const struct parser *p, const char *word, const char *ne
         text = next;
         *used_next = true;
     }
-    if (!set_value(v, o, given, text, OPT_FROM_LINE, p->err))
+    if (!opt_set_value(v, o, given, text, p->err))
         return false;
     if (again && p->note) {
         char sentence[200];
@@ -274,8 +272,9 @@ static bool read_environment(const struct parser *p)
             if (v->origin == OPT_FROM_ENV && strcmp(v->text, text) != 0)
                 return fail(p->err, HEARTH_ERR_USAGE, "%s is '%.60s', but another spelling of --%s in the environment "
                             "is '%.60s'; unset one", name, text, o->name, v->text);
-            if (!set_value(v, o, name, text, OPT_FROM_ENV, p->err))
+            if (!opt_set_value(v, o, name, text, p->err))
                 return false;
+            v->origin = OPT_FROM_ENV;
         }
     }
     return true;

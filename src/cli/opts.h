@@ -53,6 +53,10 @@ struct args {
 bool opts_parse(struct args *out, const struct opt *table, int n, int max_words, int argc, char *const *argv,
                 void (*note)(const char *sentence), hearth_error *err);
 
+/* One value against its row, as if the line had it. thing: what the user wrote, "--ctx" or "HEARTH_CTX".
+ * HEARTH_ERR_USAGE has thing, the text and the range. */
+bool opt_set_value(struct opt_value *v, const struct opt *o, const char *thing, const char *text, hearth_error *err);
+
 /* "--ctx" or "-c" against one row: any spelling. len: bytes of `given` up to '=' or its end. */
 bool opt_matches(const struct opt *o, const char *given, size_t len);
 
