@@ -132,6 +132,8 @@ int64_t hearth_file_tokenize(hearth_file *file, const char *text, size_t text_by
 /* The bytes of one token: a pointer that lives as long as the file, or NULL for a bad id.
  * Special tokens give their text. */
 const char *hearth_file_token_text(hearth_file *file, int32_t id, size_t *n_bytes);
+/* Control, unknown or user-defined: a token that text becomes only as a whole, if at all. False for a bad id. */
+bool hearth_file_token_special(hearth_file *file, int32_t id);
 
 /* ------------------------------------------------------------------ conversations */
 

@@ -5,14 +5,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/model_choice.h"
+#include "cli/inspect_template.h"
+#include "cli/template_choice.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
 
-enum { MODEL, THREADS, CTX, JSON, N_OPTS };
+enum { MODEL, TEMPLATE, CHAT_TEMPLATE, THREADS, CTX, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
+    [TEMPLATE] = { .name = "template", .type = OPT_FLAG,
+                   .help = "the chat template instead: what it can do, a conversation in it, what is wrong with it" },
+    [CHAT_TEMPLATE] = OPT_TEMPLATE_ROW,
     [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
                   .dflt = "one for each physical core", .help = "plan for this many threads" },
     [CTX] = { .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30,
@@ -26,11 +30,13 @@ struct report {
     hearth_plan plan;
     bool has_plan;
     const char *problem; /* why it does not run here; "" when it does */
+    hearth_file *file;
     hearth_error plan_error;
 };
 
 static void look(struct report *r, hearth_file *file, const struct args *a)
 {
+    r->file = file;
     hearth_file_describe(file, &r->info);
     r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, (int)a->value[THREADS].i, 0, &r->plan, &r->plan_error);
     r->problem = "";
@@ -84,7 +90,19 @@ static void print_shape(const hearth_file_info *i)
         line("tokenizer", "%s, %d tokens", i->tokenizer, i->n_vocab);
     else
         line("tokenizer", "none");
-    line("chat template", i->template_text[0] ? "yes, %zu bytes" : "none", strlen(i->template_text));
+}
+
+static void print_template(const struct report *r)
+{
+    int n[3];
+    if (!template_count(r->file, n))
+        line("chat template", "none");
+    else if (n[HEARTH_FINDING_PROBLEM] + n[HEARTH_FINDING_WARNING] == 0)
+        line("chat template", "yes, %zu bytes", strlen(r->info.template_text));
+    else
+        line("chat template", "yes, %zu bytes; %d problem%s, %d warning%s (--template)", strlen(r->info.template_text),
+             n[HEARTH_FINDING_PROBLEM], n[HEARTH_FINDING_PROBLEM] == 1 ? "" : "s", n[HEARTH_FINDING_WARNING],
+             n[HEARTH_FINDING_WARNING] == 1 ? "" : "s");
 }
 
 static void print_plan(const hearth_plan *p)
@@ -101,6 +119,7 @@ static void print_text(const struct report *r)
 {
     print_file(r);
     print_shape(&r->info);
+    print_template(r);
     if (r->has_plan)
         print_plan(&r->plan);
     line("runs here", "%s%s", r->problem[0] ? "no: " : "yes", r->problem);
@@ -128,7 +147,7 @@ static json_t *report_json(const struct report *r)
     const hearth_file_info *i = &r->info;
     const char *path = r->choice->source.path;
     return json_pack(
-        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:b, s:o}",
+        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:b, s:o}",
         "file", path ? json_text(path) : json_null(), "name", json_text(i->name), "architecture",
         json_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
         (int)i->gguf_version, "n_parts", (int)i->n_parts,
@@ -136,23 +155,48 @@ static json_t *report_json(const struct report *r)
         "weight_bytes", (json_int_t)i->weight_bytes, "types", json_text(i->types), "shape", shape_json(i),
         "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)i->kv_bytes_per_token,
         "tokenizer", json_text(i->tokenizer), "chat_template",
-        i->template_text[0] ? json_text(i->template_text) : json_null(),
+        i->template_text[0] ? json_text(i->template_text) : json_null(), "template", template_to_json(r->file),
         "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
         json_text(r->problem));
 }
 
-static int print_json(const struct report *r)
+static int print_json(json_t *o) /* stolen */
 {
-    json_t *o = report_json(r);
     hearth_error err;
     if (!o) {
         fail_memory(&err, "the JSON of the report");
         return report(&err);
     }
-    json_dumpf(o, stdout, JSON_INDENT(2) | RECEIPT_JSON_FLAGS);
+    json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | RECEIPT_JSON_FLAGS);
     putchar('\n');
     json_decref(o);
     return EXIT_DONE;
+}
+
+/* A template with a problem is none to go on with: EXIT_FAILED. */
+static int inspect_template(hearth_file *file, bool json)
+{
+    int n[3], code = EXIT_DONE;
+    template_count(file, n);
+    if (json)
+        code = print_json(template_to_json(file));
+    else
+        template_print(file);
+    return code == EXIT_DONE && n[HEARTH_FINDING_PROBLEM] > 0 ? EXIT_FAILED : code;
+}
+
+static int inspect(hearth_file *file, const struct model_choice *choice, const struct args *a)
+{
+    struct report r = { .choice = choice };
+    int code = EXIT_DONE;
+    if (a->value[TEMPLATE].on)
+        return inspect_template(file, a->value[JSON].on);
+    look(&r, file, a);
+    if (a->value[JSON].on)
+        code = print_json(report_json(&r));
+    else
+        print_text(&r);
+    return code == EXIT_DONE && r.problem[0] ? EXIT_FAILED : code;
 }
 
 static int run(const struct args *a)
@@ -163,20 +207,17 @@ static int run(const struct args *a)
         return EXIT_USAGE;
     if (!choice.from_line)
         model_say(&choice);
+    struct template_choice template;
+    static const struct opt_value unset;
+    if (!template_choose(&template, &choice.source, a->value[TEMPLATE].on, &a->value[CHAT_TEMPLATE], &unset, &unset,
+                         &unset, &err)) {
+        template_choice_free(&template);
+        return report(&err);
+    }
     hearth_file *file = hearth_file_open(&choice.source, &err);
-    if (!file)
-        return model_report(&choice, &err);
-
-    struct report r = { .choice = &choice };
-    int code = EXIT_DONE;
-    look(&r, file, a);
-    if (a->value[JSON].on)
-        code = print_json(&r);
-    else
-        print_text(&r);
-    if (code == EXIT_DONE && r.problem[0])
-        code = EXIT_FAILED;
+    int code = file ? inspect(file, &choice, a) : model_report(&choice, &err);
     hearth_file_close(file);
+    template_choice_free(&template);
     return code;
 }
 
@@ -188,7 +229,12 @@ const struct command cmd_inspect = {
     .summary = "what a model file holds, and will it run here",
     .about = "Reads metadata only. Ends with 0 when the file would run on this machine, with 1 and the reason when\n"
              "not (an architecture or tensor type this build lacks, no tensors, too little memory), with 3 when the\n"
-             "file is damaged or no GGUF at all.\n",
+             "file is damaged or no GGUF at all.\n"
+             "\n"
+             "With --template: which roles, tools and thinking the chat template knows, a conversation rendered with\n"
+             "its special tokens marked, and findings: stop tokens that no answer reaches, BOS twice, a missing\n"
+             "generation prompt, roles that do not come back, what makes the prefix cache miss. Ends with 1 when a\n"
+             "problem is among them.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

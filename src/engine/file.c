@@ -339,3 +339,13 @@ const char *hearth_file_token_text(hearth_file *f, int32_t id, size_t *n_bytes)
     *n_bytes = s.len;
     return s.ptr;
 }
+
+bool hearth_file_token_special(hearth_file *f, int32_t id)
+{
+    hearth_error ignored = { 0 };
+    struct tokenizer *t = file_tokenizer(f, &ignored);
+    if (!t || id < 0 || id >= tokenizer_vocab(t)->n_tokens)
+        return false;
+    uint8_t type = tokenizer_vocab(t)->type[id];
+    return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED || type == TOKEN_UNKNOWN;
+}

@@ -105,6 +105,47 @@ class Help(CliTest):
         self.assertNotIn("HEARTH_TEMPERATURE", hearth("version", env={"HEARTH_TEMPERATURE": "1"}).err)
 
 
+class InspectTemplate(CliTest):
+    CHATML = (b"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+              b"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+    def test_it_shows_a_conversation_with_special_tokens_marked(self):
+        page = self.done(hearth("inspect", self.tiny, "--template")).text
+        self.assertIn("What is 2 + 2?[[<|eot_id|>]]", page)
+        self.assertIn("answer ends    <|eot_id|>", page)
+        self.assertNotIn("\033", page)
+        o = json.loads(self.done(hearth("inspect", self.tiny, "--template", "--json")).text)
+        self.assertEqual(o["from"], "file")
+        self.assertTrue(o["system"])
+        self.assertEqual(o["answer_end"], "<|eot_id|>")
+        self.assertEqual({f["level"] for f in o["findings"]}, {"note"})
+        whole = json.loads(self.done(hearth("inspect", self.tiny, "--json")).text)
+        self.assertEqual(whole["template"], o)
+
+    def test_a_template_of_another_vocabulary_is_a_problem(self):
+        template = self.file("chatml.jinja", self.CHATML)
+        r = self.done(hearth("inspect", self.tiny, "--template", "--chat-template", template), 1)
+        self.assertIn("problem  unreachable-stop: ", r.text)
+        self.assertIn("warning  unknown-special: ", r.text)
+        short = self.done(hearth("inspect", self.tiny, "--chat-template", template)).text
+        self.assertIn("1 problem, 1 warning (--template)", short)
+        asked = self.done(hearth("run", self.tiny, "x", "-n", "2", "--chat-template", template))
+        self.assertIn("would not stop", asked.err)
+
+    def test_a_file_without_a_template_says_so(self):
+        bare = os.path.join(FIXTURES, "vocab", "ggml-vocab-qwen2.gguf")
+        if not FIXTURES:
+            self.skipTest("needs HEARTH_FIXTURES")
+        self.assertIn("none", self.done(hearth("inspect", bare, "--template")).text)
+        self.assertEqual(self.done(hearth("inspect", bare, "--template", "--json")).text, "null\n")
+
+    def test_control_characters_of_a_template_do_not_reach_the_terminal(self):
+        template = self.file("evil.jinja", b"\x1b[2J{{ messages | map(attribute='content') | join('\x1b[1m') }}")
+        r = hearth("inspect", self.tiny, "--template", "--chat-template", template)
+        self.assertNotIn(b"\x1b", r.out)
+        self.assertIn("\\x1b", r.text)
+
+
 class Run(CliTest):
     def answer(self, *args, **more):
         return self.done(hearth("run", *args, "--seed", "1", "-n", "12", **more))
