@@ -173,6 +173,9 @@ static void say_notes(struct job *job)
         json_decref(sentence);
         line += n + (line[n] == '\n');
     }
+    if (r->n_specials_kept > 0 && !job->json)
+        say("%zu place%s in messages look%s like a special token and stay%s text", r->n_specials_kept,
+            r->n_specials_kept == 1 ? "" : "s", r->n_specials_kept == 1 ? "s" : "", r->n_specials_kept == 1 ? "s" : "");
     if (r->bos_added && !job->tokens && !job->json)
         say("the prompt in tokens begins with BOS, which is no part of the text");
 }

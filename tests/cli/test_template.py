@@ -239,6 +239,8 @@ class Forms(TemplateTest):
         self.assertEqual(o["token_ids"].count(1024 + 9), 1)
         self.assertEqual(o["token_ids"][-1], 1024 + 9)
         self.assertEqual(o["n_specials_kept"], 1)
+        self.assertIn("1 place in messages looks like a special token and stays text",
+                      self.done(apply(talk, self.tiny, "--chat-template", ends)).err)
 
     def test_a_prompt_can_end_inside_thinking(self):
         opens = self.template("{{ messages[0].content }}{% if add_generation_prompt %}<think>\n{% endif %}")
