@@ -12,6 +12,7 @@ On synthetic models of full size (made once, in BUILD/bench):
   prefill  512 tokens (fewer where the model holds fewer), beside the int8 roof over the multiply-adds; one fresh
            process each, so mapping the weights is inside
   kernel   bench_kernel's figures (short windows)
+  chat     bench_chat's: a conversation of 20,000 tokens through each template of HEARTH_FIXTURES (left out without it)
 
 Figures and roofs alternate, because shared machines drift. What others use of the machine is measured with every
 run; runs in which they use more than 5 % are repeated (up to three times as many in all), and the quietest count.
@@ -105,6 +106,10 @@ class Bench:
     def wanted(self, name):
         return self.only in name
 
+    def wants_models(self):
+        labels = [f"{SHAPE} {t}" for t in TYPES] + ["built-in"]
+        return self.wanted("start") or any(self.wanted(f"speed {label}") for label in labels)
+
     def add(self, name, unit, value, roof, others):
         self.figures.setdefault(name + unit, Figure(name, unit)).add(value, roof, others)
 
@@ -173,8 +178,26 @@ class Bench:
         return [(f"kernel {r[0]}", float(r[1]), r[2], float(r[3]), float(r[4]), int(r[5]), float(r[6]), used)
                 for r in rows]
 
+    def chat_rows(self):
+        """bench_chat's own rows, of every template in the fixtures."""
+        fixtures = os.environ.get("HEARTH_FIXTURES")
+        if not fixtures:
+            print("chat: left out, HEARTH_FIXTURES is not set")
+            return []
+        vocabulary = os.path.join(fixtures, "vocab", "ggml-vocab-llama-bpe.gguf")
+        text = os.path.join(fixtures, "text", "tolstoy-val.txt")
+        folder = os.path.join(fixtures, "templates")
+        templates = sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".jinja"))
+        with tempfile.NamedTemporaryFile(mode="r", suffix=".csv") as f:
+            others = Others()
+            chat = os.path.join(os.path.dirname(self.kernel), "bench_chat")
+            subprocess.run([chat, "--csv", f.name, vocabulary, text, *templates], check=True,
+                           stdout=subprocess.DEVNULL)
+            used = others.percent()
+            return [(r[0], float(r[1]), r[2], float(r[3]), float(r[4]), int(r[5]), 0, used) for r in csv.reader(f)]
+
     def measure_all(self, models):
-        if self.wanted("start"):
+        if models and self.wanted("start"):
             self.repeat(f"start {models[0].label}", lambda: self.start_once(models[0]))
         for m in models:
             if self.wanted(f"speed {m.label}"):
@@ -183,7 +206,8 @@ class Bench:
         for f in self.figures.values():
             f = f.quietest(self.runs)
             rows.append((f.name, f.value(), f.unit, *f.spread(), len(f.all), f.roof(), f.others()))
-        return rows + (self.kernel_rows() if self.wanted("kernel") else [])
+        rows += self.kernel_rows() if self.wanted("kernel") else []
+        return rows + (self.chat_rows() if self.wanted("chat") else [])
 
     def limits(self, label):
         """(what, measured, limit, met) of the start."""
@@ -232,7 +256,7 @@ def main():
     p.add_argument("--build", default="build", help="the build folder")
     p.add_argument("--models", help="where the synthetic models are kept (default: BUILD/bench)")
     p.add_argument("--runs", type=int, default=7)
-    p.add_argument("--only", default="", help="only what has this in its name: start, speed, kernel, a type")
+    p.add_argument("--only", default="", help="only what has this in its name: start, speed, kernel, chat, a type")
     p.add_argument("--csv", help="append here instead of bench/results/MACHINE.csv")
     p.add_argument("--no-csv", action="store_true", help="append nowhere")
     options = p.parse_args()
@@ -241,10 +265,10 @@ def main():
     if shutil.disk_usage(folder).free < 6 << 30 and not os.path.exists(os.path.join(folder, f"{SHAPE}-Q4_0.gguf")):
         sys.exit(f"{folder} has less than 6 GB free, and the models need 3; name another folder with --models")
     bench, measured = Bench(options), commit()
-    models = make_models(bench.hearth, folder)
+    models = make_models(bench.hearth, folder) if bench.wants_models() else []
     rows = bench.measure_all(models)
     show(rows)
-    limits = bench.limits(models[0].label)
+    limits = bench.limits(models[0].label) if models else []
     for what, met in limits:
         print(f"{'met    ' if met else 'NOT MET'}  {what}")
     if not options.no_csv:
