@@ -9,6 +9,7 @@ static const char overview[] =
     "\n"
     "  hearth run -p \"It was a cold evening, and\"   complete a text with the built-in model\n"
     "  hearth run FILE.gguf --raw \"Once upon a time\" with a file of yours\n"
+    "  hearth chat FILE.gguf                        a conversation in the terminal\n"
     "  hearth inspect FILE.gguf                     what is in it, will it run here, and why not\n";
 
 static const char general[] =

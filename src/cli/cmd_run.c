@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/answer.h"
+#include "cli/dialogue.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/model_choice.h"
@@ -260,15 +261,46 @@ static int ask(struct job *job, hearth_error *err)
     return code;
 }
 
+/* Nothing to answer and a person at both ends: that wants a conversation. Not with options it has no use for. */
+static bool is_conversation(const struct args *a, const char *words)
+{
+    static const int of_one_answer[] = { RAW, SPECIAL, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST };
+    for (size_t i = 0; i < ARRAY_LEN(of_one_answer); i++)
+        if (a->value[of_one_answer[i]].origin != OPT_UNSET)
+            return false;
+    return !words && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+static int converse(const struct job *job)
+{
+    const struct opt_value *v = job->args->value;
+    return dialogue_run(&(struct dialogue_setup){
+        .command = &cmd_run,
+        .model = &job->choice,
+        .max_tokens = v[MAX],
+        .seed = v[SEED],
+        .sampling = &v[SAMPLING],
+        .n_threads = (int)v[THREADS].i,
+        .n_ctx_tokens = (int)v[CTX].i,
+        .system = v[SYSTEM].text,
+        .template_kwargs = job->template.kwargs,
+        .thinking = job->template.thinking,
+        .show_thinking = v[SHOW_THINKING].on,
+    });
+}
+
 static int run_job(struct job *job, hearth_error *err)
 {
     const char *words = NULL;
     if (!read_words(job, &words))
         return EXIT_USAGE;
     const struct opt_value *v = job->args->value;
-    if (!template_choose(&job->template, &job->choice.source, false, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
+    bool conversation = is_conversation(job->args, words);
+    if (!template_choose(&job->template, &job->choice.source, conversation, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                          &v[NO_THINKING], err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_run, "%s", err->message) : report(err);
+    if (conversation)
+        return converse(job);
     if (!interrupt_init(err))
         return report(err);
     if (!read_prompt(job, words, err))
@@ -304,7 +336,8 @@ const struct command cmd_run = {
     .summary = "answer one prompt",
     .about = "The answer streams to standard output, byte for byte what the model said; the prompt is not repeated.\n"
              "One word alone is the MODEL: a prompt alone needs -p. Standard input, unless it is a terminal, is read\n"
-             "to its end and appended to the prompt byte for byte.\n"
+             "to its end and appended to the prompt byte for byte. Without a prompt, on a terminal, this is hearth\n"
+             "chat.\n"
              "\n"
              "The prompt is put into the words of the file's chat template as one user's message; without a template,\n"
              "and with --raw, it is completed as it stands. What the model thinks before it answers goes dimmed to\n"

@@ -8,6 +8,7 @@
 
 const struct command *const commands[] = {
     &cmd_run,
+    &cmd_chat,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,

@@ -1,0 +1,86 @@
+/* cmd_chat.c: a conversation in the terminal. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "cli/dialogue.h"
+#include "cli/generate_opts.h"
+#include "cli/template_choice.h"
+
+enum {
+    MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, CTX, TIMING, HISTORY,
+    SAMPLING, /* one for each line of sampling.def from here on */
+    N_OPTS = SAMPLING + HEARTH_N_SAMPLING
+};
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [SYSTEM] = { .name = "system", .type = OPT_TEXT, .value = "TEXT",
+                 .help = "what the model is told before the conversation" },
+    [TEMPLATE] = OPT_TEMPLATE_ROW,
+    [KWARGS] = OPT_KWARGS_ROW,
+    [THINKING] = OPT_THINKING_ROW,
+    [NO_THINKING] = OPT_NO_THINKING_ROW,
+    [SHOW_THINKING] = OPT_SHOW_THINKING_ROW,
+    [MAX] = OPT_MAX_TOKENS_ROW,
+    [SEED] = OPT_SEED_ROW,
+    [THREADS] = OPT_THREADS_ROW,
+    [CTX] = OPT_CTX_ROW,
+    [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
+    [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
+                  .help = "keep what is typed on the terminal in this file, which nobody else can read" },
+#include "cli/sampling_rows.def"
+};
+
+static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
+
+static int run(const struct args *a)
+{
+    const struct opt_value *v = a->value;
+    struct model_choice model;
+    struct template_choice template = { 0 };
+    hearth_error err = { 0 };
+    if (!model_choose(&model, &cmd_chat, a->word[0], &v[MODEL]))
+        return EXIT_USAGE;
+    int code;
+    if (template_choose(&template, &model.source, true, &v[TEMPLATE], &v[KWARGS], &v[THINKING], &v[NO_THINKING], &err))
+        code = dialogue_run(&(struct dialogue_setup){
+            .command = &cmd_chat,
+            .model = &model,
+            .max_tokens = v[MAX],
+            .seed = v[SEED],
+            .sampling = &v[SAMPLING],
+            .n_threads = (int)v[THREADS].i,
+            .n_ctx_tokens = (int)v[CTX].i,
+            .system = v[SYSTEM].text,
+            .template_kwargs = template.kwargs,
+            .thinking = template.thinking,
+            .show_thinking = v[SHOW_THINKING].on,
+            .timing = v[TIMING].on,
+            .history_path = v[HISTORY].text,
+        });
+    else
+        code = err.status == HEARTH_ERR_USAGE ? usage_error(&cmd_chat, "%s", err.message) : report(&err);
+    template_choice_free(&template);
+    return code;
+}
+
+const struct command cmd_chat = {
+    .name = "chat",
+    .positionals = "[MODEL]",
+    .max_words = 1,
+    .summary = "a conversation in the terminal",
+    .about = "The answers alone are on standard output. The prompt, what the model thinks (dimmed) and all notes are\n"
+             "on standard error. When standard input is no terminal, its lines are the messages and commands, and the\n"
+             "exit code is that of the first thing that went wrong. Nothing is stored unless --history or /save says\n"
+             "where. Ctrl-C stops an answer, which is kept, and clears a line; Ctrl-D on an empty line ends.\n"
+             "\n"
+             "A line that ends in \\ goes on in the next; \"\"\" begins and ends a message of many lines. What begins\n"
+             "with / is a command (a message that begins with / is typed with //):\n"
+             "\n"
+#define CHAT_COMMAND(name, arguments, words, help) "    /" #name arguments ": " help "\n"
+#include "cli/chat_commands.def"
+             ,
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};
