@@ -245,6 +245,21 @@ static void assignments_stay_in_their_scope(void **state)
            "3");
 }
 
+/* As in jinja2, where they are the variables of one Python function. */
+static void rounds_of_a_loop_share_their_variables(void **state)
+{
+    (void)state;
+    expect("{% set ns = namespace(f=[]) %}{% for i in [1, 2, 3] %}{% macro m() %}{{ i }}{% endmacro %}"
+           "{% set ns.f = ns.f + [m] %}{% for f in ns.f %}{{ f() }}{% endfor %};{% endfor %}", NULL, "1;22;333;");
+    expect("{% set ns = namespace(l=none) %}{% for i in [1, 2] %}{% for j in [1, 2, 3] if j > i %}"
+           "{% if i == 1 and loop.first %}{% set ns.l = loop %}{% endif %}"
+           "{% if i == 2 %}{{ ns.l.length }}{{ ns.l.last }}{% endif %}{% endfor %}{% endfor %}", NULL, "2True");
+    expect("{% macro twice() %}{{ caller() }}{{ caller() }}{% endmacro %}{% for i in [1, 2] %}{% set k = i * 10 %}"
+           "{% call twice() %}{{ k }},{% endcall %}{% endfor %}", NULL, "10,10,20,20,");
+    expect("{% for x in [[1, [2]], [3]] recursive %}{% if x is sequence %}<{{ loop(x) }}>{% endif %}{{ x }}"
+           "{% endfor %}", NULL, "<1<2>[2]>[1, [2]]<3>[3]");
+}
+
 static void an_error_names_line_and_column(void **state)
 {
     struct rendered r = render_z("a\nb {{ x.y.z }}", "{\"x\": {}}");
@@ -395,6 +410,21 @@ static void a_string_built_in_a_loop_costs_what_it_is_long(void **state)
     jinja_output_free(&r.out);
 }
 
+/* Some templates look at every earlier message for each message: 1,000 messages are half a million looks. */
+static void a_look_back_over_a_long_conversation_fits_the_budget(void **state)
+{
+    struct rendered r = render_z("{% for i in range(2000) %}{% set prev = namespace(n=0, found=false) %}"
+                                 "{% for j in range(loop.index0 - 1, -1, -1) %}{% if not prev.found %}"
+                                 "{% set prev.n = j %}{% set prev.found = true %}{% endif %}{% endfor %}"
+                                 "{% endfor %}ok", NULL);
+    (void)state;
+    if (!r.ok)
+        fail_msg("%s", r.err.message);
+    assert_true(str_eq_z(r.out.text, "ok"));
+    assert_true(r.out.memory_bytes < 4 << 20);
+    jinja_output_free(&r.out);
+}
+
 /* Every allocation fails once; each time that is an error, not a crash. */
 static void running_out_of_memory_is_an_error(void **state)
 {
@@ -421,12 +451,14 @@ int main(void)
         cmocka_unit_test(two_thousand_generated_snippets_give_the_reference_text),
         cmocka_unit_test(blocks_alone_on_their_line_leave_nothing_behind),
         cmocka_unit_test(assignments_stay_in_their_scope),
+        cmocka_unit_test(rounds_of_a_loop_share_their_variables),
         cmocka_unit_test(an_error_names_line_and_column),
         cmocka_unit_test(text_of_a_request_stays_untrusted_whatever_is_done_to_it),
         cmocka_unit_test(the_models_own_values_are_trusted_and_cannot_be_replaced),
         cmocka_unit_test(hostile_templates_end_within_their_budget),
         cmocka_unit_test(templates_that_nest_without_end_are_refused_when_read),
         cmocka_unit_test(a_string_built_in_a_loop_costs_what_it_is_long),
+        cmocka_unit_test(a_look_back_over_a_long_conversation_fits_the_budget),
         cmocka_unit_test(running_out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

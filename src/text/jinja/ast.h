@@ -144,6 +144,7 @@ struct macro {
 struct loop {
     const struct node *node;
     struct env *env; /* around the loop */
+    struct env *test_env;
     struct iter it;
     struct value iterable, before, now, after; /* after: J_MISSING unless peeked */
     int64_t index0, length;                    /* length -1: not known yet */
@@ -159,6 +160,7 @@ bool exec(struct run *r, const struct nodes *body, struct env *env);
 bool run_loop(struct run *r, const struct node *n, struct env *env, struct value over, int depth0);
 bool assign(struct run *r, const struct node *target, struct env *env, struct value v);
 struct env *env_enter(struct run *r, const struct scope *s, struct env *up);
+struct env *env_again(struct run *r, const struct scope *s, struct env *up, struct env *last);
 struct value *env_slot(struct env *env, struct ref ref);
 bool call_macro(struct run *r, struct macro *m, const struct args *args, struct value *out);
 bool call_loop(struct run *r, struct loop *l, const struct args *args, struct value *out);

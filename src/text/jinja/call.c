@@ -198,26 +198,21 @@ static bool with_value(struct run *r, struct value v, const struct args *args, s
     return true;
 }
 
-bool j_call_filter(struct run *r, struct str name, struct value v, const struct args *args, struct value *out)
+bool j_call_filter(struct run *r, const struct filter_row *row, struct value v, const struct args *args,
+                   struct value *out)
 {
-    const struct filter_row *row = j_find_filter(name);
     struct args all;
     struct value bound[MOST_PARAMETERS];
-    if (!row)
-        return j_fail(r, "No filter named '" STR_FMT "'.", STR_ARG(name));
     if (row->call_any)
         return row->call_any(r, v, args, out);
     return with_value(r, v, args, &all) && j_bind(r, row->function, row->parameters, &all, bound)
         && row->call(r, bound, out);
 }
 
-bool j_call_test(struct run *r, struct str name, struct value v, const struct args *args, bool *out)
+bool j_call_test(struct run *r, const struct test_row *row, struct value v, const struct args *args, bool *out)
 {
-    const struct test_row *row = j_find_test(name);
     struct args all;
     struct value bound[MOST_PARAMETERS];
-    if (!row)
-        return j_fail(r, "No test named '" STR_FMT "'.", STR_ARG(name));
     return with_value(r, v, args, &all) && j_bind(r, row->function, row->parameters, &all, bound)
         && row->call(r, bound, out);
 }

@@ -10,9 +10,11 @@ struct value *env_slot(struct env *env, struct ref ref)
     return &env->slots[ref.slot];
 }
 
-struct env *env_enter(struct run *r, const struct scope *s, struct env *up)
+/* The next round of a loop, in the memory of the last one (NULL: there was none). A macro made in
+ * an earlier round sees the new values: in jinja2 these are the variables of one Python function. */
+struct env *env_again(struct run *r, const struct scope *s, struct env *up, struct env *last)
 {
-    struct env *env = j_alloc(r, 1, sizeof *env + s->n * sizeof env->slots[0]);
+    struct env *env = last ? last : j_alloc(r, 1, sizeof *env + s->n * sizeof env->slots[0]);
     if (!env || !j_spend(r, s->n / 8))
         return NULL;
     env->up = up;
@@ -22,9 +24,13 @@ struct env *env_enter(struct run *r, const struct scope *s, struct env *up)
             env->slots[i] = *env_slot(up, s->slots[i].from);
         else if (s->slots[i].load == LOAD_GLOBAL)
             env->slots[i] = r->globals[s->slots[i].global];
+        else
+            env->slots[i] = (struct value){ .kind = J_MISSING };
     }
     return env;
 }
+
+struct env *env_enter(struct run *r, const struct scope *s, struct env *up) { return env_again(r, s, up, NULL); }
 
 static bool star_args(struct run *r, struct value v, struct args *out)
 {
@@ -98,7 +104,7 @@ bool apply_filter(struct run *r, const struct node *n, struct value v, struct en
     }
     if (!n->filter)
         return j_fail(r, "No filter named '" STR_FMT "' found.", STR_ARG(n->name));
-    return eval_args(r, n, env, &args) && j_call_filter(r, n->name, v, &args, out);
+    return eval_args(r, n, env, &args) && j_call_filter(r, n->filter, v, &args, out);
 }
 
 static bool eval_filter(struct run *r, const struct node *n, struct env *env, struct value *out)
@@ -111,7 +117,7 @@ static bool eval_filter(struct run *r, const struct node *n, struct env *env, st
         return j_fail(r, "No filter named '" STR_FMT "' found.", STR_ARG(n->name));
     if (r->folding && n->filter->call_any)
         return j_fail(r, "not a constant"); /* as map and select, which use the context there */
-    return eval_args(r, n, env, &args) && j_call_filter(r, n->name, v, &args, out);
+    return eval_args(r, n, env, &args) && j_call_filter(r, n->filter, v, &args, out);
 }
 
 static bool eval_test(struct run *r, const struct node *n, struct env *env, struct value *out)
@@ -123,7 +129,7 @@ static bool eval_test(struct run *r, const struct node *n, struct env *env, stru
         return false;
     if (!n->test)
         return j_fail(r, "No test named '" STR_FMT "' found.", STR_ARG(n->name));
-    if (!eval_args(r, n, env, &args) || !j_call_test(r, n->name, v, &args, &yes))
+    if (!eval_args(r, n, env, &args) || !j_call_test(r, n->test, v, &args, &yes))
         return false;
     *out = j_bool(yes);
     return true;
@@ -310,7 +316,6 @@ static bool eval_node(struct run *r, const struct node *n, struct env *env, stru
 {
     struct value a;
     switch (n->kind) {
-    case N_CONST: *out = n->value; return true;
     case N_NAME: return eval_name(r, n, env, out);
     case N_TUPLE: case N_LIST: return eval_items(r, n, env, out);
     case N_DICT: return eval_dict(r, n, env, out);
@@ -339,6 +344,15 @@ static bool eval_node(struct run *r, const struct node *n, struct env *env, stru
 
 bool eval(struct run *r, const struct node *n, struct env *env, struct value *out)
 {
+    if (n->kind == N_CONST) {
+        *out = n->value;
+        return true;
+    }
+    if (n->kind == N_NAME && !r->folding) { /* costs nothing: what is made of it does */
+        *out = *env_slot(env, n->ref);
+        if (out->kind != J_MISSING)
+            return true;
+    }
     bool ok = j_enter(r) && eval_node(r, n, env, out);
     j_leave(r);
     if (!ok && !r->located) {

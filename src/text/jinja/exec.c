@@ -185,6 +185,8 @@ static bool exec_node(struct run *r, const struct node *n, struct env *env)
 
 bool exec(struct run *r, const struct nodes *body, struct env *env)
 {
+    if (body->n == 0)
+        return true;
     bool ok = j_enter(r);
     for (size_t i = 0; ok && i < body->n && r->flow == FLOW_ON; i++) {
         ok = j_spend(r, 1) && exec_node(r, body->at[i], env);

@@ -13,8 +13,8 @@ static bool pull(struct run *r, struct loop *l, struct value *out, bool *got)
             return !r->failed;
         if (!l->node->c || l->tested)
             return true;
-        struct env *env = env_enter(r, l->node->test_scope, l->env);
-        if (!env || !assign(r, l->node->a, env, *out) || !eval(r, l->node->c, env, &test))
+        l->test_env = env_again(r, l->node->test_scope, l->env, l->test_env);
+        if (!l->test_env || !assign(r, l->node->a, l->test_env, *out) || !eval(r, l->node->c, l->test_env, &test))
             return false;
         if (j_truth(test))
             return true;
@@ -70,6 +70,7 @@ static bool count(struct run *r, struct loop *l)
 bool run_loop(struct run *r, const struct node *n, struct env *env, struct value over, int depth0)
 {
     struct loop *l = j_new(r, struct loop);
+    struct env *inner = NULL;
     bool got = true, any = false;
     if (!l)
         return false;
@@ -82,7 +83,7 @@ bool run_loop(struct run *r, const struct node *n, struct env *env, struct value
         if (!got)
             break;
         any = true;
-        struct env *inner = env_enter(r, n->scope, env);
+        inner = env_again(r, n->scope, env, inner);
         if (!inner)
             return false;
         inner->slots[0] = (struct value){ .kind = J_LOOP, .loop = l };
@@ -94,7 +95,7 @@ bool run_loop(struct run *r, const struct node *n, struct env *env, struct value
     r->flow = FLOW_ON;
     if (any || n->other.n == 0)
         return true;
-    struct env *inner = env_enter(r, n->other_scope, env);
+    inner = env_enter(r, n->other_scope, env);
     return inner && exec(r, &n->other, inner);
 }
 

@@ -372,10 +372,16 @@ static bool map_filter(struct run *r, struct value v, const struct args *args, s
     struct args rest = after(args, 1);
     if (args->at[0].kind != J_STRING)
         return j_fail(r, "map requires the name of a filter");
-    while (got)
-        if (!j_next(r, &it, &item, &got)
-            || (got && (!j_call_filter(r, j_str(args->at[0]), item, &rest, &item) || !j_push(r, out->list, item))))
+    struct str name = j_str(args->at[0]);
+    const struct filter_row *row = j_find_filter(name);
+    while (got) {
+        if (!j_next(r, &it, &item, &got))
             return false;
+        if (got && !row)
+            return j_fail(r, "No filter named '" STR_FMT "'.", STR_ARG(name));
+        if (got && (!j_call_filter(r, row, item, &rest, &item) || !j_push(r, out->list, item)))
+            return false;
+    }
     return true;
 }
 
@@ -414,6 +420,7 @@ static bool select_items(struct run *r, struct value v, const struct args *args,
         return j_fail(r, "a test is chosen by its name");
     if (!j_iter(r, v, &it))
         return false;
+    const struct test_row *row = test.n ? j_find_test(j_str(test.at[0])) : NULL;
     while (got) {
         if (!j_next(r, &it, &item, &got))
             return false;
@@ -422,7 +429,9 @@ static bool select_items(struct run *r, struct value v, const struct args *args,
         if (!j_attribute_path(r, item, path, j_none(), &part))
             return false;
         yes = j_truth(part);
-        if (test.n && !j_call_test(r, j_str(test.at[0]), part, &rest, &yes))
+        if (test.n && !row)
+            return j_fail(r, "No test named '" STR_FMT "'.", STR_ARG(j_str(test.at[0])));
+        if (test.n && !j_call_test(r, row, part, &rest, &yes))
             return false;
         if (yes == want && !j_push(r, out, item))
             return false;

@@ -196,14 +196,17 @@ bool j_put(struct run *r, struct growing *g, const char *bytes, size_t n, bool t
 
 bool j_puts(struct run *r, struct growing *g, const char *z, bool taint) { return j_put(r, g, z, strlen(z), taint); }
 
+size_t j_run_end(const uint8_t *mask, size_t at, size_t end)
+{
+    const uint8_t *other = mask ? memchr(mask + at, !mask[at], end - at) : NULL;
+    return other ? (size_t)(other - mask) : end;
+}
+
 bool j_put_part(struct run *r, struct growing *g, const struct text *s, size_t from, size_t len)
 {
-    if (!s->mask)
-        return j_put(r, g, s->ptr + from, len, s->taint);
     for (size_t at = from, end; at < from + len; at = end) {
-        for (end = at + 1; end < from + len && s->mask[end] == s->mask[at];)
-            end++;
-        if (!j_put(r, g, s->ptr + at, end - at, s->mask[at]))
+        end = j_run_end(s->mask, at, from + len);
+        if (!j_put(r, g, s->ptr + at, end - at, j_taint_at(s, at)))
             return false;
     }
     return true;

@@ -123,6 +123,9 @@ struct growing {
     bool any; /* something was written, taint is settled */
 };
 
+struct filter_row;
+struct test_row;
+
 /* One rendering. */
 struct run {
     const struct jinja_template *t;
@@ -185,6 +188,7 @@ bool j_put_part(struct run *r, struct growing *g, const struct text *s, size_t f
 bool j_put_char(struct run *r, struct growing *g, uint32_t c, bool taint);
 bool j_built(struct run *r, struct growing *g, struct value *out); /* the text; g is not to be written again */
 bool j_concat(struct run *r, struct value a, struct value b, struct value *out);
+size_t j_run_end(const uint8_t *mask, size_t at, size_t end); /* of the bytes from `at` that are alike in trust */
 static inline bool j_taint_at(const struct text *s, size_t i) { return s->mask ? s->mask[i] : s->taint; }
 bool j_tainted(struct value v); /* any byte, any part */
 
@@ -240,8 +244,9 @@ bool j_slice(struct run *r, struct value v, const struct value bounds[3], struct
 bool j_getattr(struct run *r, struct value v, struct value name, struct value *out);
 bool j_getitem(struct run *r, struct value v, struct value key, struct value *out);
 bool j_call(struct run *r, struct value f, const struct args *args, struct value *out);
-bool j_call_filter(struct run *r, struct str name, struct value v, const struct args *args, struct value *out);
-bool j_call_test(struct run *r, struct str name, struct value v, const struct args *args, bool *out);
+bool j_call_filter(struct run *r, const struct filter_row *row, struct value v, const struct args *args,
+                   struct value *out);
+bool j_call_test(struct run *r, const struct test_row *row, struct value v, const struct args *args, bool *out);
 
 /* Arguments in the order of `names` (space-separated; those after '|' may be left out). Missing
  * ones are J_MISSING. `function` is what Python calls it in a complaint. */
