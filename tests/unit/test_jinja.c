@@ -368,6 +368,21 @@ static void hostile_templates_end_within_their_budget(void **state)
     expect_error("{{ ''.__class__.__mro__ }}", NULL, JINJA_RUNTIME, "unsafe");
 }
 
+/* Each look is a near miss at thousands of places. */
+static void near_misses_of_long_texts_are_paid_for(void **state)
+{
+    static const char *const looks[] = { "h.count(n)", "n in h", "h.find(n)", "h.rfind(m)", "h.split(n)",
+                                         "h.rsplit(m)", "h.replace(n, '')", "h.partition(n)" };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+        struct buf b = { 0 };
+        buf_printf(&b, "{%% set n = 'a' * 20000 ~ 'b' %%}{%% set m = 'ab' ~ 'a' * 20000 %%}{%% set h = 'a' * 40000 %%}"
+                       "{%% for i in range(99) %%}{%% set x = %s %%}{%% endfor %%}", looks[i]);
+        expect_error(b.ptr, NULL, JINJA_LIMIT, "steps");
+        buf_free(&b);
+    }
+}
+
 static void expect_many(const char *head, const char *piece, int n, const char *tail, const char *message)
 {
     struct buf b = { 0 };
@@ -456,6 +471,7 @@ int main(void)
         cmocka_unit_test(text_of_a_request_stays_untrusted_whatever_is_done_to_it),
         cmocka_unit_test(the_models_own_values_are_trusted_and_cannot_be_replaced),
         cmocka_unit_test(hostile_templates_end_within_their_budget),
+        cmocka_unit_test(near_misses_of_long_texts_are_paid_for),
         cmocka_unit_test(templates_that_nest_without_end_are_refused_when_read),
         cmocka_unit_test(a_string_built_in_a_loop_costs_what_it_is_long),
         cmocka_unit_test(a_look_back_over_a_long_conversation_fits_the_budget),

@@ -196,24 +196,6 @@ bool j_less(struct run *r, struct value a, struct value b, const char *op, bool 
     return ok;
 }
 
-static bool find_text(struct run *r, struct value in, struct value what, bool *out)
-{
-    size_t n = what.s->len, len = in.s->len;
-    *out = n == 0;
-    if (!j_spend(r, len / 64))
-        return false;
-    for (size_t at = 0; !*out && n && at + n <= len; at++) {
-        const char *hit = memchr(in.s->ptr + at, what.s->ptr[0], len - n + 1 - at);
-        if (!hit)
-            break;
-        at = (size_t)(hit - in.s->ptr);
-        if (n > 64 && !j_spend(r, n / 64))
-            return false;
-        *out = memcmp(hit, what.s->ptr, n) == 0;
-    }
-    return true;
-}
-
 bool j_contains(struct run *r, struct value in, struct value item, bool *out)
 {
     struct iter it;
@@ -223,7 +205,8 @@ bool j_contains(struct run *r, struct value in, struct value item, bool *out)
     if (in.kind == J_STRING) {
         if (item.kind != J_STRING)
             return j_fail(r, "'in <string>' requires string as left operand, not %s", j_type_name(item));
-        return find_text(r, in, item, out);
+        *out = j_place(r, j_str(in), j_str(item), 0, in.s->len) >= 0;
+        return !r->failed;
     }
     if (in.kind == J_DICT) {
         bool ok = j_dict_find(r, in.dict, item, &found);

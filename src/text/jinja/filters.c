@@ -6,23 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool method(struct run *r, struct value self, const char *name, const struct value *args, size_t n,
-                   struct value *out)
-{
-    bool forbidden;
-    struct value all[MOST_PARAMETERS] = { { 0 } };
-    const struct method_row *row = j_find_method(self, str_z(name), &forbidden);
-    for (size_t i = 0; i < n; i++)
-        all[i] = args[i];
-    return row->call(r, self, all, out);
-}
-
 /* soft_str(value).name(): markup stays markup. */
 static bool text_method(struct run *r, struct value v, const char *name, struct value *out)
 {
     if (v.kind != J_STRING && !j_to_text(r, v, &v))
         return false;
-    return method(r, v, name, NULL, 0, out);
+    return j_call_plain(r, v, name, NULL, 0, out);
 }
 
 static bool f_upper(struct run *r, struct value *a, struct value *out) { return text_method(r, a[0], "upper", out); }
@@ -36,7 +25,7 @@ static bool f_trim(struct run *r, struct value *a, struct value *out)
 {
     if (a[0].kind != J_STRING && !j_to_text(r, a[0], &a[0]))
         return false;
-    return method(r, a[0], "strip", a + 1, 1, out);
+    return j_call_plain(r, a[0], "strip", a + 1, 1, out);
 }
 
 /* Words begin after white space, brackets and hyphens: not as str.title() sees it. */
@@ -98,14 +87,14 @@ static bool f_forceescape(struct run *r, struct value *a, struct value *out)
 static bool f_center(struct run *r, struct value *a, struct value *out)
 {
     struct value width = a[1].kind == J_MISSING ? j_int(80) : a[1];
-    return j_to_text(r, a[0], &a[0]) && method(r, a[0], "center", &width, 1, out);
+    return j_to_text(r, a[0], &a[0]) && j_call_plain(r, a[0], "center", &width, 1, out);
 }
 
 static bool f_replace(struct run *r, struct value *a, struct value *out)
 {
     struct value args[3] = { a[1], a[2], a[3].kind == J_NONE ? (struct value){ 0 } : a[3] };
     return j_to_text(r, a[0], &a[0]) && j_to_text(r, args[0], &args[0]) && j_to_text(r, args[1], &args[1])
-        && method(r, a[0], "replace", args, 3, out);
+        && j_call_plain(r, a[0], "replace", args, 3, out);
 }
 
 static bool f_default(struct run *r, struct value *a, struct value *out)
@@ -343,7 +332,7 @@ static bool f_indent(struct run *r, struct value *a, struct value *out)
             return false;
     }
     if (!j_literal(r, "\n", &newline) || !j_concat(r, a[0], newline, &a[0])
-        || !method(r, a[0], "splitlines", NULL, 0, &lines))
+        || !j_call_plain(r, a[0], "splitlines", NULL, 0, &lines))
         return false;
     for (size_t i = 0; i < lines.list->n; i++) {
         struct value line = lines.list->items[i];
@@ -376,7 +365,7 @@ static bool f_truncate(struct run *r, struct value *a, struct value *out)
     if (!j_truth(a[2])) {
         args[0] = space;
         args[1] = j_int(1);
-        if (!method(r, *out, "rsplit", args, 2, &parts))
+        if (!j_call_plain(r, *out, "rsplit", args, 2, &parts))
             return false;
         *out = parts.list->items[0];
     }
@@ -422,7 +411,7 @@ static bool f_urlencode(struct run *r, struct value *a, struct value *out)
     struct value pairs, pair;
     if (a[0].kind <= J_STRING && a[0].kind != J_UNDEFINED)
         return put_quoted(r, &g, a[0], false) && j_built(r, &g, out);
-    if (a[0].kind == J_DICT && !method(r, a[0], "items", NULL, 0, &a[0]))
+    if (a[0].kind == J_DICT && !j_call_plain(r, a[0], "items", NULL, 0, &a[0]))
         return false;
     if (!j_to_list(r, a[0], J_LIST, &pairs))
         return false;

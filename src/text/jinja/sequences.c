@@ -52,11 +52,8 @@ bool j_attribute_path(struct run *r, struct value v, struct value path, struct v
 
 bool j_sort_key(struct run *r, struct value v, bool case_sensitive, struct value *out)
 {
-    bool forbidden;
     *out = v;
-    if (case_sensitive || v.kind != J_STRING)
-        return true;
-    return j_find_method(v, STR("lower"), &forbidden)->call(r, v, NULL, out);
+    return case_sensitive || v.kind != J_STRING || j_call_plain(r, v, "lower", NULL, 0, out);
 }
 
 /* ---------------------------------------------------------------- sorting */
@@ -146,7 +143,6 @@ bool f_sort(struct run *r, struct value *a, struct value *out)
 
 bool f_items(struct run *r, struct value *a, struct value *out)
 {
-    bool forbidden;
     if (a[0].kind != J_DICT) {
         if (!j_list(r, J_GENERATOR, 0, out))
             return false;
@@ -154,7 +150,7 @@ bool f_items(struct run *r, struct value *a, struct value *out)
             j_fail(r, "Can only get item pairs from a mapping.");
         return put_off(r, out);
     }
-    if (!j_find_method(a[0], STR("items"), &forbidden)->call(r, a[0], NULL, out))
+    if (!j_call_plain(r, a[0], "items", NULL, 0, out))
         return false;
     out->kind = J_GENERATOR;
     out->list->type = "generator";
@@ -164,14 +160,14 @@ bool f_items(struct run *r, struct value *a, struct value *out)
 bool f_dictsort(struct run *r, struct value *a, struct value *out)
 {
     struct str by = a[2].kind == J_STRING ? j_str(a[2]) : STR("key");
-    bool forbidden, key = str_eq_z(by, "key");
+    bool key = str_eq_z(by, "key");
     if (!key && !str_eq_z(by, "value"))
         return j_fail(r, "You can only sort by either \"key\" or \"value\"");
     if (j_is_undef(a[0]))
         return j_fail_undefined(r, a[0]);
     if (a[0].kind != J_DICT)
         return j_fail(r, "'%s' object has no attribute 'items'", j_type_name(a[0]));
-    if (!j_find_method(a[0], STR("items"), &forbidden)->call(r, a[0], NULL, out))
+    if (!j_call_plain(r, a[0], "items", NULL, 0, out))
         return false;
     out->kind = J_LIST;
     struct value *keys;

@@ -71,9 +71,8 @@ static bool t_ge(struct run *r, struct value *a, bool *out) { return j_less(r, a
 
 static bool case_is(struct run *r, struct value v, const char *method, bool *out)
 {
-    bool forbidden;
     struct value yes;
-    if (!j_to_text(r, v, &v) || !j_find_method(v, str_z(method), &forbidden)->call(r, v, NULL, &yes))
+    if (!j_to_text(r, v, &v) || !j_call_plain(r, v, method, NULL, 0, &yes))
         return false;
     *out = yes.b;
     return true;

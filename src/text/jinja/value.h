@@ -202,6 +202,8 @@ bool j_less(struct run *r, struct value a, struct value b, const char *op, bool 
 bool j_contains(struct run *r, struct value container, struct value item, bool *out);
 bool j_length(struct run *r, struct value v, int64_t *out);
 bool j_has_length(struct value v);
+/* First place of `what` in the bytes [from, to), or -1: also when the budget is spent (r->failed). */
+int64_t j_place(struct run *r, struct str s, struct str what, size_t from, size_t to);
 int64_t j_chars(const struct text *s);
 size_t j_char_offset(const struct text *s, int64_t n_chars); /* byte offset of a character */
 bool j_fail_undefined(struct run *r, struct value v);
@@ -278,6 +280,9 @@ const struct test_row *j_find_test(struct str name);
 const struct function *j_find_function(struct str name);
 /* Method or attribute of a type; *forbidden: the sandbox has it but refuses it. */
 const struct method_row *j_find_method(struct value v, struct str name, bool *forbidden);
+/* A method we know to be there, with n arguments in its order. */
+bool j_call_plain(struct run *r, struct value self, const char *name, const struct value *args, size_t n,
+                  struct value *out);
 
 /* ---- parts with a file each */
 bool j_json(struct run *r, struct growing *g, struct value v, const struct value options[4]);
