@@ -10,6 +10,7 @@ raise_exception() and strftime_now() (here: of a fixed date). Writes
 
     conversations.json   what the templates are given, and the date
     NAME.json            of FIXTURES/templates/NAME.jinja: text, its SHA-256, or the error
+    styles/NAME.json     the same of styles/NAME.jinja there, which were written for these tests
     expressions.tsv      generated snippets: source, TAB, "=" and text or "!" and the error
 
 Nothing here is needed to build hearth.
@@ -420,6 +421,18 @@ def header():
     return f"tools/golden_templates.py with jinja2 {jinja2.__version__}, Python {python}"
 
 
+def write_results(path, folder, talks):
+    source = path.read_text(encoding="utf-8")
+    rows = []
+    for i, (_, values) in enumerate(talks):
+        kind, text = outcome(source, {**values, **TRUSTED})
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        rows.append(dump({kind: text} if kind == "error" or i < N_FULL else {"sha256": digest}))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / (path.stem + ".json")).write_text(
+        f'{{"made_by":{dump(header())},"template_sha256":"{digest}","results":[\n' + ",\n".join(rows) + "\n]}\n")
+
+
 def main():
     fixtures, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     talks = conversations()
@@ -429,15 +442,9 @@ def main():
         f'{{"made_by":{dump(header())},"date":{dump(date)},"trusted":{dump(TRUSTED)},\n'
         f'"conversations":[\n{rows}\n]}}\n')
     for path in sorted((fixtures / "templates").glob("*.jinja")):
-        source = path.read_text(encoding="utf-8")
-        rows = []
-        for i, (_, values) in enumerate(talks):
-            kind, text = outcome(source, {**values, **TRUSTED})
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            rows.append(dump({kind: text} if kind == "error" or i < N_FULL else {"sha256": digest}))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        (out / (path.stem + ".json")).write_text(
-            f'{{"made_by":{dump(header())},"template_sha256":"{digest}","results":[\n' + ",\n".join(rows) + "\n]}\n")
+        write_results(path, out, talks)
+    for path in sorted((out / "styles").glob("*.jinja")):
+        write_results(path, out / "styles", talks)
     lines = [f"# {header()}", "# values: " + dump(CONTEXT)]
     lines += [f"{escape(source)}\t{escape(result)}" for source, result in expressions().items()]
     (out / "expressions.tsv").write_text("\n".join(lines) + "\n")

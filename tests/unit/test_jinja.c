@@ -128,13 +128,15 @@ static int check_talk(const char *name, struct str source, const json_t *talk, c
     return !same;
 }
 
-static int check_template(const char *root, const char *name, const json_t *talks, const json_t *trusted)
+/* folder: that has NAME.jinja; golden: NAME of its results. */
+static int check_template(const char *folder, const char *name, const char *golden_name, const json_t *all)
 {
     char path[512];
     int differ = 0;
-    snprintf(path, sizeof path, "%s/templates/%s.jinja", root, name);
+    const json_t *talks = json_object_get(all, "conversations"), *trusted = json_object_get(all, "trusted");
+    snprintf(path, sizeof path, "%s/%s.jinja", folder, name);
     struct str source = read_file(path);
-    json_t *golden = read_json(name);
+    json_t *golden = read_json(golden_name);
     const json_t *results = json_object_get(golden, "results");
     assert_int_equal(json_array_size(results), json_array_size(talks));
     assert_true(json_array_size(talks) >= 40);
@@ -159,14 +161,36 @@ static const char *const names[] = {
 static void every_published_template_gives_the_reference_text(void **state)
 {
     const char *root = getenv("HEARTH_FIXTURES");
+    char folder[512];
     int differ = 0;
     (void)state;
     if (!root || !*root)
         skip();
     json_t *all = read_json("conversations");
+    snprintf(folder, sizeof folder, "%s/templates", root);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        differ += check_template(root, names[i], json_object_get(all, "conversations"),
-                                 json_object_get(all, "trusted"));
+        differ += check_template(folder, names[i], names[i], all);
+    json_decref(all);
+    assert_int_equal(differ, 0);
+}
+
+/* What other well-known templates do, written for this test. */
+static const char *const styles[] = {
+    "bracketed-roles", "chatml-default-system", "falcon-lines", "first-user-prefix", "fullwidth-bars", "glm-rounds",
+    "inst-loop-messages", "roles-and-documents", "sandwich-tokens", "separators", "thinking-parts",
+    "turns-with-tool-plan", "typed-declarations", "vicuna-colons", "vision-parts", "zephyr-generation",
+};
+
+static void templates_in_other_styles_give_the_reference_text(void **state)
+{
+    char golden[128];
+    int differ = 0;
+    (void)state;
+    json_t *all = read_json("conversations");
+    for (size_t i = 0; i < ARRAY_LEN(styles); i++) {
+        snprintf(golden, sizeof golden, "styles/%s", styles[i]);
+        differ += check_template(HEARTH_GOLDEN_DIR "/templates/styles", styles[i], golden, all);
+    }
     json_decref(all);
     assert_int_equal(differ, 0);
 }
@@ -463,6 +487,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_published_template_gives_the_reference_text),
+        cmocka_unit_test(templates_in_other_styles_give_the_reference_text),
         cmocka_unit_test(two_thousand_generated_snippets_give_the_reference_text),
         cmocka_unit_test(blocks_alone_on_their_line_leave_nothing_behind),
         cmocka_unit_test(assignments_stay_in_their_scope),

@@ -35,6 +35,10 @@ static bool attribute(struct run *r, struct value v, struct str name, struct val
         *out = v.macro->name;
         return true;
     }
+    if (v.kind == J_TUPLE && v.list->type == group_type && (str_eq_z(name, "grouper") || str_eq_z(name, "list"))) {
+        *out = v.list->items[name.ptr[0] == 'l'];
+        return true;
+    }
     const struct method_row *row = j_find_method(v, name, &forbidden);
     if (forbidden) {
         struct value text;

@@ -6,6 +6,8 @@
 
 #include "text/jinja/filters.h"
 
+const char group_type[] = "group";
+
 /* End a generator with the error that happened; budget errors are not to be put off. */
 static bool put_off(struct run *r, struct value *g)
 {
@@ -207,7 +209,7 @@ bool f_groupby(struct run *r, struct value *a, struct value *out)
                 || !j_list(r, J_LIST, 0, &members) || !j_push(r, group.list, named)
                 || !j_push(r, group.list, members) || !j_push(r, out->list, group))
                 return false;
-            group.list->type = "group";
+            group.list->type = group_type;
         }
         if (!j_push(r, members.list, list.list->items[i]))
             return false;

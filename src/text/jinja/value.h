@@ -65,8 +65,9 @@ struct list {
     size_t n, room;
     size_t next;             /* GENERATOR: what was read already */
     struct jinja_error *err; /* GENERATOR: what happens after the last item; NULL: it ends */
-    const char *type;        /* VIEW, GENERATOR: Python's name for it */
+    const char *type;        /* VIEW, GENERATOR: Python's name for it; TUPLE: group_type or another */
 };
+extern const char group_type[]; /* of the pairs that groupby gives: they have names for their parts */
 
 struct entry {
     struct value key, value;
