@@ -11,7 +11,7 @@ raise_exception() and strftime_now() (here: of a fixed date). Writes
     conversations.json   what the templates are given, and the date
     NAME.json            of FIXTURES/templates/NAME.jinja: text, its SHA-256, or the error
     styles/NAME.json     the same of styles/NAME.jinja there, which were written for these tests
-    expressions.tsv      generated snippets: source, TAB, "=" and text or "!" and the error
+    expressions.tsv      generated snippets, then some by hand: source, TAB, "=" and text or "!" and the error
 
 Nothing here is needed to build hearth.
 """
@@ -365,6 +365,102 @@ a <nl>{#<sign> <remark> <minus>#}<nl> b<nl>{{<minus> <any> <minus>}}<nl>c
 {% set a, b = <values> %}{{ a }} {{ b }}
 """
 
+# Written by hand; "<+>" at the end of a line: it goes on in the next.
+BY_HAND = r"""
+{{ d.keys() - ['a', 'b'] }}
+{{ (d.keys() - ['a', 'b'])|list }}
+{{ d.keys() - d.keys() }}
+{{ d.keys() - 5 }}
+{{ 5 - d.keys() }}
+{{ ['a'] - d.keys() }}
+{{ d.values() - ['a'] }}
+{{ d.items() - [('a', 1), ('b', 2)] }}
+{{ (d.keys() - ['a','b']) - ['C'] }}
+{{ (d.keys() - ['a','b']) - d.keys() }}
+{{ d.keys() == d.keys() }}{{ d.keys() == ['b','a','C'] }}{{ d.values() == d.values() }}{{ d.items() == <+>
+d.items() }}{{ d.keys() != ed.keys() }}{{ ed.keys() < d.keys() }}{{ d.keys() <= d.keys() }}{{ d.keys() > <+>
+ed.items() }}
+{{ d.keys() < ['a'] }}
+{{ d.values() < d.values() }}
+{{ (d.keys() - ['a']) == (d.keys() - ['a']) }}{{ (d.keys() - ['a']) <= d.keys() }}{{ (d.keys() - ['a']) < <+>
+(d.keys() - ['a']) }}
+{{ d.keys().isdisjoint(['x']) }}{{ d.keys().isdisjoint(['a']) }}{{ d.items().isdisjoint([('a', 1)]) }}
+{{ d.values().isdisjoint([1]) }}
+{{ (d.keys() - [1]).add('x') }}
+{{ (d.keys() - ['a', 'C'])|tojson }}
+{{ d.keys()|tojson }}
+{{ (d.keys() - ['a', 'C'])[0] }}
+{{ d.keys()[0] }}
+{{ d.keys() - [[1]] }}
+{{ (d.keys() - ['a', 'C']) is sequence }}{{ (d.keys() - ['a', 'C']) is iterable }}{{ d.keys() is sequence }}{{ <+>
+d.keys() is iterable }}
+{{ (d.keys() - ['a', 'C'])|length }}{{ 'a' in (d.keys() - ['a']) }}
+{{ (d.keys() - ['a', 'C']) + ['x'] }}
+{{ (d.keys() - ['a', 'C'])|first }}{{ (d.keys() - ['a', 'C'])|sort }}
+{{ (d.keys() - ['a', 'C'])|last }}
+{{ (d.keys() - ['a', 'C']) or 5 }}{{ (d.keys() - d) or 5 }}
+{{ d.keys() - 'ab' }}
+{{ nope - d.keys() }}
+{{ d.keys() - none }}
+{{ msgs[2].items() - d.items() }}
+{{ {'a': [1]}.items() - {'b':2}.items() }}
+{{ {d.keys(): 1} }}
+{{ {(d.keys() - ['a']): 1} }}
+{{ {d.values(): 1}|length }}
+{{ (d.keys() - ['a', 'C']).foo }}
+{{ d.keys().foo }}
+{{ d.items().foo }}
+{{ d.values().foo }}
+{{ (d.keys() - ['a', 'C'])|string }}
+{{ d.keys() * 2 }}{{ 2 * (d.keys() - ['a']) }}
+{{ -d.keys() }}
+{{ (d.keys() - ['a', 'C']) ~ 'x' }}
+{{ d.keys()|reverse|list }}{{ (d.keys() - ['a', 'C'])|reverse|list }}
+{% for x in d.keys() - ['a', 'C'] %}{{ x }}{{ loop.length }}{% endfor %}
+{{ (d.keys() - ['a', 'C']) is mapping }}{{ (d.keys() - ['a']) is callable }}
+{{ (d.keys() - ['a', 'C'])|unique|list }}{{ (d.keys() - ['a', 'C'])|join }}{{ (d.keys() - ['a', 'C'])|max }}
+{{ (d.keys() - ['a', 'C'])[:1] }}
+{{ d.items() == {'b': 2, 'a': 1, 'C': 'x'}.items() }}{{ {'a': [1]}.items() == {'a': [1]}.items() }}{{ {'a': <+>
+[1]}.items() <= {'a': [1]}.items() }}
+{{ {'a': [1]}.items() <= {'a': [2]}.items() }}
+{{ d.keys() == d }}{{ d == d.keys() }}
+{{ 0|filesizeformat }} {{ 1|filesizeformat }} {{ 1.5|filesizeformat }} {{ 999|filesizeformat }} {{ <+>
+1000|filesizeformat }} {{ 1234567|filesizeformat }} {{ 1234567|filesizeformat(true) }} {{ g|filesizeformat }} <+>
+{{ 1e30|filesizeformat(binary=true) }} {{ '17'|filesizeformat }} {{ -5|filesizeformat }} {{ true|filesizeformat <+>
+}} {{ 1e24|filesizeformat }} {{ 1025|filesizeformat(true) }}
+{{ 'x'|filesizeformat }}
+{{ none|filesizeformat }}
+{{ nope|filesizeformat }}
+{{ l|filesizeformat }}
+{{ 'nan'|filesizeformat }}
+{{ 'inf'|filesizeformat }}
+{{ '-inf'|filesizeformat }}
+{{ ' 1_000 '|filesizeformat }}
+{{ d|xmlattr }}|{{ ed|xmlattr }}|{{ d|xmlattr(false) }}|{{ {'a': none, 'b': h, 'c': nope, 'd': h|safe, 1: <+>
+2}|xmlattr }}
+{{ {'a b': 1}|xmlattr }}
+{{ {'a>': 1}|xmlattr }}
+{{ {'': 1, h: none}|xmlattr }}
+{{ 5|xmlattr }}
+{{ nope|xmlattr }}
+{{ l|xmlattr }}
+{{ 'x'|xmlattr }}
+{{ d|xmlattr is escaped }}
+{{ (d.keys() - nope)|sort }} {{ (msgs[1].items() - d.items())|length }} {{ (d.keys() - <+>
+['zz'])|map('upper')|sort|join(' ') }}
+{% set known = ['role', 'content'] %}{% for m in msgs %}{{ (m.keys() - known)|sort|join(',') or '-' }};{% <+>
+endfor %}
+{% for g in msgs|groupby('role') %}{{ g.grouper }}={{ g.list|length }}{{ g[0] }}{{ g|length }} {% endfor %}
+{{ (msgs|groupby('role'))[0].nope }}{{ (msgs|groupby('role')|first)[:1].list }}
+{{ 1025|filesizeformat(binary=true) }} {{ 1e22|filesizeformat }} {{ 999999|filesizeformat }} {{ <+>
+-0.5|filesizeformat }} {{ '3e6'|filesizeformat }}
+{{ 5|filesizeformat(1, 2) }}
+{{ {'n': 5, 'f': 2.5, 'l': [1], 'q': 'a"b', 't': true, '\u00e9': '\u00e9<'}|xmlattr }}
+{{ '<tool' ~ {'name': 'f<g>', 'id': 3}|xmlattr ~ '/>' }}
+{% set ns = namespace(f=[]) %}{% for i in [1, 2] %}{% macro m() %}{{ i }}{% endmacro %}{% set ns.f = ns.f + [m] <+>
+%}{% for f in ns.f %}{{ f() }}{% endfor %};{% endfor %}
+"""
+
 
 class Maker:
     def __init__(self, seed):
@@ -411,6 +507,9 @@ def expressions():
         kind, text = outcome(source, copy.deepcopy(CONTEXT))
         if comparable(source, kind, text) and len(text) < 900:
             seen[source] = ("=" if kind == "text" else "!") + text
+    for source in BY_HAND.strip().replace(" <+>\n", " ").split("\n"):
+        kind, text = outcome(source, copy.deepcopy(CONTEXT))
+        seen[source] = ("=" if kind == "text" else "!") + text
     return seen
 
 

@@ -39,7 +39,8 @@ const char *j_owner_name(struct value v)
     case J_TUPLE: return "tuple object";
     case J_DICT: return "dict object";
     case J_RANGE: return "range object";
-    case J_VIEW: return strcmp(v.list->type, "dict_items") == 0 ? "dict_items object"
+    case J_VIEW: return j_is_set(v)                              ? "set object"
+                      : strcmp(v.list->type, "dict_items") == 0 ? "dict_items object"
                       : strcmp(v.list->type, "dict_keys") == 0  ? "dict_keys object"
                                                                  : "dict_values object";
     case J_GENERATOR: return strcmp(v.list->type, "generator") == 0 ? "generator object"
@@ -138,6 +139,12 @@ bool j_equal(struct run *r, struct value a, struct value b, bool *out)
             *out = a.range->n == b.range->n && (a.range->n == 0 || (a.range->start == b.range->start
                    && (a.range->n == 1 || a.range->step == b.range->step)));
             break;
+        case J_VIEW:
+            if (!j_is_set_like(a) || !j_is_set_like(b) || a.list->n != b.list->n)
+                *out = a.list == b.list;
+            else
+                ok = j_subset(r, a, b, out);
+            break;
         default: *out = a.list == b.list; break;
         }
     }
@@ -172,6 +179,14 @@ static bool less_lists(struct run *r, const struct list *a, const struct list *b
     return true;
 }
 
+/* Not an order: of two sets, neither need be less. */
+static bool less_sets(struct run *r, struct value a, struct value b, const char *op, bool *out)
+{
+    bool same = a.list->n == b.list->n, or_equal = op[1] != 0;
+    *out = false;
+    return (same && !or_equal) || (op[0] == '<' ? j_subset(r, a, b, out) : j_subset(r, b, a, out));
+}
+
 bool j_less(struct run *r, struct value a, struct value b, const char *op, bool *out)
 {
     bool ok = j_enter(r);
@@ -189,6 +204,8 @@ bool j_less(struct run *r, struct value a, struct value b, const char *op, bool 
         ok = j_spend(r, n / 64);
     } else if (a.kind == b.kind && (a.kind == J_LIST || a.kind == J_TUPLE)) {
         ok = ok && less_lists(r, a.list, b.list, op, out);
+    } else if (j_is_set_like(a) && j_is_set_like(b)) {
+        ok = ok && less_sets(r, a, b, op, out);
     } else {
         ok = cannot_order(r, a, b, op);
     }

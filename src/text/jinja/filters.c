@@ -311,7 +311,84 @@ static bool f_round(struct run *r, struct value *a, struct value *out)
     return true;
 }
 
+static bool size_number(struct run *r, struct value v, double *out)
+{
+    struct growing g = { 0 };
+    if (j_is_undef(v))
+        return j_fail_undefined(r, v);
+    if (j_is_number(v)) {
+        *out = v.kind == J_FLOAT ? v.f : (double)j_whole(v);
+        return true;
+    }
+    if (v.kind != J_STRING)
+        return j_fail(r, "float() argument must be a string or a real number, not '%s'", j_type_name(v));
+    if (read_real(v, out))
+        return true;
+    return j_put_repr(r, &g, v)
+        && j_fail(r, "could not convert string to float: %.*s", (int)min_size(g.len, 500), g.ptr);
+}
+
+static bool f_filesizeformat(struct run *r, struct value *a, struct value *out)
+{
+    static const char *const prefixes[] = { "k", "M", "G", "T", "P", "E", "Z", "Y" };
+    static const double tens[] = { 1e6, 1e9, 1e12, 1e15, 1e18, 1e21, 1e24, 1e27 };
+    struct growing g = { 0 };
+    char text[400];
+    double x = 0.0, unit = 1024.0;
+    bool binary = j_truth(a[1]);
+    size_t i = 0;
+    if (!size_number(r, a[0], &x))
+        return false;
+    if (x < (binary ? 1024.0 : 1000.0)) {
+        if (!isfinite(x))
+            return j_fail(r, "cannot convert float infinity to integer");
+        snprintf(text, sizeof text, x == 1.0 ? "1 Byte" : "%.0f Bytes", trunc(x) + 0.0);
+    } else {
+        for (;; i++) { /* 1e24 is less than 10 to the 24th */
+            unit = binary ? unit * 1024.0 : tens[i];
+            if (x < unit || (!binary && i == 6 && x <= unit) || i + 1 == ARRAY_LEN(prefixes))
+                break;
+        }
+        snprintf(text, sizeof text, "%.1f %s%s", (binary ? 1024.0 : 1000.0) * x / unit,
+                 binary && i == 0 ? "K" : prefixes[i], binary ? "iB" : "B");
+    }
+    return j_puts(r, &g, text, j_tainted(a[0])) && j_built(r, &g, out);
+}
+
 /* ---------------------------------------------------------------- text */
+
+static bool check_attribute_name(struct run *r, struct value key)
+{
+    struct growing g = { 0 };
+    if (key.kind != J_STRING)
+        return j_fail(r, "expected string or bytes-like object, got '%s'", j_type_name(key));
+    for (size_t i = 0; i < key.s->len; i++)
+        if (key.s->ptr[i] && strchr(" \t\n\r\f\v/>=", key.s->ptr[i]))
+            return j_put_repr(r, &g, key)
+                && j_fail(r, "Invalid character in attribute name: %.*s", (int)min_size(g.len, 500), g.ptr);
+    return true;
+}
+
+static bool f_xmlattr(struct run *r, struct value *a, struct value *out)
+{
+    struct growing g = { 0 };
+    bool space = a[1].kind == J_MISSING || j_truth(a[1]);
+    if (j_is_undef(a[0]))
+        return j_fail_undefined(r, a[0]);
+    if (a[0].kind != J_DICT)
+        return j_fail(r, "'%s' object has no attribute 'items'", j_type_name(a[0]));
+    for (size_t i = 0; i < a[0].dict->n; i++) {
+        struct value key = a[0].dict->entries[i].key, v = a[0].dict->entries[i].value;
+        if (v.kind == J_NONE || j_is_undef(v))
+            continue;
+        if (!check_attribute_name(r, key) || !j_escape(r, key, &key) || !j_escape(r, v, &v))
+            return false;
+        if (((space || g.len) && !j_puts(r, &g, " ", false)) || !j_put_text(r, &g, key.s)
+            || !j_puts(r, &g, "=\"", false) || !j_put_text(r, &g, v.s) || !j_puts(r, &g, "\"", false))
+            return false;
+    }
+    return j_built(r, &g, out);
+}
 
 static bool f_indent(struct run *r, struct value *a, struct value *out)
 {
@@ -489,7 +566,7 @@ static const struct filter_row filters[] = {
     { "dictsort", "do_dictsort", "value |case_sensitive by reverse", f_dictsort, NULL },
     { "e", "escape", "s", f_escape, NULL },
     { "escape", "escape", "s", f_escape, NULL },
-    { "filesizeformat", NULL, NULL, NULL, f_refused },
+    { "filesizeformat", "do_filesizeformat", "value |binary", f_filesizeformat, NULL },
     { "first", "do_first", "seq", f_first, NULL },
     { "float", "do_float", "value |default", f_float, NULL },
     { "forceescape", "do_forceescape", "value", f_forceescape, NULL },
@@ -531,7 +608,7 @@ static const struct filter_row filters[] = {
     { "urlize", NULL, NULL, NULL, f_refused },
     { "wordcount", "do_wordcount", "s", f_wordcount, NULL },
     { "wordwrap", NULL, NULL, NULL, f_refused },
-    { "xmlattr", NULL, NULL, NULL, f_refused },
+    { "xmlattr", "do_xmlattr", "d |autospace", f_xmlattr, NULL },
 };
 
 const struct filter_row *j_find_filter(struct str name)

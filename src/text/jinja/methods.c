@@ -67,6 +67,8 @@ static const struct method_row loop_methods[] = {
 static const char *const dict_forbidden[] = { "clear", "pop", "popitem", "setdefault", "update" };
 static const char *const list_forbidden[] = { "append", "clear", "pop", "reverse", "insert", "sort", "extend",
                                               "remove" };
+static const char *const set_forbidden[] = { "add", "clear", "difference_update", "discard", "pop", "remove",
+                                             "symmetric_difference_update", "update" };
 /* What every Python object has, and the sandbox hides. */
 static const char *const object_forbidden[] = { "__class__", "__doc__", "__init__", "__dir__", "__eq__", "__hash__",
                                                 "__repr__", "__str__", "__new__", "__reduce__", "__reduce_ex__",
@@ -82,12 +84,12 @@ static bool listed(const char *const *names, size_t n, struct str name)
     return false;
 }
 
-static struct method_table table_of(int kind)
+static struct method_table table_of(struct value v)
 {
 #define TABLE(rows) (struct method_table){ rows, ARRAY_LEN(rows) }
-    switch (kind) {
+    switch (v.kind) {
     case J_STRING: return m_of_str();
-    case J_LIST: case J_TUPLE: case J_DICT: return m_of_container(kind);
+    case J_LIST: case J_TUPLE: case J_DICT: case J_VIEW: return m_of_container(v);
     case J_INT: case J_BOOL: return TABLE(int_methods);
     case J_FLOAT: return TABLE(float_methods);
     case J_CYCLER: return TABLE(cycler_methods);
@@ -99,11 +101,12 @@ static struct method_table table_of(int kind)
 
 const struct method_row *j_find_method(struct value v, struct str name, bool *forbidden)
 {
-    struct method_table table = table_of(v.kind);
+    struct method_table table = table_of(v);
     *forbidden = v.kind != J_LOOP && name.len > 4 && name.ptr[0] == '_'
               && listed(object_forbidden, ARRAY_LEN(object_forbidden), name);
     *forbidden |= v.kind == J_DICT && listed(dict_forbidden, ARRAY_LEN(dict_forbidden), name);
     *forbidden |= v.kind == J_LIST && listed(list_forbidden, ARRAY_LEN(list_forbidden), name);
+    *forbidden |= j_is_set(v) && listed(set_forbidden, ARRAY_LEN(set_forbidden), name);
     for (size_t i = 0; i < table.n; i++)
         if (str_eq_z(name, table.rows[i].name))
             return &table.rows[i];

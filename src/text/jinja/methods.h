@@ -17,8 +17,8 @@ struct method_table {
     const struct method_row *rows;
     size_t n;
 };
-struct method_table m_of_str(void);           /* methods_str.c */
-struct method_table m_of_container(int kind); /* methods_container.c: J_LIST, J_TUPLE, J_DICT */
+struct method_table m_of_str(void);                /* methods_str.c */
+struct method_table m_of_container(struct value v); /* methods_container.c: J_LIST, J_TUPLE, J_DICT, J_VIEW */
 
 bool m_want_text(struct run *r, struct value v, const char *what);
 bool m_want_int(struct run *r, struct value v, int64_t *out);

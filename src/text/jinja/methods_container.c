@@ -93,8 +93,24 @@ static const struct method_row tuple_methods[] = {
     { "index", "value", list_index, NULL },
 };
 
-struct method_table m_of_container(int kind)
+static const struct method_row view_methods[] = {
+    { "isdisjoint", "other", j_disjoint, NULL },
+};
+
+static const struct method_row set_methods[] = {
+    { "isdisjoint", "other", j_disjoint, NULL },   { "copy", "", copy_self, NULL },
+    { "difference", NULL, NULL, NULL },            { "intersection", NULL, NULL, NULL },
+    { "issubset", NULL, NULL, NULL },              { "issuperset", NULL, NULL, NULL },
+    { "symmetric_difference", NULL, NULL, NULL },  { "union", NULL, NULL, NULL },
+};
+
+struct method_table m_of_container(struct value v)
 {
+    int kind = v.kind;
+    if (j_is_set(v))
+        return (struct method_table){ set_methods, ARRAY_LEN(set_methods) };
+    if (kind == J_VIEW)
+        return (struct method_table){ view_methods, j_is_set_like(v) ? ARRAY_LEN(view_methods) : 0 };
     if (kind == J_DICT)
         return (struct method_table){ dict_methods, ARRAY_LEN(dict_methods) };
     return kind == J_TUPLE ? (struct method_table){ tuple_methods, ARRAY_LEN(tuple_methods) }

@@ -178,6 +178,8 @@ bool j_binary(struct run *r, int op, struct value a, struct value b, struct valu
         ok = floats ? real_op(r, op, real(a), real(b), out) : whole_op(r, op, j_whole(a), j_whole(b), out);
     } else if (op == T_MOD && a.kind == J_STRING) {
         return j_percent(r, a, b, out);
+    } else if (op == T_SUB && !j_is_undef(a) && j_has_difference(a, b)) {
+        ok = j_difference(r, a, b, out);
     } else if (j_is_undef(a) || j_is_undef(b)) {
         return j_fail_undefined(r, j_is_undef(a) ? a : b);
     } else if (op == T_ADD) {

@@ -111,6 +111,8 @@ static bool repr_object(struct run *r, struct growing *g, struct value v, bool t
                  (long long)v.range->start, (long long)v.range->stop, (long long)v.range->step);
         return j_puts(r, g, text, taint);
     case J_VIEW:
+        if (j_is_set(v))
+            return v.list->n ? repr_items(r, g, v.list, "{", "}", taint) : j_puts(r, g, "set()", taint);
         return j_puts(r, g, v.list->type, taint) && repr_items(r, g, v.list, "([", "])", taint);
     case J_MACRO:
         return j_puts(r, g, "<Macro ", taint) && repr_text(r, g, v.macro->name, taint) && j_puts(r, g, ">", taint);

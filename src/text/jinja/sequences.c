@@ -233,7 +233,7 @@ bool f_first(struct run *r, struct value *a, struct value *out)
 bool f_last(struct run *r, struct value *a, struct value *out)
 {
     struct value list;
-    if (a[0].kind == J_GENERATOR || (!j_has_length(a[0]) && a[0].kind != J_LOOP))
+    if (a[0].kind == J_GENERATOR || j_is_set(a[0]) || (!j_has_length(a[0]) && a[0].kind != J_LOOP))
         return j_fail(r, "'%s' object is not reversible", j_type_name(a[0]));
     if (!j_to_list(r, a[0], J_LIST, &list))
         return false;
@@ -296,7 +296,7 @@ bool f_reverse(struct run *r, struct value *a, struct value *out)
         return j_fail(r, "argument must be iterable");
     if (!j_to_list(r, a[0], J_LIST, &list) || !j_slice(r, list, bounds, out))
         return false;
-    if (a[0].kind == J_GENERATOR)
+    if (a[0].kind == J_GENERATOR || j_is_set(a[0]))
         return true;
     out->kind = J_GENERATOR;
     out->list->type = "list_reverseiterator";

@@ -343,6 +343,7 @@ bool j_hash(struct run *r, struct value v, uint64_t *out)
     case J_FLOAT: *out = hash_number(v.f == 0.0 ? 0.0 : v.f); return true;
     case J_STRING: *out = str_hash(j_str(v)); return j_spend(r, v.s->len / 64);
     case J_LIST: case J_DICT: return j_fail(r, "unhashable type: '%s'", j_type_name(v));
+    case J_VIEW: *out = v.kind; return !j_is_set_like(v) || j_fail(r, "unhashable type: '%s'", j_type_name(v));
     case J_TUPLE:
         *out = 7;
         if (!j_enter(r))

@@ -19,7 +19,7 @@ enum kind {
     J_TUPLE,
     J_DICT,
     J_RANGE,
-    J_VIEW,      /* dict.items() and its like: a list that cannot be indexed */
+    J_VIEW,      /* dict.items() and its like, and sets: a list that cannot be indexed */
     J_GENERATOR, /* what lazy filters give: readable once */
     J_NAMESPACE,
     J_MACRO,
@@ -67,6 +67,7 @@ struct list {
     struct jinja_error *err; /* GENERATOR: what happens after the last item; NULL: it ends */
     const char *type;        /* VIEW, GENERATOR: Python's name for it; TUPLE: group_type or another */
 };
+extern const char set_type[];   /* of a VIEW that is a set */
 extern const char group_type[]; /* of the pairs that groupby gives: they have names for their parts */
 
 struct entry {
@@ -242,6 +243,14 @@ int j_encode(uint32_t c, char out[4]);
 bool j_binary(struct run *r, int op, struct value a, struct value b, struct value *out);
 bool j_negate(struct run *r, bool minus, struct value a, struct value *out);
 bool j_slice(struct run *r, struct value v, const struct value bounds[3], struct value *out);
+
+/* ---- dict views as sets (sets.c) */
+bool j_is_set(struct value v);
+bool j_is_set_like(struct value v); /* has the operators of sets: keys, items, sets */
+bool j_has_difference(struct value a, struct value b);
+bool j_difference(struct run *r, struct value a, struct value b, struct value *out);
+bool j_subset(struct run *r, struct value a, struct value b, bool *out); /* both set-like */
+bool j_disjoint(struct run *r, struct value self, struct value *a, struct value *out);
 
 /* ---- attributes, calls (call.c) */
 bool j_getattr(struct run *r, struct value v, struct value name, struct value *out);
