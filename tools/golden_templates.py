@@ -459,6 +459,27 @@ endfor %}
 {{ '<tool' ~ {'name': 'f<g>', 'id': 3}|xmlattr ~ '/>' }}
 {% set ns = namespace(f=[]) %}{% for i in [1, 2] %}{% macro m() %}{{ i }}{% endmacro %}{% set ns.f = ns.f + [m] <+>
 %}{% for f in ns.f %}{{ f() }}{% endfor %};{% endfor %}
+{% for x in l %}{{ loop }}{% endfor %}{% for x in l if x > 1 %}{{ loop }}{% endfor %}
+{{ n.real }}{{ f.imag }}{{ yes.numerator }}{{ n.denominator }}{{ f.numerator is defined }}{{ '{0.real}'.format(f) }}
+{{ namespace(nope) }}
+{{ dict(nope) }}
+{{ s|indent(nope) }}
+{{ s|indent(l) }}
+{{ s|indent(2.5) }}
+{{ 'a\nb'|indent(true) }}{{ 'a\nb'|indent(-1) }}
+{% set a, 1 = l %}
+{% set (a, (b, 'c')) = l %}
+{% set 'c' = l %}
+{% for x in l %}{% set loop = x %}{% endfor %}
+{% for x in l %}{% macro m() %}{% set a, loop = x %}{% endmacro %}{% endfor %}
+{% for loop in l %}{% endfor %}
+{% for a, (b, loop) in l %}{% endfor %}
+{% set loop = 5 %}{{ loop }}{% for x in l %}{{ loop.index }}{% endfor %}{{ loop }}
+{% for x in el %}{% else %}{% set loop = 1 %}{% endfor %}
+{{ l|select('eq')|list }}
+{{ 1 is eq(1, 2) }}
+{{ 1 is gt }}
+{{ 1 is lt(b=2) }}
 """
 
 

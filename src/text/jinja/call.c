@@ -13,6 +13,21 @@ static bool make_method(struct run *r, struct value self, const struct method_ro
     return true;
 }
 
+/* Those attributes of numbers that are values. */
+static bool number_part(struct value v, struct str name, struct value *out)
+{
+    bool whole = v.kind != J_FLOAT;
+    *out = whole ? j_int(j_whole(v)) : v;
+    if (str_eq_z(name, "imag"))
+        *out = whole ? j_int(0) : j_float(0.0);
+    else if (whole && str_eq_z(name, "denominator"))
+        *out = j_int(1);
+    else if (!str_eq_z(name, "real") && !(whole && str_eq_z(name, "numerator")))
+        return false;
+    out->taint = v.taint;
+    return true;
+}
+
 /* What Python's getattr() finds. */
 static bool attribute(struct run *r, struct value v, struct str name, struct value *out, bool *found)
 {
@@ -39,6 +54,8 @@ static bool attribute(struct run *r, struct value v, struct str name, struct val
         *out = v.list->items[name.ptr[0] == 'l'];
         return true;
     }
+    if (j_is_number(v) && number_part(v, name, out))
+        return true;
     const struct method_row *row = j_find_method(v, name, &forbidden);
     if (forbidden) {
         struct value text;
@@ -217,6 +234,11 @@ bool j_call_test(struct run *r, const struct test_row *row, struct value v, cons
 {
     struct args all;
     struct value bound[MOST_PARAMETERS];
+    bool operator = strcmp(row->parameters, "a b") == 0; /* which is written in C there */
+    if (operator && args->n_named)
+        return j_fail(r, "_operator.%s() takes no keyword arguments", row->function);
+    if (operator && args->n != 1)
+        return j_fail(r, "%s expected 2 arguments, got %zu", row->function, args->n + 1);
     return with_value(r, v, args, &all) && j_bind(r, row->function, row->parameters, &all, bound)
         && row->call(r, bound, out);
 }

@@ -393,21 +393,17 @@ static bool f_xmlattr(struct run *r, struct value *a, struct value *out)
 static bool f_indent(struct run *r, struct value *a, struct value *out)
 {
     struct growing g = { 0 };
-    struct value pad, lines, newline;
-    int64_t width = a[1].kind == J_MISSING ? 4 : j_is_whole(a[1]) ? j_whole(a[1]) : 0;
+    struct value pad, lines, newline, width = a[1].kind == J_MISSING ? j_int(4) : a[1];
     bool first = j_truth(a[2]), blank = j_truth(a[3]);
     if (a[0].kind != J_STRING)
         return j_is_undef(a[0])       ? j_fail_undefined(r, a[0])
              : a[0].kind == J_LIST ? j_fail(r, "'list' object has no attribute 'splitlines'")
              : a[0].kind == J_TUPLE ? j_fail(r, "can only concatenate tuple (not \"str\") to tuple")
                                    : j_fail(r, "unsupported operand type(s) for +=: '%s' and 'str'", j_type_name(a[0]));
-    if (a[1].kind == J_STRING) {
-        pad = a[1];
-    } else {
-        struct value space;
-        if (!j_literal(r, " ", &space) || !j_binary(r, T_MUL, space, j_int(width), &pad))
-            return false;
-    }
+    if (width.kind == J_STRING)
+        pad = width;
+    else if (!j_literal(r, " ", &pad) || !j_binary(r, T_MUL, pad, width, &pad))
+        return false;
     if (!j_literal(r, "\n", &newline) || !j_concat(r, a[0], newline, &a[0])
         || !j_call_plain(r, a[0], "splitlines", NULL, 0, &lines))
         return false;

@@ -45,6 +45,8 @@ static bool g_dict(struct run *r, const struct args *args, struct value *out)
         return false;
     if (args->n > 1)
         return j_fail(r, "dict expected at most 1 argument, got %zu", args->n);
+    if (args->n && j_is_undef(args->at[0]))
+        return j_fail_undefined(r, args->at[0]);
     if (args->n && args->at[0].kind == J_DICT) {
         for (size_t i = 0; i < args->at[0].dict->n; i++)
             if (!j_dict_set(r, out->dict, args->at[0].dict->entries[i].key, args->at[0].dict->entries[i].value))

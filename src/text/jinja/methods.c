@@ -40,18 +40,15 @@ static bool cycler_reset(struct run *r, struct value self, struct value *a, stru
 }
 
 static const struct method_row int_methods[] = {
-    { "bit_length", "", int_bit_length, NULL },  { "as_integer_ratio", NULL, NULL, NULL },
-    { "bit_count", NULL, NULL, NULL },           { "conjugate", NULL, NULL, NULL },
-    { "denominator", NULL, NULL, NULL },         { "from_bytes", NULL, NULL, NULL },
-    { "imag", NULL, NULL, NULL },                { "numerator", NULL, NULL, NULL },
-    { "real", NULL, NULL, NULL },                { "to_bytes", NULL, NULL, NULL },
+    { "bit_length", "", int_bit_length, NULL }, { "as_integer_ratio", NULL, NULL, NULL },
+    { "bit_count", NULL, NULL, NULL },          { "conjugate", NULL, NULL, NULL },
+    { "from_bytes", NULL, NULL, NULL },         { "to_bytes", NULL, NULL, NULL },
 };
 
 static const struct method_row float_methods[] = {
     { "is_integer", "", float_is_integer, NULL }, { "as_integer_ratio", NULL, NULL, NULL },
     { "conjugate", NULL, NULL, NULL },            { "fromhex", NULL, NULL, NULL },
-    { "hex", NULL, NULL, NULL },                  { "imag", NULL, NULL, NULL },
-    { "real", NULL, NULL, NULL },
+    { "hex", NULL, NULL, NULL },
 };
 
 static const struct method_row cycler_methods[] = {

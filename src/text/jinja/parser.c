@@ -309,24 +309,24 @@ static bool parse_whole_block(struct parser *p, struct nodes *body, const char *
 
 /* ---------------------------------------------------------------- statements; the tag's name is taken */
 
-static bool can_assign(struct parser *p, const struct node *n)
+static bool can_assign(const struct node *n)
 {
-    static const char *const kinds[] = { [N_CONST] = "const", [N_LIST] = "list", [N_DICT] = "dict" };
-    if (n->kind == N_NAME || n->kind == N_NSREF)
-        return true;
     for (size_t i = 0; n->kind == N_TUPLE && i < n->list.n; i++)
-        if (!can_assign(p, n->list.at[i]))
+        if (!can_assign(n->list.at[i]))
             return false;
-    if (n->kind == N_TUPLE)
-        return true;
-    return p_fail(p, n->pos, "can't assign to '%s'", n->kind < (int)ARRAY_LEN(kinds) && kinds[n->kind]
-                                                         ? kinds[n->kind] : "expression");
+    return n->kind == N_NAME || n->kind == N_NSREF || n->kind == N_TUPLE;
 }
 
 static struct node *parse_target(struct parser *p, bool with_ns)
 {
+    static const char *const kinds[] = { [N_CONST] = "const", [N_LIST] = "list", [N_DICT] = "dict",
+                                         [N_TUPLE] = "tuple" };
     struct node *n = parse_tuple(p, true, true, false, with_ns);
-    return n && can_assign(p, n) ? n : NULL;
+    if (!n || can_assign(n))
+        return n;
+    p_fail(p, n->pos, "can't assign to '%s'", n->kind < (int)ARRAY_LEN(kinds) && kinds[n->kind] ? kinds[n->kind]
+                                                                                               : "expression");
+    return NULL;
 }
 
 static struct node *parse_target_name(struct parser *p)

@@ -117,8 +117,11 @@ static bool repr_object(struct run *r, struct growing *g, struct value v, bool t
     case J_MACRO:
         return j_puts(r, g, "<Macro ", taint) && repr_text(r, g, v.macro->name, taint) && j_puts(r, g, ">", taint);
     case J_LOOP: {
-        int64_t index = v.loop->index0 + 1;
-        snprintf(text, sizeof text, "<LoopContext %lld/%lld>", (long long)index, (long long)v.loop->length);
+        struct value length;
+        bool found;
+        if (!loop_attribute(r, v.loop, STR("length"), &length, &found))
+            return false;
+        snprintf(text, sizeof text, "<LoopContext %lld/%lld>", (long long)v.loop->index0 + 1, (long long)length.i);
         return j_puts(r, g, text, taint);
     }
     default: return j_puts(r, g, "<", taint) && j_puts(r, g, j_type_name(v), taint) && j_puts(r, g, ">", taint);

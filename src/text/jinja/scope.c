@@ -287,6 +287,7 @@ struct place {
     struct scope *s;
     bool soft; /* inside an if: an unknown filter is a failure only when it is reached */
     bool in_loop;
+    bool in_for; /* in_loop, or in a macro or an else of one */
 };
 
 static bool bind(struct place at, struct node *n);
@@ -370,7 +371,7 @@ static bool bind_macro(struct place at, struct node *n)
         || !special(&ns, n, STR("kwargs"), &n->kwargs) || !special(&ns, n, STR("varargs"), &n->varargs)
         || !settle(at.p, ns.s))
         return false;
-    struct place inside = { at.p, ns.s, false, false };
+    struct place inside = { at.p, ns.s, false, false, at.in_for };
     for (size_t i = 0; i < n->list.n; i++)
         if (!bind(inside, n->list.at[i]) || (n->list.at[i]->a && !bind(inside, n->list.at[i]->a)))
             return false;
@@ -391,7 +392,7 @@ static bool bind_block(struct place at, struct node *n, bool in_loop)
             return false;
     if (!collect_all(&ns, &n->body) || !settle(at.p, ns.s))
         return false;
-    struct place inside = { at.p, ns.s, false, in_loop };
+    struct place inside = { at.p, ns.s, false, in_loop, at.in_for };
     if (n->kind == N_WITH && !bind_all(inside, &n->list))
         return false;
     if (n->kind == N_FILTER_BLOCK && !bind(inside, n->a))
@@ -399,6 +400,16 @@ static bool bind_block(struct place at, struct node *n, bool in_loop)
     if (n->kind == N_SET_BLOCK && n->b && !bind(inside, n->b))
         return false;
     return bind_all(inside, &n->body);
+}
+
+/* Would `loop` be assigned to? That is an error, and true. */
+static bool is_loop(struct place at, const struct node *target)
+{
+    for (size_t i = 0; target->kind == N_TUPLE && i < target->list.n; i++)
+        if (is_loop(at, target->list.at[i]))
+            return true;
+    return target->kind == N_NAME && str_eq_z(target->name, "loop")
+        && !p_fail(at.p, target->pos, "Can't assign to special loop variable in for-loop target");
 }
 
 static bool bind_for(struct place at, struct node *n)
@@ -411,8 +422,8 @@ static bool bind_for(struct place at, struct node *n)
     n->scope = body.s;
     n->test_scope = test.s;
     n->other_scope = other.s;
-    if (mentions(n->a, STR("loop")))
-        return p_fail(at.p, n->pos, "Can't assign to special loop variable in for-loop target");
+    if (is_loop(at, n->a))
+        return false;
     if (!name_given(&body, STR("loop")) || !collect(&body, n->a, false, true) || !collect_all(&body, &n->body)
         || !settle(at.p, body.s) || !collect_all(&other, &n->other) || !settle(at.p, other.s))
         return false;
@@ -420,9 +431,9 @@ static bool bind_for(struct place at, struct node *n)
     if (n->c && (need_slot(at.p, test.s, STR("")) < 0 || !collect(&test, n->a, false, true)
                  || !collect(&test, n->c, false, false) || !settle(at.p, test.s)))
         return false;
-    struct place in_body = { at.p, body.s, false, true };
-    struct place in_test = { at.p, test.s, false, false };
-    struct place in_other = { at.p, other.s, false, at.in_loop };
+    struct place in_body = { at.p, body.s, false, true, true };
+    struct place in_test = { at.p, test.s, false, false, true };
+    struct place in_other = { at.p, other.s, false, at.in_loop, true };
     return bind(at, n->b) && (!n->c || bind(in_test, n->c)) && bind(in_body, n->a) && bind_all(in_body, &n->body)
         && bind_all(in_other, &n->other);
 }
@@ -450,6 +461,8 @@ static bool bind_children(struct place at, struct node *n)
 static bool bind(struct place at, struct node *n)
 {
     bool known = true;
+    if ((n->kind == N_SET || n->kind == N_SET_BLOCK) && at.in_for && is_loop(at, n->a))
+        return false;
     switch (n->kind) {
     case N_NAME: return bind_name(at, n);
     case N_NSREF: return bind_name(at, n->a);
