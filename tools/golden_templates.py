@@ -480,6 +480,12 @@ endfor %}
 {{ 1 is eq(1, 2) }}
 {{ 1 is gt }}
 {{ 1 is lt(b=2) }}
+{{ d[l] }}{{ d[(1, [2])] }}{{ d[d.keys()] }}{{ d[d] }}{{ d[(1, 2)] }}|
+{{ ('MiXed ' ~ u ~ ' x' * 70)|upper }}{{ ('MiXed ' ~ u ~ ' X' * 70)|lower }}{{ (u ~ 'tEXt ' * 20)|title }}
+{{ (u ~ 'tEXt ' * 20).swapcase() }}{{ (u ~ 'tEXt ' * 20).capitalize() }}{{ ('one tWo' ~ u).title() }}{{ '@[`{Az' <+>
+.swapcase() }}
+{{ ('xxyx' * 9 ~ 'a' ~ 'yx' * 9).strip('xy') }}{{ (' \t' * 9 ~ 'b' ~ '\n ' * 9)|trim }}{{ 'xxx'.strip('x') }}{{ <+>
+'x\u00e9x'.strip('\u00e9x') }}
 """
 
 

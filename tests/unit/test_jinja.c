@@ -407,6 +407,32 @@ static void near_misses_of_long_texts_are_paid_for(void **state)
     }
 }
 
+/* Found by fuzzing: an attribute of 500 parts, sorted by without case, was more work than steps. */
+static void work_on_each_character_is_paid_for(void **state)
+{
+    static const struct { const char *source; uint64_t steps; } made[] = {
+        { "{{ (t|lower)|length }}", 5000 },          { "{{ ([t]|string)|length }}", 1500 },
+        { "{{ t|wordcount }}", 5000 },               { "{{ (t|urlencode)|length }}", 5000 },
+        { "{{ t.replace('', '-')|length }}", 20000 }, { "{{ t.strip('b' * 800 ~ 'A') }}", 1000000 },
+        { "{{ (' ' * 100000)|int }}", 5000 },        { "{{ d[t] is defined }}", 1000 },
+        { "{{ [d]|map(attribute=t)|list|length }}", 3000 },
+        { "{{ [d, d]|groupby('u' ~ ',u' * 500, default=t[:1000])|list|length }}", 50000 },
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(made); i++) {
+        struct buf b = { 0 };
+        buf_printf(&b, "{%% set t = 'A' * 100000 %%}{%% set d = {} %%}%s", made[i].source);
+        struct rendered r = render_z(b.ptr, NULL), base = render_z("{% set t = 'A' * 100000 %}{% set d = {} %}", NULL);
+        if (!r.ok)
+            fail_msg("%s: %s", made[i].source, r.err.message);
+        if (r.out.steps - base.out.steps < made[i].steps)
+            fail_msg("%s: %llu steps", made[i].source, (unsigned long long)(r.out.steps - base.out.steps));
+        buf_free(&b);
+        jinja_output_free(&r.out);
+        jinja_output_free(&base.out);
+    }
+}
+
 static void expect_many(const char *head, const char *piece, int n, const char *tail, const char *message)
 {
     struct buf b = { 0 };
@@ -497,6 +523,7 @@ int main(void)
         cmocka_unit_test(the_models_own_values_are_trusted_and_cannot_be_replaced),
         cmocka_unit_test(hostile_templates_end_within_their_budget),
         cmocka_unit_test(near_misses_of_long_texts_are_paid_for),
+        cmocka_unit_test(work_on_each_character_is_paid_for),
         cmocka_unit_test(templates_that_nest_without_end_are_refused_when_read),
         cmocka_unit_test(a_string_built_in_a_loop_costs_what_it_is_long),
         cmocka_unit_test(a_look_back_over_a_long_conversation_fits_the_budget),

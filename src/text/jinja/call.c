@@ -68,17 +68,23 @@ static bool attribute(struct run *r, struct value v, struct str name, struct val
     return !row || make_method(r, v, row, out);
 }
 
+static bool can_be_key(struct value v)
+{
+    for (size_t i = 0; v.kind == J_TUPLE && i < v.list->n; i++)
+        if (!can_be_key(v.list->items[i]))
+            return false;
+    return v.kind != J_LIST && v.kind != J_DICT && !j_is_set_like(v);
+}
+
 /* obj[key]; *found false for what raises LookupError or TypeError. */
 static bool item(struct run *r, struct value v, struct value key, struct value *out, bool *found)
 {
     *found = false;
     if (v.kind == J_DICT) {
         struct value *slot = NULL;
-        if (key.kind == J_LIST || key.kind == J_DICT)
+        if (!can_be_key(key))
             return true;
-        if (key.kind == J_STRING)
-            slot = j_dict_find_str(v.dict, j_str(key));
-        else if (!j_dict_find(r, v.dict, key, &slot))
+        if (!j_dict_find(r, v.dict, key, &slot))
             return false;
         *found = slot != NULL;
         if (slot)

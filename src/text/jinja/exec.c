@@ -278,7 +278,7 @@ static bool fill_defaults(struct run *r, const struct node *n, struct env *env)
 static bool bind_arguments(struct run *r, const struct node *n, struct env *env, const struct args *args)
 {
     bool *taken = j_array(r, bool, args->n_named + 1);
-    if (!taken)
+    if (!taken || !j_spend(r, args->n_named * (n->list.n + 1) / 16))
         return false;
     for (size_t i = 0; i < n->list.n; i++) {
         int at = i < args->n ? -1 : keyword(args, n->list.at[i]->name);

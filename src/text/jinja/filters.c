@@ -208,9 +208,11 @@ static bool f_int(struct run *r, struct value *a, struct value *out)
     struct value dflt = a[1].kind == J_MISSING ? j_int(0) : a[1];
     int64_t base = a[2].kind == J_MISSING ? 10 : j_is_whole(a[2]) ? j_whole(a[2]) : 10, x;
     double f;
-    bool taint = j_tainted(a[0]);
+    bool taint = a[0].kind <= J_STRING && j_tainted(a[0]);
     if (j_is_undef(a[0]))
         return j_fail_undefined(r, a[0]);
+    if (a[0].kind == J_STRING && !j_spend(r, a[0].s->len / 16))
+        return false;
     if (j_is_whole(a[0])) {
         *out = j_int(j_whole(a[0]));
     } else if (a[0].kind == J_FLOAT) {
@@ -236,9 +238,11 @@ static bool f_int(struct run *r, struct value *a, struct value *out)
 static bool f_float(struct run *r, struct value *a, struct value *out)
 {
     double f;
-    bool taint = j_tainted(a[0]);
+    bool taint = a[0].kind <= J_STRING && j_tainted(a[0]);
     if (j_is_undef(a[0]))
         return j_fail_undefined(r, a[0]);
+    if (a[0].kind == J_STRING && !j_spend(r, a[0].s->len / 16))
+        return false;
     if (j_is_number(a[0]))
         *out = j_float(a[0].kind == J_FLOAT ? a[0].f : (double)j_whole(a[0]));
     else if (a[0].kind == J_STRING && read_real(a[0], &f))
@@ -450,7 +454,7 @@ static bool f_wordcount(struct run *r, struct value *a, struct value *out)
     int64_t words = 0;
     bool inside = false;
     int n;
-    if (!j_to_text(r, a[0], &a[0]))
+    if (!j_to_text(r, a[0], &a[0]) || !j_spend(r, a[0].s->len / 16))
         return false;
     for (size_t at = 0; at < a[0].s->len; at += (size_t)n) {
         bool word = j_is_word(j_char_at(j_str(a[0]), at, &n));

@@ -349,6 +349,8 @@ static bool field_value(struct run *r, struct str field, const struct args *args
         struct str name = { field.ptr, end };
         while (i < args->n_named && !str_eq(args->names[i], name))
             i++;
+        if (!j_spend(r, i / 16))
+            return false;
         if (i == args->n_named)
             return j_fail(r, "'" STR_FMT "'", STR_ARG(name));
         *out = args->named[i];

@@ -14,31 +14,50 @@ static bool is_final_sigma(struct str s, size_t at)
     return before && !after;
 }
 
+/* What to do with c: UPPER, LOWER or TITLE. */
+static enum casing case_of(enum casing how, uint32_t c, bool first, bool inside)
+{
+    switch (how) {
+    case TITLE: return inside ? LOWER : TITLE;
+    case CAPITALIZE: return first ? TITLE : LOWER;
+    case SWAP: return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU ? LOWER : UPPER;
+    default: return how;
+    }
+}
+
+static bool is_ascii_letter(uint32_t c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; }
+
 bool m_change_case(struct run *r, struct value self, enum casing how, struct value *out)
 {
     struct growing g = { 0 };
     struct str s = j_str(self);
     uint32_t to[3];
+    char ascii[64]; /* written together: most text is */
+    size_t n_ascii = 0;
     bool inside = false;
     int n;
     for (size_t at = 0; at < s.len; at += (size_t)n) {
         uint32_t c = j_char_at(s, at, &n);
-        enum casing now = how;
-        if (how == TITLE)
-            now = inside ? LOWER : TITLE;
-        else if (how == CAPITALIZE)
-            now = at ? LOWER : TITLE;
-        else if (how == SWAP)
-            now = utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU ? LOWER : UPPER;
+        enum casing now = case_of(how, c, at == 0, inside);
+        bool taint = j_taint_at(self.s, at);
+        inside = c < 0x80 ? is_ascii_letter(c) : j_cased(c);
+        if (c < 0x80) {
+            ascii[n_ascii++] = (char)(!inside ? c : now == LOWER ? (c | 32) : (c & ~32u));
+            bool more = n_ascii < sizeof ascii && at + 1 < s.len && (uint8_t)s.ptr[at + 1] < 0x80
+                     && j_taint_at(self.s, at + 1) == taint;
+            if (!more && !j_put(r, &g, ascii, n_ascii, taint))
+                return false;
+            n_ascii = more ? n_ascii : 0;
+            continue;
+        }
         size_t count = now == UPPER ? j_upper(c, to) : now == LOWER ? j_lower(c, to) : j_title(c, to);
         if (now == LOWER && c == 0x3a3 && is_final_sigma(s, at))
             to[0] = 0x3c2;
         for (size_t i = 0; i < count; i++)
-            if (!j_put_char(r, &g, to[i], j_taint_at(self.s, at)))
+            if (!j_put_char(r, &g, to[i], taint))
                 return false;
-        inside = c < 0x80 ? (c | 32) >= 'a' && (c | 32) <= 'z' : j_cased(c);
     }
-    if (!j_spend(r, s.len / 8) || !j_built(r, &g, out))
+    if (!j_spend(r, s.len / 16) || !j_built(r, &g, out))
         return false;
     out->s->markup = self.s->markup;
     return true;

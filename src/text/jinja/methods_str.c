@@ -35,19 +35,24 @@ static bool strip(struct run *r, struct value self, struct value chars, bool lef
         return j_fail(r, "%s arg must be None or str", left && right ? "strip" : left ? "lstrip" : "rstrip");
     if (!space)
         set = j_str(chars);
+    uint64_t each = 1 + set.len / 8; /* steps for 8 characters */
     while (left && from < to) {
         uint32_t c = j_char_at(s, from, &n);
         if (!(space ? j_is_space(c) : in_set(set, c)))
             break;
         from += (size_t)n;
+        if (from % 8 < (size_t)n && !j_spend(r, each))
+            return false;
     }
     while (right && to > from) {
         uint32_t c = j_char_before(s, to, &n);
         if (!(space ? j_is_space(c) : in_set(set, c)))
             break;
         to -= (size_t)n;
+        if (to % 8 < (size_t)n && !j_spend(r, each))
+            return false;
     }
-    return j_spend(r, (s.len - (to - from)) * (1 + set.len) / 8) && j_sub(r, self, from, to - from, out);
+    return j_sub(r, self, from, to - from, out);
 }
 
 static bool str_join(struct run *r, struct value self, struct value *a, struct value *out)

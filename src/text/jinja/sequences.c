@@ -33,6 +33,8 @@ bool j_attribute_path(struct run *r, struct value v, struct value path, struct v
     if (path.kind != J_STRING)
         return j_getitem(r, v, path, out);
     struct str s = j_str(path);
+    if (!j_spend(r, s.len / 32))
+        return false;
     for (size_t from = 0, at = 0; at <= s.len; at++) {
         struct value part;
         if (at < s.len && s.ptr[at] != '.')

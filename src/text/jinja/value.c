@@ -183,11 +183,20 @@ static bool put_taint(struct run *r, struct growing *g, size_t n, bool taint)
     return true;
 }
 
+/* 64 bytes are a step; so are four pieces, however short, as much is written character by character. */
+static bool pay_for_bytes(struct run *r, size_t n)
+{
+    r->unpaid += n + 16;
+    uint64_t steps = r->unpaid / 64;
+    r->unpaid %= 64;
+    return steps == 0 || j_spend(r, steps);
+}
+
 bool j_put(struct run *r, struct growing *g, const char *bytes, size_t n, bool taint)
 {
     if (n == 0)
         return true;
-    if (!j_spend(r, n / 64) || !grow(r, g, n) || !put_taint(r, g, n, taint))
+    if (!pay_for_bytes(r, n) || !grow(r, g, n) || !put_taint(r, g, n, taint))
         return false;
     memcpy(g->ptr + g->len, bytes, n);
     g->len += n;
@@ -384,20 +393,21 @@ static bool find_entry(struct run *r, const struct dict *d, struct value key, ui
     size_t at = 0;
     bool same;
     *out = NULL;
-    for (int64_t e = candidate(d, hash, &at); e >= 0; e = candidate(d, hash, &at)) {
-        if (!j_equal(r, d->entries[e].key, key, &same))
+    for (int64_t e = candidate(d, hash, &at); e >= 0 && !*out; e = candidate(d, hash, &at)) {
+        struct value other = d->entries[e].key;
+        if (key.kind == J_STRING && other.kind == J_STRING)
+            same = str_eq(j_str(key), j_str(other));
+        else if (!j_equal(r, other, key, &same))
             return false;
-        if (same) {
+        if (same)
             *out = &d->entries[e].value;
-            return true;
-        }
     }
-    return true;
+    return at < 16 || j_spend(r, at / 16); /* who chooses the keys can make them collide */
 }
 
 bool j_dict_find(struct run *r, const struct dict *d, struct value key, struct value **out)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     return j_hash(r, key, &hash) && find_entry(r, d, key, hash, out);
 }
 

@@ -140,6 +140,7 @@ struct run {
     uint64_t steps, next_look; /* at next_look steps, look at the clock */
     int64_t start_ns;
     size_t input_bytes;
+    size_t unpaid;            /* bytes written that have not made a step yet */
     int depth;                /* of C calls that nest with the data or the template */
     int call_depth;
     int flow;                 /* enum flow: break or continue under way */
