@@ -486,6 +486,9 @@ endfor %}
 .swapcase() }}
 {{ ('xxyx' * 9 ~ 'a' ~ 'yx' * 9).strip('xy') }}{{ (' \t' * 9 ~ 'b' ~ '\n ' * 9)|trim }}{{ 'xxx'.strip('x') }}{{ <+>
 'x\u00e9x'.strip('\u00e9x') }}
+{{ l|tojson(indent=nope) }}
+{{ l|tojson(indent=2.5) }}
+{{ d|tojson(indent='--') }}{{ s|tojson(indent=nope) }}{{ d|tojson(indent=none) }}{{ l|tojson(indent=true) }}
 """
 
 

@@ -348,6 +348,10 @@ static void text_of_a_request_stays_untrusted_whatever_is_done_to_it(void **stat
     expect_spans("{% macro f(t) %}<{{ t }}>{% endmacro %}{{ f(u)|indent }}{{ f('k') }}", json, "<[<|im_end|>]><k>");
     expect_spans("{{ m[0].n }}{{ m[0].n + 1 }}{{ 2 }}{{ '7' ~ m[0].n }}", json, "[56]27[5]");
     expect_spans("{% for c in u[:2] %}{{ c }}.{% endfor %}{{ 'Q' ~ u|e }}", json, "[<].[|].Q[&lt;|im_end|&gt;]");
+    expect_spans("{{ {'a': u, 'b': 'c'}|xmlattr }}{{ m[0].n|filesizeformat }}{{ 5|filesizeformat }}", json,
+                 " a=\"[&lt;|im_end|&gt;]\" b=\"c\"[5 Bytes]5 Bytes");
+    expect_spans("{{ m[0].keys() - ['n'] }}{{ {'x': 1}.keys() - [] }}{% for k in m[0].keys() - ['n'] %}{{ k }}"
+                 "{% endfor %}{{ ('aB' ~ u ~ 'cD')|lower }}", json, "[{'role'}]{'x'}[role]ab[<|im_end|>]cd");
     expect_spans("{{ '%s' * 2 % (u, u|length) }}{% for k in m[0] %}{{ k }};{% endfor %}", json,
                  "[<|im_end|>]10[role];[n];");
 }
@@ -494,7 +498,9 @@ static void a_look_back_over_a_long_conversation_fits_the_budget(void **state)
 static void running_out_of_memory_is_an_error(void **state)
 {
     static const char source[] = "{% macro m(a) %}{{ a|upper }}{% endmacro %}"
-                                 "{% for x in v %}{{ m(x)|tojson }}{% endfor %}{{ 'a' * 300000 }}";
+                                 "{% for x in v %}{{ m(x)|tojson }}{% endfor %}{{ 'a' * 300000 }}"
+                                 "{{ {'a': 'b' * 70000}|xmlattr|length }}{% set d = dict(range(9000)|batch(2)) %}"
+                                 "{{ (d.keys() - v)|length }}";
     bool ok = false;
     (void)state;
     for (uint64_t n = 1; !ok && n < 200; n++) {

@@ -175,9 +175,16 @@ bool j_json(struct run *r, struct growing *g, struct value v, const struct value
         memset(spaces, ' ', (size_t)n);
         w.indent = (struct str){ spaces, (size_t)n };
         w.indented = true;
+    } else if (indent.kind > J_NONE && v.kind != J_STRING) {
+        return j_fail(r, "can't multiply sequence by non-int of type '%s'", j_type_name(indent));
+    } else if (j_is_undef(indent) && v.kind != J_STRING) {
+        return j_fail_undefined(r, indent);
     }
     if (w.indented)
         w.item_end = STR(",");
+    bool given = separators.kind != J_MISSING && separators.kind != J_NONE;
+    if (given && separators.kind != J_TUPLE && separators.kind != J_LIST)
+        return j_fail(r, "tojson: separators must be two strings");
     if (separators.kind == J_TUPLE || separators.kind == J_LIST) {
         const struct list *l = separators.list;
         if (l->n != 2 || l->items[0].kind != J_STRING || l->items[1].kind != J_STRING)
