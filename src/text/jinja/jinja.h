@@ -5,8 +5,9 @@
  * runs against a budget. The text is byte for byte what jinja2 gives when set up for chat
  * templates: sandboxed and immutable, trim_blocks, lstrip_blocks, break and continue,
  * {% generation %} blocks, a tojson that escapes no HTML, raise_exception() and
- * strftime_now(). Not there: include, import, extends, block, random, and integers that
- * leave 64 bits; those end with an error that says so.
+ * strftime_now(). Not there: include, import, extends, block, autoescape, lipsum(), the filters
+ * pprint, random, striptags, urlize and wordwrap, and integers that leave 64 bits; those end
+ * with an error that says so.
  *
  * Output is a list of spans. Bytes that stood in the template are trusted; bytes that came
  * from a value, through whatever filter, slice or concatenation, are not, and must never
