@@ -177,11 +177,14 @@ static void check_bos(struct linter *l)
 static void check_generation_prompt(struct linter *l)
 {
     struct view w;
-    if (l->c->traits.has_generation_prompt || !LOOK(l, &w, true, USER))
+    if (l->c->traits.has_generation_prompt)
         return;
-    size_t at = str_search_last(w.text, STR(USER_TEXT)) + strlen(USER_TEXT);
+    bool ok = LOOK(l, &w, true, USER);
+    size_t at = ok ? str_search_last(w.text, STR(USER_TEXT)) + strlen(USER_TEXT) : 0;
     struct str tail = { w.text.ptr + at, w.text.len - at };
-    if (tail.len == 0)
+    if (!ok)
+        ; /* another check says so */
+    else if (tail.len == 0)
         found(l, HEARTH_FINDING_WARNING, "no-generation-prompt",
               "nothing marks where the answer begins: the model may go on with the user's message");
     else
@@ -347,8 +350,9 @@ static void compare_turns(struct linter *l, struct str first, struct str second)
 static void check_history(struct linter *l)
 {
     struct view first, second;
-    if (LOOK(l, &first, true, USER) && LOOK(l, &second, true, USER, ANSWER, USER_2)) {
-        compare_turns(l, first.text, second.text);
+    if (LOOK(l, &first, true, USER)) {
+        if (LOOK(l, &second, true, USER, ANSWER, USER_2))
+            compare_turns(l, first.text, second.text);
         close_view(&second);
     }
     close_view(&first);
