@@ -57,6 +57,9 @@ static inline uint16_t bf16_from_f32(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+/* Half of an E8M0 scale, 2^(e - 128), as bf16, which holds each of them exactly. */
+static inline uint16_t e8m0_half_bf16(uint8_t e) { return (uint16_t)(e < 2 ? 0x20 << e : (e - 1) << 7); }
+
 /* The whole number nearest to x (ties to even), held to [low, high], which lie within
  * +-2^21; a NaN gives low. */
 static inline int nearest_int(float x, int low, int high)

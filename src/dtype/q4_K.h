@@ -3,13 +3,12 @@
  *   w = d * scale[b] * nibble - dmin * min[b]         b = 0..7
  *
  * Sub-block b has nibbles[32 * (b / 2) ..], low halves for even b, high for odd b. The 12
- * scale bytes, as little-endian words u0 u1 u2, hold the low four 6-bit scales in u0, the low four
- * minima in u1; of the upper four of each, 4 bits are in u2 and 2 in the top bits of u0, u1. */
+ * scale bytes: q4_K_scales.h. */
 #ifndef DTYPE_Q4_K_LAYOUT
 #define DTYPE_Q4_K_LAYOUT
 #include <assert.h>
 
-#include "dtype/half.h"
+#include "dtype/q4_K_scales.h"
 
 struct block_q4_K {
     uint16_t d, dmin; /* f16 */
@@ -17,15 +16,6 @@ struct block_q4_K {
     uint8_t nibbles[128];
 };
 static_assert(sizeof(struct block_q4_K) == 144, "q4_K blocks are packed in files");
-
-static inline int q4_K_scale(const uint8_t *s, int b)
-{
-    return b < 4 ? s[b] & 63 : (s[b + 4] & 15) | (s[b - 4] >> 6) << 4;
-}
-static inline int q4_K_min(const uint8_t *s, int b)
-{
-    return b < 4 ? s[b + 4] & 63 : s[b + 4] >> 4 | (s[b] >> 6) << 4;
-}
 
 static inline void q4_K_block_to_f32(float *out, const void *block)
 {
@@ -41,44 +31,15 @@ static inline void q4_K_block_to_f32(float *out, const void *block)
     }
 }
 
-static inline void q4_K_pack_scales(uint8_t *s, const int *scale, const int *min)
-{
-    for (int b = 0; b < 4; b++) {
-        s[b] = (uint8_t)(scale[b] | (scale[b + 4] >> 4) << 6);
-        s[b + 4] = (uint8_t)(min[b] | (min[b + 4] >> 4) << 6);
-        s[b + 8] = (uint8_t)((scale[b + 4] & 15) | (min[b + 4] & 15) << 4);
-    }
-}
-
-/* Each sub-block spans its smallest value (or 0) to its largest. */
 static inline void q4_K_block_from_f32(void *block, const float *x)
 {
     struct block_q4_K *out = block;
-    float step[8], low[8], step_max = 0, low_max = 0;
-    for (int s = 0; s < 8; s++) {
-        float least = 0, most = 0;
-        for (int i = 0; i < 32; i++) {
-            least = x[32 * s + i] < least ? x[32 * s + i] : least;
-            most = x[32 * s + i] > most ? x[32 * s + i] : most;
-        }
-        step[s] = (most - least) / 15;
-        low[s] = -least;
-        step_max = step[s] > step_max ? step[s] : step_max;
-        low_max = low[s] > low_max ? low[s] : low_max;
-    }
-    out->d = f16_from_f32(step_max / 63);
-    out->dmin = f16_from_f32(low_max / 63);
+    q4_K_choose_scales(&out->d, &out->dmin, out->scales, x, 15);
     float d = f16_to_f32(out->d), dmin = f16_to_f32(out->dmin);
-    int scale[8], min[8];
-    for (int s = 0; s < 8; s++) {
-        scale[s] = d > 0 ? nearest_int(step[s] / d, 0, 63) : 0;
-        min[s] = dmin > 0 ? nearest_int(low[s] / dmin, 0, 63) : 0;
-    }
-    q4_K_pack_scales(out->scales, scale, min);
     for (int i = 0; i < 256; i++) {
         int s = i / 32;
-        float unit = d * (float)scale[s];
-        int q = unit > 0 ? nearest_int((x[i] + dmin * (float)min[s]) / unit, 0, 15) : 0;
+        float unit = d * (float)q4_K_scale(out->scales, s);
+        int q = unit > 0 ? nearest_int((x[i] + dmin * (float)q4_K_min(out->scales, s)) / unit, 0, 15) : 0;
         uint8_t *byte = &out->nibbles[32 * (s / 2) + i % 32];
         *byte = (uint8_t)(s % 2 ? (*byte & 15) | q << 4 : q);
     }
