@@ -45,16 +45,14 @@ static inline void q2_0_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q2_0_form = 0 };
 
-/* Lane i is made of byte i. In plain C, which compilers turn into a widening load, shifts and a mask. */
+/* Word i is made of byte i. In plain C, which compilers turn into a widening load, shifts and a mask. */
 TEMPLATE vi8 q2_0_codes(const uint8_t *part0, const uint8_t *part1)
 {
-    int32_t x[16];
-    for (int i = 0; i < 8; i++) {
-        x[i] = part0[2 + i];
-        x[i + 8] = part1[2 + i];
+    uint32_t x[16];
+    for (int i = 0; i < 16; i++) {
+        uint32_t byte = i < 8 ? part0[2 + i] : part1[i - 6], pairs = byte | byte << 12;
+        x[i] = (pairs | pairs << 6) & 0x03030303;
     }
-    vi32 low = v_load32(x);
-    vi32 pairs = v_or32(low, v_shl32(low, 12));
-    return v_code_u8(v_as8(v_and32(v_or32(pairs, v_shl32(pairs, 6)), v_set32(0x03030303))), 1);
+    return v_code_u8(v_load8(x), 1);
 }
 #endif

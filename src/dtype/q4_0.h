@@ -44,6 +44,8 @@ static inline void q4_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
+enum { q4_0_form = 0 };
+
 /* The codes of two blocks, one in each half. */
 TEMPLATE vi8 q4_0_codes(const uint8_t *block0, const uint8_t *block1)
 {

@@ -47,6 +47,7 @@ static inline void q4_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
+enum { q4_K_form = A256_MINS, q4_K_offset = 0 };
 /* Vector j of the codes holds these two sub-blocks. */
 static const uint8_t q4_K_order[4][2] = { { 0, 2 }, { 1, 3 }, { 4, 6 }, { 5, 7 } };
 

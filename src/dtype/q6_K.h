@@ -60,6 +60,7 @@ static inline void q6_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
+enum { q6_K_form = A256_PER16, q6_K_offset = 32 };
 /* Vector j of the codes holds these two sub-blocks of 32. */
 static const uint8_t q6_K_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
@@ -69,38 +70,24 @@ TEMPLATE void q6_K_codes(const uint8_t *block, vi8 codes[4])
     for (int n = 0; n < 2; n++) {
         vi8 low = v_load8(block + 64 * n);
         vi8 high = v_load_halves(block + 128 + 32 * n, block + 128 + 32 * n);
-        codes[2 * n] = v_or8(v_nib_lo(low), v_bits_45(high, 4, 2));
-        codes[2 * n + 1] = v_or8(v_nib_hi(low), v_bits_45(high, 0, -2));
+        codes[2 * n] = v_or8(v_nib_lo(low), v_bits(high, 4, 2, 0x30));
+        codes[2 * n + 1] = v_or8(v_nib_hi(low), v_bits(high, 0, -2, 0x30));
     }
-}
-
-TEMPLATE vf32 q6_K_d(const uint8_t *const rows[16], size_t offset)
-{
-    uint16_t d[16];
-    for (int r = 0; r < 16; r++)
-        memcpy(&d[r], rows[r] + offset + 208, 2);
-    return v_load_f16(d);
 }
 
 TEMPLATE void q6_K_heads(struct a256_heads *h, const uint8_t *const rows[16], size_t offset)
 {
-    h->d = q6_K_d(rows, offset);
+    h->d = rows_f16(rows, offset + 208);
     for (int r = 0; r < 16; r++)
         v_widen16(h->scale16[r], (const int8_t *)(rows[r] + offset + 192));
 }
 
-/* pairs: -32 * scale, which with the sums of the activations takes back the 32. */
 TEMPLATE void q6_K_side(struct a256_side *s, const uint8_t *const rows[16], size_t offset)
 {
     vi32 bytes[4];
-    v_storef(s->d, q6_K_d(rows, offset));
+    v_storef(s->d, rows_f16(rows, offset + 208));
     v_load_heads(rows, offset + 192, bytes);
-    for (int i = 0; i < 8; i++) {
-        vi32 even = v_bytes_signed(bytes[i / 2], i % 2 * 2), odd = v_bytes_signed(bytes[i / 2], i % 2 * 2 + 1);
-        v_store32(s->scale[2 * i], even);
-        v_store32(s->scale[2 * i + 1], odd);
-        vi32 low = v_and32(v_mul32(even, v_set32(-32)), v_set32(0xffff));
-        v_store32(s->pairs[i], v_or32(low, v_shl32(v_mul32(odd, v_set32(-32)), 16)));
-    }
+    a256_scales16(s, bytes);
+    a256_offset16(s, q6_K_offset);
 }
 #endif

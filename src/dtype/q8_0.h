@@ -35,6 +35,8 @@ static inline void q8_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
+enum { q8_0_form = 0 };
+
 /* The codes of two blocks, one in each half. */
 TEMPLATE vi8 q8_0_codes(const uint8_t *block0, const uint8_t *block1)
 {

@@ -28,7 +28,7 @@ static inline void tq1_0_digits(uint8_t *out, const uint8_t *bytes, const int n,
             out[n * k + l] = (uint8_t)tq1_0_digit(bytes[l], power);
 }
 
-static inline void tq1_0_unpack(uint8_t *out, const uint8_t *block)
+static inline void tq1_0_all_digits(uint8_t *out, const uint8_t *block)
 {
     tq1_0_digits(out, block, 32, 5);
     tq1_0_digits(out + 160, block + 32, 16, 5);
@@ -40,7 +40,7 @@ static inline void tq1_0_block_to_f32(float *out, const void *block)
     const struct block_tq1_0 *b = block;
     float d = f16_to_f32(b->d);
     uint8_t digits[256];
-    tq1_0_unpack(digits, block);
+    tq1_0_all_digits(digits, block);
     for (int i = 0; i < 256; i++)
         out[i] = d * (float)(digits[i] - 1);
 }
@@ -82,7 +82,7 @@ static const uint8_t tq1_0_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 
 TEMPLATE void tq1_0_codes(const uint8_t *block, vi8 codes[4])
 {
     uint8_t digits[256];
-    tq1_0_unpack(digits, block);
+    tq1_0_all_digits(digits, block);
     UNROLLED
     for (int j = 0; j < 4; j++)
         codes[j] = v_code_u8(v_load8(digits + 64 * j), 1);

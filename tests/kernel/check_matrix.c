@@ -247,7 +247,11 @@ static void a_nan_in_a_weight_scale_reaches_its_row_alone(void **state)
 {
     (void)state;
     static const struct { enum dtype type; size_t scale_at; } at[] = {
-        { DTYPE_q4_0, 0 }, { DTYPE_q8_0, 0 }, { DTYPE_q4_K, 0 }, { DTYPE_q4_K, 2 }, { DTYPE_q6_K, 208 },
+        { DTYPE_q4_0, 0 }, { DTYPE_q4_1, 0 }, { DTYPE_q4_1, 2 }, { DTYPE_q5_0, 0 }, { DTYPE_q5_1, 0 },
+        { DTYPE_q5_1, 2 }, { DTYPE_q8_0, 0 }, { DTYPE_q2_K, 80 }, { DTYPE_q2_K, 82 }, { DTYPE_q3_K, 108 },
+        { DTYPE_q4_K, 0 }, { DTYPE_q4_K, 2 }, { DTYPE_q5_K, 0 }, { DTYPE_q5_K, 2 }, { DTYPE_q6_K, 208 },
+        { DTYPE_iq4_nl, 0 }, { DTYPE_iq4_xs, 0 }, { DTYPE_tq1_0, 52 }, { DTYPE_tq2_0, 64 }, { DTYPE_q1_0, 0 },
+        { DTYPE_q2_0, 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(at); i++) {
         struct sample s = sample_make(at[i].type, 17, 512, false, 900 + i);

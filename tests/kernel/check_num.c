@@ -42,7 +42,10 @@ static void formats_come_back_within_half_a_step(void **state)
     (void)state;
     static const struct { enum dtype type; double error; } step[] = {
         { DTYPE_f32, 0 }, { DTYPE_f16, 0x1p-9 }, { DTYPE_bf16, 0x1p-6 }, { DTYPE_q4_0, 0.8 },
-        { DTYPE_q8_0, 0.03 }, { DTYPE_q4_K, 0.5 }, { DTYPE_q6_K, 0.12 },
+        { DTYPE_q4_1, 0.3 }, { DTYPE_q5_0, 0.5 }, { DTYPE_q5_1, 0.15 }, { DTYPE_q8_0, 0.03 }, { DTYPE_q2_K, 2 },
+        { DTYPE_q3_K, 1.5 }, { DTYPE_q4_K, 0.5 }, { DTYPE_q5_K, 0.2 }, { DTYPE_q6_K, 0.12 }, { DTYPE_iq4_nl, 0.5 },
+        { DTYPE_iq4_xs, 0.6 }, { DTYPE_tq1_0, 2.5 }, { DTYPE_tq2_0, 2.5 }, { DTYPE_mxfp4, 1.2 }, { DTYPE_q1_0, 5 },
+        { DTYPE_q2_0, 2.5 },
     };
     assert_int_equal(ARRAY_LEN(step), N_DTYPES);
     struct rng rng = { 2, 0 };

@@ -43,12 +43,23 @@ TEMPLATE vi8 v_nibbles(const uint8_t *p, const uint8_t *q)
     __m512i shift = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4);
     return _mm512_and_si512(_mm512_srlv_epi32(both, shift), _mm512_set1_epi8(15));
 }
-/* Rotating words moves bits between bytes, but never into the two that are kept. */
-TEMPLATE vi8 v_bits_45(vi8 a, int left0, int left1)
+/* Rotating words moves bits between bytes, but never into those that are kept. */
+TEMPLATE vi8 v_bits(vi8 a, int left0, int left1, int mask)
 {
     int l = left0 & 31, h = left1 & 31;
     __m512i left = _mm512_setr_epi32(l, l, l, l, l, l, l, l, h, h, h, h, h, h, h, h);
-    return _mm512_and_si512(_mm512_rolv_epi32(a, left), _mm512_set1_epi8(0x30));
+    return _mm512_and_si512(_mm512_rolv_epi32(a, left), _mm512_set1_epi8((char)mask));
+}
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    uint32_t low, high;
+    memcpy(&low, p, 4);
+    memcpy(&high, q, 4);
+    return _mm512_maskz_set1_epi8((__mmask64)((uint64_t)high << 32 | low), (char)value);
+}
+TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 a)
+{
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), a);
 }
 
 /* --- 32-bit integers --- */

@@ -79,15 +79,27 @@ TEMPLATE vi8 v_nibbles(const uint8_t *p, const uint8_t *q)
     }
     return r;
 }
-/* Two bits of each byte moved to bits 4 and 5, the rest cleared. left0, left1: the way for
- * the bytes of the first and the second half; negative is to the right. */
-TEMPLATE vi8 v_bits_45(vi8 a, int left0, int left1)
+/* Bits of each byte moved, then those of `mask` kept: only such as were in the same byte before. left0, left1: the
+ * way for the bytes of the first and the second half; negative is to the right. */
+TEMPLATE vi8 v_bits(vi8 a, int left0, int left1, int mask)
 {
     BYTES(i)
     {
         int left = i < 32 ? left0 : left1;
-        a.v[i] = (uint8_t)((left < 0 ? a.v[i] >> -left : a.v[i] << left) & 0x30);
+        a.v[i] = (uint8_t)((left < 0 ? a.v[i] >> -left : a.v[i] << left) & mask);
     }
+    return a;
+}
+/* 32 bits at p, then at q, the lowest of each byte first: `value` where a bit is set, else 0. */
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    vi8 r;
+    BYTES(i) r.v[i] = (uint8_t)((i < 32 ? p : q)[i % 32 / 8] >> i % 8 & 1 ? value : 0);
+    return r;
+}
+TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 a) /* bytes of a are within 0..15 */
+{
+    BYTES(i) a.v[i] = (uint8_t)table[a.v[i]];
     return a;
 }
 

@@ -43,14 +43,34 @@ TEMPLATE __m256i ymm_nibbles(const uint8_t *p)
     return _mm256_inserti128_si256(_mm256_castsi128_si256(x), _mm_srli_epi16(x, 4), 1);
 }
 TEMPLATE vi8 v_nibbles(const uint8_t *p, const uint8_t *q) { return v_nib_lo((vi8){ ymm_nibbles(p), ymm_nibbles(q) }); }
-TEMPLATE __m256i ymm_bits_45(__m256i x, int left)
+TEMPLATE __m256i ymm_bits(__m256i x, int left, int mask)
 {
     __m256i moved = left < 0 ? _mm256_srli_epi16(x, -left) : _mm256_slli_epi16(x, left);
-    return _mm256_and_si256(moved, _mm256_set1_epi8(0x30));
+    return _mm256_and_si256(moved, _mm256_set1_epi8((char)mask));
 }
-TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1)
+TEMPLATE vi8 v_bits(vi8 x, int left0, int left1, int mask)
 {
-    return (vi8){ ymm_bits_45(x.a, left0), ymm_bits_45(x.b, left1) };
+    return (vi8){ ymm_bits(x.a, left0, mask), ymm_bits(x.b, left1, mask) };
+}
+/* Every byte gets the byte that holds its bit, and is compared with that bit. */
+TEMPLATE __m256i ymm_bit_bytes(const uint8_t *p, int value)
+{
+    int32_t bits;
+    memcpy(&bits, p, 4);
+    const int64_t each = 0x0101010101010101;
+    __m256i from = _mm256_setr_epi64x(0, each, 2 * each, 3 * each);
+    __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i x = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), from), bit);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(x, bit), _mm256_set1_epi8((char)value));
+}
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    return (vi8){ ymm_bit_bytes(p, value), ymm_bit_bytes(q, value) };
+}
+TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 x)
+{
+    __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+    return (vi8){ _mm256_shuffle_epi8(t, x.a), _mm256_shuffle_epi8(t, x.b) };
 }
 
 /* --- 32-bit integers --- */

@@ -14,10 +14,42 @@ struct a256_side {
 };
 typedef void side_fn(struct a256_side *s, const uint8_t *const rows[16], size_t offset);
 
+/* Scales of 16 from signed bytes: word i holds those of sub-blocks 4i..4i+3; lanes = rows. */
+TEMPLATE void a256_scales16(struct a256_side *s, const vi32 bytes[4])
+{
+    for (int i = 0; i < 16; i++)
+        v_store32(s->scale[i], v_bytes_signed(bytes[i / 4], i % 4));
+}
+/* -offset * scale, which with the sums of the activations takes back what codes are too high. */
+TEMPLATE void a256_pair(int32_t pair[16], vi32 low, vi32 high, vi32 factor)
+{
+    low = v_and32(v_mul32(low, factor), v_set32(0xffff));
+    v_store32(pair, v_or32(low, v_shl32(v_mul32(high, factor), 16)));
+}
+TEMPLATE void a256_offset16(struct a256_side *s, const int offset)
+{
+    for (int i = 0; i < 8; i++)
+        a256_pair(s->pairs[i], v_load32(s->scale[2 * i]), v_load32(s->scale[2 * i + 1]), v_set32(-offset));
+}
+/* The same for a scale per 32 and signed codes, where the offset is what v_code_i8() adds. Pairs in the order of
+ * act_view's sums of 32. */
+TEMPLATE void a256_signed_scales(struct a256_side *s, const vi32 bytes[2])
+{
+    vi32 factor = v_sar32(v_start(v_set8(1)), 2);
+    for (int b = 0; b < 8; b++)
+        v_store32(s->scale[b], v_bytes_signed(bytes[b / 4], b % 4));
+    for (int i = 0; i < 4; i++) {
+        int b = i / 2 * 4 + i % 2;
+        a256_pair(s->pairs[i], v_load32(s->scale[b]), v_load32(s->scale[b + 2]), factor);
+    }
+}
+
 struct panel {
     uint8_t codes[GEMM_STRIP / 4][64];
     union {
-        float d[GEMM_STRIP / 32][16];
+        struct {
+            float d[GEMM_STRIP / 32][16], m[GEMM_STRIP / 32][16];
+        };
         struct a256_side side[GEMM_STRIP / 256];
     };
 };
@@ -35,17 +67,14 @@ TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const s
 }
 
 TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
-                         const size_t block_bytes, codes2_fn *codes)
+                         const int n_values, const size_t block_bytes, codes2_fn *codes, const int form)
 {
-    int n_blocks = n_k / 32;
-    uint16_t scale[GEMM_STRIP / 32][16];
-    size_t at = (size_t)(k0 / 32) * block_bytes;
-    for (int r = 0; r < 16; r++)
-        for (int b = 0; b < n_blocks; b++)
-            memcpy(&scale[b][r], rows[r] + at + (size_t)b * block_bytes, 2);
+    int b0 = k0 / 32, n_blocks = n_k / 32;
+    uint16_t scale[GEMM_STRIP / 32][16], min[GEMM_STRIP / 32][16];
+    a32_collect(scale, min, rows, b0, n_blocks, n_values, block_bytes, form);
     for (int b = 0; b < n_blocks; b += 2) {
         int next = b + 1 < n_blocks ? b + 1 : b;
-        size_t o0 = at + (size_t)b * block_bytes, o1 = at + (size_t)next * block_bytes;
+        size_t o0 = a32_part(b0 + b, n_values, block_bytes), o1 = a32_part(b0 + next, n_values, block_bytes);
         vi8 w[16];
         UNROLLED
         for (int r = 0; r < 16; r++)
@@ -56,7 +85,10 @@ TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0,
             v_store8(p->codes[8 * b + i], w[i]);
     }
     for (int b = 0; b < n_blocks; b++)
-        v_storef(p->d[b], v_load_f16(scale[b]));
+        v_storef(p->d[b], a32_scales(scale[b], form));
+    if (form & A32_MINS)
+        for (int b = 0; b < n_blocks; b++)
+            v_storef(p->m[b], v_load_f16(min[b]));
 }
 
 TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
@@ -114,7 +146,7 @@ TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int
 }
 
 TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
-                       int n_k, const int nc)
+                       int n_k, const int nc, const bool has_mins)
 {
     vf32 acc[KERNEL_MAX_TILE_COLS];
     load_rows(acc, nc, y, y_stride, n_rows, k0);
@@ -126,20 +158,27 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
         vi32 t[KERNEL_MAX_TILE_COLS];
         UNROLLED
         for (int c = 0; c < nc; c++)
-            t[c] = v_start_sum(start + c);
-        tile_dots(t, nc, p->codes + 8 * b, q, 8, false);
+            t[c] = has_mins ? v_zero32() : v_start_sum(start + c);
+        tile_dots(t, nc, p->codes + 8 * b, q, 8, has_mins);
         vf32 dw = v_loadf(p->d[b]);
         UNROLLED
         for (int c = 0; c < nc; c++)
             acc[c] = v_fma(v_mulf(dw, v_setf(d[c])), v_cvtf(t[c]), acc[c]);
+        if (has_mins) {
+            vf32 m = v_loadf(p->m[b]);
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                acc[c] = v_fma(v_mulf(m, v_setf(d[c])), a32_act_sum(start[c]), acc[c]);
+        }
     }
     store_rows(y, y_stride, n_rows, acc, nc);
 }
 
 /* The integer sum of one super-block. */
 TEMPLATE void a256_sum(vi32 *sum, const int nc, const uint8_t (*w)[64], const struct a256_side *s, const int8_t *q,
-                       const bool per16)
+                       const int form)
 {
+    const bool per16 = form & A256_PER16, u7 = !(form & A256_SIGNED);
     const int halves = per16 ? 2 : 1, n = 8 / halves;
     UNROLL_NO
     for (int b = 0; b < 8; b++) {
@@ -149,7 +188,7 @@ TEMPLATE void a256_sum(vi32 *sum, const int nc, const uint8_t (*w)[64], const st
             UNROLLED
             for (int c = 0; c < nc; c++)
                 t[c] = v_zero32();
-            tile_dots(t, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, true);
+            tile_dots(t, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, u7);
             vi32 scale = v_load32(s->scale[halves * b + half]);
             UNROLLED
             for (int c = 0; c < nc; c++)
@@ -173,8 +212,10 @@ TEMPLATE void a256_pairs(vi32 *m, const int nc, const struct a256_side *s, const
 }
 
 TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
-                        int n_k, const int nc, const bool per16, const bool has_mins)
+                        int n_k, const int nc, const int form)
 {
+    const bool has_mins = form & A256_MINS, per16 = form & A256_PER16;
+    const int n_pairs = per16 ? 8 : 4, first = per16 ? 0 : 16; /* of the sums that scales belong to */
     vf32 acc[KERNEL_MAX_TILE_COLS];
     load_rows(acc, nc, y, y_stride, n_rows, k0);
     const int8_t *q = x->q + (ptrdiff_t)k0 * nc;
@@ -189,14 +230,14 @@ TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct pane
             for (int c = 0; c < nc; c++)
                 sum[c] = v_zero32();
         } else {
-            a256_pairs(sum, nc, s, sums, 8);
+            a256_pairs(sum, nc, s, sums + first, n_pairs);
         }
-        a256_sum(sum, nc, p->codes + 64 * b, s, q, per16);
+        a256_sum(sum, nc, p->codes + 64 * b, s, q, form);
         UNROLLED
         for (int c = 0; c < nc; c++)
             acc[c] = v_fma(v_mulf(v_loadf(s->d), v_setf(d[c])), v_cvtf(sum[c]), acc[c]);
         if (has_mins) {
-            a256_pairs(m, nc, s, sums + 16, 4);
+            a256_pairs(m, nc, s, sums + first, n_pairs);
             UNROLLED
             for (int c = 0; c < nc; c++)
                 acc[c] = v_fnma(v_mulf(v_loadf(s->dmin), v_setf(d[c])), v_cvtf(m[c]), acc[c]);
@@ -205,35 +246,52 @@ TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct pane
     store_rows(y, y_stride, n_rows, acc, nc);
 }
 
-/* The micro-kernels, by number of columns: shared by all formats of a kind. */
-#define TILE(nc)                                                                                                     \
-    static void a32_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                          \
-                              const struct act_view *x, int k0, int n_k)                                             \
+/* The micro-kernels, by number of columns: shared by all formats of a form. */
+#define TILE_OF(name, nc, tile, ...)                                                                                 \
+    static void name##_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                       \
+                                 const struct act_view *x, int k0, int n_k)                                          \
     {                                                                                                                \
-        a32_tile(y, y_stride, n_rows, p, x, k0, n_k, nc);                                                            \
-    }                                                                                                                \
-    static void a256_mins_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                    \
-                                    const struct act_view *x, int k0, int n_k)                                       \
-    {                                                                                                                \
-        a256_tile(y, y_stride, n_rows, p, x, k0, n_k, nc, false, true);                                              \
-    }                                                                                                                \
-    static void a256_per16_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                   \
-                                     const struct act_view *x, int k0, int n_k)                                      \
-    {                                                                                                                \
-        a256_tile(y, y_stride, n_rows, p, x, k0, n_k, nc, true, false);                                              \
+        tile(y, y_stride, n_rows, p, x, k0, n_k, nc, __VA_ARGS__);                                                   \
     }
+#define TILE(nc)                                                                                                     \
+    TILE_OF(a32, nc, a32_tile, false)                                                                                \
+    TILE_OF(a32_mins, nc, a32_tile, true)                                                                            \
+    TILE_OF(a256_mins, nc, a256_tile, A256_MINS)                                                                     \
+    TILE_OF(a256_mins16, nc, a256_tile, A256_MINS | A256_PER16)                                                      \
+    TILE_OF(a256_per16, nc, a256_tile, A256_PER16)                                                                   \
+    TILE_OF(a256_signed, nc, a256_tile, A256_SIGNED)
 ISA_TILES(TILE)
 #undef TILE
+#undef TILE_OF
 
 #define TILE(nc) [nc] = a32_tile_##nc,
 static tile_fn *const a32_tiles[] = { ISA_TILES(TILE) };
 #undef TILE
+#define TILE(nc) [nc] = a32_mins_tile_##nc,
+static tile_fn *const a32_mins_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
 #define TILE(nc) [nc] = a256_mins_tile_##nc,
 static tile_fn *const a256_mins_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
+#define TILE(nc) [nc] = a256_mins16_tile_##nc,
+static tile_fn *const a256_mins16_tiles[] = { ISA_TILES(TILE) };
 #undef TILE
 #define TILE(nc) [nc] = a256_per16_tile_##nc,
 static tile_fn *const a256_per16_tiles[] = { ISA_TILES(TILE) };
 #undef TILE
+#define TILE(nc) [nc] = a256_signed_tile_##nc,
+static tile_fn *const a256_signed_tiles[] = { ISA_TILES(TILE) };
+#undef TILE
+
+TEMPLATE tile_fn *const *a32_tiles_of(const int form) { return form & A32_MINS ? a32_mins_tiles : a32_tiles; }
+TEMPLATE tile_fn *const *a256_tiles_of(const int form)
+{
+    if (form & A256_SIGNED)
+        return a256_signed_tiles;
+    if (form & A256_PER16)
+        return form & A256_MINS ? a256_mins16_tiles : a256_per16_tiles;
+    return a256_mins_tiles;
+}
 
 static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
                        const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,

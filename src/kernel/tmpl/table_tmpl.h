@@ -34,47 +34,43 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
 }
 
 /* Formats as they multiply A32 activations. */
-#define A32_ROWS(name, block_bytes, nc)                                                                             \
+#define A32_ROWS(name, n_values, block_bytes, nc)                                                                   \
     static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
                                  size_t row_bytes, const struct act_view *x)                                       \
     {                                                                                                               \
-        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes);                 \
+        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, n_values, block_bytes, name##_codes,        \
+                   name##_form);                                                                                    \
     }
-#define A32_UNPACK(name, block_bytes)                                                                               \
+#define A32_UNPACK(name, n_values, block_bytes)                                                                     \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a32_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_codes);                                             \
+        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_codes, name##_form);                      \
     }
-#define MATRIX_ACT_A32(name, block_bytes) MATRIX_QUANT(name, block_bytes, A32_ROWS, A32_UNPACK, a32_tiles)
+#define MATRIX_ACT_A32(name, n_values, block_bytes)                                                                 \
+    MATRIX_QUANT(name, n_values, block_bytes, A32_ROWS, A32_UNPACK, a32_tiles_of)
 
-/* Formats as they multiply A256 activations; FORM_<name> says: a scale per 16 (else 32), minima, how much
- * too high the codes are, micro-kernel. */
-#define FORM_q4_K(F, ...) F(__VA_ARGS__, false, true, 0)
-#define FORM_q6_K(F, ...) F(__VA_ARGS__, true, false, 32)
-#define TILES_q4_K        a256_mins_tiles
-#define TILES_q6_K        a256_per16_tiles
-#define A256_ROWS_CALL(name, block_bytes, nc, per16, has_mins, offset)                                              \
-    a256_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes, name##_heads,       \
-                name##_order, per16, has_mins, offset)
-#define A256_ROWS(name, block_bytes, nc)                                                                            \
+/* Formats as they multiply A256 activations. */
+#define A256_ROWS(name, n_values, block_bytes, nc)                                                                  \
     static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
                                  size_t row_bytes, const struct act_view *x)                                       \
     {                                                                                                               \
-        FORM_##name(A256_ROWS_CALL, name, block_bytes, nc);                                                         \
+        a256_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes, name##_heads,   \
+                    name##_order, name##_form, name##_offset);                                                      \
     }
-#define A256_UNPACK(name, block_bytes)                                                                              \
+#define A256_UNPACK(name, n_values, block_bytes)                                                                    \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
         a256_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_codes, name##_side, name##_order);                 \
     }
-#define MATRIX_ACT_A256(name, block_bytes) MATRIX_QUANT(name, block_bytes, A256_ROWS, A256_UNPACK, TILES_##name)
+#define MATRIX_ACT_A256(name, n_values, block_bytes)                                                                \
+    MATRIX_QUANT(name, n_values, block_bytes, A256_ROWS, A256_UNPACK, a256_tiles_of)
 
-#define MATRIX_QUANT(name, block_bytes, ROWS, UNPACK, tiles)                                                        \
-    ROWS(name, block_bytes, 1)                                                                                      \
-    ROWS(name, block_bytes, 2)                                                                                      \
-    ROWS(name, block_bytes, 3)                                                                                      \
-    ROWS(name, block_bytes, 4)                                                                                      \
-    UNPACK(name, block_bytes)                                                                                       \
+#define MATRIX_QUANT(name, n_values, block_bytes, ROWS, UNPACK, tiles_of)                                           \
+    ROWS(name, n_values, block_bytes, 1)                                                                            \
+    ROWS(name, n_values, block_bytes, 2)                                                                            \
+    ROWS(name, n_values, block_bytes, 3)                                                                            \
+    ROWS(name, n_values, block_bytes, 4)                                                                            \
+    UNPACK(name, n_values, block_bytes)                                                                             \
     static void gemv_##name(GEMV_ARGS) { gemv_rows(y, 0, w, row_bytes, n_rows, n_cols, x, name##_rows_1); }         \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
@@ -82,11 +78,12 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
         if (n_views == 1 && x->n_group <= GEMV_COLS)                                                                \
             gemv_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, few[x->n_group]);                               \
         else                                                                                                        \
-            gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack, tiles);       \
+            gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
+                       tiles_of(name##_form));                                                                      \
     }
 
 /* Formats as they multiply f32 activations. */
-#define MATRIX_ACT_F32(name, value_bytes)                                                                           \
+#define MATRIX_ACT_F32(name, n_values, value_bytes)                                                                 \
     static void gemv_##name(GEMV_ARGS)                                                                              \
     {                                                                                                               \
         float_cols(y, 0, w, row_bytes, n_rows, n_cols, x->f, x->f_stride, 1, value_bytes, name##_values);           \
@@ -98,7 +95,7 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
     }
 
 #define DTYPE(name, id, n_values, block_bytes, act)                                                                 \
-    MATRIX_##act(name, block_bytes)                                                                                 \
+    MATRIX_##act(name, n_values, block_bytes)                                                                       \
     static void row_##name(float *out, const void *row, int n)                                                      \
     {                                                                                                               \
         const uint8_t *block = row;                                                                                 \
