@@ -25,7 +25,9 @@ import numpy as np
 from gguf.quants import dequantize
 
 CHECKED = 5
-BLOCK = {"Q8_0": 32, "Q4_0": 32, "Q4_K": 256, "Q6_K": 256}  # others: activations stay floats
+# Values under one scale of the activations, by the weights' format; of others the activations stay floats.
+BLOCK = dict.fromkeys(("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "MXFP4"), 32) | dict.fromkeys(
+    ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "TQ1_0", "TQ2_0"), 256)
 
 
 class Model:
