@@ -4,9 +4,9 @@
     python3 -m venv V && V/bin/pip install gguf
     V/bin/python tools/golden_dtypes.py tests/golden/dtypes
 
-Writes NAME.tsv for every number format of src/dtype/dtype.def that the package can unpack: a block a line, in hexadecimal its
-bytes as in a file, TAB, the bits of its values as f32. Scales are drawn like the rest, so some are denormal, infinite or NaN;
-a NaN's bits are written as 7fc00000. Not known there: q1_0 and q2_0.
+Writes NAME.tsv for every number format of src/dtype/dtype.def that the package can unpack: a block a line,
+in hexadecimal its bytes as in a file, TAB, the bits of its values as f32. Scales are drawn like the rest, so
+some are denormal, infinite or NaN; a NaN's bits are written as 7fc00000. Not known there: q1_0 and q2_0.
 """
 import importlib.metadata
 import os

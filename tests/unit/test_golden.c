@@ -221,11 +221,10 @@ static void check_golden(const char *dir, const char *file)
         assert_int_equal(json_array_size(cases), json_array_size(our_cases));
         for (size_t i = 0; i < json_array_size(cases); i++)
             check_case(o.model, json_array_get(cases, i), json_array_get(our_cases, i), tolerance, file, &seen);
-        print_message(
-            "%-34s %2zu cases: golden +-%.5f of %g (%d beyond, exact too; %d lost), double precision +-%.5f"
-            " (%d of %d close)\n",
-            file,
-            json_array_size(cases), seen.worst, tolerance, seen.n_beyond, seen.n_lost, seen.worst_contract, seen.n_close, seen.n_ids);
+        print_message("%-34s %2zu cases: golden +-%.5f of %g (%d beyond, exact too; %d lost), "
+                      "double precision +-%.5f (%d of %d close)\n",
+                      file, json_array_size(cases), seen.worst, tolerance, seen.n_beyond, seen.n_lost,
+                      seen.worst_contract, seen.n_close, seen.n_ids);
         bool floats = strstr(file, "-f32") || strstr(file, "-f16") || strstr(file, "-bf16");
         assert_true(seen.n_lost <= allowed_lost(file));
         assert_true(seen.n_close >= least_close(file, seen.n_ids));
