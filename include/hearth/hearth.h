@@ -337,6 +337,12 @@ typedef struct {
      * as a HEARTH_EVENT_TOKEN with its log-probability given all before it. */
     bool score;
     size_t score_from;
+    /* Scoring: the whole distribution, once for each scored token, in order, before its event: logits[n_vocab] as
+     * the model computed them, of the position before prompt token `index`. Called on the engine thread, which waits:
+     * copy or reduce them and return; call nothing of hearth from it. They are gone when it returns. on_logits_arg
+     * must live until the END event was read. NULL: not wanted. */
+    void (*on_logits)(void *arg, size_t index, const float *logits, int n_vocab);
+    void *on_logits_arg;
 } hearth_request;
 
 typedef struct {

@@ -2,6 +2,7 @@
  * the workspace, so nothing inside a step takes a lock or allocates. */
 #include "engine/engine.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -98,8 +99,24 @@ static enum seq_state state_of(struct seq *s)
     return s->n_done < s->n_prompt ? SEQ_PREFILL : SEQ_DECODE;
 }
 
-/* Scoring sends an event for each prompt token, so its chunks are held to what the ring takes. */
-enum { SCORE_CHUNK_TOKENS = 16 };
+/* Scoring sends an event for each token from score_from on, so chunks of those are held to what the ring takes
+ * (stream_has_room() leaves 2 * STREAM_EVENT_MAX_BYTES; an event without text is at most 48 bytes and its
+ * alternatives). What comes before is an ordinary prompt. */
+enum { SCORE_CHUNK_TOKENS = 64 };
+static_assert(SCORE_CHUNK_TOKENS * (48 + MAX_ALTERNATIVES * sizeof(hearth_alternative)) + 64
+                  <= 2 * STREAM_EVENT_MAX_BYTES,
+              "a chunk's events and the END without text");
+
+/* Most prompt tokens of it in the next step; 0: as many as there is room for. */
+static int chunk_of(const struct seq *s)
+{
+    const hearth_request *r = &s->stream->request;
+    if (!r->score)
+        return r->n_chunk_tokens;
+    int unscored = (int)r->score_from - 1 - s->n_done;
+    int most = unscored > 0 ? unscored : SCORE_CHUNK_TOKENS;
+    return r->n_chunk_tokens > 0 ? min_int(r->n_chunk_tokens, most) : most;
+}
 
 static void plan_step(struct hearth_engine *e, struct plan *plan)
 {
@@ -109,7 +126,7 @@ static void plan_step(struct hearth_engine *e, struct plan *plan)
         view[i] =
             (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
         if (s->stream)
-            view[i].n_chunk = s->stream->request.score ? SCORE_CHUNK_TOKENS : s->stream->request.n_chunk_tokens;
+            view[i].n_chunk = chunk_of(s);
     }
     sched_plan(plan, view, e->n_seqs, min_int(e->n_step_tokens, e->model->ws.max_tokens));
 }

@@ -270,8 +270,11 @@ void seq_score(struct seq *s, const struct kernels *k, const float *logits, int 
 {
     struct hearth_stream *st = s->stream;
     struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN, .id = s->history[index] } };
+    int n_vocab = st->model->file->model.hp.n_vocab;
     if (st->digest)
-        sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
+        sha256_add(st->digest, logits, (size_t)n_vocab * sizeof *logits);
+    if (st->request.on_logits)
+        st->request.on_logits(st->request.on_logits_arg, (size_t)index, logits, n_vocab);
     describe_choice(&o, st, k, logits);
     o.event.logprob += logits[o.event.id];
     o.event.text = o.event.thinking = "";

@@ -56,6 +56,8 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
         if (!r->stop[i][0] || strlen(r->stop[i]) > MAX_STOP_BYTES)
             return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i,
                         strlen(r->stop[i]), MAX_STOP_BYTES);
+    if (r->on_logits && !r->score)
+        return fail(err, HEARTH_ERR_USAGE, "on_logits is for scoring; set score, or leave it NULL");
     if (r->score && r->score_from < 1)
         return fail(err, HEARTH_ERR_USAGE,
                     "score_from is 0; the first token has nothing before it, so start at 1 or later");

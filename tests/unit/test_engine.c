@@ -281,6 +281,62 @@ static void scoring_gives_the_logprobs_of_generation(void **state)
     unlink(path);
 }
 
+struct distributions {
+    int n, n_wrong;
+    size_t first;        /* index of the first one */
+    double logprob[MAX_IDS]; /* of the token that came, from the whole row */
+    const int32_t *ids;
+};
+
+static void see_logits(void *arg, size_t index, const float *logits, int n_vocab)
+{
+    struct distributions *d = arg;
+    double sum = 0;
+    if (d->n == 0)
+        d->first = index;
+    d->n_wrong += index != d->first + (size_t)d->n || n_vocab != TINY_VOCAB;
+    for (int i = 0; i < n_vocab; i++)
+        sum += exp((double)logits[i]);
+    d->logprob[d->n++] = (double)logits[d->ids[index]] - log(sum);
+}
+
+/* Whole rows come once per scored token and in order, whatever the chunks; the events' log-probabilities are theirs.
+ * Rounding of f32 near 10 is 1e-6; a row of another position is off by whole units. */
+static void scoring_shows_whole_distributions(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer scored;
+    static struct distributions d;
+    int32_t ids[200];
+    make(path, sizeof path, "distributions", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    struct opened o = open_with(path, (hearth_engine_options){ .n_seqs = 2 }, 0);
+    for (int i = 0; i < 200; i++)
+        ids[i] = (i * 37 + i / 7) % TINY_VOCAB;
+    hearth_request r = { .prompt_ids = ids, .n_prompt_ids = 200, .score = true, .on_logits = see_logits,
+                         .on_logits_arg = &d, .no_prefix_cache = true };
+    hearth_sampling_defaults(NULL, &r.sampling, NULL);
+    static const int from[] = { 1, 101, 199 }, chunks[] = { 0, 1, 33 };
+    for (int i = 0; i < 9; i++) {
+        r.score_from = (size_t)from[i / 3];
+        r.n_chunk_tokens = chunks[i % 3];
+        d = (struct distributions){ .ids = ids };
+        answer(o.model, &r, &scored);
+        assert_int_equal(d.n, 200 - from[i / 3]);
+        assert_int_equal(d.first, from[i / 3]);
+        assert_int_equal(d.n_wrong, 0);
+        assert_int_equal(scored.n, d.n);
+        for (int j = 0; j < d.n; j++)
+            assert_true(fabs(d.logprob[j] - (double)scored.logprobs[j]) < 1e-5);
+    }
+    hearth_error err = { 0 };
+    r.score = false;
+    assert_null(hearth_submit(o.model, &r, &err));
+    assert_int_equal(err.status, HEARTH_ERR_USAGE);
+    close_all(&o);
+    unlink(path);
+}
+
 static void a_seed_decides_the_answer(void **state)
 {
     (void)state;
@@ -544,6 +600,7 @@ int main(void)
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
         cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
+        cmocka_unit_test(scoring_shows_whole_distributions),
         cmocka_unit_test(a_seed_decides_the_answer),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_part_of_it),
         cmocka_unit_test(a_full_context_ends_with_its_number),
