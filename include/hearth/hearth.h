@@ -244,12 +244,25 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
 /* Cancel what is running, stop the thread. Close streams and models first. NULL is a no-op. */
 void hearth_engine_destroy(hearth_engine *engine);
 
+/* What a weight matrix was just multiplied with. */
+typedef struct {
+    hearth_text tensor;  /* the matrix's name in the file; lives as long as the model */
+    const float *x;      /* [n_rows][n_cols] the inputs, before any rounding to codes; one row a token */
+    int n_rows, n_cols;  /* n_cols: the matrix's row length */
+} hearth_product;
+
 typedef struct {
     hearth_source source;
     int n_ctx_tokens; /* longest sequence; 0: the largest power of two up to the trained length that fits */
     /* Called while opening, on the calling thread: phase "map", "metadata", "tokenizer", "plan". */
     void (*progress)(void *arg, const char *phase, double fraction);
     void *progress_arg;
+    /* Sees the inputs of every matrix product that any request causes (importance matrices), product by product, rows
+     * in the order of tokens. The output matrix has rows only for tokens whose logits are wanted. Called on the engine
+     * thread, which waits: reduce them and return; call nothing of hearth from it. on_product_arg must live as long as
+     * the model. Costs memory for one step's widest input, in the plan. NULL: costs nothing. */
+    void (*on_product)(void *arg, const hearth_product *product);
+    void *on_product_arg;
 } hearth_model_options;
 
 /* Open a model in an engine. The weights are mapped, not copied: the file must stay where it

@@ -194,7 +194,7 @@ static void end_not_finite(struct hearth_engine *e, struct seq *s)
     struct probe probe = { .layer = -1 };
     hearth_error err = { 0 };
     const struct model *m = &e->model->file->model;
-    model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, &probe);
+    model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, &probe, NULL);
     if (!probe.name[0])
         snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
     char layer[32] = "";
@@ -237,7 +237,8 @@ static void use_logits(struct hearth_engine *e, const struct wanted *w, int n)
         int group = min_int(n - at, most);
         for (int i = 0; i < group; i++)
             rows[i] = w[at + i].row;
-        model_logits(&e->model->file->model, e->kernels, e->pool, &e->model->ws, rows, group);
+        model_logits(&e->model->file->model, e->kernels, e->pool, &e->model->ws, rows, group,
+                     &e->model->observer);
         at += use_group(e, w + at, group);
     }
 }
@@ -284,7 +285,8 @@ static bool engine_step(struct hearth_engine *e)
     batch_fill(e, &plan);
     if (plan.n_tokens == 0 || e->batch.n_tokens == 0)
         return false;
-    model_forward(&e->model->file->model, e->kernels, e->pool, &e->model->ws, &e->batch, NULL);
+    model_forward(&e->model->file->model, e->kernels, e->pool, &e->model->ws, &e->batch, NULL,
+                  &e->model->observer);
     advance(e, &plan);
     if (file_damaged(e->model->file)) {
         end_damaged(e);

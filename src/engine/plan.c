@@ -9,7 +9,7 @@
 #include "base/machine.h"
 #include "engine/registry.h"
 
-enum { LEAST_CTX = 4096 };
+enum { LEAST_CTX = 4096, LOGIT_ROWS = 8 /* computed together */ };
 
 size_t registry_room_bytes(int n_vocab)
 {
@@ -40,11 +40,19 @@ static uint64_t kv_bytes(const struct hparams *hp, int n_ctx, int n_seqs)
 
 static uint64_t own_bytes(const hearth_plan *p) { return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes; }
 
+struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
+{
+    return (struct workspace_shape){ .max_tokens = max_int(min_int(r->n_step_tokens, n_ctx), r->n_seqs),
+                                     .max_logit_rows = max_int(r->n_seqs, LOGIT_ROWS),
+                                     .n_threads = r->n_threads,
+                                     .observed = r->observed };
+}
+
 static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request *r, int n_ctx)
 {
-    int step = min_int(r->n_step_tokens, n_ctx);
+    struct workspace_shape shape = plan_workspace(r, n_ctx);
     struct workspace ws;
-    workspace_layout(&ws, &f->model, max_int(step, r->n_seqs), plan_logit_rows(r->n_seqs), r->n_threads, NULL);
+    workspace_layout(&ws, &f->model, &shape, NULL);
     p->n_ctx_tokens = n_ctx;
     p->n_threads = r->n_threads;
     p->weights_bytes = f->model.weight_bytes;

@@ -28,10 +28,10 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     const struct model *model = &m->file->model;
     size_t n_vocab = (size_t)model->hp.n_vocab;
     uint32_t pages_per_seq = ((uint32_t)m->plan.n_ctx_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    int max_tokens = max_int(min_int(r->n_step_tokens, m->plan.n_ctx_tokens), r->n_seqs);
+    struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
     if (!kv_create(&m->kv, &model->hp, pages_per_seq * (uint32_t)r->n_seqs, err))
         return false;
-    workspace_layout(&m->ws, model, max_tokens, plan_logit_rows(r->n_seqs), r->n_threads, NULL);
+    workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
     m->ws_memory = mem_pages(m->ws_memory_bytes, NULL);
     m->room_bytes = registry_room_bytes(model->hp.n_vocab);
@@ -39,7 +39,7 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     if (!m->ws_memory || !m->room_memory)
         return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB of workspace; close other programs or lower --ctx",
                     (m->ws_memory_bytes + m->room_bytes) >> 20);
-    workspace_layout(&m->ws, model, max_tokens, plan_logit_rows(r->n_seqs), r->n_threads, m->ws_memory);
+    workspace_layout(&m->ws, model, &shape, m->ws_memory);
     uint8_t *at = m->room_memory;
     m->room.candidates = take(&at, n_vocab, sizeof(struct candidate));
     m->room.weights = take(&at, n_vocab, sizeof(double));
@@ -164,7 +164,8 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
                               .n_seqs = e->n_seqs,
                               .n_threads = e->n_threads,
                               .n_step_tokens = e->n_step_tokens,
-                              .budget_bytes = e->budget_bytes };
+                              .budget_bytes = e->budget_bytes,
+                              .observed = o->on_product != NULL };
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);
@@ -190,6 +191,7 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
     }
     atomic_init(&m->n_refs, 1);
     m->engine = engine;
+    m->observer = (struct observer){ options->on_product, options->on_product_arg };
     if (open_model(m, options, err))
         return m;
     destroy(m);

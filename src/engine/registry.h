@@ -54,13 +54,14 @@ struct plan_request {
     int n_ctx; /* 0: choose */
     int n_seqs, n_threads, n_step_tokens;
     uint64_t budget_bytes; /* 0: what the machine has free */
+    bool observed;         /* somebody looks at the inputs of matrix products */
 };
 /* Pure but for the machine's free memory when budget_bytes is 0. Never fails: plan->fits. */
 void plan_make(hearth_plan *plan, const hearth_file *f, const struct plan_request *r);
 /* The sum in words, for a plan that does not fit. */
 bool plan_refuse(const hearth_plan *plan, const hearth_file *f, hearth_error *err);
-/* Logit rows computed together. */
-static inline int plan_logit_rows(int n_seqs) { return max_int(n_seqs, 8); }
+/* What the workspace of a context of n_ctx tokens is laid out for. */
+struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx);
 
 /* A model in an engine: the file, and the memory that was planned for it. */
 struct hearth_model {
@@ -75,6 +76,7 @@ struct hearth_model {
     /* Owned by the engine thread from here on. */
     struct kv_pool kv;
     struct workspace ws;
+    struct observer observer;
     void *ws_memory;
     size_t ws_memory_bytes;
     struct sampler_room room;

@@ -41,9 +41,10 @@ static void place_rows(struct workspace *ws, const struct batch *b)
 }
 
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
-                   const struct batch *b, struct probe *probe)
+                   const struct batch *b, struct probe *probe, const struct observer *observer)
 {
     struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .b = b, .probe = probe, .n_rows = b->n_tokens };
+    p.observer = ws->seen && observer && observer->see ? observer : NULL;
     int token_tiles = (b->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
     place_rows(ws, b);
     pass_run(&p, stage_begin, token_tiles);
@@ -60,9 +61,10 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
 }
 
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
-                  const int *rows, int n)
+                  const int *rows, int n, const struct observer *observer)
 {
     struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .rows = rows, .n_rows = n };
+    p.observer = ws->seen && observer && observer->see ? observer : NULL;
     const struct weight *out = &m->global[G_OUTPUT];
     p.norm_weight = m->global[G_OUTPUT_NORM].vec;
     pass_act_begin(&p, n, m->hp.n_embd, &out, 1);

@@ -35,14 +35,25 @@ struct workspace {
     int32_t *row_slice;
     int *slice_task;  /* [max_tokens] first attention task of each slice */
     float *logits;    /* [max_logit_rows][n_vocab] */
+    float *seen;      /* [max_tokens][widest input of a matrix] for an observer; NULL: there is none */
     uint8_t *scratch; /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
 };
 
-/* Lay out for at most max_tokens rows. With base NULL only bytes is meaningful. base must be
- * 64-byte aligned and live as long as the workspace. */
-void workspace_layout(struct workspace *ws, const struct model *m, int max_tokens, int max_logit_rows, int n_threads,
-                      void *base);
+/* What a workspace is laid out for. */
+struct workspace_shape {
+    int max_tokens, max_logit_rows, n_threads;
+    bool observed; /* passes may have an observer */
+};
+
+/* With base NULL only bytes is meaningful. base must be 64-byte aligned and live as long as the workspace. */
+void workspace_layout(struct workspace *ws, const struct model *m, const struct workspace_shape *shape, void *base);
+
+/* Sees what each matrix is multiplied with, after the product, on the thread that runs the pass. */
+struct observer {
+    void (*see)(void *arg, const hearth_product *product); /* NULL: nobody looks */
+    void *arg;
+};
 
 /* Where numbers went wrong; "" when everything is finite. */
 struct probe {
@@ -51,10 +62,10 @@ struct probe {
 };
 
 /* Run the batch: fills KV and leaves the residual stream in ws->x. probe (may be NULL) checks
- * every stage's output: slow, only to explain a failure. */
+ * every stage's output: slow, only to explain a failure. observer may be NULL. */
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
-                   const struct batch *b, struct probe *probe);
+                   const struct batch *b, struct probe *probe, const struct observer *observer);
 
 /* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. */
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
-                  const int *rows, int n);
+                  const int *rows, int n, const struct observer *observer);

@@ -1,6 +1,7 @@
 #include "model/pass.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void pass_run(struct pass *p, pool_fn *stage, int n_tiles)
 {
@@ -16,6 +17,8 @@ void pass_run(struct pass *p, pool_fn *stage, int n_tiles)
 void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights)
 {
     p->act_mask = 0;
+    p->act_tokens = n_tokens;
+    p->act_cols = n_cols;
     for (int i = 0; i < n_weights; i++)
         if (w[i]->mat.data)
             p->act_mask |= 1u << dtype_table[w[i]->mat.type].act;
@@ -29,6 +32,8 @@ void pass_act_row(struct pass *p, int token, const float *x)
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (p->act_mask >> kind & 1)
             act_fill(&p->act[kind], p->k, token, x);
+    if (p->observer)
+        memcpy(p->ws->seen + (size_t)token * (size_t)p->act_cols, x, (size_t)p->act_cols * sizeof *x);
 }
 
 static void norm_row(struct pass *p, int i, float *h)
@@ -65,8 +70,8 @@ void pass_gemm_begin(struct pass *p) { p->n_jobs = 0; }
 void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride)
 {
     const struct gemm_job *last = p->n_jobs ? &p->jobs[p->n_jobs - 1] : NULL;
-    int first = last ? last->first_tile + (last->w->n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
-    p->jobs[p->n_jobs++] = (struct gemm_job){ &w->mat, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };
+    int first = last ? last->first_tile + (last->w->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
+    p->jobs[p->n_jobs++] = (struct gemm_job){ w, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };
 }
 
 static void stage_gemm(void *pass, int thread, int n_threads)
@@ -79,16 +84,25 @@ static void stage_gemm(void *pass, int thread, int n_threads)
         while (p->jobs[j].first_tile > tile)
             j--;
         const struct gemm_job *job = &p->jobs[j];
+        const struct mat *w = &job->w->mat;
         int row0 = (tile - job->first_tile) * TILE_ROWS;
-        gemm_rows(p->k, job->w, row0, min_int(job->w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride,
-                  scratch);
+        gemm_rows(p->k, w, row0, min_int(w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride, scratch);
     }
+}
+
+static void show_product(const struct pass *p, const struct weight *w)
+{
+    const hearth_product seen = { .tensor = { w->name.ptr, w->name.len }, .x = p->ws->seen, .n_rows = p->act_tokens,
+                                  .n_cols = p->act_cols };
+    p->observer->see(p->observer->arg, &seen);
 }
 
 void pass_gemm_run(struct pass *p)
 {
     const struct gemm_job *last = &p->jobs[p->n_jobs - 1];
-    pass_run(p, stage_gemm, last->first_tile + (last->w->n_rows + TILE_ROWS - 1) / TILE_ROWS);
+    pass_run(p, stage_gemm, last->first_tile + (last->w->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS);
+    for (int j = 0; p->observer && j < p->n_jobs; j++)
+        show_product(p, p->jobs[j].w);
 }
 
 /* ---- the probe ---- */

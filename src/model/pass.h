@@ -9,7 +9,7 @@ enum { PASS_MAX_JOBS = 3, TILE_ROWS = 64, TILE_TOKENS = 4 };
 
 /* One matrix product of a stage: y = w * act. */
 struct gemm_job {
-    const struct mat *w;
+    const struct weight *w;
     const struct act *x;
     float *y;
     size_t y_stride;
@@ -23,6 +23,7 @@ struct pass {
     struct workspace *ws;
     const struct batch *b;
     struct probe *probe;
+    const struct observer *observer; /* NULL: nobody looks */
     int layer_index;
     const struct layer *layer;
     struct tiles tiles;
@@ -30,6 +31,7 @@ struct pass {
     /* what act_rows() reads: the rows' values, and what it prepares */
     struct act act[N_ACT_KINDS];
     unsigned act_mask;
+    int act_tokens, act_cols;
 
     struct gemm_job jobs[PASS_MAX_JOBS];
     int n_jobs;

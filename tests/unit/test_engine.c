@@ -337,6 +337,84 @@ static void scoring_shows_whole_distributions(void **state)
     unlink(path);
 }
 
+enum { MAX_PRODUCTS = 64, MAX_COLS = 512 };
+
+/* Sums of squares per column, as an importance matrix has them. */
+struct inputs {
+    int n;
+    struct input {
+        char name[64];
+        int n_rows, n_cols;
+        double sum2[MAX_COLS];
+    } of[MAX_PRODUCTS];
+};
+
+static void see_product(void *arg, const hearth_product *p)
+{
+    struct inputs *all = arg;
+    struct input *in = all->of;
+    while (in < all->of + all->n && strncmp(in->name, p->tensor.text, p->tensor.n_bytes) != 0)
+        in++;
+    if (in == all->of + all->n) {
+        snprintf(in->name, sizeof in->name, "%.*s", (int)p->tensor.n_bytes, p->tensor.text);
+        in->n_cols = p->n_cols;
+        all->n++;
+    }
+    in->n_rows += p->n_rows;
+    for (int row = 0; row < p->n_rows; row++)
+        for (int i = 0; i < p->n_cols; i++) {
+            double x = (double)p->x[row * p->n_cols + i];
+            in->sum2[i] += x * x;
+        }
+}
+
+static void look_at_inputs(const char *path, int n_threads, int n_chunk, struct inputs *all)
+{
+    static struct answer scored;
+    hearth_error err = { 0 };
+    int32_t ids[100];
+    *all = (struct inputs){ 0 };
+    hearth_engine *engine = hearth_engine_create(&(hearth_engine_options){ .n_threads = n_threads }, &err);
+    hearth_model_options mo = { .source.path = path, .on_product = see_product, .on_product_arg = all };
+    hearth_model *model = hearth_model_open(engine, &mo, &err);
+    if (!model)
+        fail_msg("%s", err.message);
+    for (int i = 0; i < 100; i++)
+        ids[i] = (i * 37 + i / 7) % TINY_VOCAB;
+    hearth_request r = { .prompt_ids = ids, .n_prompt_ids = 100, .score = true, .score_from = 1,
+                         .n_chunk_tokens = n_chunk, .no_prefix_cache = true };
+    hearth_sampling_defaults(NULL, &r.sampling, NULL);
+    answer(model, &r, &scored);
+    hearth_model_release(model);
+    hearth_engine_destroy(engine);
+}
+
+static void an_observer_sees_the_inputs_of_every_product(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct inputs base, other;
+    make(path, sizeof path, "inputs", (struct tiny){ .arch = "llama", .type = DTYPE_q4_0, .untied = true });
+    look_at_inputs(path, 1, 0, &base);
+    assert_int_equal(base.n, 7 * TINY_LAYERS + 1);
+    for (int i = 0; i < base.n; i++) {
+        bool output = strcmp(base.of[i].name, "output.weight") == 0;
+        assert_int_equal(base.of[i].n_rows, output ? 99 : 100);
+        assert_int_equal(base.of[i].n_cols, strstr(base.of[i].name, "ffn_down") ? TINY_FF : TINY_EMBD);
+        for (int col = 0; col < base.of[i].n_cols; col++)
+            assert_true(base.of[i].sum2[col] > 0);
+    }
+    assert_string_equal(base.of[0].name, "blk.0.attn_q.weight");
+    assert_string_equal(base.of[2].name, "blk.0.attn_v.weight");
+    assert_memory_equal(base.of[0].sum2, base.of[2].sum2, sizeof base.of[0].sum2);
+    for (int i = 0; i < 6; i++) {
+        static const int chunks[] = { 0, 1, 23 };
+        look_at_inputs(path, 1 + 2 * (i / 3), chunks[i % 3], &other);
+        assert_memory_equal(&base, &other, sizeof base);
+    }
+    unlink(path);
+}
+
 static void a_seed_decides_the_answer(void **state)
 {
     (void)state;
@@ -601,6 +679,7 @@ int main(void)
         cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
         cmocka_unit_test(scoring_shows_whole_distributions),
+        cmocka_unit_test(an_observer_sees_the_inputs_of_every_product),
         cmocka_unit_test(a_seed_decides_the_answer),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_part_of_it),
         cmocka_unit_test(a_full_context_ends_with_its_number),
