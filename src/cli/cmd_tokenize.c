@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/model_choice.h"
+#include "cli/text_ids.h"
 #include "cli/token_lines.h"
 
 enum { MODEL, IDS, SPECIAL, BOS, N_OPTS };
@@ -32,29 +33,6 @@ static void print_ids(const int32_t *ids, size_t n)
     putchar('\n');
 }
 
-/* *out: mem_alloc'ed ids, the caller frees. */
-static bool tokenize(hearth_file *file, const struct text *text, const struct args *a, int32_t **out, size_t *n,
-                     hearth_error *err)
-{
-    size_t room = text->n + 64; /* a token has at least one byte, but for BOS and the like */
-    for (*out = NULL;;) {
-        *out = mem_alloc(room * sizeof **out);
-        if (!*out)
-            return fail_memory(err, "the list of tokens");
-        int64_t got = hearth_file_tokenize(file, text->ptr, text->n, a->value[SPECIAL].on, a->value[BOS].on, *out, room,
-                                           err);
-        if (got >= 0 && (size_t)got <= room) {
-            *n = (size_t)got;
-            return true;
-        }
-        mem_free(*out);
-        *out = NULL;
-        if (got < 0)
-            return false;
-        room = (size_t)got; /* normalization made the text longer */
-    }
-}
-
 static int run(const struct args *a)
 {
     struct model_choice choice;
@@ -74,7 +52,7 @@ static int run(const struct args *a)
     if (isatty(STDIN_FILENO))
         say("reading the text from the terminal; Ctrl-D ends it");
     if (!file_read_fd(STDIN_FILENO, "standard input", LIMIT_BYTES, &text.ptr, &text.n, &err)
-        || !tokenize(file, &text, a, &ids, &n, &err)) {
+        || !text_ids(file, text.ptr, text.n, a->value[SPECIAL].on, a->value[BOS].on, &ids, &n, &err)) {
         code = report(&err);
     } else if (a->value[IDS].on) {
         print_ids(ids, n);

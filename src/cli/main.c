@@ -12,6 +12,7 @@ const struct command *const commands[] = {
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,
+    &cmd_perplexity,
     &cmd_dev_synth,
     &cmd_env,
     &cmd_version,

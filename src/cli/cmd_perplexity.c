@@ -1,0 +1,301 @@
+/* cmd_perplexity.c: how well a model predicts a text, alone or against a reference. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/generate_opts.h"
+#include "cli/interrupt.h"
+#include "cli/kld.h"
+#include "cli/model_choice.h"
+#include "cli/windows.h"
+
+enum { MODEL, KLD, WINDOW, LIMIT, THREADS, JSON, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [KLD] = { .name = "kld", .type = OPT_TEXT, .value = "FILE",
+              .help = "compare with this model's distributions at the same positions, over the whole vocabulary" },
+    [WINDOW] = OPT_WINDOW_ROW,
+    [LIMIT] = OPT_WINDOW_LIMIT_ROW,
+    [THREADS] = OPT_THREADS_ROW,
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object, with the sum of each window" },
+};
+
+struct job {
+    const struct args *args;
+    const char *text; /* path */
+    struct model_choice choice, reference_choice;
+    struct windows windows;
+    size_t from;      /* first scored position of a window */
+    struct measured model, reference;
+    struct score *each, *each_reference; /* [windows.n] */
+    struct score all, all_reference;
+    /* With a reference: */
+    float *logits;    /* [n_tokens - from][n_vocab] of the reference in one window */
+    int n_vocab;
+    int32_t *ids;     /* of that window */
+    bool wrong_vocabulary;               /* the models' rows of logits are not what their files say */
+    struct kld_position *positions;      /* [n_positions], those of one window after those of the one before */
+    size_t n_positions;
+    double seconds;
+};
+
+/* ---- against a reference ---- */
+
+/* Ids mean the same in both: as many, and the same texts. */
+static bool check_vocabularies(struct job *job, hearth_error *err)
+{
+    hearth_file *a = hearth_model_file(job->model.model), *b = hearth_model_file(job->reference.model);
+    hearth_file_info info_a, info_b;
+    hearth_file_describe(a, &info_a);
+    hearth_file_describe(b, &info_b);
+    if (info_a.n_vocab != info_b.n_vocab)
+        return fail(err, HEARTH_ERR_USAGE,
+                    "the model has %d tokens and the reference %d; --kld compares models of one vocabulary",
+                    info_a.n_vocab, info_b.n_vocab);
+    for (int32_t id = 0; id < info_a.n_vocab; id++) {
+        size_t n_a = 0, n_b = 0;
+        const char *text_a = hearth_file_token_text(a, id, &n_a), *text_b = hearth_file_token_text(b, id, &n_b);
+        if (!text_a != !text_b || (text_a && (n_a != n_b || memcmp(text_a, text_b, n_a) != 0)))
+            return fail(err, HEARTH_ERR_USAGE,
+                        "token %" PRId32 " is another in the reference; --kld compares models of one vocabulary", id);
+    }
+    job->n_vocab = info_a.n_vocab;
+    return true;
+}
+
+static void keep_row(void *arg, size_t index, const float *logits, int n_vocab)
+{
+    struct job *job = arg;
+    if (n_vocab == job->n_vocab)
+        memcpy(job->logits + (index - job->from) * (size_t)n_vocab, logits, (size_t)n_vocab * sizeof *logits);
+    else
+        job->wrong_vocabulary = true;
+}
+
+static void compare_row(void *arg, size_t index, const float *logits, int n_vocab)
+{
+    struct job *job = arg;
+    if (n_vocab == job->n_vocab)
+        kld_compare(logits, job->logits + (index - job->from) * (size_t)n_vocab, n_vocab, job->ids[index],
+                    &job->positions[job->n_positions++]);
+    else
+        job->wrong_vocabulary = true;
+}
+
+/* One window after the other, first by the reference: its logits are all that is kept. */
+static bool run_against_reference(struct job *job, struct progress *progress, hearth_error *err)
+{
+    const struct windows *w = &job->windows;
+    size_t n_scored = (size_t)w->n_tokens - job->from;
+    job->ids = mem_alloc((size_t)w->n_tokens * sizeof *job->ids);
+    job->logits = mem_alloc(n_scored * (size_t)job->n_vocab * sizeof *job->logits);
+    job->positions = mem_alloc(w->n * n_scored * sizeof *job->positions);
+    if (!job->ids || !job->logits || !job->positions)
+        return fail_memory(err, "the reference's distributions; a smaller --window or --limit needs less");
+    for (size_t i = 0; i < w->n; i++) {
+        struct window_run run = { .windows = w, .first = i, .n = 1, .from = job->from, .on_logits = keep_row,
+                                  .arg = job };
+        window_ids(w, i, job->ids);
+        if (!windows_run(&job->reference, &run, &job->each_reference[i], err))
+            return err_context(err, "the reference");
+        run.on_logits = compare_row;
+        if (!windows_run(&job->model, &run, &job->each[i], err))
+            return false;
+        if (job->wrong_vocabulary)
+            return fail(err, HEARTH_ERR_FORMAT, "a model has other logits than its file says; it is damaged");
+        progress_show(progress, (i + 1) * (uint64_t)w->n_tokens, w->n * (uint64_t)w->n_tokens, "");
+    }
+    return true;
+}
+
+/* ---- what is said ---- */
+
+static json_t *json_of_windows(const struct score *each, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_real(each[i].sum));
+    return list;
+}
+
+static json_t *json_of_kld(const struct job *job, const struct kld_summary *s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "reference", json_string(job->args->value[KLD].text));
+    json_object_set_new(o, "reference_perplexity", json_real(score_perplexity(&job->all_reference)));
+    json_object_set_new(o, "reference_standard_error", json_real(score_standard_error(&job->all_reference)));
+    json_object_set_new(o, "reference_window_nll", json_of_windows(job->each_reference, job->windows.n));
+    json_object_set_new(o, "mean", json_real(s->mean));
+    json_object_set_new(o, "standard_error", json_real(s->standard_error));
+    json_object_set_new(o, "median", json_real(s->median));
+    json_object_set_new(o, "p90", json_real(s->p90));
+    json_object_set_new(o, "p99", json_real(s->p99));
+    json_object_set_new(o, "max", json_real(s->max));
+    json_object_set_new(o, "same_top", json_real(s->same_top));
+    json_object_set_new(o, "mean_probability_difference", json_real(s->mean_difference));
+    json_object_set_new(o, "rms_probability_difference", json_real(s->rms_difference));
+    return o;
+}
+
+static void print_json(const struct job *job, const struct kld_summary *kld)
+{
+    const struct windows *w = &job->windows;
+    json_t *o = json_object();
+    json_object_set_new(o, "perplexity", json_real(score_perplexity(&job->all)));
+    json_object_set_new(o, "standard_error", json_real(score_standard_error(&job->all)));
+    json_object_set_new(o, "mean_nll", json_real(score_mean(&job->all)));
+    json_object_set_new(o, "n_scored_tokens", json_integer((json_int_t)job->all.n));
+    json_object_set_new(o, "n_text_tokens", json_integer((json_int_t)w->n_ids));
+    json_object_set_new(o, "n_window_tokens", json_integer(w->n_tokens));
+    json_object_set_new(o, "n_windows", json_integer((json_int_t)w->n));
+    json_object_set_new(o, "window_nll", json_of_windows(job->each, w->n));
+    json_object_set_new(o, "seconds", json_real(job->seconds));
+    if (kld)
+        json_object_set_new(o, "kld", json_of_kld(job, kld));
+    json_dumpf(o, stdout, JSON_REAL_PRECISION(15) | JSON_COMPACT);
+    putchar('\n');
+    json_decref(o);
+}
+
+static void print_score(const char *what, const struct score *s)
+{
+    printf("%s%.4f +/- %.4f\n", what, score_perplexity(s), score_standard_error(s));
+}
+
+static void print_text(const struct job *job, const struct kld_summary *kld)
+{
+    print_score(kld ? "perplexity               " : "perplexity ", &job->all);
+    if (kld) {
+        print_score("of the reference         ", &job->all_reference);
+        printf("divergence, mean         %.6f +/- %.6f\n", kld->mean, kld->standard_error);
+        printf("  median                 %.6f\n  90 %%                   %.6f\n", kld->median, kld->p90);
+        printf("  99 %%                   %.6f\n  largest                %.6f\n", kld->p99, kld->max);
+        printf("same likeliest token     %.2f %%\n", 100 * kld->same_top);
+        printf("probability difference   %+.4f %%, root mean square %.4f %%\n", 100 * kld->mean_difference,
+               100 * kld->rms_difference);
+    }
+    fprintf(stderr, "%zu tokens scored in %zu windows of %d, %.1f s, %.0f tokens/s\n", job->all.n, job->windows.n,
+            job->windows.n_tokens, job->seconds,
+            (double)job->windows.n * job->windows.n_tokens / (job->seconds > 0 ? job->seconds : 1));
+}
+
+/* ---- all of it ---- */
+
+/* Words: MODEL TEXT, or TEXT alone. */
+static bool read_words(struct job *job)
+{
+    const struct args *a = job->args;
+    job->text = a->word[a->n_words == 2];
+    if (a->n_words == 0) {
+        usage_error(&cmd_perplexity, "TEXT is needed: the file to score (- is standard input)");
+        return false;
+    }
+    job->reference_choice.source.path = a->value[KLD].text;
+    return model_choose(&job->choice, &cmd_perplexity, a->n_words == 2 ? a->word[0] : NULL, &a->value[MODEL]);
+}
+
+static bool read_windows(struct job *job, hearth_error *err)
+{
+    const struct opt_value *v = job->args->value;
+    int n = v[WINDOW].i ? (int)v[WINDOW].i : WINDOW_TOKENS;
+    hearth_file_info info;
+    hearth_file *file = hearth_file_open(&job->choice.source, err);
+    if (!file)
+        return false;
+    hearth_file_describe(file, &info);
+    if (info.n_ctx_train > 0 && n > info.n_ctx_train)
+        say("the window of %d tokens is longer than the model was trained for (%d)", n, info.n_ctx_train);
+    job->from = (size_t)n / 2 + 1;
+    bool ok = windows_read(&job->windows, file, job->text, n, false, (size_t)v[LIMIT].i, err);
+    hearth_file_close(file);
+    return ok;
+}
+
+static bool measure(struct job *job, hearth_error *err)
+{
+    const struct opt_value *v = job->args->value;
+    size_t n = job->windows.n;
+    struct progress progress;
+    job->each = mem_alloc(n * sizeof *job->each);
+    job->each_reference = mem_alloc(n * sizeof *job->each_reference);
+    if (!job->each || !job->each_reference)
+        return fail_memory(err, "the list of windows");
+    progress_begin(&progress, "tokens");
+    struct window_run run = { .windows = &job->windows, .n = n, .from = job->from, .progress = &progress };
+    bool ok = v[KLD].text ? run_against_reference(job, &progress, err)
+                          : windows_run(&job->model, &run, job->each, err);
+    progress_end(&progress);
+    job->seconds = progress_seconds(&progress);
+    for (size_t i = 0; i < n; i++) {
+        score_add(&job->all, &job->each[i]);
+        score_add(&job->all_reference, &job->each_reference[i]);
+    }
+    return ok;
+}
+
+static int run_job(struct job *job, hearth_error *err)
+{
+    const struct opt_value *v = job->args->value;
+    struct kld_summary kld;
+    int in_flight = v[KLD].text ? 1 : 0, n_threads = (int)v[THREADS].i;
+    if (!read_words(job))
+        return EXIT_USAGE;
+    if (!interrupt_init(err))
+        return report(err);
+    if (!job->choice.from_line)
+        model_say(&job->choice);
+    interrupt_hold();
+    if (!read_windows(job, err)
+        || !measured_open(&job->model, (hearth_model_options){ .source = job->choice.source }, &job->windows, n_threads,
+                          in_flight, err))
+        return model_report(&job->choice, err);
+    if (v[KLD].text
+        && !(measured_open(&job->reference, (hearth_model_options){ .source = job->reference_choice.source },
+                           &job->windows, n_threads, in_flight, err)
+             && check_vocabularies(job, err)))
+        return report(err);
+    if (!measure(job, err))
+        return report(err);
+    if (v[KLD].text)
+        kld_summarize(job->positions, job->n_positions, &kld);
+    (v[JSON].on ? print_json : print_text)(job, v[KLD].text ? &kld : NULL);
+    return EXIT_DONE;
+}
+
+static int run(const struct args *a)
+{
+    struct job job = { .args = a };
+    hearth_error err = { 0 };
+    int code = run_job(&job, &err);
+    measured_close(&job.model);
+    measured_close(&job.reference);
+    windows_free(&job.windows);
+    mem_free(job.each);
+    mem_free(job.each_reference);
+    mem_free(job.logits);
+    mem_free(job.ids);
+    mem_free(job.positions);
+    return code;
+}
+
+const struct command cmd_perplexity = {
+    .name = "perplexity",
+    .positionals = "[MODEL] TEXT",
+    .max_words = 2,
+    .summary = "how well a model predicts a text, alone or against a reference",
+    .about = "TEXT is a file (- is standard input), taken as it stands: special tokens are plain text, BOS is not\n"
+             "added. It is cut into windows that do not overlap, the rest is dropped, and in each window the tokens\n"
+             "after the first half and one more are scored given all before them. The perplexity is exp of the mean\n"
+             "negative log-likelihood (natural log), with the standard error of its mean: the same model with the\n"
+             "same text and window always gives the same figure. docs/operating.md says what to make of it.\n"
+             "\n"
+             "With --kld both models run, one window after the other: the mean Kullback-Leibler divergence of the\n"
+             "model's distributions from the reference's in nats, its spread, how often both find the same token\n"
+             "likeliest, and the difference of the probabilities they give to the token that came.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

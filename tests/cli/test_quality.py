@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""test_quality.py: perplexity of every fixture model that this build runs, against what another engine measured.
+
+    tests/cli/test_quality.py build/hearth [unittest arguments]
+
+Definition and tolerances: README of the fixtures. What a wrong answer gives: the formats of these files are 0.1 to
+6 % apart, another window or another half of it 2 % and more.
+"""
+
+import json
+import os
+import unittest
+
+from harness import FIXTURES, hearth, main
+
+
+@unittest.skipUnless(FIXTURES, "needs HEARTH_FIXTURES")
+class Quality(unittest.TestCase):
+    def test_every_model_that_runs_has_the_perplexity_of_its_golden(self):
+        with open(os.path.join(FIXTURES, "goldens", "perplexity.json"), encoding="utf-8") as f:
+            goldens = json.load(f)
+        text = os.path.join(FIXTURES, goldens["text"])
+        measured = 0
+        for name, golden in sorted(goldens["models"].items()):
+            path = os.path.join(FIXTURES, "models", name + ".gguf")
+            if hearth("inspect", path).code == 1:  # readable, and a format that this build has no kernels for
+                continue
+            with self.subTest(model=name):
+                done = hearth("perplexity", path, text, "--json")
+                self.assertEqual(done.code, 0, done.err)
+                got = json.loads(done.text)
+                tolerance = 0.005 if name.startswith("tolstoy-outlier") else 0.003
+                self.assertLess(abs(got["perplexity"] / golden["perplexity"] - 1), tolerance)
+                # The spread is nearly that of the golden too; half the tokens would make it 1.4 times as large.
+                self.assertLess(abs(got["standard_error"] / golden["standard_error"] - 1), 0.01)
+                measured += 1
+        self.assertGreaterEqual(measured, 10)
+
+
+if __name__ == "__main__":
+    main()
