@@ -47,6 +47,7 @@ LIBRARY_FLOORS = ["base", "format", "dtype", "kernel", "text", "model", "infer",
 FLOOR_EXTRAS = [
     ("src/cli/*quantize*", "format/* dtype/* kernel/*", "it writes model files"),
     ("src/cli/*synth*", "format/* dtype/* kernel/*", "it writes model files"),
+    ("src/cli/imatrix.*", "format/* dtype/*", "it writes importance matrices"),
     ("src/cli/*bench*", "dtype/* kernel/*", "it times kernels"),
 ]
 

@@ -13,6 +13,7 @@ const struct command *const commands[] = {
     &cmd_tokenize,
     &cmd_apply_template,
     &cmd_perplexity,
+    &cmd_imatrix,
     &cmd_dev_synth,
     &cmd_env,
     &cmd_version,

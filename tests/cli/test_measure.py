@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import unittest
 
+from gguf_reader import Gguf
 from harness import FIXTURES, ROOT, hearth, main
 
 BUILT_IN = os.path.join(ROOT, "models", "tolstoy-4m-q8_0.gguf")
@@ -131,6 +132,81 @@ class Divergence(MeasureTest):
 
     def test_another_vocabulary_is_refused(self):
         self.refused(hearth("perplexity", BUILT_IN, self.text, "--kld", self.tiny, "--limit", "1"), 2, "vocabulary")
+
+
+class ImportanceMatrix(MeasureTest):
+    N_WINDOWS, N_TOKENS, LAYERS = 3, 64, 5
+
+    def make(self, name, *more, model=BUILT_IN):
+        out = self.path(name)
+        self.done(hearth("imatrix", model, self.text, "-o", out, "--window", str(self.N_TOKENS), "--limit",
+                         str(self.N_WINDOWS), *more))
+        return out
+
+    def test_it_has_sums_and_counts_of_every_matrix_in_the_agreed_form(self):
+        got = Gguf(self.make("form.gguf"))
+        self.assertEqual(got.values, {"general.type": "imatrix", "imatrix.datasets": ["text.txt"],
+                                      "imatrix.chunk_count": self.N_WINDOWS, "imatrix.chunk_size": self.N_TOKENS})
+        matrices = [f"blk.{i}.{part}.weight" for i in range(self.LAYERS)
+                    for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")]
+        matrices.append("token_embd.weight")  # it is the output matrix too
+        want = [f"{m}.{part}" for m in matrices for part in ("in_sum2", "counts")]
+        self.assertEqual(sorted(got.tensors), sorted(want))
+        for m in matrices:
+            n = 768 if "ffn_down" in m else 256
+            self.assertEqual(got.tensors[m + ".in_sum2"][:2], ([n, 1], 0))
+            self.assertEqual(got.tensors[m + ".counts"][:2], ([1, 1], 0))
+            self.assertTrue(all(x > 0 for x in got.row(m + ".in_sum2")), m)
+            n_scored = self.N_TOKENS - (m == "token_embd.weight")  # nothing follows a window's last token
+            self.assertEqual(got.row(m + ".counts"), [self.N_WINDOWS * n_scored])
+        for a, b in ("attn_q", "attn_k"), ("attn_q", "attn_v"), ("ffn_gate", "ffn_up"):  # one input
+            self.assertEqual(got.row(f"blk.3.{a}.weight.in_sum2"), got.row(f"blk.3.{b}.weight.in_sum2"))
+
+    def test_the_first_sums_are_those_of_normed_embeddings(self):
+        """Before the first layer nothing but the token decides: computed here from the model file alone."""
+        model, got = Gguf(BUILT_IN), Gguf(self.make("sums.gguf"))
+        ids = hearth("tokenize", "--ids", BUILT_IN, stdin=TEXT.encode()).text.split()
+        weight, sums = model.row("blk.0.attn_norm.weight"), [0.0] * 256
+        for token in ids[:self.N_WINDOWS * self.N_TOKENS]:
+            x = model.row("token_embd.weight", int(token))
+            scale = 1 / (sum(v * v for v in x) / len(x) + model.values["llama.attention.layer_norm_rms_epsilon"])
+            for i, v in enumerate(x):
+                sums[i] += v * v * scale * weight[i] * weight[i]
+        for want, value in zip(sums, got.row("blk.0.attn_q.weight.in_sum2")):
+            self.assertLess(abs(value / want - 1), 1e-5)  # f32 rounding, seen 3e-7; one token more: 5e-3
+
+    def test_the_bytes_do_not_depend_on_threads(self):
+        files = []
+        for threads in "1", "2", "3":
+            with open(self.make(f"threads{threads}.gguf", "--threads", threads), "rb") as f:
+                files.append(f.read())
+        self.assertEqual(files[0], files[1])
+        self.assertEqual(files[0], files[2])
+
+    def test_windows_begin_with_bos_where_the_file_asks_for_it(self):
+        """So a window holds one token of text less, and as many tokens."""
+        text = self.path("letters.txt")
+        with open(text, "w", encoding="ascii") as f:
+            f.write("abcdefgh " * 8)
+        n = len(hearth("tokenize", "--ids", self.tiny, stdin=("abcdefgh " * 8).encode()).text.split())
+        with_bos = hearth("tokenize", "--ids", "--bos", self.tiny, stdin=b"a").text.split()
+        without = hearth("tokenize", "--ids", self.tiny, stdin=b"a").text.split()
+        self.assertEqual(len(with_bos), len(without) + 1, "the tiny model asks for BOS")
+        out = self.path("bos.gguf")
+        self.done(hearth("imatrix", self.tiny, text, "-o", out, "--window", str(n + 1)))
+        got = Gguf(out)
+        self.assertEqual(got.values["imatrix.chunk_count"], 1)
+        self.assertEqual(got.row("blk.0.attn_q.weight.counts"), [n + 1])
+        self.refused(hearth("imatrix", self.tiny, text, "-o", out, "--window", str(n + 2)), 2, "a longer text")
+
+    def test_what_cannot_be_is_refused_and_leaves_no_file(self):
+        out = self.path("never.gguf")
+        self.refused(hearth("imatrix"), 2, "TEXT is needed")
+        self.refused(hearth("imatrix", BUILT_IN, self.text), 2, "--output is needed")
+        self.refused(hearth("imatrix", BUILT_IN, self.path("none.txt"), "-o", out), 3, "none.txt")
+        self.refused(hearth("imatrix", BUILT_IN, self.text, "--limit", "1", "-o", self.path("no/folder.gguf")), 3,
+                     "folder.gguf")
+        self.assertFalse(os.path.exists(out))
 
 
 if __name__ == "__main__":
