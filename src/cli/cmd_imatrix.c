@@ -99,6 +99,7 @@ static int run_job(struct job *job, hearth_error *err)
         return report(err);
     fprintf(stderr, "%s: %zu matrices, %zu windows of %d tokens, %.1f s\n", out, job->sums.n, w->n, w->n_tokens,
             seconds);
+    windows_say_rest(w);
     return EXIT_DONE;
 }
 

@@ -180,6 +180,7 @@ static void print_text(const struct job *job, const struct kld_summary *kld)
     fprintf(stderr, "%zu tokens scored in %zu windows of %d, %.1f s, %.0f tokens/s\n", job->all.n, job->windows.n,
             job->windows.n_tokens, job->seconds,
             (double)job->windows.n * job->windows.n_tokens / (job->seconds > 0 ? job->seconds : 1));
+    windows_say_rest(&job->windows);
 }
 
 /* ---- all of it ---- */

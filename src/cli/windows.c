@@ -21,6 +21,8 @@ static bool read_text(const char *path, char **text, size_t *n, hearth_error *er
     return file_read(path, TEXT_LIMIT_BYTES, text, n, err);
 }
 
+static size_t text_tokens(const struct windows *w) { return (size_t)w->n_tokens - (w->bos >= 0); }
+
 bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_tokens, bool with_bos, size_t limit,
                   hearth_error *err)
 {
@@ -33,7 +35,7 @@ bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_
     int32_t bos[2];
     if (ok && with_bos && hearth_file_tokenize(file, "", 0, false, true, bos, 2, NULL) == 1)
         w->bos = bos[0];
-    size_t n_of_text = (size_t)n_tokens - (w->bos >= 0);
+    size_t n_of_text = text_tokens(w);
     w->n = ok ? w->n_ids / n_of_text : 0;
     if (ok && w->n == 0)
         return fail(err, HEARTH_ERR_USAGE,
@@ -50,9 +52,16 @@ void windows_free(struct windows *w)
     *w = (struct windows){ 0 };
 }
 
+void windows_say_rest(const struct windows *w)
+{
+    size_t rest = w->n_ids - w->n * text_tokens(w);
+    if (rest > 0)
+        fprintf(stderr, "the last %zu of the text's %zu tokens are left out\n", rest, w->n_ids);
+}
+
 void window_ids(const struct windows *w, size_t i, int32_t *out)
 {
-    size_t n_of_text = (size_t)w->n_tokens - (w->bos >= 0);
+    size_t n_of_text = text_tokens(w);
     if (w->bos >= 0)
         *out++ = w->bos;
     memcpy(out, w->ids + i * n_of_text, n_of_text * sizeof *out);

@@ -34,6 +34,8 @@ struct windows {
 bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_tokens, bool with_bos, size_t limit,
                   hearth_error *err);
 void windows_free(struct windows *w);
+/* How much of the text was not used, on standard error; nothing when it was all. */
+void windows_say_rest(const struct windows *w);
 /* out: [n_tokens] of window i. */
 void window_ids(const struct windows *w, size_t i, int32_t *out);
 

@@ -8,11 +8,14 @@ import json
 import math
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import unittest
 
 from gguf_reader import Gguf
-from harness import FIXTURES, ROOT, hearth, main
+from harness import CLEAN_ENV, FIXTURES, PATIENCE_S, ROOT, hearth, main, program
 
 BUILT_IN = os.path.join(ROOT, "models", "tolstoy-4m-q8_0.gguf")
 TEXT = "".join(f"Prince number {i} rode along the line of his {i * i} troops, and nobody knew why he smiled.\n"
@@ -86,6 +89,8 @@ class Perplexity(MeasureTest):
             got = hearth("perplexity", *args, "--limit", "1", stdin=TEXT.encode())
             self.assertEqual(self.done(got).text, named.text)
         self.assertRegex(named.text, r"^perplexity \d+\.\d{4} \+/- \d+\.\d{4}\n$")
+        n = self.measure(BUILT_IN, self.text, "--limit", "1")["n_text_tokens"]
+        self.assertIn(f"the last {n - 256} of the text's {n} tokens are left out", named.err)
         self.assertRegex(named.err, r"127 tokens scored in 1 windows of 256, .* s, \d+ tokens/s")
 
     def test_what_cannot_be_is_refused_in_one_sentence(self):
@@ -97,6 +102,21 @@ class Perplexity(MeasureTest):
         self.refused(hearth("perplexity", BUILT_IN, self.path("none.txt")), 3, "none.txt")
         self.refused(hearth("perplexity", BUILT_IN, self.text, "--window", "3"), 2, "--window", "4")
         self.refused(hearth("perplexity", BUILT_IN, self.text, "--kld", self.path("none.gguf")), 3, "none.gguf")
+
+    def test_an_interrupt_ends_it_and_reports_nothing(self):
+        long_text = self.path("long.txt")
+        with open(long_text, "w", encoding="ascii") as f:
+            f.write(TEXT * 100)
+        for args in (["perplexity", BUILT_IN, long_text], ["perplexity", BUILT_IN, long_text, "--kld", BUILT_IN],
+                     ["imatrix", BUILT_IN, long_text, "-o", self.path("interrupted.gguf")]):
+            # A delayed signal may come before or while it computes; both end it the same way.
+            with subprocess.Popen([program(), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env=CLEAN_ENV) as process:
+                time.sleep(0.5)
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=PATIENCE_S)
+            self.assertEqual((process.returncode, out), (130, b""), err)
+        self.assertEqual([f for f in os.listdir(self.folder) if f.startswith("interrupted")], [])
 
     def test_a_window_beyond_the_trained_context_is_said(self):
         done = self.done(hearth("perplexity", BUILT_IN, self.text, "--limit", "1", "--window", "512"))
