@@ -154,6 +154,18 @@ static bool read_window(hearth_stream *s, struct score *score, hearth_error *err
     return e.reason == HEARTH_END_LENGTH;
 }
 
+/* Cancelled and read to its END: an engine that is destroyed before does not let go of it. */
+static void stop(hearth_stream *s)
+{
+    hearth_event e;
+    if (!s)
+        return;
+    hearth_stream_cancel(s);
+    while (hearth_stream_next(s, &e))
+        ;
+    hearth_stream_close(s);
+}
+
 static void show_progress(const struct window_run *run, size_t n_done, const struct score *all)
 {
     char text[48] = "";
@@ -187,7 +199,7 @@ bool windows_run(struct measured *m, const struct window_run *run, struct score 
         show_progress(run, done, &all);
     }
     for (int i = 0; i < MOST_IN_FLIGHT; i++) /* after a failure */
-        hearth_stream_close(streams[i]);
+        stop(streams[i]);
     mem_free(ids);
     return ok;
 }
