@@ -193,7 +193,7 @@ class ImportanceMatrix(MeasureTest):
             for i, v in enumerate(x):
                 sums[i] += v * v * scale * weight[i] * weight[i]
         for want, value in zip(sums, got.row("blk.0.attn_q.weight.in_sum2")):
-            self.assertLess(abs(value / want - 1), 1e-5)  # f32 rounding, seen 3e-7; one token more: 5e-3
+            self.assertLess(abs(value / want - 1), 1e-5)  # f32 rounding, seen 1.3e-7; one token more: 3e-2
 
     def test_the_bytes_do_not_depend_on_threads(self):
         files = []

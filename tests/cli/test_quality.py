@@ -3,8 +3,8 @@
 
     tests/cli/test_quality.py build/hearth [unittest arguments]
 
-Definition and tolerances: README of the fixtures. What a wrong answer gives: the formats of these files are 0.1 to
-6 % apart, another window or another half of it 2 % and more.
+Definition and tolerances: README of the fixtures. Seen: at most 0.05 %. What a wrong answer gives: windows of 128
+tokens 2.9 % more (f32). It cannot tell f32, f16, bf16 and q8_0 apart: they are within 0.04 % of each other.
 """
 
 import json
