@@ -7,11 +7,6 @@
 #pragma once
 #include "kernel/kernel.h"
 
-struct candidate {
-    int32_t id;
-    float logit;
-};
-
 /* Memory for one vocabulary, owned by the engine and reused for every choice. */
 struct sampler_room {
     struct candidate *candidates; /* [n_vocab] */

@@ -18,6 +18,14 @@ enum { KERNEL_MAX_TILE_COLS = 16 };
 enum { ACT_SUMS = 24 };            /* sums of codes per 256 activations */
 enum { KV_PAGE_TOKENS = 64 };      /* keys per page, and per attention block */
 
+enum { KERNEL_MAX_BLOCK = 128 };   /* logits that share one value of block_max */
+
+/* A token and its logit. */
+struct candidate {
+    int32_t id;
+    float logit;
+};
+
 /* Columns of activations in kernel order; made by act.c, read by the matrix kernels. */
 struct act_view {
     const int8_t *q;       /* [n_cols/32][n_group][32] codes */
@@ -77,6 +85,11 @@ struct kernels {
      * of a tile of at most 4096 values. */
     int (*argmax)(const float *x, int n, float *max);
     float (*sum_exp)(const float *x, int n, float max);
+    /* The largest value of every KERNEL_MAX_BLOCK values, the last block may be shorter: max[(n + block - 1) /
+     * block]. A NaN never is; -INFINITY where there is nothing else. */
+    void (*block_max)(float *max, const float *x, int n);
+    /* Every x[i] >= least, ascending, as { first_id + i, x[i] }; out: [n]. Returns how many. No NaN is among them. */
+    int (*collect)(struct candidate *out, const float *x, int n, float least, int32_t first_id);
     bool (*all_finite)(const float *x, int n);
     void (*exp_row)(float *y, const float *x, int n, float minus); /* y = exp(x - minus); tests and sampling */
 };

@@ -175,6 +175,43 @@ static void argmax_takes_the_lowest_of_equals_and_never_a_nan(void **state)
         }
 }
 
+/* Against loops that know nothing of blocks of 16; with NaNs, infinities and ties. */
+static void block_maxima_and_collecting_follow_their_definitions(void **state)
+{
+    (void)state;
+    struct rng rng = { 9, 0 };
+    enum { MOST = 3 * KERNEL_MAX_BLOCK + 5, BLOCKS = 4 };
+    static const float odd[4] = { NAN, -INFINITY, INFINITY, -0.0f };
+    for (int n = 1; n <= MOST; n += n < 40 ? 1 : 7)
+        for (int round = 0; round < 8; round++) {
+            float *x = random_row(&rng, n, 3), want_max[BLOCKS], max[BLOCKS];
+            struct candidate want[MOST], got[MOST];
+            int n_blocks = (n + KERNEL_MAX_BLOCK - 1) / KERNEL_MAX_BLOCK, n_want = 0;
+            for (int i = 0; i < n; i++) {
+                x[i] = round & 1 ? (float)rng_below(&rng, 4) : x[i];
+                x[i] = round & 2 && rng_below(&rng, 3) == 0 ? odd[rng_below(&rng, 4)] : x[i];
+            }
+            float least = round == 7 ? -INFINITY : x[rng_below(&rng, (uint32_t)n)];
+            for (int b = 0; b < n_blocks; b++)
+                want_max[b] = -INFINITY;
+            for (int i = 0; i < n; i++) {
+                float *most = &want_max[i / KERNEL_MAX_BLOCK];
+                *most = x[i] > *most ? x[i] : *most;
+                if (x[i] >= least)
+                    want[n_want++] = (struct candidate){ 1000 + i, x[i] };
+            }
+            EACH_TABLE(k)
+            {
+                k->block_max(max, x, n);
+                for (int b = 0; b < n_blocks; b++)
+                    assert_true(max[b] == want_max[b]);
+                assert_int_equal(k->collect(got, x, n, least, 1000), n_want);
+                assert_memory_equal(got, want, sizeof *want * (size_t)n_want);
+            }
+            row_free(x, n);
+        }
+}
+
 static void sum_exp_and_finite_follow_their_definitions(void **state)
 {
     (void)state;
@@ -290,6 +327,7 @@ int main(void)
         cmocka_unit_test(rope_follows_its_formula),
         cmocka_unit_test(exp_is_within_one_unit_and_monotone_enough),
         cmocka_unit_test(argmax_takes_the_lowest_of_equals_and_never_a_nan),
+        cmocka_unit_test(block_maxima_and_collecting_follow_their_definitions),
         cmocka_unit_test(sum_exp_and_finite_follow_their_definitions),
         cmocka_unit_test(activations_are_quantized_by_their_rule),
     };

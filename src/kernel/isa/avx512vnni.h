@@ -223,6 +223,7 @@ TEMPLATE vf32 v_asf(vi32 a) { return _mm512_castsi512_ps(a); }
 TEMPLATE vi32 v_bitsf(vf32 a) { return _mm512_castps_si512(a); }
 TEMPLATE vf32 v_keep(vf32 a, vf32 other, int n) { return _mm512_mask_mov_ps(other, zmm_mask(n), a); }
 TEMPLATE unsigned v_eq_mask(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+TEMPLATE unsigned v_ge_mask(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 TEMPLATE vf32 v_swap_pairs(vf32 a) { return _mm512_permute_ps(a, 0xb1); }
 TEMPLATE vf32 v_dup_pairs(const float *p, int n)
 {

@@ -412,6 +412,12 @@ TEMPLATE unsigned v_eq_mask(vf32 a, vf32 b) /* bit i: lanes i compare equal */
     LANES(i) m |= (unsigned)(a.v[i] == b.v[i]) << i;
     return m;
 }
+TEMPLATE unsigned v_ge_mask(vf32 a, vf32 b) /* bit i: lane i of a is not below that of b; never with a NaN */
+{
+    unsigned m = 0;
+    LANES(i) m |= (unsigned)(a.v[i] >= b.v[i]) << i;
+    return m;
+}
 TEMPLATE vf32 v_swap_pairs(vf32 a) /* lanes 1 0 3 2 ... */
 {
     vf32 r;

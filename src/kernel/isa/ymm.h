@@ -287,6 +287,11 @@ TEMPLATE unsigned v_eq_mask(vf32 x, vf32 y)
     unsigned low = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ));
     return low | (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)) << 8;
 }
+TEMPLATE unsigned v_ge_mask(vf32 x, vf32 y)
+{
+    unsigned low = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GE_OQ));
+    return low | (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GE_OQ)) << 8;
+}
 TEMPLATE vf32 v_swap_pairs(vf32 x) { return (vf32){ _mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1) }; }
 TEMPLATE vf32 v_dup_pairs(const float *p, int n)
 {

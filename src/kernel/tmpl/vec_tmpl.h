@@ -120,6 +120,36 @@ static int argmax(const float *x, int n, float *max)
     return 0; /* nothing but NaNs */
 }
 
+static void block_max(float *max, const float *x, int n)
+{
+    const vf32 none = v_setf(-INFINITY);
+    for (int at = 0; at < n; at += KERNEL_MAX_BLOCK) {
+        int end = min_int(n, at + KERNEL_MAX_BLOCK), i = at;
+        vf32 even = none, odd = none;
+        for (; i + 32 <= end; i += 32) {
+            even = v_maxf(v_loadf(x + i), even);
+            odd = v_maxf(v_loadf(x + i + 16), odd);
+        }
+        for (; i < end; i += 16)
+            even = v_maxf(v_keep(v_loadf_n(x + i, min_int(16, end - i)), none, min_int(16, end - i)), even);
+        max[at / KERNEL_MAX_BLOCK] = v_max_lanesf(v_maxf(even, odd));
+    }
+}
+
+static int collect(struct candidate *out, const float *x, int n, float least, int32_t first_id)
+{
+    int found = 0;
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 v = m == 16 ? v_loadf(x + i) : v_loadf_n(x + i, m);
+        for (unsigned mask = v_ge_mask(v, v_setf(least)) & ((1u << m) - 1); mask; mask &= mask - 1) {
+            int at = i + __builtin_ctz(mask);
+            out[found++] = (struct candidate){ first_id + at, x[at] };
+        }
+    }
+    return found;
+}
+
 static float sum_exp(const float *x, int n, float max)
 {
     vf32 sum = v_zerof();
