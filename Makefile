@@ -36,7 +36,7 @@ lint: setup-test
 bench:
 	$(setup) build bench
 	@tools/build.sh $(BUILD)
-	@ninja -C $(BUILD) bench/bench_kernel bench/bench_chat
+	@ninja -C $(BUILD) bench/bench_kernel bench/bench_chat bench/bench_sampler
 	@bench/engine.py --build $(BUILD)
 
 fuzz:

@@ -12,6 +12,7 @@ On synthetic models of full size (made once, in BUILD/bench):
   prefill  512 tokens (fewer where the model holds fewer), beside the int8 roof over the multiply-adds; one fresh
            process each, so mapping the weights is inside
   kernel   bench_kernel's figures (short windows)
+  sampler  bench_sampler's: one token chosen from 2,048, 32,000 and 152,000 logits
   chat     bench_chat's: a conversation of 20,000 tokens through each template of HEARTH_FIXTURES (left out without it)
 
 Figures and roofs alternate, because shared machines drift. What others use of the machine is measured with every
@@ -196,6 +197,15 @@ class Bench:
             used = others.percent()
             return [(r[0], float(r[1]), r[2], float(r[3]), float(r[4]), int(r[5]), 0, used) for r in csv.reader(f)]
 
+    def sampler_rows(self):
+        """bench_sampler's own rows."""
+        with tempfile.NamedTemporaryFile(mode="r", suffix=".csv") as f:
+            others = Others()
+            sampler = os.path.join(os.path.dirname(self.kernel), "bench_sampler")
+            subprocess.run([sampler, "--csv", f.name], check=True, stdout=subprocess.DEVNULL)
+            used = others.percent()
+            return [(r[0], float(r[1]), r[2], float(r[3]), float(r[4]), int(r[5]), 0, used) for r in csv.reader(f)]
+
     def measure_all(self, models):
         if models and self.wanted("start"):
             self.repeat(f"start {models[0].label}", lambda: self.start_once(models[0]))
@@ -207,6 +217,7 @@ class Bench:
             f = f.quietest(self.runs)
             rows.append((f.name, f.value(), f.unit, *f.spread(), len(f.all), f.roof(), f.others()))
         rows += self.kernel_rows() if self.wanted("kernel") else []
+        rows += self.sampler_rows() if self.wanted("sampler") else []
         return rows + (self.chat_rows() if self.wanted("chat") else [])
 
     def limits(self, label):
@@ -256,7 +267,8 @@ def main():
     p.add_argument("--build", default="build", help="the build folder")
     p.add_argument("--models", help="where the synthetic models are kept (default: BUILD/bench)")
     p.add_argument("--runs", type=int, default=7)
-    p.add_argument("--only", default="", help="only what has this in its name: start, speed, kernel, chat, a type")
+    p.add_argument("--only", default="",
+                   help="only what has this in its name: start, speed, kernel, sampler, chat, a type")
     p.add_argument("--csv", help="append here instead of bench/results/MACHINE.csv")
     p.add_argument("--no-csv", action="store_true", help="append nowhere")
     options = p.parse_args()

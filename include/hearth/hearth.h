@@ -315,10 +315,36 @@ double hearth_sampling_get(const hearth_sampling *s, int index);
  * origin: [HEARTH_N_SAMPLING] or NULL. */
 void hearth_sampling_defaults(const hearth_model *model, hearth_sampling *s, hearth_origin *origin);
 
+/* The order in which stages run between logits and the draw. What is not named does not run. */
+enum {
+#define STAGE(name, spellings, help) HEARTH_STAGE_##name,
+#include "hearth/sampling_stages.def"
+    HEARTH_N_STAGES
+};
+typedef struct {
+    int n;                                /* 0: nothing runs, the draw is from all tokens as they are */
+    unsigned char stage[HEARTH_N_STAGES]; /* HEARTH_STAGE_... none of them twice */
+} hearth_sampling_order;
+
+/* "penalties;dry;top_k;top_p;temperature", separated by ';', in the names of sampling_stages.def or their other
+ * spellings, any case; "" names none. HEARTH_ERR_USAGE has the name that is unknown or stands twice, and those there
+ * are. */
+bool hearth_sampling_order_read(hearth_sampling_order *order, const char *text, hearth_error *err);
+/* "penalties;dry", the main spellings. At most HEARTH_ORDER_BYTES with the NUL. */
+enum { HEARTH_ORDER_BYTES = 128 };
+void hearth_sampling_order_write(const hearth_sampling_order *order, char text[HEARTH_ORDER_BYTES]);
+/* hearth's order, or the model's own (may be NULL) where its file has a usable general.sampling.sequence. Returns
+ * which. */
+hearth_origin hearth_sampling_order_default(const hearth_model *model, hearth_sampling_order *order);
+/* NULL-terminated names, in hearth's order. Static. */
+const char *const *hearth_sampling_stages(void);
+
 typedef struct {
     int32_t id;
     float bias; /* added to the logit; -INFINITY bans the token */
 } hearth_logit_bias;
+
+enum { HEARTH_MAX_BREAKERS = 16, HEARTH_BREAKER_BYTES = 64 };
 
 typedef struct {
     /* The prompt: a conversation, spans of one text, or token ids; one of the three. */
@@ -333,6 +359,10 @@ typedef struct {
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
     hearth_origin sampling_origin[HEARTH_N_SAMPLING];
+    const hearth_sampling_order *sampling_order; /* NULL: hearth_sampling_order_default() */
+    /* dry: a token whose text has one of these in it ends a repetition. NULL: newline, colon, quote and asterisk. */
+    const char *const *dry_sequence_breakers;
+    size_t n_dry_sequence_breakers; /* at most 16 of 1 to 63 bytes; not NULL and 0: none */
     bool has_seed;             /* false: one is drawn and stands in the receipt */
     uint64_t seed;
     const hearth_logit_bias *logit_bias;
@@ -424,6 +454,11 @@ typedef struct {
     bool seed_drawn;             /* nobody gave one */
     hearth_sampling sampling;
     hearth_origin sampling_origin[HEARTH_N_SAMPLING];
+    hearth_sampling_order sampling_order;
+    hearth_origin sampling_order_origin;
+    int n_dry_sequence_breakers;
+    char dry_sequence_breakers[HEARTH_MAX_BREAKERS][HEARTH_BREAKER_BYTES];
+    hearth_origin dry_sequence_breakers_origin;
     size_t n_logit_bias;
     bool bos_added;
     bool ignore_eos;

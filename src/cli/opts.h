@@ -35,7 +35,7 @@ struct opt_value {
     const char *text;       /* as given; points into argv or the environment */
 };
 
-enum { OPTS_MAX = 40, WORDS_MAX = 4 };
+enum { OPTS_MAX = 64, WORDS_MAX = 4 };
 
 /* What a command line held. */
 struct args {

@@ -54,6 +54,19 @@ static void print_scalar(const json_t *v)
     }
 }
 
+/* "a;b"; what would break the line is escaped. */
+static void print_list(json_t *v)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(v, i, item) {
+        const char *text = json_string_value(item);
+        fprintf(stderr, "%s%s", i ? ";" : "", text && text[0] == '\n' && !text[1] ? "\\n" : text ? text : "-");
+    }
+    if (json_array_size(v) == 0)
+        fputs("none", stderr);
+}
+
 /* {"value": v, "from": where} as "v (where)"; any other object as "key v, key v". */
 static void print_value(json_t *v)
 {
@@ -62,7 +75,10 @@ static void print_value(json_t *v)
     size_t i;
     json_t *value = json_object_get(v, "value"), *from = json_object_get(v, "from");
     if (value && from) {
-        print_scalar(value);
+        if (json_is_array(value))
+            print_list(value);
+        else
+            print_scalar(value);
         fprintf(stderr, " (%s)", json_string_value(from));
     } else if (json_is_object(v)) {
         json_object_foreach(v, key, item) {

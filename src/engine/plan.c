@@ -11,11 +11,9 @@
 
 enum { LEAST_CTX = 4096, LOGIT_ROWS = 8 /* computed together */ };
 
-size_t registry_room_bytes(int n_vocab)
+size_t registry_room_bytes(int n_vocab, int n_ctx)
 {
-    size_t n = (size_t)n_vocab;
-    return align_size(n * sizeof(struct candidate), 64) + align_size(n * sizeof(double), 64)
-           + align_size(n * sizeof(uint16_t), 64) + align_size(n * sizeof(float), 64);
+    return sampler_room_bytes(n_vocab, n_ctx) + align_size((size_t)n_vocab * sizeof(float), 64);
 }
 
 /* Before a tokenizer exists: texts stay in the file; per token a text reference, score, type and
@@ -57,7 +55,7 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->n_threads = r->n_threads;
     p->weights_bytes = f->model.weight_bytes;
     p->kv_bytes = kv_bytes(&f->model.hp, n_ctx, r->n_seqs);
-    p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab);
+    p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }

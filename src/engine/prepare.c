@@ -1,6 +1,7 @@
 /* prepare.c: text to tokens, off the engine thread, after the count and byte limits have
  * admitted a request. One low-priority helper thread does it for everybody. */
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/engine.h"
 
@@ -36,6 +37,38 @@ static bool encode(struct hearth_stream *s, hearth_error *err)
     return s->prompt.failed ? fail_memory(err, "the prompt's tokens") : true;
 }
 
+static bool contains(struct str s, const char *text)
+{
+    size_t n = strlen(text);
+    for (size_t at = 0; at + n <= s.len; at++)
+        if (memcmp(s.ptr + at, text, n) == 0)
+            return true;
+    return false;
+}
+
+/* A bit for each token whose text has one of the breakers in it, and a note for each breaker that is in none. */
+static void find_breakers(struct hearth_stream *s)
+{
+    const struct tokenizer *t = s->model->tokenizer;
+    hearth_receipt *r = &s->receipt;
+    int n_vocab = min_int(tokenizer_vocab(t)->n_tokens, s->model->file->model.hp.n_vocab);
+    bool used[HEARTH_MAX_BREAKERS] = { false };
+    char scratch[STREAM_TEXT_MAX_BYTES / 2 + 16];
+    for (int id = 0; s->breakers && id < n_vocab; id++) {
+        struct str piece = tokenizer_piece(t, id, true, scratch, sizeof scratch);
+        for (int i = 0; i < r->n_dry_sequence_breakers; i++) {
+            const char *text = r->dry_sequence_breakers[i];
+            if (contains(piece, text)) {
+                s->breakers[id / 64] |= (uint64_t)1 << (id % 64);
+                used[i] = true;
+            }
+        }
+    }
+    for (int i = 0; s->breakers && i < r->n_dry_sequence_breakers; i++)
+        if (!used[i])
+            receipt_note(r, "no token of this vocabulary has dry_sequence_breaker %d in it: it breaks nothing\n", i);
+}
+
 static bool check_length(const struct hearth_stream *s, hearth_error *err)
 {
     int n_ctx = s->model->plan.n_ctx_tokens;
@@ -66,6 +99,8 @@ static void prepare(struct hearth_engine *e, struct hearth_stream *s)
 {
     int64_t start = clock_ns();
     bool ok = encode(s, &s->error) && check_length(s, &s->error);
+    if (ok)
+        find_breakers(s);
     s->prepared_ns = clock_ns();
     s->receipt.tokenize_ms = (double)(s->prepared_ns - start) / 1e6 - s->receipt.template_ms;
     if (!ok)

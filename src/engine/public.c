@@ -57,6 +57,49 @@ double hearth_sampling_get(const hearth_sampling *s, int index)
     }
 }
 
+bool sampling_value_ok(int index, double value)
+{
+    const hearth_sampling_info *info = &hearth_sampling_table[index];
+    return value >= info->least && value <= info->most && !(index == HEARTH_SAMPLING_mirostat && value == 1);
+}
+
+/* general.sampling.<name>: hearth's name, and the one that converters write where that is another. */
+static const char *file_name(int index, bool other)
+{
+    switch (other ? index : -1) {
+    case HEARTH_SAMPLING_temperature:
+        return "temp";
+    case HEARTH_SAMPLING_repeat_penalty:
+        return "penalty_repeat";
+    case HEARTH_SAMPLING_repeat_last_n:
+        return "penalty_last_n";
+    default:
+        return hearth_sampling_table[index].name;
+    }
+}
+
+/* A whole number is as good as a real one. */
+static bool file_value(const struct gguf *g, int index, const char *name, double *value)
+{
+    const hearth_sampling_info *info = &hearth_sampling_table[index];
+    char key[96];
+    hearth_error ignored = { 0 };
+    uint64_t whole = 0;
+    double real = 0;
+    snprintf(key, sizeof key, "general.sampling.%s", name);
+    if (!gguf_find(g, key))
+        return false;
+    if (!gguf_float_or(g, key, info->least, info->most, real, &real, &ignored)) {
+        if (!gguf_uint_or(g, key, 0, (uint64_t)info->most, 0, &whole, &ignored))
+            return false;
+        real = (double)whole;
+    }
+    if (!sampling_value_ok(index, real))
+        return false;
+    *value = real;
+    return true;
+}
+
 /* Request > the file's general.sampling.* > hearth; the request's part is the caller's. A value
  * of the file that is out of range is left out, as if it were not there. */
 void hearth_sampling_defaults(const hearth_model *model, hearth_sampling *s, hearth_origin *origin)
@@ -65,18 +108,9 @@ void hearth_sampling_defaults(const hearth_model *model, hearth_sampling *s, hea
         const hearth_sampling_info *info = &hearth_sampling_table[i];
         double value = info->dflt;
         hearth_origin from = HEARTH_FROM_DEFAULT;
-        char key[96];
-        snprintf(key, sizeof key, "general.sampling.%s", info->name);
-        if (model && gguf_find(&model->file->gguf, key)) {
-            hearth_error ignored = { 0 };
-            uint64_t whole = 0;
-            if (gguf_float_or(&model->file->gguf, key, info->least, info->most, value, &value, &ignored)) {
-                from = HEARTH_FROM_MODEL;
-            } else if (gguf_uint_or(&model->file->gguf, key, 0, (uint64_t)info->most, 0, &whole, &ignored)) {
-                value = (double)whole;
-                from = HEARTH_FROM_MODEL;
-            }
-        }
+        const struct gguf *g = model ? &model->file->gguf : NULL;
+        if (g && (file_value(g, i, file_name(i, false), &value) || file_value(g, i, file_name(i, true), &value)))
+            from = HEARTH_FROM_MODEL;
         hearth_sampling_set(s, i, value);
         if (origin)
             origin[i] = from;

@@ -16,17 +16,10 @@ static void progress(const hearth_model_options *o, const char *phase, double fr
 
 /* ---- memory ---- */
 
-static void *take(uint8_t **at, size_t n, size_t each)
-{
-    void *p = *at;
-    *at += align_size(n * each, 64);
-    return p;
-}
-
 static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_error *err)
 {
     const struct model *model = &m->file->model;
-    size_t n_vocab = (size_t)model->hp.n_vocab;
+    int n_vocab = model->hp.n_vocab;
     uint32_t pages_per_seq = ((uint32_t)m->plan.n_ctx_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
     if (!kv_create(&m->kv, &model->hp, pages_per_seq * (uint32_t)r->n_seqs, err))
@@ -34,17 +27,14 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
     m->ws_memory = mem_pages(m->ws_memory_bytes, NULL);
-    m->room_bytes = registry_room_bytes(model->hp.n_vocab);
+    m->room_bytes = registry_room_bytes(n_vocab, m->plan.n_ctx_tokens);
     m->room_memory = mem_pages(m->room_bytes, NULL);
     if (!m->ws_memory || !m->room_memory)
         return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB of workspace; close other programs or lower --ctx",
                     (m->ws_memory_bytes + m->room_bytes) >> 20);
     workspace_layout(&m->ws, model, &shape, m->ws_memory);
-    uint8_t *at = m->room_memory;
-    m->room.candidates = take(&at, n_vocab, sizeof(struct candidate));
-    m->room.weights = take(&at, n_vocab, sizeof(double));
-    m->room.counts = take(&at, n_vocab, sizeof(uint16_t));
-    m->logits_copy = take(&at, n_vocab, sizeof(float));
+    sampler_room_layout(&m->room, m->room_memory, n_vocab, m->plan.n_ctx_tokens);
+    m->logits_copy = (float *)((char *)m->room_memory + sampler_room_bytes(n_vocab, m->plan.n_ctx_tokens));
     return true;
 }
 

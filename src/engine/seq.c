@@ -26,6 +26,7 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
     s->n_output = 0;
     s->n_held = 0;
+    sampling_memory_begin(&s->sampling, &stream->request.sampling);
     splitter_init(&s->split, stream->chat ? &chat_traits(stream->chat)->marks : &none, stream->starts_thinking);
     detok_init(&s->detok, stream->model->tokenizer, false, stream->request.ignore_eos);
     s->begin_ns = clock_ns();
@@ -52,8 +53,8 @@ static void describe_choice(struct outgoing *o, const struct hearth_stream *st, 
     if (!r->want_logprob && !r->n_alternatives && !r->score)
         return;
     double logsumexp = logits_logsumexp(k, logits, n_vocab);
-    struct candidate best[MAX_ALTERNATIVES];
-    o->event.n_alternatives = candidates_best(best, r->n_alternatives, logits, n_vocab);
+    const struct candidate *best = st->model->room.candidates;
+    o->event.n_alternatives = candidates_best(k, &st->model->room, logits, n_vocab, r->n_alternatives);
     o->event.alternatives = o->alternatives;
     for (int i = 0; i < o->event.n_alternatives; i++)
         o->alternatives[i] = (hearth_alternative){ best[i].id, (float)((double)best[i].logit - logsumexp) };
@@ -205,7 +206,10 @@ static int32_t choose(struct seq *s, const struct kernels *k, float *logits, flo
                                     .n_bias = r->n_logit_bias,
                                     .history = s->history,
                                     .n_history = s->n_total,
-                                    .seed = r->seed };
+                                    .seed = r->seed,
+                                    .order = &st->order,
+                                    .breakers = st->breakers,
+                                    .memory = &s->sampling };
     int64_t start = clock_ns();
     if (untouched)
         memcpy(untouched, logits, (size_t)n_vocab * sizeof *logits);

@@ -12,6 +12,7 @@ struct seq {
     int n_prompt, n_total; /* tokens in history */
     int n_done;            /* positions in the KV cache */
     int n_output;
+    struct sampling_memory sampling; /* what the sampler remembers of this request */
     struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
 
     struct detok detok;

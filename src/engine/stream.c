@@ -21,6 +21,43 @@ static bool check_sampling(const hearth_sampling *s, hearth_error *err)
             return fail(err, HEARTH_ERR_USAGE, "%s is %g; it must lie between %g and %g", info->name, v, info->least,
                         info->most);
     }
+    if (s->mirostat == 1)
+        return fail(err, HEARTH_ERR_USAGE, "mirostat is 1, and hearth has version 2 alone; use 2, or 0 for none");
+    return true;
+}
+
+static bool check_order(const hearth_sampling_order *o, hearth_error *err)
+{
+    bool seen[HEARTH_N_STAGES] = { false };
+    if (!o)
+        return true;
+    if (o->n < 0 || o->n > HEARTH_N_STAGES)
+        return fail(err, HEARTH_ERR_USAGE, "the sampling order has %d stages; it must have 0 to %d", o->n,
+                    HEARTH_N_STAGES);
+    for (int i = 0; i < o->n; i++) {
+        if (o->stage[i] >= HEARTH_N_STAGES)
+            return fail(err, HEARTH_ERR_USAGE, "stage %d of the sampling order is %d; the last there is has number %d",
+                        i, o->stage[i], HEARTH_N_STAGES - 1);
+        if (seen[o->stage[i]])
+            return fail(err, HEARTH_ERR_USAGE, "the sampler '%s' stands twice in the order; name it once",
+                        hearth_sampling_stages()[o->stage[i]]);
+        seen[o->stage[i]] = true;
+    }
+    return true;
+}
+
+static bool check_breakers(const hearth_request *r, hearth_error *err)
+{
+    size_t n = r->dry_sequence_breakers ? r->n_dry_sequence_breakers : 0;
+    if (n > HEARTH_MAX_BREAKERS)
+        return fail(err, HEARTH_ERR_USAGE, "there are %zu dry_sequence_breakers; there may be %d", n,
+                    HEARTH_MAX_BREAKERS);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(r->dry_sequence_breakers[i]);
+        if (len < 1 || len >= HEARTH_BREAKER_BYTES)
+            return fail(err, HEARTH_ERR_USAGE, "dry_sequence_breaker %zu has %zu bytes; it must have 1 to %d", i, len,
+                        HEARTH_BREAKER_BYTES - 1);
+    }
     return true;
 }
 
@@ -37,7 +74,8 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
     if ((r->n_spans > 0) + (r->n_prompt_ids > 0) + (r->chat != NULL) > 1)
         return fail(err, HEARTH_ERR_USAGE,
                     "the prompt is given in two forms; give a conversation, text or ids, one of the three");
-    if (!check_sampling(&r->sampling, err) || !check_count("max_tokens", r->max_tokens, INT32_MAX, err)
+    if (!check_sampling(&r->sampling, err) || !check_order(r->sampling_order, err) || !check_breakers(r, err)
+        || !check_count("max_tokens", r->max_tokens, INT32_MAX, err)
         || !check_count("n_logit_bias", (long long)r->n_logit_bias, MAX_LOGIT_BIAS, err)
         || !check_count("n_stop", (long long)r->n_stop, MAX_STOPS, err)
         || !check_count("n_alternatives", r->n_alternatives, MAX_ALTERNATIVES, err)
@@ -102,6 +140,33 @@ static bool copy_lists(struct hearth_stream *s, const hearth_request *r)
     return !s->arena.failed && !s->prompt.failed;
 }
 
+/* The order, and room for what prepare.c finds out of the breakers; their texts go to the receipt at once. */
+static bool copy_sampling(struct hearth_stream *s, const hearth_request *r, hearth_error *err)
+{
+    static const char *const usual[] = { "\n", ":", "\"", "*" };
+    hearth_receipt *receipt = &s->receipt;
+    bool given = r->dry_sequence_breakers != NULL;
+    const char *const *texts = given ? r->dry_sequence_breakers : usual;
+    size_t n = given ? r->n_dry_sequence_breakers : ARRAY_LEN(usual);
+    receipt->sampling_order_origin = hearth_sampling_order_default(s->model, &s->order);
+    if (r->sampling_order) {
+        s->order = *r->sampling_order;
+        receipt->sampling_order_origin = HEARTH_FROM_REQUEST;
+    }
+    receipt->sampling_order = s->order;
+    receipt->dry_sequence_breakers_origin = given ? HEARTH_FROM_REQUEST : HEARTH_FROM_DEFAULT;
+    receipt->n_dry_sequence_breakers = (int)n;
+    for (size_t i = 0; i < n; i++)
+        snprintf(receipt->dry_sequence_breakers[i], HEARTH_BREAKER_BYTES, "%s", texts[i]);
+    s->request.sampling_order = NULL;
+    s->request.dry_sequence_breakers = NULL;
+    if (n == 0 || !sampling_stage_wanted(&r->sampling, HEARTH_STAGE_dry)
+        || !sampling_order_has(&s->order, HEARTH_STAGE_dry))
+        return true;
+    s->breakers = arena_array(&s->arena, uint64_t, s->model->file->model.hp.n_vocab / 64 + 1);
+    return s->breakers ? true : fail_memory(err, "a request's sequence breakers");
+}
+
 static bool chat_bytes_ok(const hearth_chat *chat, hearth_error *err)
 {
     uint64_t bytes = 0;
@@ -136,6 +201,8 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     }
     if (!copy_spans(s, r, (size_t)bytes) || !copy_lists(s, r))
         return fail_memory(err, "a request");
+    if (!copy_sampling(s, r, err))
+        return false;
     if (!s->request.has_seed)
         s->request.seed = rng_entropy() >> 11; /* 53 bits: exact in every JSON reader */
     if (r->want_digest && !(s->digest = sha256_new()))
@@ -143,8 +210,7 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     return true;
 }
 
-static void note(hearth_receipt *r, const char *fmt, ...) PRINTF(2, 3);
-static void note(hearth_receipt *r, const char *fmt, ...)
+void receipt_note(hearth_receipt *r, const char *fmt, ...)
 {
     size_t used = strlen(r->notes);
     va_list args;
@@ -167,20 +233,21 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->load_plan_ms = f->plan_ms;
     r->load_template_ms = f->template_ms;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
-        note(r, "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own\n");
+        receipt_note(r,
+                     "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own\n");
     if (f->model.n_unused_tensors > 0)
-        note(r, "%d tensors of the file are not used, the first is " STR_FMT "\n", f->model.n_unused_tensors,
-             STR_ARG(f->model.unused_tensor));
+        receipt_note(r, "%d tensors of the file are not used, the first is " STR_FMT "\n", f->model.n_unused_tensors,
+                     STR_ARG(f->model.unused_tensor));
     if (!m->kv.huge)
-        note(r, "the KV cache is in small pages: the system gave no 2 MB ones\n");
+        receipt_note(r, "the KV cache is in small pages: the system gave no 2 MB ones\n");
     const struct readahead *ahead = &m->readahead;
     if (ahead->no_huge)
-        note(r, "the weights are in small pages: the system gives no 2 MB ones for files\n");
+        receipt_note(r, "the weights are in small pages: the system gives no 2 MB ones for files\n");
     if (ahead->refused)
-        note(r, "the weights are not read ahead: the system does not offer it\n");
+        receipt_note(r, "the weights are not read ahead: the system does not offer it\n");
     if (ahead->no_room)
-        note(r, "the weights are not read ahead: they are %llu MiB, free are %llu MiB\n",
-             (unsigned long long)(ahead->file_bytes >> 20), (unsigned long long)(ahead->room_bytes >> 20));
+        receipt_note(r, "the weights are not read ahead: they are %llu MiB, free are %llu MiB\n",
+                     (unsigned long long)(ahead->file_bytes >> 20), (unsigned long long)(ahead->room_bytes >> 20));
 }
 
 static void describe_chat(hearth_receipt *r, const struct hearth_stream *s)
@@ -190,9 +257,38 @@ static void describe_chat(hearth_receipt *r, const struct hearth_stream *s)
     snprintf(r->template_sha256, sizeof r->template_sha256, "%s", chat_sha256(s->chat));
     if (t->uses_date)
         snprintf(r->template_date, sizeof r->template_date, "%s", s->chat_input.date_text);
-    note(r, "%s", s->chat_input.notes);
+    receipt_note(r, "%s", s->chat_input.notes);
     if (s->request.n_stop && t->stop_text.len)
-        note(r, "no token of this file ends the template's answers: they stop where it would go on\n");
+        receipt_note(r,
+                     "no token of this file ends the template's answers: they stop where it would go on\n");
+}
+
+/* Parameters that were asked for and have no effect, and a file's order that could not be used. */
+static void describe_sampling(hearth_receipt *r, const struct hearth_stream *s)
+{
+    const hearth_request *request = &s->request;
+    const hearth_sampling *p = &request->sampling;
+    const char *const *names = hearth_sampling_stages();
+    bool steered = p->mirostat == 2;
+    bool likeliest = p->temperature == 0 && sampling_order_has(&s->order, HEARTH_STAGE_temperature);
+    char problem[160], dropped[HEARTH_ORDER_BYTES] = "", missing[HEARTH_ORDER_BYTES] = "";
+    sampling_sequence_problem(s->model, problem, sizeof problem);
+    if (problem[0])
+        receipt_note(r, "general.sampling.sequence of the file is not used: %s\n", problem);
+    for (int stage = 0; stage < HEARTH_N_STAGES; stage++) {
+        if (!sampling_stage_wanted(p, stage))
+            continue;
+        bool has = sampling_order_has(&s->order, stage);
+        char *to = !has ? missing : steered && !likeliest && sampling_stage_drops(stage) ? dropped : NULL;
+        if (to)
+            snprintf(to + strlen(to), HEARTH_ORDER_BYTES - strlen(to), " %s", names[stage]);
+    }
+    if (dropped[0])
+        receipt_note(r, "without effect, because mirostat is on:%s\n", dropped);
+    if (missing[0])
+        receipt_note(r, "without effect, because the order of samplers does not name them:%s\n", missing);
+    if (likeliest && steered)
+        receipt_note(r, "without effect, because temperature is 0: mirostat\n");
 }
 
 /* What is known of the receipt before anything runs. */
@@ -202,6 +298,7 @@ static void begin_receipt(struct hearth_stream *s)
     describe_model(r, s->model);
     if (s->chat)
         describe_chat(r, s);
+    describe_sampling(r, s);
     static atomic_uint_fast64_t n_requests;
     uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";

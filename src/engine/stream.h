@@ -33,6 +33,8 @@ struct hearth_stream {
     struct token_list prompt;
     atomic_bool cancelled;
     struct sha256 *digest; /* NULL: not wanted */
+    hearth_sampling_order order;
+    uint64_t *breakers; /* [n_vocab / 64, rounded up] in arena, filled by prepare; NULL: dry is off or has none */
 
     int64_t submit_ns, prepared_ns;
 
@@ -56,6 +58,8 @@ struct hearth_stream {
 struct hearth_stream *stream_create(struct hearth_model *model, const hearth_request *request, hearth_error *err);
 void stream_unref(struct hearth_stream *s);
 void engine_poke(struct hearth_engine *e); /* engine.c: wake the engine thread */
+
+void receipt_note(hearth_receipt *r, const char *fmt, ...) PRINTF(2, 3); /* one sentence and a newline */
 
 /* Engine side. */
 bool stream_has_room(struct hearth_stream *s); /* for two more events of any size */

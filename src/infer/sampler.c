@@ -3,69 +3,129 @@
 #include "base/rng.h"
 #include "kernel/num.h"
 
-extern const struct sampler sampler_top_k, sampler_top_p, sampler_min_p;
+#define STAGE(name, spellings, help) extern const struct sampler sampler_##name;
+#include "hearth/sampling_stages.def"
 
-const struct sampler *const sampler_chain[] = { &sampler_top_k, &sampler_top_p, &sampler_min_p, NULL };
+static const struct sampler *const stages[HEARTH_N_STAGES] = {
+#define STAGE(name, spellings, help) [HEARTH_STAGE_##name] = &sampler_##name,
+#include "hearth/sampling_stages.def"
+};
 
-/* ---- order ---- */
+/* ---- the order ---- */
 
-/* True when a comes before b: higher logit, then lower id. */
-static bool before(struct candidate a, struct candidate b)
+const hearth_sampling_order *sampling_order_standard(void)
 {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+    static const hearth_sampling_order standard = {
+        .n = HEARTH_N_STAGES,
+        .stage = {
+#define STAGE(name, spellings, help) HEARTH_STAGE_##name,
+#include "hearth/sampling_stages.def"
+        },
+    };
+    return &standard;
 }
 
-/* A heap of the best n with the worst of them on top. */
-static void sift_down(struct candidate *heap, int n, int i)
+bool sampling_order_has(const hearth_sampling_order *order, int stage)
 {
-    for (;;) {
-        int worst = i, left = 2 * i + 1;
-        for (int child = left; child < n && child <= left + 1; child++)
-            if (before(heap[worst], heap[child]))
-                worst = child;
-        if (worst == i)
-            return;
-        struct candidate t = heap[i];
-        heap[i] = heap[worst];
-        heap[worst] = t;
-        i = worst;
-    }
+    for (int i = 0; i < order->n; i++)
+        if (order->stage[i] == stage)
+            return true;
+    return false;
 }
 
-int candidates_best(struct candidate *best, int n, const float *logits, int n_vocab)
+bool sampling_stage_wanted(const hearth_sampling *params, int stage) { return stages[stage]->wanted(params); }
+bool sampling_stage_drops(int stage) { return stages[stage]->drops; }
+
+/* ---- memory ---- */
+
+static void *take(uint8_t **at, size_t n, size_t each)
 {
-    int have = min_int(n, n_vocab);
-    if (have <= 0)
-        return 0;
-    for (int i = 0; i < have; i++)
-        best[i] = (struct candidate){ i, logits[i] };
-    for (int i = have / 2 - 1; i >= 0; i--)
-        sift_down(best, have, i);
-    for (int i = have; i < n_vocab; i++) {
-        if (!(logits[i] > best[0].logit)) /* an equal one has a higher id: stays out */
-            continue;
-        best[0] = (struct candidate){ i, logits[i] };
-        sift_down(best, have, 0);
-    }
-    for (int end = have - 1; end > 0; end--) { /* heap sort: worst to the back */
-        struct candidate t = best[0];
-        best[0] = best[end];
-        best[end] = t;
-        sift_down(best, end, 0);
-    }
-    return have;
+    uint8_t *p = *at;
+    *at += align_size(n * each, 64);
+    return p;
 }
 
-/* ---- weights ---- */
-
-double candidates_weigh(struct candidates *cs, double temperature)
+static size_t lay_out(struct sampler_room *room, uint8_t *memory, int n_vocab, int n_ctx)
 {
-    double sum = 0;
-    for (int i = 0; i < cs->n; i++) {
-        cs->weights[i] = num_exp(((double)cs->c[i].logit - (double)cs->c[0].logit) / temperature);
-        sum += cs->weights[i];
+    uint8_t *at = memory;
+    size_t n = (size_t)n_vocab, n_blocks = (n + KERNEL_MAX_BLOCK - 1) / KERNEL_MAX_BLOCK;
+    room->candidates = take(&at, n, sizeof *room->candidates);
+    room->spare = take(&at, n, sizeof *room->spare);
+    room->weights = take(&at, n, sizeof *room->weights);
+    room->blocks = take(&at, 2 * n_blocks, sizeof *room->blocks);
+    room->counts = take(&at, n, sizeof *room->counts);
+    room->matches = take(&at, (size_t)n_ctx, sizeof *room->matches);
+    return (size_t)(at - memory);
+}
+
+size_t sampler_room_bytes(int n_vocab, int n_ctx)
+{
+    static uint8_t nowhere[1];
+    struct sampler_room room;
+    return lay_out(&room, nowhere, n_vocab, n_ctx);
+}
+
+void sampler_room_layout(struct sampler_room *room, void *memory, int n_vocab, int n_ctx)
+{
+    lay_out(room, memory, n_vocab, n_ctx);
+}
+
+void sampling_memory_begin(struct sampling_memory *m, const hearth_sampling *params)
+{
+    m->mu = 2 * (double)params->mirostat_tau;
+}
+
+/* ---- what stages share ---- */
+
+double sampling_random(uint64_t seed, uint64_t position, enum sampling_sub sub)
+{
+    uint64_t bits = rng_at(seed, position);
+    return rng_unit_of(sub == SUB_DRAW ? bits : rng_at(bits, (uint64_t)sub));
+}
+
+double choice_weigh(struct choice *ch)
+{
+    double sum = 0, *weights = ch->room->weights;
+    float best = ch->c[0].logit;
+    for (int i = 0; i < ch->n; i++) {
+        /* The best may be infinite. */
+        weights[i] = ch->c[i].logit == best ? 1
+                                            : num_exp(((double)ch->c[i].logit - (double)best) / ch->temperature);
+        sum += weights[i];
     }
     return sum;
+}
+
+int choice_draw(const struct choice *ch, double sum)
+{
+    const struct sampling_state *s = ch->state;
+    double at = sampling_random(s->seed, (uint64_t)s->n_history, SUB_DRAW) * sum;
+    int last = 0;
+    for (int i = 0; i < ch->n; i++) {
+        at -= ch->room->weights[i];
+        if (at < 0)
+            return i;
+        if (ch->room->weights[i] > 0)
+            last = i;
+    }
+    return last; /* rounding */
+}
+
+void choice_adjust(struct choice *ch, const int32_t *ids, int n_ids,
+                   float (*adjusted)(float logit, int count, const hearth_sampling *params))
+{
+    uint16_t *counts = ch->room->counts;
+    for (int i = 0; i < (ch->all ? 0 : ch->n); i++)
+        if (counts[ch->c[i].id])
+            ch->c[i].logit = adjusted(ch->c[i].logit, counts[ch->c[i].id], ch->params);
+    for (int i = 0; i < n_ids; i++) {
+        if (ch->all && counts[ids[i]])
+            ch->logits[ids[i]] = adjusted(ch->logits[ids[i]], counts[ids[i]], ch->params);
+        counts[ids[i]] = 0;
+    }
+    ch->blocks_known = false;
+    if (!ch->all)
+        choice_sort(ch);
 }
 
 double logits_logsumexp(const struct kernels *k, const float *logits, int n_vocab)
@@ -79,7 +139,7 @@ double logits_logsumexp(const struct kernels *k, const float *logits, int n_voca
     return (double)max + num_log(sum);
 }
 
-/* ---- before the chain ---- */
+/* ---- the choice ---- */
 
 static void apply_bias(float *logits, int n_vocab, const struct sampling_state *s)
 {
@@ -88,59 +148,26 @@ static void apply_bias(float *logits, int n_vocab, const struct sampling_state *
             logits[s->bias[i].id] += s->bias[i].bias;
 }
 
-/* Penalties touch the tokens of the window only. repeat: CTRL (Keskar et al. 2019);
- * presence and frequency as the OpenAI API documents them. */
-static void apply_penalties(float *logits, const struct sampling_state *s, uint16_t *counts)
-{
-    const hearth_sampling *p = s->params;
-    if (p->repeat_penalty == 1.0f && p->presence_penalty == 0 && p->frequency_penalty == 0)
-        return;
-    int n = min_int(p->repeat_last_n, s->n_history);
-    const int32_t *window = s->history + s->n_history - n;
-    for (int i = 0; i < n; i++)
-        if (counts[window[i]] < UINT16_MAX)
-            counts[window[i]]++;
-    for (int i = 0; i < n; i++) {
-        int32_t id = window[i];
-        if (!counts[id])
-            continue; /* done already */
-        float x = logits[id];
-        x = x > 0 ? x / p->repeat_penalty : x * p->repeat_penalty;
-        x -= (float)counts[id] * p->frequency_penalty + p->presence_penalty;
-        logits[id] = x;
-        counts[id] = 0;
-    }
-}
-
-/* ---- the choice ---- */
-
-static int32_t draw(struct candidates *cs, const struct sampling_state *s)
-{
-    double sum = candidates_weigh(cs, (double)s->params->temperature);
-    double at = rng_unit_of(rng_at(s->seed, (uint64_t)s->n_history)) * sum;
-    for (int i = 0; i < cs->n; i++) {
-        at -= cs->weights[i];
-        if (at < 0)
-            return cs->c[i].id;
-    }
-    return cs->c[cs->n - 1].id; /* rounding */
-}
-
 int32_t sampler_choose(const struct kernels *k, float *logits, int n_vocab, const struct sampling_state *state,
                        struct sampler_room *room)
 {
     const hearth_sampling *p = state->params;
+    const hearth_sampling_order *order = state->order ? state->order : sampling_order_standard();
+    bool likeliest = p->temperature == 0 && sampling_order_has(order, HEARTH_STAGE_temperature);
+    struct choice ch = { .k = k, .state = state, .params = p, .room = room, .logits = logits, .n_vocab = n_vocab,
+                         .all = true, .temperature = 1 };
     apply_bias(logits, n_vocab, state);
-    apply_penalties(logits, state, room->counts);
-    if (p->temperature == 0) {
+    for (int i = 0; i < order->n; i++) {
+        const struct sampler *s = stages[order->stage[i]];
+        if (s->wanted(p) && !(s->drops && (likeliest || p->mirostat == 2)))
+            s->apply(&ch);
+    }
+    if (likeliest) {
         float best;
         return k->argmax(logits, n_vocab, &best);
     }
-    struct candidates cs = { .c = room->candidates, .weights = room->weights };
-    int keep = p->top_k > 0 ? min_int(p->top_k, n_vocab) : n_vocab;
-    cs.n = candidates_best(cs.c, keep, logits, n_vocab);
-    for (int i = 0; sampler_chain[i]; i++)
-        if (sampler_chain[i]->wanted(p) && cs.n > 1)
-            sampler_chain[i]->apply(&cs, p);
-    return draw(&cs, state);
+    if (p->mirostat == 2)
+        return choice_mirostat(&ch);
+    choice_gather(&ch);
+    return ch.c[choice_draw(&ch, choice_weigh(&ch))].id;
 }

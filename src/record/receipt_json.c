@@ -84,6 +84,22 @@ static json_t *of_sampling(const hearth_receipt *r)
     return NULL;
 }
 
+static json_t *of_order(const hearth_receipt *r)
+{
+    json_t *names = json_array();
+    for (int i = 0; i < r->sampling_order.n; i++)
+        json_array_append_new(names, json_string(hearth_sampling_stages()[r->sampling_order.stage[i]]));
+    return json_pack("{s:o, s:s}", "value", names, "from", origin_name(r->sampling_order_origin));
+}
+
+static json_t *of_breakers(const hearth_receipt *r)
+{
+    json_t *texts = json_array();
+    for (int i = 0; i < r->n_dry_sequence_breakers; i++)
+        json_array_append_new(texts, of_text(r->dry_sequence_breakers[i]));
+    return json_pack("{s:o, s:s}", "value", texts, "from", origin_name(r->dry_sequence_breakers_origin));
+}
+
 /* Seeds above 2^63-1 do not fit a JSON integer everywhere: those come as a string of digits. */
 static json_t *of_seed(const hearth_receipt *r)
 {
@@ -191,6 +207,8 @@ json_t *receipt_to_json(const hearth_receipt *r)
                                 of_text(r->finish_detail)));
     put(&o, "seed", of_seed(r));
     put(&o, "sampling", of_sampling(r));
+    put(&o, "samplers", of_order(r));
+    put(&o, "dry_sequence_breakers", of_breakers(r));
     put(&o, "n_logit_bias", json_integer((json_int_t)r->n_logit_bias));
     put(&o, "bos_added", json_boolean(r->bos_added));
     put(&o, "ignore_eos", json_boolean(r->ignore_eos));

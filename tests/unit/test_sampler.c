@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
@@ -10,12 +11,18 @@
 
 #include <cmocka.h>
 
-enum { N = 300 };
+enum { N = 300, BIG = 20000 };
 
-static struct candidate room_candidates[N];
-static double room_weights[N];
-static uint16_t room_counts[N];
-static struct sampler_room room = { room_candidates, room_weights, room_counts };
+static struct sampler_room room;
+
+static int set_up_room(void **state)
+{
+    (void)state;
+    static _Alignas(64) uint8_t memory[32 * BIG + 4096];
+    assert_true(sampler_room_bytes(BIG, 1) <= sizeof memory);
+    sampler_room_layout(&room, memory, BIG, 1);
+    return 0;
+}
 
 static hearth_sampling defaults(void)
 {
@@ -56,13 +63,13 @@ static void best_are_sorted_with_ties_to_the_lower_id(void **state)
 {
     (void)state;
     struct rng rng = { 3, 0 };
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 600; round++) {
         float logits[N];
-        struct candidate best[N];
-        int n = 1 + (int)rng_below(&rng, N), k = 1 + (int)rng_below(&rng, N);
+        const struct candidate *best = room.candidates;
+        int n = 1 + (int)rng_below(&rng, N), k = 1 + (int)rng_below(&rng, round % 2 ? N : 4);
         for (int i = 0; i < n; i++)
-            logits[i] = (float)rng_below(&rng, 20); /* many ties */
-        int got = candidates_best(best, k, logits, n);
+            logits[i] = round % 3 ? (float)rng_below(&rng, 20) - 10 : rng_normal(&rng); /* many ties, or none */
+        int got = candidates_best(kernels_get(NULL), &room, logits, n, k);
         assert_int_equal(got, k < n ? k : n);
         bool taken[N] = { false };
         for (int i = 0; i < got; i++) {
@@ -73,6 +80,41 @@ static void best_are_sorted_with_ties_to_the_lower_id(void **state)
             taken[want] = true;
             assert_int_equal(best[i].id, want);
         }
+    }
+}
+
+static int by_logit_then_id(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    return x->logit != y->logit ? (x->logit < y->logit) - (x->logit > y->logit) : x->id - y->id;
+}
+
+/* A vocabulary of many blocks: as qsort has them, few and many, in good and bad orders, on every instruction set. */
+static void the_best_of_many_are_those_of_sorting(void **state)
+{
+    (void)state;
+    static float logits[BIG];
+    static struct candidate sorted[BIG];
+    static const int keep[] = { 1, 2, 40, 157, 158, 513, 4000, BIG };
+    struct rng rng = { 4, 0 };
+    for (int kind = 0; kind < 6; kind++) {
+        int n = kind == 5 ? BIG - 77 : BIG;
+        for (int i = 0; i < n; i++) {
+            float x = rng_normal(&rng);
+            logits[i] = kind == 1 ? (float)i : kind == 2 ? (float)-i : kind == 3 ? (float)(i % 3) : kind == 4 && x < 2
+                      ? -INFINITY : x;
+            logits[i] = i % 1000 == 7 ? (kind ? -0.0f : 0.0f) : logits[i];
+            sorted[i] = (struct candidate){ i, logits[i] };
+        }
+        qsort(sorted, (size_t)n, sizeof *sorted, by_logit_then_id);
+        for (size_t j = 0; j < ARRAY_LEN(keep); j++)
+            for (int t = 0; kernels_all[t]; t++) {
+                if (!kernels_usable(kernels_all[t]))
+                    continue;
+                int got = candidates_best(kernels_all[t], &room, logits, n, keep[j]);
+                assert_int_equal(got, min_int(keep[j], n));
+                assert_memory_equal(room.candidates, sorted, (size_t)got * sizeof *sorted);
+            }
     }
 }
 
@@ -166,7 +208,7 @@ static void penalties_touch_recent_tokens_by_their_count(void **state)
     int32_t seen[] = { 0 };
     assert_int_equal(choose(negative, 2, &s, seen, 1, 0), 1);
     for (int i = 0; i < N; i++)
-        assert_int_equal(room_counts[i], 0);
+        assert_int_equal(room.counts[i], 0);
 }
 
 static void bias_bans_and_forces(void **state)
@@ -196,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_temperature_zero_the_likeliest_wins_and_ties_go_to_the_lower_id),
         cmocka_unit_test(best_are_sorted_with_ties_to_the_lower_id),
+        cmocka_unit_test(the_best_of_many_are_those_of_sorting),
         cmocka_unit_test(top_k_keeps_k),
         cmocka_unit_test(top_p_keeps_the_smallest_set_that_reaches_p),
         cmocka_unit_test(min_p_drops_what_is_below_its_share_of_the_best),
@@ -204,5 +247,5 @@ int main(void)
         cmocka_unit_test(bias_bans_and_forces),
         cmocka_unit_test(logsumexp_is_that_of_double_precision),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up_room, NULL);
 }

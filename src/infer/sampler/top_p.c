@@ -1,17 +1,18 @@
 /* top_p.c: keep the smallest set of likeliest tokens whose probabilities reach p
  * (nucleus sampling: Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019).
- * Probabilities are those among the survivors so far, at temperature 1. */
+ * Probabilities are those among the survivors so far, at the temperature so far. */
 #include "infer/sampler.h"
 
 static bool wanted(const hearth_sampling *params) { return params->top_p < 1; }
 
-static void apply(struct candidates *cs, const hearth_sampling *params)
+static void apply(struct choice *ch)
 {
-    double sum = candidates_weigh(cs, 1.0), reach = (double)params->top_p * sum, have = 0;
+    choice_gather(ch);
+    double sum = choice_weigh(ch), reach = (double)ch->params->top_p * sum, have = 0;
     int kept = 0;
-    while (kept < cs->n && (kept == 0 || have < reach))
-        have += cs->weights[kept++];
-    cs->n = kept;
+    while (kept < ch->n && (kept == 0 || have < reach))
+        have += ch->room->weights[kept++];
+    ch->n = kept;
 }
 
-const struct sampler sampler_top_p = { "top_p", wanted, apply };
+const struct sampler sampler_top_p = { true, wanted, apply };
