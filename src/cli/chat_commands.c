@@ -121,6 +121,21 @@ static void do_system(struct dialogue *d, const char *argument, bool force)
 
 /* ---- parameters ---- */
 
+/* "samplers" is set here and not by the table: it has a text that must outlive the line. */
+static void set_order(struct dialogue *d, const char *value)
+{
+    hearth_error err;
+    hearth_sampling_order order;
+    bool standard = strcmp(value, "default") == 0;
+    if (!standard && !hearth_sampling_order_read(&order, value, &err)) {
+        dialogue_report(d, &err);
+        return;
+    }
+    d->has_order = !standard;
+    if (!standard)
+        d->order = order;
+}
+
 static int find_parameter(const char *name, size_t n)
 {
     char flag[OPT_SPELLING_BYTES];
@@ -158,6 +173,10 @@ static void do_set(struct dialogue *d, const char *argument, bool force)
     const char *value = argument + n + strspn(argument + n, " ");
     if (!value[0]) {
         dialogue_refuse(d, EXIT_USAGE, "/set needs a name and a value, as in /set temperature 0.5; /params lists them");
+        return;
+    }
+    if (n == strlen("samplers") && strncmp(argument, "samplers", n) == 0) {
+        set_order(d, value);
         return;
     }
     int i = find_parameter(argument, n);
@@ -207,6 +226,11 @@ static void do_params(struct dialogue *d, const char *argument, bool force)
                 parameters[i].dflt);
     }
     print_sampling(d);
+    char order[HEARTH_ORDER_BYTES];
+    hearth_sampling_order of_model;
+    hearth_origin from = hearth_sampling_order_default(d->model, &of_model);
+    hearth_sampling_order_write(d->has_order ? &d->order : &of_model, order);
+    fprintf(stderr, "  %-18s %s (%s)\n", "samplers", order, origin_text(d->has_order ? HEARTH_FROM_REQUEST : from));
 }
 
 /* "on", "off" or nothing. False after refusing something else. */
@@ -447,6 +471,8 @@ static void complete_argument(const struct chat_command *command, struct complet
         out->files = true;
     for (int i = 0; command->run == do_set && i < N_PARAMETERS; i++)
         add_word(out, parameter_name(i));
+    if (command->run == do_set)
+        add_word(out, "samplers");
     for (size_t i = 0; i < ARRAY_LEN(switches); i++)
         if (strstr(command->words, switches[i]))
             add_word(out, switches[i]);

@@ -8,6 +8,7 @@
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, CTX, TIMING, HISTORY,
+    SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -28,6 +29,8 @@ static const struct opt options[N_OPTS] = {
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
+    [SAMPLERS] = OPT_SAMPLERS_ROW,
+    [BREAKER] = OPT_BREAKER_ROW,
 #include "cli/sampling_rows.def"
 };
 
@@ -41,6 +44,9 @@ static int run(const struct args *a)
     hearth_error err = { 0 };
     if (!model_choose(&model, &cmd_chat, a->word[0], &v[MODEL]))
         return EXIT_USAGE;
+    struct sampling_choice sampling;
+    if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err))
+        return usage_error(&cmd_chat, "%s", err.message);
     int code;
     if (template_choose(&template, &model.source, true, &v[TEMPLATE], &v[KWARGS], &v[THINKING], &v[NO_THINKING], &err))
         code = dialogue_run(&(struct dialogue_setup){
@@ -49,6 +55,7 @@ static int run(const struct args *a)
             .max_tokens = v[MAX],
             .seed = v[SEED],
             .sampling = &v[SAMPLING],
+            .sampling_choice = &sampling,
             .n_threads = (int)v[THREADS].i,
             .n_ctx_tokens = (int)v[CTX].i,
             .system = v[SYSTEM].text,

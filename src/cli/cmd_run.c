@@ -17,7 +17,7 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
-    CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST,
+    CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -48,6 +48,8 @@ static const struct opt options[N_OPTS] = {
                "thinking where there was some, finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
+    [SAMPLERS] = OPT_SAMPLERS_ROW,
+    [BREAKER] = OPT_BREAKER_ROW,
 #include "cli/sampling_rows.def"
 };
 
@@ -61,6 +63,7 @@ struct job {
     const struct args *args;
     struct model_choice choice;
     struct template_choice template;
+    struct sampling_choice sampling;
     bool raw; /* no template: the prompt as it stands */
     char *prompt; /* mem_alloc'ed */
     size_t prompt_bytes;
@@ -161,6 +164,7 @@ static void fill_request(const struct job *job, const struct question *q, hearth
         .n_chunk_tokens = (int)v[CHUNK].i,
     };
     sampling_fill(&r->sampling, r->sampling_origin, job->model, &v[SAMPLING]);
+    sampling_choice_fill(r, &job->sampling);
 }
 
 /* ---- what to say on standard error ---- */
@@ -280,6 +284,7 @@ static int converse(const struct job *job)
         .max_tokens = v[MAX],
         .seed = v[SEED],
         .sampling = &v[SAMPLING],
+        .sampling_choice = &job->sampling,
         .n_threads = (int)v[THREADS].i,
         .n_ctx_tokens = (int)v[CTX].i,
         .system = v[SYSTEM].text,
@@ -296,6 +301,8 @@ static int run_job(struct job *job, hearth_error *err)
         return EXIT_USAGE;
     const struct opt_value *v = job->args->value;
     bool conversation = is_conversation(job->args, words);
+    if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err))
+        return usage_error(&cmd_run, "%s", err->message);
     if (!template_choose(&job->template, &job->choice.source, conversation, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                          &v[NO_THINKING], err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_run, "%s", err->message) : report(err);

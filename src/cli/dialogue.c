@@ -55,6 +55,8 @@ static hearth_stream *submit(struct dialogue *d, hearth_error *err)
         .seed = (uint64_t)d->seed.i,
     };
     sampling_fill(&r.sampling, r.sampling_origin, d->model, d->sampling);
+    sampling_choice_fill(&r, d->setup->sampling_choice);
+    r.sampling_order = d->has_order ? &d->order : NULL;
     return hearth_submit(d->model, &r, err);
 }
 
@@ -375,7 +377,8 @@ static int start(struct dialogue *d)
 int dialogue_run(const struct dialogue_setup *setup)
 {
     struct dialogue d = { .setup = setup, .max_tokens = setup->max_tokens, .seed = setup->seed,
-                      .thinking = setup->thinking, .timing = setup->timing };
+                      .thinking = setup->thinking, .timing = setup->timing,
+                      .has_order = setup->sampling_choice->has_order, .order = setup->sampling_choice->order };
     memcpy(d.sampling, setup->sampling, sizeof d.sampling);
     int code = start(&d);
     line_editor_close(d.editor);

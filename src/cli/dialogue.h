@@ -1,6 +1,7 @@
 /* dialogue.h: a conversation in the terminal: what it begins with, what it holds, its moves. */
 #pragma once
 #include "cli/conversation.h"
+#include "cli/generate_opts.h"
 #include "cli/line_editor.h"
 #include "cli/model_choice.h"
 
@@ -10,6 +11,7 @@ struct dialogue_setup {
     const struct model_choice *model;     /* its source has the template already */
     struct opt_value max_tokens, seed;
     const struct opt_value *sampling;     /* [HEARTH_N_SAMPLING] rows of sampling_rows.def */
+    const struct sampling_choice *sampling_choice;
     int n_threads, n_ctx_tokens;          /* 0: the engine chooses */
     const char *system;                   /* NULL: none */
     const char *template_kwargs;          /* NULL: none */
@@ -30,6 +32,8 @@ struct dialogue {
     struct conversation talk;
 
     struct opt_value max_tokens, seed, sampling[HEARTH_N_SAMPLING]; /* as /set left them */
+    bool has_order; /* of samplers, by the line or /set */
+    hearth_sampling_order order;
     hearth_thinking thinking;
     bool timing;
 

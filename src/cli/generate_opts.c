@@ -14,3 +14,49 @@ void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], 
         origin[i] = HEARTH_FROM_REQUEST;
     }
 }
+
+/* \n, \t and \\ as people write them on a command line. */
+static bool read_breaker(char out[HEARTH_BREAKER_BYTES], const char *text, hearth_error *err)
+{
+    size_t n = 0;
+    for (const char *p = text; *p; p++) {
+        char c = *p, next = p[1];
+        if (c == '\\' && (next == 'n' || next == 't' || next == '\\')) {
+            c = next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+            p++;
+        }
+        if (n + 1 >= HEARTH_BREAKER_BYTES)
+            break;
+        out[n++] = c;
+        out[n] = 0;
+        if (!p[1])
+            return true;
+    }
+    return fail(err, HEARTH_ERR_USAGE, "--dry-sequence-breaker '%.80s' has %zu bytes; it must have 1 to %d", text,
+                strlen(text), HEARTH_BREAKER_BYTES - 1);
+}
+
+bool sampling_choose(struct sampling_choice *c, const struct opt_value *samplers, const struct opt_value *breakers,
+                     hearth_error *err)
+{
+    c->has_order = samplers->origin != OPT_UNSET;
+    c->has_breakers = breakers->origin != OPT_UNSET;
+    c->n_breakers = 0;
+    if (c->has_order && !hearth_sampling_order_read(&c->order, samplers->text, err))
+        return false;
+    if (breakers->n_list == 1 && strcmp(breakers->list[0], "none") == 0)
+        return true;
+    for (int i = 0; i < breakers->n_list; i++) {
+        if (!read_breaker(c->texts[i], breakers->list[i], err))
+            return false;
+        c->breakers[c->n_breakers++] = c->texts[i];
+    }
+    return true;
+}
+
+void sampling_choice_fill(hearth_request *r, const struct sampling_choice *c)
+{
+    r->sampling_order = c->has_order ? &c->order : NULL;
+    r->dry_sequence_breakers = c->has_breakers ? c->breakers : NULL;
+    r->n_dry_sequence_breakers = c->n_breakers;
+}

@@ -27,6 +27,35 @@
         .help = "most tokens of prompt and answer together"                                                   \
     }
 
+#define OPT_SAMPLERS_ROW                                                                                      \
+    {                                                                                                         \
+        .name = "samplers", .type = OPT_TEXT, .value = "ORDER",                                               \
+        .dflt = "the model file's, else "                                                                     \
+                "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature",                          \
+        .help = "the stages between logits and the choice, in their order; what is not named does not run"    \
+    }
+#define OPT_BREAKER_ROW                                                                                       \
+    {                                                                                                         \
+        .name = "dry-sequence-breaker", .type = OPT_LIST, .value = "TEXT",                                    \
+        .dflt = "newline, colon, quote and asterisk",                                                         \
+        .help = "dry: a token with this in it ends a repetition; may be given several times, \\n is a newline, " \
+                "none: no breakers"                                                                           \
+    }
+
+/* What --samplers and --dry-sequence-breaker say. Texts point into itself: not to be copied. */
+struct sampling_choice {
+    bool has_order;
+    hearth_sampling_order order;
+    bool has_breakers;
+    char texts[OPT_LIST_MAX][HEARTH_BREAKER_BYTES];
+    const char *breakers[OPT_LIST_MAX];
+    size_t n_breakers;
+};
+/* HEARTH_ERR_USAGE names what is wrong with one of the two. */
+bool sampling_choose(struct sampling_choice *c, const struct opt_value *samplers, const struct opt_value *breakers,
+                     hearth_error *err);
+void sampling_choice_fill(hearth_request *r, const struct sampling_choice *c);
+
 /* hearth's values, the model's on top, what the line or the environment says on top of those.
  * given: the values of the HEARTH_N_SAMPLING rows of sampling_rows.def. */
 void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], const hearth_model *model,

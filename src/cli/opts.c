@@ -121,6 +121,7 @@ static bool bad_value(const char *thing, const struct opt *o, const char *text, 
     case OPT_CHOICE:
         return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' is not one of %s", thing, text, o->value);
     case OPT_TEXT:
+    case OPT_LIST:
         break;
     }
     return fail(err, HEARTH_ERR_USAGE, "%s: '%.80s' cannot be used", thing, text);
@@ -193,6 +194,9 @@ bool opt_set_value(struct opt_value *v, const struct opt *o, const char *thing, 
     case OPT_CHOICE:
         ok = read_choice(o, text, &v->i);
         break;
+    case OPT_LIST:
+        v->list[v->n_list++] = text;
+        break;
     case OPT_TEXT:
         break;
     }
@@ -245,6 +249,12 @@ static bool take_option(const struct parser *p, const char *word, const char *ne
             return fail(p->err, HEARTH_ERR_USAGE, "%s needs a value: %s", given, o->value);
         text = next;
         *used_next = true;
+    }
+    if (o->type == OPT_LIST && again) {
+        if (v->n_list == OPT_LIST_MAX)
+            return fail(p->err, HEARTH_ERR_USAGE, "%s is given more than %d times; give fewer", given, OPT_LIST_MAX);
+        v->list[v->n_list++] = text;
+        return true;
     }
     if (!opt_set_value(v, o, given, text, p->err))
         return false;

@@ -12,6 +12,7 @@ enum opt_type {
     OPT_COUNT,  /* whole number, 0..2^63-1 (seeds) */
     OPT_FLOAT,  /* finite number, least..most */
     OPT_TEXT,
+    OPT_LIST,   /* a text that may be given several times */
     OPT_CHOICE, /* one of value's words, any case */
 };
 
@@ -25,6 +26,7 @@ struct opt {
     const char *help;
 };
 
+enum { OPT_LIST_MAX = 16 };
 enum opt_origin { OPT_UNSET, OPT_FROM_ENV, OPT_FROM_LINE };
 
 struct opt_value {
@@ -33,6 +35,8 @@ struct opt_value {
     int64_t i;              /* OPT_INT, OPT_COUNT; OPT_CHOICE: its index */
     double f;               /* OPT_FLOAT */
     const char *text;       /* as given; points into argv or the environment */
+    const char *list[OPT_LIST_MAX]; /* OPT_LIST: all of them, in their order */
+    int n_list;
 };
 
 enum { OPTS_MAX = 64, WORDS_MAX = 4 };

@@ -158,6 +158,14 @@ class Script(ChatTest):
             for word in words:
                 self.assertIn(word, done.err)
 
+    def test_the_order_of_samplers_is_set_and_shown(self):
+        done = self.talk("/set samplers top_k;temp", "Hello", "/receipt", "/params", "/set samplers default", "/params",
+                         model=self.tiny)
+        self.assertRegex(done.err, r"samplers +top_k;temperature \(request\)")
+        self.assertRegex(done.err, r"samplers +top_k;temperature \(set\)")
+        self.assertRegex(done.err, r"samplers +penalties;dry;\S+;temperature \(default\)")
+        self.assertIn("no sampler 'x'", self.talk("/set samplers x", code=2).err)
+
     def test_unknown_commands_name_the_nearest(self):
         self.assertIn("did you mean /retry?", self.talk("/rety", code=2).err)
         self.assertIn("/help", self.talk("/zzzzzz", code=2).err)

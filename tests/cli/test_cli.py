@@ -210,6 +210,38 @@ class Run(CliTest):
         for word in ("arithmetic_revision", "1 (request)", "top_k 40 (default)", "kv_bytes"):
             self.assertIn(word, err)
 
+    def test_the_order_of_samplers_and_the_breakers_are_the_lines(self):
+        ask = ("-p", PROMPT, "--json", "--samplers", "dry;Typical;temp", "--typical", "0.9", "--dry-multiplier", "0.8",
+               "--dry-sequence-breaker", "\\n", "--dry-sequence-breaker", "zz##zz")
+        first, again = (json.loads(self.answer(*ask).text) for _ in range(2))
+        self.assertEqual(first["token_ids"], again["token_ids"])
+        receipt = first["hearth"]
+        self.assertEqual(receipt["samplers"], {"value": ["dry", "typ_p", "temperature"], "from": "request"})
+        self.assertEqual(receipt["dry_sequence_breakers"], {"value": ["\n", "zz##zz"], "from": "request"})
+        self.assertEqual(receipt["sampling"]["dry_multiplier"], {"value": 0.8, "from": "request"})
+        notes = "\n".join(receipt["notes"])
+        self.assertIn("does not name them: top_k top_p min_p", notes)
+        self.assertIn("has dry_sequence_breaker 1 in it", notes)
+        receipt = json.loads(self.answer("-p", PROMPT, "--json", "--dry-sequence-breaker", "none").text)["hearth"]
+        self.assertEqual(receipt["dry_sequence_breakers"], {"value": [], "from": "request"})
+        self.assertEqual((receipt["samplers"]["from"], len(receipt["samplers"]["value"])), ("default", 9))
+
+    def test_samplers_that_do_not_exist_are_refused(self):
+        for words, said in ((("--samplers", "top_k;mirostat"), "no sampler 'mirostat'"),
+                            (("--samplers", "top_k;top-k"), "stands twice"),
+                            (("--mirostat", "1"), "use 2, or 0"),
+                            (("--dry-sequence-breaker", ""), "must have 1 to 63")):
+            r = hearth("run", "-p", PROMPT, "-n", "4", *words)
+            self.assertNotEqual(r.code, 0)
+            self.assertIn(said, r.err)
+            self.assertEqual(r.out, b"")
+
+    def test_mirostat_is_the_same_again_and_says_what_it_puts_aside(self):
+        ask = ("-p", PROMPT, "--json", "--mirostat", "2", "--mirostat-ent", "3")
+        first, again = (json.loads(self.answer(*ask).text) for _ in range(2))
+        self.assertEqual(first["token_ids"], again["token_ids"])
+        self.assertIn("because mirostat is on: top_k top_p min_p", "\n".join(first["hearth"]["notes"]))
+
     def test_a_seed_is_drawn_and_told_when_none_is_given(self):
         o = json.loads(self.done(hearth("run", "-p", PROMPT, "-n", "4", "--json")).text)
         self.assertEqual(o["hearth"]["seed"]["from"], "drawn")
