@@ -671,10 +671,47 @@ static void a_running_answer_allocates_nothing(void **state)
     unlink(path);
 }
 
+/* ---- whose sampling it is ---- */
+
+static void a_model_file_has_its_order_and_its_values(void **state)
+{
+    (void)state;
+    char path[256], order[HEARTH_ORDER_BYTES];
+    static struct answer a;
+    hearth_span span;
+    for (int bad = 0; bad < 2; bad++) {
+        make(path, sizeof path, "samplers", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0,
+                                                           .samplers = bad ? "top_k;nonsense" : "temp;top_k" });
+        struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
+        hearth_request r = request_for(&span, "abc");
+        hearth_sampling_defaults(o.model, &r.sampling, r.sampling_origin);
+        assert_true(r.sampling.temperature == 0.5f && r.sampling.top_k == 7);
+        assert_int_equal(r.sampling_origin[HEARTH_SAMPLING_temperature], HEARTH_FROM_MODEL);
+        assert_int_equal(r.sampling.mirostat, 0); /* version 1 there is not */
+        answer(o.model, &r, &a);
+        hearth_sampling_order_write(&a.receipt.sampling_order, order);
+        assert_int_equal(a.receipt.sampling_order_origin, bad ? HEARTH_FROM_DEFAULT : HEARTH_FROM_MODEL);
+        assert_true(bad || strcmp(order, "temperature;top_k") == 0);
+        assert_true(!bad == !strstr(a.receipt.notes, "no sampler 'nonsense'"));
+
+        hearth_error err = { 0 };
+        hearth_sampling_order twice = { 2, { HEARTH_STAGE_xtc, HEARTH_STAGE_xtc } };
+        r.sampling_order = &twice;
+        assert_null(hearth_submit(o.model, &r, &err));
+        assert_non_null(strstr(err.message, "stands twice"));
+        r.sampling_order = NULL;
+        r.sampling.mirostat = 1;
+        assert_null(hearth_submit(o.model, &r, &err));
+        assert_non_null(strstr(err.message, "use 2, or 0"));
+        close_all(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_chunks_and_company_change_no_bit),
+        cmocka_unit_test(a_model_file_has_its_order_and_its_values),
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
         cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),

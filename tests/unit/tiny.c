@@ -99,6 +99,12 @@ static void put_metadata(struct writer *w)
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", t->arch);
     gguf_put_f32(g, key, 1e-5f);
+    if (t->samplers) {
+        gguf_put_str(g, "general.sampling.sequence", str_z(t->samplers));
+        gguf_put_f32(g, "general.sampling.temp", 0.5f);
+        gguf_put_u32(g, "general.sampling.top_k", 7);
+        gguf_put_u32(g, "general.sampling.mirostat", 1);
+    }
 }
 
 /* Bytes as tokens <0x00> .. <0xFF> and a few letters: enough for SPM with byte fallback. */
