@@ -2,7 +2,7 @@
 """test_same_bits.py: one digest for one model and prompt, whatever computes it (contract 1).
 
     tests/cli/test_same_bits.py build/hearth [unittest arguments]
-    tests/cli/test_same_bits.py build/hearth --remake     write tests/golden/digests.tsv anew
+    tests/cli/test_same_bits.py build/hearth --remake     write tests/golden/digests.tsv and prompt.tsv anew
 
 The goldens stand under an arithmetic revision: a change of bits raises ARITHMETIC_REVISION in
 kernel/kernel.h and remakes the file, visibly.
@@ -17,6 +17,8 @@ import harness
 from harness import FIXTURES, ROOT, hearth, main
 
 GOLDENS = os.path.join(ROOT, "tests", "golden", "digests.tsv")
+PROMPT_IDS = os.path.join(ROOT, "tests", "golden", "prompt.tsv")  # for tests/cross, which has no tokenizer
+N_STEPS = 24
 PROMPT = "It was in the evening that the prince rode along the line of his troops, and nobody knew why he smiled."
 BUILT_IN = "tolstoy-4m-q8_0"
 MODELS = [BUILT_IN, "stories260K-f32", "tolstoy-4m-f16", "tolstoy-4m-bf16", "tolstoy-4m-q4_0", "tolstoy-4m-q4_k_m",
@@ -37,8 +39,8 @@ def version():
 
 
 def digest(model, *how, isa=None):
-    done = hearth("run", path_of(model), "--raw", "-p", PROMPT, "-n", "24", "--temp", "0", "--ignore-eos", "--digest",
-                  *how, env={"HEARTH_ISA": isa} if isa else None)
+    done = hearth("run", path_of(model), "--raw", "-p", PROMPT, "-n", str(N_STEPS), "--temp", "0", "--ignore-eos",
+                  "--digest", *how, env={"HEARTH_ISA": isa} if isa else None)
     found = re.search("^digest ([0-9a-f]{64})$", done.err, re.MULTILINE)
     return found[1] if found else done.err
 
@@ -51,6 +53,17 @@ def goldens():
     with open(GOLDENS, encoding="utf-8") as f:
         rows = [line.split() for line in f if not line.startswith("#")]
     return {name: (rev, value) for rev, name, value in rows}
+
+
+def family(model):
+    """Models of one family share a vocabulary."""
+    return model.split("-")[0]
+
+
+def prompt_ids(model):
+    """The prompt's token ids, as strings."""
+    with open(PROMPT_IDS, encoding="utf-8") as f:
+        return {name: ids for name, *ids in (line.split() for line in f if not line.startswith("#"))}[family(model)]
 
 
 class SameBits(unittest.TestCase):
@@ -88,6 +101,12 @@ def remake():
         f.write("# arithmetic revision, model, SHA-256\n")
         for model in MODELS:
             f.write(f"{revision()}\t{model}\t{digest(model, '-t', '1', isa='scalar')}\n")
+    with open(PROMPT_IDS, "w", encoding="utf-8") as f:
+        f.write("# The prompt of digests.tsv as token ids: tests/cli/test_same_bits.py --remake, hearth itself.\n")
+        f.write("# family of models, ids\n")
+        for model in {family(m): m for m in reversed(MODELS)}.values():
+            ids = hearth("tokenize", path_of(model), "--ids", "--bos", stdin=PROMPT.encode()).text.split()
+            f.write(f"{family(model)}\t{' '.join(ids)}\n")
 
 
 if __name__ == "__main__":
