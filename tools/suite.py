@@ -6,7 +6,7 @@
     tools/suite.py san        every test under those sanitizers, the slow ones too
     tools/suite.py tsan       the tests of threads under the thread sanitizer
     tools/suite.py lint       the rules of the house
-    tools/suite.py aarch64    compile the library for aarch64
+    tools/suite.py aarch64    compile the library for aarch64, and run its arithmetic under an emulator
 
 A test program that speaks TAP (all cmocka programs do, when told) counts for each of its test functions;
 another counts for one, and skips with exit status 77. What fails is shown in full; what is skipped is
@@ -14,6 +14,7 @@ listed with its reason. The last line is `N passed, N failed`, with `, N skipped
 """
 
 import difflib
+import glob
 import json
 import os
 import re
@@ -37,6 +38,7 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+TAP_ENV = {"CMOCKA_MESSAGE_OUTPUT": "TAP"}
 SANITIZER_PATIENCE = 6  # times the timeout of the plain build
 
 
@@ -195,7 +197,7 @@ def run_tests(tally, folder, label, wanted=lambda t: True, env=None, patience=1)
 
     def run(test):
         suite = (test["suite"] or ["test"])[0].split(":")[-1]
-        given = {**test["env"], "CMOCKA_MESSAGE_OUTPUT": "TAP", **(env or {})}
+        given = {**test["env"], **TAP_ENV, **(env or {})}
         timeout_s = (test["timeout"] or 3600) * patience
         workdir = test["workdir"] or os.path.join(ROOT, folder)
         tally.add(run_program(f"{label}{suite}/{test['name']}", test["cmd"], timeout_s, given, workdir))
@@ -240,13 +242,36 @@ def lint(tally):
 
 
 def aarch64(tally):
+    """The library compiles for aarch64; its arithmetic, run by an emulator, gives this machine's bits."""
     heading("aarch64")
-    outcome = Outcome("aarch64/compiles", 0, "")
+    here = Outcome("aarch64/compiles", 0, "")
     if not shutil.which("aarch64-linux-gnu-gcc"):
-        outcome.skipped.append(("the library", "there is no aarch64-linux-gnu-gcc here"))
-        tally.add(outcome)
+        here.skipped.append(("the library", "there is no aarch64-linux-gnu-gcc here"))
+        tally.add(here)
         return
-    tally.add(run_program("aarch64/compiles", ["tools/aarch64.sh", "build-aarch64"], 900))
+    here = run_program("aarch64/compiles", ["tools/aarch64.sh", "build-aarch64"], 900)
+    if re.search(r": warning: ", here.output):
+        here.failed.append("the compiler warns")
+    tally.add(here)
+    if here.failed:
+        return
+    programs = sorted(glob.glob(os.path.join(ROOT, "build-aarch64", "tests", "*_*")))
+    here = Outcome("aarch64/runs", 0, "")
+    if not programs:
+        here.skipped.append(("the checks", "there is no static C library for aarch64 here"))
+    elif not shutil.which("qemu-aarch64"):
+        here.skipped.append(("the checks", "there is no qemu-aarch64 here"))
+    if here.skipped:
+        tally.add(here)
+        return
+    jobs = [(os.path.basename(path), ["qemu-aarch64", "-cpu", "max", path]) for path in programs]
+    for name, command in jobs:
+        if name == "check_matrix":
+            command.append("3")  # one sample in three: formats x tables grow, and the emulator is slow
+    logits = ["tests/cross/test_logits.py", "build-aarch64/tests/logits", "--under", "aarch64"]
+    jobs.insert(1, ("test_logits", logits))
+    with ThreadPoolExecutor(N_CORES) as pool:
+        list(pool.map(lambda job: tally.add(run_program(f"aarch64/{job[0]}", job[1], 600, TAP_ENV)), jobs))
 
 
 # ---------------------------------------------------------------- the first run

@@ -7,6 +7,12 @@
     X(avxvnni)      \
     X(avx2)         \
     X(scalar)
+#elif defined(__aarch64__)
+#define ISA_LIST(X) \
+    X(neoni8mm)     \
+    X(neondot)      \
+    X(neonbase)     \
+    X(scalar)
 #else
 #define ISA_LIST(X) X(scalar)
 #endif
@@ -59,6 +65,17 @@ static bool runs_avx512vnni(void) /* and AVX-512 F, DQ, BW, VL, VNNI */
     return runs_avx2() && saved && has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31)
         && has(seven.c, 11);
 }
+#elif defined(__aarch64__)
+#include "base/hwcap.h"
+
+/* Linux's numbers of these bits: HWCAP_ASIMD, HWCAP_ASIMDDP, HWCAP2_I8MM. */
+enum { ASIMD = 1, ASIMD_DOT = 20, I8MM_2 = 13 };
+
+static bool has(uint64_t word, int bit) { return word >> bit & 1; }
+
+static bool runs_neonbase(void) { return has(hwcap_word(0), ASIMD); }
+static bool runs_neondot(void) { return runs_neonbase() && has(hwcap_word(0), ASIMD_DOT); }
+static bool runs_neoni8mm(void) { return runs_neondot() && has(hwcap_word(1), I8MM_2); }
 #endif
 
 #define X(isa) extern const struct kernels kernels_##isa;

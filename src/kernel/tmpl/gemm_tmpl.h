@@ -132,6 +132,7 @@ TEMPLATE void load_rows(vf32 *acc, const int nc, const float *y, size_t y_stride
 }
 
 /* t[c] += codes w[0..n) times 4 n activations of column c. */
+#ifndef ISA_TILE_DOTS /* a vocabulary may have a way of its own */
 TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const int n, const bool u7)
 {
     UNROLLED
@@ -144,6 +145,7 @@ TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int
         }
     }
 }
+#endif
 
 TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
                        int n_k, const int nc, const bool has_mins)
