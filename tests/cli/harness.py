@@ -34,6 +34,8 @@ def hearth(*args, stdin=b"", env=None):
 class TapResult(unittest.TestResult):
     """`ok N - name` for tools/suite.py."""
 
+    broken = None  # the last test of which a part failed
+
     def say(self, verdict, test, directive=""):
         print(f"{verdict} {self.testsRun} - {test.id().split('.', 1)[-1]}{directive}", flush=True)
 
@@ -54,6 +56,18 @@ class TapResult(unittest.TestResult):
         super().addError(test, err)
         print("# " + self.errors[-1][1].replace("\n", "\n# "))
         self.say("not ok", test)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            where = self.failures if issubclass(err[0], test.failureException) else self.errors
+            print("# " + where[-1][1].replace("\n", "\n# "))
+            self.broken = test
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self.broken is test:  # unittest says nothing of a test whose parts failed
+            self.say("not ok", test)
 
 
 def main():
