@@ -12,7 +12,7 @@ typedef struct { uint8x16_t v[4]; } vi8;
 typedef struct { int32x4_t v[4]; } vi32;
 typedef struct { float32x4_t v[4]; } vf32;
 
-/* One operation on the four registers; each argument is a function of register i. */
+/* One operation on each of the four registers. */
 #define QUAD(T, op)          (T){ { op(0), op(1), op(2), op(3) } }
 #define QUAD_1(T, f, x)      (T){ { f((x).v[0]), f((x).v[1]), f((x).v[2]), f((x).v[3]) } }
 #define QUAD_2(T, f, x, y)                                                                                          \
@@ -65,14 +65,32 @@ TEMPLATE vi8 v_nibbles(const uint8_t *p, const uint8_t *q)
     uint8x16_t a = vld1q_u8(p), b = vld1q_u8(q);
     return (vi8){ { neon_low(a), neon_high(a), neon_low(b), neon_high(b) } };
 }
-TEMPLATE uint8x16_t neon_bits_45(uint8x16_t x, int left)
+TEMPLATE uint8x16_t neon_bits(uint8x16_t x, int left, int mask)
 {
-    return vandq_u8(vshlq_u8(x, vdupq_n_s8((int8_t)left)), vdupq_n_u8(0x30));
+    return vandq_u8(vshlq_u8(x, vdupq_n_s8((int8_t)left)), vdupq_n_u8((uint8_t)mask));
 }
-TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1)
+TEMPLATE vi8 v_bits(vi8 x, int left0, int left1, int mask)
 {
-    return (vi8){ { neon_bits_45(x.v[0], left0), neon_bits_45(x.v[1], left0), neon_bits_45(x.v[2], left1),
-                    neon_bits_45(x.v[3], left1) } };
+    return (vi8){ { neon_bits(x.v[0], left0, mask), neon_bits(x.v[1], left0, mask), neon_bits(x.v[2], left1, mask),
+                    neon_bits(x.v[3], left1, mask) } };
+}
+TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1) { return v_bits(x, left0, left1, 0x30); }
+/* 16 bits: every byte gets the byte that holds its bit, and is tested for that bit. */
+TEMPLATE uint8x16_t neon_bit_bytes(const uint8_t *p, int value)
+{
+    uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t x = vcombine_u8(vdup_n_u8(p[0]), vdup_n_u8(p[1]));
+    return vandq_u8(vtstq_u8(x, bit), vdupq_n_u8((uint8_t)value));
+}
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    return (vi8){ { neon_bit_bytes(p, value), neon_bit_bytes(p + 2, value), neon_bit_bytes(q, value),
+                    neon_bit_bytes(q + 2, value) } };
+}
+TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 x)
+{
+    uint8x16_t t = vreinterpretq_u8_s8(vld1q_s8(table));
+    return (vi8){ { vqtbl1q_u8(t, x.v[0]), vqtbl1q_u8(t, x.v[1]), vqtbl1q_u8(t, x.v[2]), vqtbl1q_u8(t, x.v[3]) } };
 }
 
 /* --- 32-bit integers --- */
@@ -318,16 +336,17 @@ TEMPLATE vf32 v_keep(vf32 x, vf32 other, int n)
     return QUAD(vf32, KEEP);
 #undef KEEP
 }
-TEMPLATE unsigned neon_eq_mask(float32x4_t x, float32x4_t y)
+/* Bit i: lane i is all ones. */
+TEMPLATE unsigned neon_lane_bits(uint32x4_t all_or_nothing)
 {
     static const uint32_t bit[4] = { 1, 2, 4, 8 };
-    return vaddvq_u32(vandq_u32(vceqq_f32(x, y), vld1q_u32(bit)));
+    return vaddvq_u32(vandq_u32(all_or_nothing, vld1q_u32(bit)));
 }
-TEMPLATE unsigned v_eq_mask(vf32 x, vf32 y)
-{
-    return neon_eq_mask(x.v[0], y.v[0]) | neon_eq_mask(x.v[1], y.v[1]) << 4 | neon_eq_mask(x.v[2], y.v[2]) << 8
-         | neon_eq_mask(x.v[3], y.v[3]) << 12;
-}
+#define LANE_BITS(compare, x, y)                                                                                    \
+    (neon_lane_bits(compare((x).v[0], (y).v[0])) | neon_lane_bits(compare((x).v[1], (y).v[1])) << 4                 \
+     | neon_lane_bits(compare((x).v[2], (y).v[2])) << 8 | neon_lane_bits(compare((x).v[3], (y).v[3])) << 12)
+TEMPLATE unsigned v_eq_mask(vf32 x, vf32 y) { return LANE_BITS(vceqq_f32, x, y); }
+TEMPLATE unsigned v_ge_mask(vf32 x, vf32 y) { return LANE_BITS(vcgeq_f32, x, y); }
 TEMPLATE vf32 v_swap_pairs(vf32 x) { return QUAD_1(vf32, vrev64q_f32, x); }
 TEMPLATE vf32 v_dup_pairs(const float *p, int n)
 {
