@@ -42,11 +42,12 @@ static void run_open(struct run *r, struct gguf *g, int n_threads)
     need((r->pool = pool_create(n_threads, &err)) != NULL, "threads");
     uint32_t n_pages = MAX_TOKENS / KV_PAGE_TOKENS;
     need(kv_create(&r->kv, &r->m.hp, n_pages, &err) && kv_seq_create(&r->seq, n_pages, &err), "KV");
-    workspace_layout(&r->ws, &r->m, MAX_TOKENS, 1, n_threads, NULL);
+    struct workspace_shape shape = { .max_tokens = MAX_TOKENS, .max_logit_rows = 1, .n_threads = n_threads };
+    workspace_layout(&r->ws, &r->m, &shape, NULL);
     bool huge;
     void *base = mem_pages(r->ws.bytes, &huge);
     need(base != NULL, "workspace");
-    workspace_layout(&r->ws, &r->m, MAX_TOKENS, 1, n_threads, base);
+    workspace_layout(&r->ws, &r->m, &shape, base);
 }
 
 /* tokens[first .. first + n): their keys and values, and the logits after the last of them. */
@@ -55,9 +56,9 @@ static void step(struct run *r, const int32_t *tokens, int first, int n, bool wa
     need(kv_seq_reserve(&r->kv, &r->seq, first + n), "KV pages");
     struct batch_slice slice = { .n_tokens = n, .first_pos = first, .kv = kv_seq_view(&r->kv, &r->seq) };
     struct batch b = { .n_tokens = n, .tokens = tokens + first, .n_slices = 1, .slices = &slice };
-    model_forward(&r->m, r->k, r->pool, &r->ws, &b, NULL);
+    model_forward(&r->m, r->k, r->pool, &r->ws, &b, NULL, NULL);
     if (want_logits)
-        model_logits(&r->m, r->k, r->pool, &r->ws, &(int){ n - 1 }, 1);
+        model_logits(&r->m, r->k, r->pool, &r->ws, &(int){ n - 1 }, 1, NULL);
 }
 
 static void put_logits(const struct run *r)
