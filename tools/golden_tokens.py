@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Expected token ids for tests/unit/test_tokenizer.c, by an independent implementation.
 
-    python3 -m venv V && V/bin/pip install tokenizers
+    python3 -m venv V && V/bin/pip install tokenizers regex
     V/bin/python tools/golden_tokens.py FIXTURES tests/golden/tokens
 
 Reads vocabulary and merges out of FIXTURES/vocab/*.gguf, builds the published tokenizer with
@@ -12,6 +12,7 @@ import pathlib
 import struct
 import sys
 
+import golden_pretok
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -63,13 +64,16 @@ def metadata(path):
     return out
 
 
-def byte_level(meta, pattern, nfc=False, ignore_merges=False):
+def byte_level(meta, pattern, nfc=False, ignore_merges=False, stages=None):
+    """pattern None: GPT-2's; stages: a whole pre-tokenizer instead, as tools/golden_pretok.py writes it."""
     vocab = {text: i for i, text in enumerate(meta["tokens"])}
     merges = [tuple(m.split(" ")) for m in meta["merges"]]
     t = Tokenizer(models.BPE(vocab, merges, ignore_merges=ignore_merges))
     if nfc:
         t.normalizer = normalizers.NFC()
-    if pattern is None:  # GPT-2's is built in
+    if stages:
+        t.pre_tokenizer = golden_pretok.published(golden_pretok.PATTERNS[stages])
+    elif pattern is None:  # GPT-2's is built in
         t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     else:
         t.pre_tokenizer = pre_tokenizers.Sequence([
@@ -101,6 +105,8 @@ MODELS = {
     "llama-bpe": lambda m: byte_level(m, LLAMA3, ignore_merges=True),
     "qwen2": lambda m: byte_level(m, QWEN2, nfc=True),
     "gpt-4o": lambda m: byte_level(m, GPT4O),
+    "deepseek-llm": lambda m: byte_level(m, None, stages="deepseek_llm"),
+    "falcon": lambda m: byte_level(m, None, stages="falcon"),
     "llama-spm": sentencepiece,
     "phi-3": sentencepiece,
 }

@@ -12,8 +12,10 @@
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define S  "[" WS "]"
 #define NS "[^" WS "]"
+#define HAN "\\p{sc:Han}" /* the script; PCRE2's bare \p{Han} also holds what Han shares with others */
+#define BYTES "(?#bytes)" /* a comment to PCRE2: this stage sees bytes, not characters */
 
-enum { MAX_STAGES = 4 };
+enum { MAX_STAGES = 6 };
 
 struct pattern {
     unsigned flags;
@@ -76,6 +78,14 @@ void pretok_names(char *out, size_t room)
         at += (size_t)snprintf(out + at, room - at, "%s%s", i ? ", " : "", names[i].name);
 }
 
+bool pretok_unknown(struct str name, hearth_error *err)
+{
+    return fail(err, HEARTH_ERR_FORMAT,
+                "tokenizer.ggml.pre is \"" STR_FMT "\", which this build does not know; it knows %zu names, llama-bpe, "
+                "qwen2, gpt-4o and tekken among them: see docs/tokenizers.md",
+                STR_ARG(name), ARRAY_LEN(names));
+}
+
 static void *pcre_alloc(size_t bytes, void *unused)
 {
     (void)unused;
@@ -95,8 +105,9 @@ static bool compile_stage(struct pretok *p, const char *text, bool use_jit, hear
         return fail_memory(err, "compiling the pre-tokenizer");
     int code = 0;
     PCRE2_SIZE at = 0;
-    pcre2_code *c = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK,
-                                  &code, &at, context);
+    bool bytes = strncmp(text, BYTES, sizeof BYTES - 1) == 0;
+    uint32_t options = bytes ? 0 : PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK;
+    pcre2_code *c = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &code, &at, context);
     pcre2_compile_context_free(context);
     if (!c && code == PCRE2_ERROR_HEAP_FAILED)
         return fail_memory(err, "compiling the pre-tokenizer");
@@ -117,11 +128,7 @@ struct pretok *pretok_create(struct str name, bool use_jit, hearth_error *err)
 {
     const struct pattern *pattern = find_pattern(name);
     if (!pattern) {
-        char known[320];
-        pretok_names(known, sizeof known);
-        fail(err, HEARTH_ERR_FORMAT,
-             "tokenizer.ggml.pre is \"" STR_FMT "\", which this build does not know; it knows %s", STR_ARG(name),
-             known);
+        pretok_unknown(name, err);
         return NULL;
     }
     struct pretok *p = mem_alloc(sizeof *p);

@@ -14,7 +14,9 @@ struct pretok; /* opaque */
 
 /* Is there such a name? *flags (may be NULL) is then set. */
 bool pretok_known(struct str name, unsigned *flags);
-/* "default, gpt-2, ..." into out; always terminated. */
+/* HEARTH_ERR_FORMAT that says so; false. */
+bool pretok_unknown(struct str name, hearth_error *err);
+/* "default, gpt-2, ..." into out, 2 KB are enough; always terminated. */
 void pretok_names(char *out, size_t room);
 
 /* Compile the patterns of a name. use_jit = false runs PCRE2's interpreter (the same splits,

@@ -335,11 +335,7 @@ static bool read_pre(struct vocab *v, const struct gguf *g, unsigned *flags, hea
     v->pre_guessed = v->pre.len == 0;
     if (pretok_known(v->pre_guessed ? STR("default") : v->pre, flags))
         return true;
-    char known[320];
-    pretok_names(known, sizeof known);
-    return fail(err, HEARTH_ERR_FORMAT,
-                "tokenizer.ggml.pre is \"" STR_FMT "\", which this build does not know; it knows %s", STR_ARG(v->pre),
-                known);
+    return pretok_unknown(v->pre, err);
 }
 
 static bool read_flags(struct vocab *v, const struct gguf *g, unsigned pre_flags, hearth_error *err)

@@ -4,7 +4,8 @@
 #include "text/merge.h"
 #include "text/pretok.h"
 
-static const char *const models[] = { "gpt-2", "llama-bpe", "qwen2", "gpt-4o", "llama-spm", "phi-3" };
+static const char *const models[] = { "gpt-2",     "llama-bpe", "qwen2",        "gpt-4o",
+                                     "llama-spm", "phi-3",     "deepseek-llm", "falcon" };
 
 /* The ids of a line or file, as text. */
 static void show_ids(struct buf *out, const struct token_list *ids)
@@ -162,10 +163,13 @@ static void a_megabyte_of_anything_is_no_trouble(void **state)
         struct loaded l;
         loaded_vocab(&l, models[k]);
         double ms[3];
+        /* Falcon's vocabulary lacks most control characters and what UTF-8 never has. */
+        bool falcon = strcmp(models[k], "falcon") == 0;
+        uint32_t least = falcon ? ' ' : 0, n_bytes = falcon ? 95 : 256;
         for (int kind = 0; kind < 3; kind++) {
             struct rng r = { .key = 3 };
             for (size_t i = 0; i < sizeof text; i++)
-                text[i] = kind == 0 ? 'a' : kind == 1 ? ' ' : (char)rng_below(&r, 256);
+                text[i] = kind == 0 ? 'a' : kind == 1 ? ' ' : (char)(least + rng_below(&r, n_bytes));
             int64_t start = clock_ns();
             struct token_list ids = encode(l.t, (struct str){ text, sizeof text }, false, true);
             ms[kind] = clock_ms_since(start);
