@@ -198,14 +198,19 @@ def by_regex(stages):
     return lengths
 
 
+def texts(fixtures):
+    """The random strings; the texts of the fixtures."""
+    given = (fixtures / "vocab" / "ggml-vocab-gpt-2.gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
+    given.append((fixtures / "text" / "mixed.txt").read_bytes().decode())
+    return list(strings()), given
+
+
 def main():
     fixtures, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     for low, high in RANGES:
         for c in range(low, high + 1):
             assert unicodedata.ucd_3_2_0.category(chr(c)) != "Cn", hex(c)
-    made = list(strings())
-    given = (fixtures / "vocab" / "ggml-vocab-gpt-2.gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
-    given.append((fixtures / "text" / "mixed.txt").read_bytes().decode())
+    made, given = texts(fixtures)
     digest = lambda lines: hashlib.sha256("".join(lines).encode()).hexdigest()
     rows = [f"# tools/golden_pretok.py with tokenizers {tokenizers.__version__} and regex {regex.__version__}:",
             "# name, digest of the lengths of the pieces of 10,000 random strings, of the fixtures' texts",
@@ -213,9 +218,9 @@ def main():
     for pattern, stages in PATTERNS.items():
         one, two = by_tokenizers(stages), by_regex(stages)
         digests, different = [], 0
-        for texts in (made, given):
+        for group in (made, given):
             lines = []
-            for text in texts:
+            for text in group:
                 a, b = one(text), two(text)
                 if a != b:
                     different += 1

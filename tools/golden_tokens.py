@@ -100,7 +100,23 @@ def sentencepiece(meta):
     return t
 
 
+def wordpiece(meta):
+    """Uncased BERT. GGUF has the mark before words; WordPiece before what continues one."""
+    def published(text):
+        bracketed = text.startswith("[") and text.endswith("]")
+        return text[1:] if text.startswith("\u2581") else text if bracketed else "##" + text
+    vocab = {published(text): i for i, text in enumerate(meta["tokens"])}
+    t = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    t.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None,
+                                              lowercase=True)
+    # Its punctuation is that of an old Unicode, without U+061D for one; the pattern adds today's.
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(),
+                                               pre_tokenizers.Split(Regex(r"\p{P}"), "isolated")])
+    return t
+
+
 MODELS = {
+    "bert-bge": wordpiece,
     "gpt-2": lambda m: byte_level(m, None),
     "llama-bpe": lambda m: byte_level(m, LLAMA3, ignore_merges=True),
     "qwen2": lambda m: byte_level(m, QWEN2, nfc=True),

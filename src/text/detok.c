@@ -17,6 +17,18 @@ static struct str piece_spm(struct str text, char *scratch, size_t room)
     return (struct str){ scratch, n };
 }
 
+/* WordPiece where "##" continues a word: a space before what does not. */
+static struct str piece_hashes(struct str text, char *scratch, size_t room)
+{
+    bool continues = text.len > 2 && memcmp(text.ptr, "##", 2) == 0;
+    size_t n = 0;
+    if (!continues && room > 0)
+        scratch[n++] = ' ';
+    for (size_t i = continues ? 2 : 0; i < text.len && n < room; i++)
+        scratch[n++] = text.ptr[i];
+    return (struct str){ scratch, n };
+}
+
 /* The byte alphabet back to bytes; what is not of it stays as it is. */
 static struct str piece_bpe(struct str text, char *scratch, size_t room)
 {
@@ -44,13 +56,15 @@ struct str tokenizer_piece(const struct tokenizer *t, int32_t id, bool show_spec
     uint8_t type = v->type[id];
     if (type == TOKEN_CONTROL || type == TOKEN_UNKNOWN)
         return show_special ? v->text[id] : STR("");
-    if (v->kind == VOCAB_SPM && type == TOKEN_BYTE && room > 0) {
+    if (v->kind == VOCAB_BPE)
+        return type == TOKEN_USER_DEFINED ? v->text[id] : piece_bpe(v->text[id], scratch, room);
+    if (type == TOKEN_BYTE && v->kind != VOCAB_WPM && room > 0) {
         scratch[0] = (char)byte_of_token_text(v->text[id]); /* checked when it was loaded */
         return (struct str){ scratch, 1 };
     }
-    if (v->kind == VOCAB_SPM)
-        return piece_spm(v->text[id], scratch, room);
-    return type == TOKEN_USER_DEFINED ? v->text[id] : piece_bpe(v->text[id], scratch, room);
+    if (tokenizer_hashes(t))
+        return piece_hashes(v->text[id], scratch, room);
+    return piece_spm(v->text[id], scratch, room);
 }
 
 void detok_init(struct detok *d, const struct tokenizer *t, bool at_start, bool show_special)

@@ -32,12 +32,15 @@ static bool has_mark(struct str text, const char mark[3])
     return false;
 }
 
-/* SentencePiece writes a space inside a token as U+2581; in text it is a space. */
+/* SentencePiece writes a space inside a token as U+2581; in text it is a space. WordPiece's, before every word,
+ * need not be in the text. */
 static struct str plain_text(const struct vocab *v, struct str text, struct arena *arena)
 {
     static const char mark[3] = "\xe2\x96\x81";
-    if (v->kind != VOCAB_SPM || !has_mark(text, mark))
+    if (v->kind == VOCAB_BPE || !has_mark(text, mark))
         return text;
+    if (v->kind == VOCAB_WPM && text.len > 3 && memcmp(text.ptr, mark, 3) == 0)
+        return (struct str){ text.ptr + 3, text.len - 3 };
     char *out = arena_alloc(arena, text.len, 1);
     size_t n = 0;
     for (size_t i = 0; out && i < text.len;) {

@@ -9,6 +9,8 @@
 #include "text/pretok.h"
 #include "text/special.h"
 #include "text/spm.h"
+#include "text/ugm.h"
+#include "text/wpm.h"
 
 enum { MAX_MERGES = 1 << 22 };
 static const size_t max_text_bytes = (size_t)256 << 20;
@@ -20,7 +22,9 @@ struct tokenizer {
     struct pretok *pretok;      /* BPE */
     struct bpe bpe;
     struct spm spm;
-    struct arena arena; /* of the special sets */
+    struct wpm wpm;
+    struct ugm ugm;
+    struct arena arena; /* of the special sets and of the tables of wpm, ugm */
     char name[96];
 };
 
@@ -42,6 +46,29 @@ static bool create_bpe(struct tokenizer *t, const struct gguf *g, hearth_error *
     return bpe_build(&t->bpe, &t->vocab, &merges, pretok_flags_of(t->pretok) & PRETOK_WHOLE, err);
 }
 
+static bool create_kind(struct tokenizer *t, const struct gguf *g, hearth_error *err)
+{
+    switch (t->vocab.kind) {
+    case VOCAB_BPE: return create_bpe(t, g, err);
+    case VOCAB_SPM:
+        snprintf(t->name, sizeof t->name, "llama (SentencePiece BPE)");
+        spm_build(&t->spm, &t->vocab);
+        return true;
+    case VOCAB_WPM:
+        if (!wpm_build(&t->wpm, &t->vocab, &t->arena, err))
+            return false;
+        snprintf(t->name, sizeof t->name, "bert (WordPiece, %s%s)", t->wpm.lower ? "uncased" : "cased",
+                 t->wpm.lower && !t->wpm.strip_accents ? ", with accents" : "");
+        return true;
+    case VOCAB_UGM:
+        snprintf(t->name, sizeof t->name, "t5 (SentencePiece Unigram)");
+        return ugm_build(&t->ugm, &t->vocab, g, &t->arena, err);
+    case VOCAB_NONE: break;
+    }
+    snprintf(t->name, sizeof t->name, "none");
+    return true;
+}
+
 static bool create(struct tokenizer *t, const struct gguf *g, hearth_error *err)
 {
     arena_init(&t->arena, (size_t)512 << 20);
@@ -52,12 +79,7 @@ static bool create(struct tokenizer *t, const struct gguf *g, hearth_error *err)
     if (!special_build(&t->special, &t->vocab, all, &t->arena, err)
         || !special_build(&t->always, &t->vocab, user, &t->arena, err))
         return false;
-    if (t->vocab.kind == VOCAB_BPE)
-        return create_bpe(t, g, err);
-    snprintf(t->name, sizeof t->name, "%s", t->vocab.kind == VOCAB_SPM ? "llama (SentencePiece BPE)" : "none");
-    if (t->vocab.kind == VOCAB_SPM)
-        spm_build(&t->spm, &t->vocab);
-    return true;
+    return create_kind(t, g, err);
 }
 
 struct tokenizer *tokenizer_create(const struct gguf *g, hearth_error *err)
@@ -89,6 +111,8 @@ const struct vocab *tokenizer_vocab(const struct tokenizer *t) { return &t->voca
 const struct special_set *tokenizer_always(const struct tokenizer *t) { return &t->always; }
 
 const char *tokenizer_name(const struct tokenizer *t) { return t->name; }
+
+bool tokenizer_hashes(const struct tokenizer *t) { return t->vocab.kind == VOCAB_WPM && t->wpm.hashes; }
 
 size_t tokenizer_bytes(const struct tokenizer *t)
 {
@@ -126,7 +150,8 @@ struct work {
     const struct tokenizer *t;
     struct token_list *out;
     struct merger merger;
-    struct buf text; /* SPM: escaped; BPE: in NFC */
+    struct buf text; /* SPM: escaped; BPE: in NFC; WPM: a word */
+    struct ugm_work ugm;
     struct pretok_work pretok;
 };
 
@@ -168,9 +193,15 @@ static bool encode_plain(struct work *w, struct str text, bool at_start, hearth_
     const struct tokenizer *t = w->t;
     if (text.len == 0)
         return true;
-    if (t->vocab.kind == VOCAB_BPE)
-        return encode_bpe(w, text, err);
-    return spm_encode(&t->spm, &w->merger, &w->text, text, at_start && t->vocab.add_space_prefix, w->out, err);
+    bool with_space = at_start && t->vocab.add_space_prefix;
+    switch (t->vocab.kind) {
+    case VOCAB_BPE: return encode_bpe(w, text, err);
+    case VOCAB_SPM: return spm_encode(&t->spm, &w->merger, &w->text, text, with_space, w->out, err);
+    case VOCAB_WPM: return wpm_encode(&t->wpm, &w->text, text, w->out, err);
+    case VOCAB_UGM: return ugm_encode(&t->ugm, &w->ugm, text, with_space, w->out, err);
+    case VOCAB_NONE: break;
+    }
+    return true;
 }
 
 /* Where a special token may be made of a text. */
@@ -242,6 +273,7 @@ static bool encode(const struct tokenizer *t, struct str text, struct trust *tru
     merge_free(&w.merger);
     buf_free(&w.text);
     pretok_work_free(&w.pretok);
+    ugm_work_free(&w.ugm);
     return ok;
 }
 

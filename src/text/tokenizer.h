@@ -15,6 +15,8 @@ void tokenizer_destroy(struct tokenizer *t); /* NULL is fine */
 const struct vocab *tokenizer_vocab(const struct tokenizer *t);
 /* "gpt2 (byte-level BPE, qwen2)". Lives as long as t. */
 const char *tokenizer_name(const struct tokenizer *t);
+/* WordPiece whose tokens keep "##" where they continue a word. */
+bool tokenizer_hashes(const struct tokenizer *t);
 size_t tokenizer_bytes(const struct tokenizer *t); /* memory it holds */
 
 /* Growing list of ids. */
@@ -30,7 +32,9 @@ void token_list_free(struct token_list *l);
  * become those tokens (trusted text); otherwise they are plain text and only user-defined
  * tokens that the published tokenizer always splits off are recognised. first: this text
  * starts the sequence (SPM's space prefix applies). Input of any bytes; invalid UTF-8 is
- * encoded byte by byte. Limit: 256 MB. Time is O(n log n). */
+ * encoded byte by byte. WordPiece
+ * and Unigram vocabularies without byte tokens give an unknown token for what they do not have. Limit: 256 MB. Time is
+ * O(n log n). */
 bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
                       struct token_list *out, hearth_error *err);
 

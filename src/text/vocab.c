@@ -153,11 +153,14 @@ static bool read_types(struct vocab *v, const struct gguf *g, hearth_error *err)
     return true;
 }
 
+/* SentencePiece's kinds: scores, tokens for bytes, "<unk>" and its like. */
+static bool has_scores(const struct vocab *v) { return v->kind == VOCAB_SPM || v->kind == VOCAB_UGM; }
+
 static bool read_scores(struct vocab *v, const struct gguf *g, hearth_error *err)
 {
     static const char key[] = "tokenizer.ggml.scores";
-    if (v->kind != VOCAB_SPM)
-        return true; /* byte-level BPE has ranks instead; some files carry zeros */
+    if (!has_scores(v))
+        return true; /* byte-level BPE has ranks instead, WordPiece lengths; some files carry zeros */
     struct gguf_array a;
     if (!gguf_array_or_none(g, key, GGUF_F32, MAX_TOKENS, &a, err) || !same_length(v, key, a.n, err))
         return false;
@@ -243,6 +246,17 @@ static bool read_special_ids(struct vocab *v, const struct gguf *g, hearth_error
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (!read_id(v, g, ids[i].key, ids[i].id, err))
             return false;
+    /* BERT's [CLS] and [SEP] stand where others have begin and end. */
+    if (v->kind == VOCAB_WPM
+        && ((v->bos < 0 && !read_id(v, g, "tokenizer.ggml.cls_token_id", &v->bos, err))
+            || (v->eos < 0 && !read_id(v, g, "tokenizer.ggml.seperator_token_id", &v->eos, err))))
+        return false;
+    if (v->kind == VOCAB_WPM && v->unk < 0)
+        v->unk = vocab_find(v, STR("[UNK]"));
+    if (v->kind == VOCAB_UGM && v->unk < 0)
+        v->unk = vocab_find(v, STR("<unk>"));
+    if (v->kind == VOCAB_UGM && v->eos < 0)
+        v->eos = vocab_find(v, STR("</s>"));
     /* SentencePiece's own layout, for SPM files that leave it out. */
     const struct {
         const char *text;
@@ -317,10 +331,14 @@ static bool read_kind(struct vocab *v, struct str model, hearth_error *err)
         v->kind = VOCAB_SPM;
     else if (str_eq_z(model, "gpt2"))
         v->kind = VOCAB_BPE;
+    else if (str_eq_z(model, "bert"))
+        v->kind = VOCAB_WPM;
+    else if (str_eq_z(model, "t5"))
+        v->kind = VOCAB_UGM;
     else
         return fail(err, HEARTH_ERR_FORMAT,
                     "tokenizer.ggml.model is \"" STR_FMT "\", which this build does not know; it knows llama "
-                    "(SentencePiece BPE) and gpt2 (byte-level BPE)",
+                    "(SentencePiece BPE), gpt2 (byte-level BPE), bert (WordPiece) and t5 (SentencePiece Unigram)",
                     STR_ARG(model));
     return true;
 }
@@ -340,10 +358,14 @@ static bool read_pre(struct vocab *v, const struct gguf *g, unsigned *flags, hea
 
 static bool read_flags(struct vocab *v, const struct gguf *g, unsigned pre_flags, hearth_error *err)
 {
-    bool spm = v->kind == VOCAB_SPM;
-    return gguf_bool_or(g, "tokenizer.ggml.add_bos_token", spm || (pre_flags & PRETOK_ADD_BOS), &v->add_bos, err)
-           && gguf_bool_or(g, "tokenizer.ggml.add_eos_token", false, &v->add_eos, err)
-           && gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", spm, &v->add_space_prefix, err);
+    bool spm = v->kind == VOCAB_SPM, wpm = v->kind == VOCAB_WPM, ugm = v->kind == VOCAB_UGM;
+    bool bos = spm || wpm || (pre_flags & PRETOK_ADD_BOS);
+    if (!gguf_bool_or(g, "tokenizer.ggml.add_bos_token", bos, &v->add_bos, err)
+        || !gguf_bool_or(g, "tokenizer.ggml.add_eos_token", wpm || ugm, &v->add_eos, err)
+        || !gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", spm || ugm, &v->add_space_prefix, err))
+        return false;
+    v->add_space_prefix = v->add_space_prefix || wpm; /* each word has its space, the first one too */
+    return true;
 }
 
 static bool load(struct vocab *v, const struct gguf *g, hearth_error *err)
@@ -357,7 +379,7 @@ static bool load(struct vocab *v, const struct gguf *g, hearth_error *err)
     if (!read_pre(v, g, &pre_flags, err) || !read_texts(v, g, err) || !read_types(v, g, err)
         || !read_scores(v, g, err))
         return false;
-    if (v->kind == VOCAB_SPM
+    if (has_scores(v)
         && !find_byte_tokens_spm(v, gguf_find(g, "tokenizer.ggml.token_type") != NULL, err))
         return false;
     if (!build_index(v, err))

@@ -4,19 +4,20 @@
 #include "base/err.h"
 #include "format/gguf.h"
 
-enum vocab_kind { VOCAB_NONE, VOCAB_SPM, VOCAB_BPE };
+enum vocab_kind { VOCAB_NONE, VOCAB_SPM, VOCAB_BPE, VOCAB_WPM, VOCAB_UGM };
 
 enum token_type { TOKEN_NORMAL = 1, TOKEN_UNKNOWN, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED, TOKEN_BYTE };
 
 struct vocab {
     enum vocab_kind kind;
     int n_tokens;
-    struct str *text;   /* [n_tokens] as in the file (BPE: byte-alphabet; SPM: U+2581 for space) */
-    float *score;       /* [n_tokens], SPM */
+    struct str *text;   /* [n_tokens] as in the file (BPE: byte-alphabet; others: U+2581 for space) */
+    float *score;       /* [n_tokens], SPM and UGM */
     uint8_t *type;      /* [n_tokens] enum token_type */
     int32_t bos, eos, unk, pad, eot, eom; /* -1: none */
     int32_t fim_pre, fim_suf, fim_mid;
-    bool add_bos, add_eos, add_space_prefix;
+    bool add_bos, add_eos;
+    bool add_space_prefix; /* the first space of a sequence is no part of its text */
     uint64_t *eog;      /* bitset: tokens that end an answer */
     struct str pre;     /* tokenizer.ggml.pre; "" when absent */
     bool pre_guessed;   /* no pre-tokenizer name in the file: "default" was taken (worth a warning) */
