@@ -521,6 +521,23 @@ def bpe(**changes):
     return [v for v in own.values() if v is not None]
 
 
+def wpm(begin, goes_on, unknown=1):
+    """WordPiece metadata in one of its two conventions."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokens += [begin + t for t in ("a", "b", "ab", "the", "un", "!", "'", "\u4e00", "1", "2", "e", "\u00df")]
+    tokens += [goes_on + t for t in ("a", "b", "ing", "able", "e", "\u0439", "1", "x")]
+    if unknown is None:
+        tokens[1] = "[NONE]"
+    own = [
+        value("tokenizer.ggml.model", STR, "bert"),
+        array("tokenizer.ggml.tokens", STR, tokens),
+        array("tokenizer.ggml.token_type", I32, [3] * 5 + [1] * (len(tokens) - 5)),
+        value("tokenizer.ggml.cls_token_id", U32, 2),
+        value("tokenizer.ggml.seperator_token_id", U32, 3),
+    ]
+    return own + ([value("tokenizer.ggml.unknown_token_id", U32, unknown)] if unknown is not None else [])
+
+
 def vocabularies():
     def vocab_bad(name, values, phrase):
         add("vocab_bad_" + name, "vocab_bad", model(vocabulary=values), phrase)
@@ -531,6 +548,20 @@ def vocabularies():
     ok("vocab_bpe", build([ARCH, *bpe()]))
     ok("vocab_bpe_qwen2", build([ARCH, *bpe(pre=value(g + "pre", STR, "qwen2"))]))
     ok("vocab_bpe_llama", build([ARCH, *bpe(pre=value(g + "pre", STR, "llama-bpe"))]))
+    ok("vocab_bpe_falcon", build([ARCH, *bpe(pre=value(g + "pre", STR, "falcon"))]))
+    ok("vocab_bpe_deepseek", build([ARCH, *bpe(pre=value(g + "pre", STR, "deepseek-llm"))]))
+    ok("vocab_bpe_kimi", build([ARCH, *bpe(pre=value(g + "pre", STR, "kimi-k2"))]))
+    ok("vocab_wpm", build([ARCH, *wpm("\u2581", "")]))
+    ok("vocab_wpm_hashes", build([ARCH, *wpm("", "##")]))
+    ok("vocab_ugm", build([ARCH, *spm(model=value(g + "model", STR, "t5"))]))
+    vocab_bad("wpm_no_unknown", wpm("", "##", unknown=None), "has no unknown token")
+    vocab_bad("ugm_no_scores", spm(model=value(g + "model", STR, "t5"), scores=[]), "scores has 0 items")
+    for name, blob, phrase in (("short", [4, 0, 0], "a table of 0"), ("odd", [3, 0, 0, 0, 1, 2, 3, 0], "a table of 3"),
+                               ("beyond", [8, 0, 0, 0, 1, 2, 3, 0], "a table of 8"),
+                               ("no_end", [4, 0, 0, 0, 1, 2, 3, 0], "does not end with a 0"),
+                               ("long", [4, 0, 0, 0, 1, 2, 3, 0, *[120] * 65, 0], "at most 64")):
+        vocab_bad("charsmap_" + name, spm(model=value(g + "model", STR, "t5"),
+                                          charsmap=array(g + "precompiled_charsmap", U8, blob)), phrase)
     ok("vocab_bpe_no_pre", build([ARCH, *bpe(pre=None)]))
     ok("vocab_none", build([ARCH, value(g + "model", STR, "none")]))
     ok("vocab_minus_1", build([ARCH, *spm(padding=value(g + "padding_token_id", I32, -1))]))

@@ -5,23 +5,32 @@
 
 #include "base/file.h"
 #include "fuzz.h"
+#include "text/charsmap.h"
 #include "text/tokenizer.h"
 
 enum { MOST_FILE_BYTES = 64 << 10 };
 
-/* Made by tools/make_gguf_corpus.py. exact: has all bytes and no normalization, so that the
+/* Made by tools/make_gguf_corpus.py and tools/golden_unigram.py. exact: has all bytes and no normalization, so that the
  * tokens of a text give the text. */
 static struct {
     const char *file;
     bool exact;
+    bool grows; /* its charsmap may make a text longer, within CHARSMAP_MAX_BYTES a byte */
     struct gguf g;
     struct tokenizer *t;
 } vocabularies[] = {
-    { .file = "ok_vocab_bpe.gguf", .exact = true },
-    { .file = "ok_vocab_bpe_llama.gguf", .exact = true },
-    { .file = "ok_vocab_bpe_qwen2.gguf" },
-    { .file = "ok_vocab_spm.gguf" },
-    { .file = "ok_vocab_spm_no_types.gguf" },
+    { .file = "gguf/ok_vocab_bpe.gguf", .exact = true },
+    { .file = "gguf/ok_vocab_bpe_llama.gguf", .exact = true },
+    { .file = "gguf/ok_vocab_bpe_qwen2.gguf" },
+    { .file = "gguf/ok_vocab_spm.gguf" },
+    { .file = "gguf/ok_vocab_spm_no_types.gguf" },
+    { .file = "gguf/ok_vocab_bpe_falcon.gguf", .exact = true },
+    { .file = "gguf/ok_vocab_bpe_deepseek.gguf", .exact = true },
+    { .file = "gguf/ok_vocab_bpe_kimi.gguf", .exact = true },
+    { .file = "gguf/ok_vocab_wpm.gguf" },
+    { .file = "gguf/ok_vocab_wpm_hashes.gguf" },
+    { .file = "tokens/ok_ugm.gguf", .grows = true },
+    { .file = "tokens/ok_ugm_bytes.gguf" },
 };
 
 /* Once for the process: the bytes and the tokenizers stay until it ends. */
@@ -31,7 +40,7 @@ static void open_vocabularies(void)
         static char *bytes[ARRAY_LEN(vocabularies)];
         size_t n;
         char path[1024];
-        snprintf(path, sizeof path, "%s/gguf/%s", HEARTH_GOLDEN_DIR, vocabularies[i].file);
+        snprintf(path, sizeof path, "%s/%s", HEARTH_GOLDEN_DIR, vocabularies[i].file);
         must(file_read(path, MOST_FILE_BYTES, &bytes[i], &n, NULL));
         must(gguf_parse(&vocabularies[i].g, (const uint8_t *)bytes[i], n, NULL));
         vocabularies[i].t = tokenizer_create(&vocabularies[i].g, NULL);
@@ -62,6 +71,27 @@ static void detokenize(const struct tokenizer *t, const struct token_list *ids)
     fuzz_read(out, detok_finish(&d, out, sizeof out));
 }
 
+/* A charsmap of any bytes, as a file may hold it: the first half of the input is the map, the rest the text. */
+static void any_charsmap(const uint8_t *data, size_t size)
+{
+    size_t n = size / 2;
+    uint8_t *blob = fuzz_copy(data, n), *text = fuzz_copy(data + n, size - n);
+    struct charsmap map;
+    struct str out;
+    if (charsmap_open(&map, (struct str){ (const char *)blob, n }, NULL))
+        for (size_t i = 0; i < size - n; i++) {
+            struct str rest = { (const char *)text + i, size - n - i };
+            size_t used = charsmap_match(&map, rest, &out);
+            must(used <= rest.len);
+            if (used > 0) {
+                must(out.len <= CHARSMAP_MAX_BYTES);
+                fuzz_read(out.ptr, out.len);
+            }
+        }
+    free(blob);
+    free(text);
+}
+
 /* Where all bytes have the same trust, cutting the text changes nothing. */
 static void expect_same_in_spans(const struct tokenizer *t, const struct token_list *want, struct str text,
                                  bool parse_special, bool first)
@@ -80,7 +110,7 @@ static void expect_same_in_spans(const struct tokenizer *t, const struct token_l
         must(ids.ids[i] == want->ids[i]);
     spans[1].trusted = !parse_special;
     ids.n = 0;
-    must(tokenizer_encode_spans(t, spans, 3, NULL, &ids, NULL, &err) && ids.n <= 4 * text.len + 4);
+    must(tokenizer_encode_spans(t, spans, 3, NULL, &ids, NULL, &err));
     token_list_free(&ids);
 }
 
@@ -91,14 +121,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     open_vocabularies();
-    size_t which = data[0] % ARRAY_LEN(vocabularies);
+    size_t which = (data[0] & 0x3f) % (ARRAY_LEN(vocabularies) + 1);
+    if (which == ARRAY_LEN(vocabularies)) {
+        any_charsmap(data + 1, size - 1);
+        return 0;
+    }
     bool parse_special = data[0] & 0x80, first = data[0] & 0x40;
     const struct tokenizer *t = vocabularies[which].t;
     const struct vocab *v = tokenizer_vocab(t);
     uint8_t *copy = fuzz_copy(data + 1, size - 1);
     struct str text = { (const char *)copy, size - 1 };
     if (tokenizer_encode(t, text, parse_special, first, &ids, &err)) {
-        must(ids.n <= 4 * text.len + 4);
+        must(ids.n <= (vocabularies[which].grows ? CHARSMAP_MAX_BYTES : 4) * text.len + 4);
         for (size_t i = 0; i < ids.n; i++)
             must(ids.ids[i] >= 0 && ids.ids[i] < v->n_tokens);
         if (vocabularies[which].exact)
