@@ -101,6 +101,7 @@ typedef struct {
     const char *template_text;   /* the chat template; "" when the file has none */
     bool runs;                   /* this build can run it on a machine with memory enough */
     const char *problem;         /* one sentence when it cannot; "" */
+    const char *warning;         /* one sentence when its pre-tokenizer had to be guessed; "" */
 } hearth_file_info;
 void hearth_file_describe(const hearth_file *file, hearth_file_info *info);
 

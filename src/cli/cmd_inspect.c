@@ -90,6 +90,8 @@ static void print_shape(const hearth_file_info *i)
         line("tokenizer", "%s, %d tokens", i->tokenizer, i->n_vocab);
     else
         line("tokenizer", "none");
+    if (i->warning[0])
+        line("warning", "%s", i->warning);
 }
 
 static void print_template(const struct report *r)
@@ -147,14 +149,15 @@ static json_t *report_json(const struct report *r)
     const hearth_file_info *i = &r->info;
     const char *path = r->choice->source.path;
     return json_pack(
-        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:b, s:o}",
+        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
         "file", path ? json_text(path) : json_null(), "name", json_text(i->name), "architecture",
         json_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
         (int)i->gguf_version, "n_parts", (int)i->n_parts,
         "n_metadata", (int)i->n_metadata, "n_tensors", (int)i->n_tensors, "file_bytes", (json_int_t)i->file_bytes,
         "weight_bytes", (json_int_t)i->weight_bytes, "types", json_text(i->types), "shape", shape_json(i),
         "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)i->kv_bytes_per_token,
-        "tokenizer", json_text(i->tokenizer), "chat_template",
+        "tokenizer", json_text(i->tokenizer), "warnings",
+        i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
         i->template_text[0] ? json_text(i->template_text) : json_null(), "template", template_to_json(r->file),
         "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
         json_text(r->problem));

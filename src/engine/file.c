@@ -274,6 +274,7 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
     info->tokenizer = t ? tokenizer_name(t) : "";
     info->runs = f->runs && t;
     info->problem = !f->runs ? f->problem.message : !t ? f->tokenizer_error.message : "";
+    info->warning = t && tokenizer_vocab(t)->pre_guessed ? tokenizer_guessed : "";
 }
 
 /* ---- tokens ---- */

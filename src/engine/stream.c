@@ -233,8 +233,7 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->load_plan_ms = f->plan_ms;
     r->load_template_ms = f->template_ms;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
-        receipt_note(r,
-                     "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own\n");
+        receipt_note(r, "%s\n", tokenizer_guessed);
     if (f->model.n_unused_tensors > 0)
         receipt_note(r, "%d tensors of the file are not used, the first is " STR_FMT "\n", f->model.n_unused_tensors,
                      STR_ARG(f->model.unused_tensor));

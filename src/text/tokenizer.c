@@ -15,6 +15,9 @@
 enum { MAX_MERGES = 1 << 22 };
 static const size_t max_text_bytes = (size_t)256 << 20;
 
+const char tokenizer_guessed[] =
+    "the file names no pre-tokenizer: \"default\" was taken, ids may differ from the model's own";
+
 struct tokenizer {
     struct vocab vocab;
     struct special_set special; /* looked for in trusted text */

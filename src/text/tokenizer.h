@@ -15,6 +15,8 @@ void tokenizer_destroy(struct tokenizer *t); /* NULL is fine */
 const struct vocab *tokenizer_vocab(const struct tokenizer *t);
 /* "gpt2 (byte-level BPE, qwen2)". Lives as long as t. */
 const char *tokenizer_name(const struct tokenizer *t);
+/* What to say where vocab.pre_guessed is set. */
+extern const char tokenizer_guessed[];
 /* WordPiece whose tokens keep "##" where they continue a word. */
 bool tokenizer_hashes(const struct tokenizer *t);
 size_t tokenizer_bytes(const struct tokenizer *t); /* memory it holds */

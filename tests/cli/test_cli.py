@@ -419,6 +419,12 @@ class Inspect(CliTest):
         self.assertRegex(page.text, free)
         self.assertEqual(free.sub(" of N GiB: ", page.text), free.sub(" of N GiB: ", self.done(hearth("show")).text))
 
+    def test_a_guessed_pre_tokenizer_is_warned_about(self):
+        for name, n in (("ok_vocab_bpe_no_pre", 1), ("ok_vocab_bpe", 0)):
+            path = os.path.join(ROOT, "tests", "golden", "gguf", name + ".gguf")
+            self.assertEqual("names no pre-tokenizer" in hearth("inspect", path).text, n == 1)
+            self.assertEqual(len(json.loads(hearth("inspect", path, "--json").text)["warnings"]), n)
+
     def test_json_says_the_same(self):
         o = json.loads(self.done(hearth("inspect", self.tiny, "--json")).text)
         self.assertEqual(o["architecture"], "llama")
