@@ -32,6 +32,7 @@ FLOORS = {
     "format": ["base"],
     "dtype": ["base"],
     "kernel": ["base", "dtype"],
+    "quant": ["base", "dtype"],
     "text": ["base", "format"],
     "model": FLOOR_0_1 + ["kernel"],
     "infer": FLOOR_0_1 + ["kernel", "text", "model"],
@@ -41,11 +42,11 @@ FLOORS = {
     "server": ["base", "record", "store"],
     "cli": ["base", "record", "store", "server"],
 }
-LIBRARY_FLOORS = ["base", "format", "dtype", "kernel", "text", "model", "infer", "engine"]
+LIBRARY_FLOORS = ["base", "format", "dtype", "kernel", "quant", "text", "model", "infer", "engine"]
 
 # Single files that may include more: (file, header, why).
 FLOOR_EXTRAS = [
-    ("src/cli/*quantize*", "format/* dtype/* kernel/*", "it writes model files"),
+    ("src/cli/*quantize*", "format/* dtype/* kernel/* quant/*", "it writes model files"),
     ("src/cli/*synth*", "format/* dtype/* kernel/*", "it writes model files"),
     ("src/cli/imatrix.*", "format/* dtype/*", "it writes importance matrices"),
     ("src/cli/*bench*", "dtype/* kernel/*", "it times kernels"),
@@ -84,7 +85,7 @@ ISA_MACRO = re.compile(
     r"|MINGW|GLIBC)\w*|\b_WIN(32|64)\b|\b_M_\w+")
 
 # Folders where a number may become a logit, a probability or a token.
-NUMBER_FOLDERS = ["dtype", "kernel", "model", "infer", "engine"]
+NUMBER_FOLDERS = ["dtype", "kernel", "quant", "model", "infer", "engine"]
 LIBM = set()
 for _name in ("exp exp2 exp10 expm1 log log2 log10 log1p pow sin cos tan asin acos atan atan2 sincos sinh cosh tanh"
               " asinh acosh atanh erf erfc cbrt hypot lgamma tgamma").split():
