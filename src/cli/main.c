@@ -14,6 +14,7 @@ const struct command *const commands[] = {
     &cmd_apply_template,
     &cmd_perplexity,
     &cmd_imatrix,
+    &cmd_quantize,
     &cmd_dev_synth,
     &cmd_env,
     &cmd_version,

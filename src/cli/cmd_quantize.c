@@ -1,0 +1,170 @@
+/* cmd_quantize.c: write a model with its matrices in other formats. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/machine.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/quantize.h"
+#include "cli/units.h"
+
+enum { TYPE, TENSOR, OUTPUT_TYPE, EMBEDDING_TYPE, IMATRIX, REQUANTIZE, DRY_RUN, VERBOSE, FORCE, THREADS, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = QUANTIZE_MIX_CHOICES,
+               .help = "types of the tensors, mixed as in published files; needed" },
+    [TENSOR] = { .name = "tensor", .aliases = "--tensor-type", .type = OPT_TEXT, .value = "PATTERN=TYPE,...",
+                 .help = "other types for tensors by name; * is any text, the last that fits wins" },
+    [OUTPUT_TYPE] = { .name = "output-type", .aliases = "--output-tensor-type", .type = OPT_TEXT, .value = "T",
+                      .help = "type of the output matrix (the embedding, where it is tied)" },
+    [EMBEDDING_TYPE] = { .name = "token-embedding-type", .type = OPT_TEXT, .value = "T",
+                         .help = "type of the embedding" },
+    [IMATRIX] = { .name = "imatrix", .type = OPT_TEXT, .value = "FILE",
+                  .help = "importance matrix (GGUF): how much each column matters" },
+    [REQUANTIZE] = { .name = "requantize", .aliases = "--allow-requantize", .type = OPT_FLAG,
+                     .help = "also from a file that is quantized already; what that lost does not come back" },
+    [DRY_RUN] = { .name = "dry-run", .type = OPT_FLAG, .help = "say what would be written, and write nothing" },
+    [VERBOSE] = { .name = "verbose", .aliases = "-v", .type = OPT_FLAG,
+                  .help = "each tensor's type, why, and the error that it brings" },
+    [FORCE] = { .name = "force", .aliases = "-f", .type = OPT_FLAG, .help = "replace OUT if it exists" },
+    [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
+                  .dflt = "one for each physical core", .help = "threads to work with; the bytes do not depend on it" },
+};
+
+struct progress {
+    int64_t start_ns, shown_ns;
+    const char *doing;
+    bool terminal, shown;
+};
+
+/* A line that rewrites itself on a terminal; elsewhere a line now and then. */
+static bool show(void *arg, const char *doing, uint64_t done, uint64_t total)
+{
+    struct progress *p = arg;
+    int64_t now = clock_ns();
+    if (p->doing != doing) {
+        p->doing = doing;
+        p->start_ns = now;
+    }
+    if (now - p->shown_ns >= (p->terminal ? 200000000 : 5000000000) && done > 0) {
+        char rate[UNITS_BYTES], all[UNITS_BYTES];
+        double s = (double)(now - p->start_ns) / 1e9;
+        fprintf(stderr, "%s%s: %3.0f %% of %s, %s/s, %.0f s left%s", p->terminal ? "\r" : "", doing,
+                100.0 * (double)done / (double)total, text_of_bytes(all, total),
+                text_of_bytes(rate, (uint64_t)((double)done / (s > 0 ? s : 1))),
+                s * (double)(total - done) / (double)done, p->terminal ? "   " : "\n");
+        p->shown_ns = now;
+        p->shown = true;
+    }
+    return !interrupt_pending();
+}
+
+static void print_tensor(const struct quantize_tensor *t, bool dry_run)
+{
+    struct gguf_type_info from = { .name = "?" }, to = { .name = "?" };
+    char bytes[UNITS_BYTES];
+    gguf_type_info(t->in->type, &from);
+    gguf_type_info(t->type, &to);
+    for (size_t i = 0; i < t->in->name.len; i++) { /* names are the file's own words */
+        unsigned char c = (unsigned char)t->in->name.ptr[i];
+        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    }
+    printf("%*s  %-6s -> %-6s  %9s", (int)(t->in->name.len < 32 ? 32 - t->in->name.len : 0), "", from.name, to.name,
+           text_of_bytes(bytes, t->bytes));
+    if (t->converted && !dry_run)
+        printf("  rms error %.3e (%.3f %%)", t->verified, t->size > 0 ? 100 * t->verified / t->size : 0);
+    printf("  %s%s\n", t->why, t->has_importance ? ", by importance" : "");
+}
+
+static void print_summary(const struct quantize_result *r, const char *out, const struct quantize_options *o)
+{
+    char before[UNITS_BYTES], after[UNITS_BYTES];
+    double worst = 0;
+    const struct quantize_tensor *at = NULL;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct quantize_tensor *t = &r->tensors[i];
+        if (t->converted && t->size > 0 && t->verified / t->size > worst) {
+            worst = t->verified / t->size;
+            at = t;
+        }
+    }
+    printf("%s: %s, %u of %u tensors converted, %s to %s of weights, %.2f bits a weight\n", out, o->mix->name,
+           r->n_converted, r->n, text_of_bytes(before, r->bytes_in), text_of_bytes(after, r->bytes_out),
+           r->values ? 8.0 * (double)r->bytes_out / (double)r->values : 0);
+    if (o->dry_run)
+        puts("nothing was written (--dry-run)");
+    else if (at)
+        printf("read back: errors as written; largest " STR_FMT ", %.3f %% of its values (rms)\n",
+               STR_ARG(at->in->name), 100 * worst);
+    else
+        puts("read back: all as written");
+    if (o->imatrix_path && r->n_without_importance && !o->dry_run)
+        printf("%u converted tensors are not in the importance matrix; their own size stood in for it\n",
+               r->n_without_importance);
+}
+
+static const char *text_or_null(const struct opt_value *v) { return v->origin == OPT_UNSET ? NULL : v->text; }
+
+static int quantize(const struct args *a, const struct quantize_options *o)
+{
+    hearth_error err = { 0 };
+    static struct quantize_result r; /* tables for 512 parts are too large for the stack */
+    bool ok = quantize_file(&r, a->word[0], a->n_words > 1 ? a->word[1] : "", o, &err);
+    struct progress *p = o->progress_arg;
+    if (p->terminal && p->shown)
+        fputc('\n', stderr);
+    if (ok) {
+        for (uint32_t i = 0; a->value[VERBOSE].on && i < r.n; i++)
+            print_tensor(&r.tensors[i], o->dry_run);
+        print_summary(&r, a->n_words > 1 ? a->word[1] : "(no OUT)", o);
+    }
+    quantize_free(&r);
+    return ok ? EXIT_DONE : report(&err);
+}
+
+static int run(const struct args *a)
+{
+    const struct opt_value *v = a->value;
+    hearth_error err = { 0 };
+    if (v[TYPE].origin == OPT_UNSET)
+        return usage_error(&cmd_quantize, "--type is needed: %s", options[TYPE].value);
+    if (a->n_words < 2 && !(a->n_words == 1 && v[DRY_RUN].on))
+        return usage_error(&cmd_quantize, "IN and OUT are needed: the file to read and the file to write");
+    if (!interrupt_init(&err))
+        return report(&err);
+    interrupt_hold();
+
+    struct machine machine;
+    machine_read(&machine);
+    struct progress p = { .start_ns = clock_ns(), .shown_ns = clock_ns(), .terminal = isatty(STDERR_FILENO) };
+    struct quantize_options o = {
+        .mix = &quantize_mixes[v[TYPE].i],
+        .tensor_types = text_or_null(&v[TENSOR]),
+        .output_type = text_or_null(&v[OUTPUT_TYPE]),
+        .embedding_type = text_or_null(&v[EMBEDDING_TYPE]),
+        .imatrix_path = text_or_null(&v[IMATRIX]),
+        .requantize = v[REQUANTIZE].on,
+        .dry_run = v[DRY_RUN].on,
+        .force = v[FORCE].on,
+        .n_threads = v[THREADS].i ? (int)v[THREADS].i : machine_default_threads(&machine),
+        .progress = show,
+        .progress_arg = &p,
+    };
+    return quantize(a, &o);
+}
+
+const struct command cmd_quantize = {
+    .name = "quantize",
+    .positionals = "IN OUT",
+    .max_words = 2,
+    .summary = "write a model in a smaller number format",
+    .about = "Scales and codes are chosen for the least squared error, weighted by the importance matrix or by the\n"
+             "values' size. The file is read back and compared before it gets its name. Norms and vectors stay as\n"
+             "they are; metadata is copied. A split set becomes one file.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""test_quantize.py: `hearth quantize` from outside.
+
+    tests/cli/test_quantize.py build/hearth [unittest arguments]
+"""
+
+import os
+import shutil
+import tempfile
+import unittest
+
+from harness import FIXTURES, hearth, main
+
+TYPES = ("F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL"
+         " IQ4_XS TQ1_0 TQ2_0 MXFP4 Q1_0 Q2_0").split()
+MODEL = os.path.join(FIXTURES, "models", "tolstoy-4m-f32.gguf")
+
+
+@unittest.skipUnless(FIXTURES, "HEARTH_FIXTURES is not set")
+class QuantizeTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="hearth-quantize-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def quantize(self, name, *args, model=MODEL, code=0):
+        done = hearth("quantize", model, self.path(name), *args)
+        self.assertEqual(done.code, code, done.err)
+        return done
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def test_every_type_makes_a_file_that_is_described_and_answers(self):
+        for kind in TYPES:
+            with self.subTest(kind):
+                self.quantize(kind, "--type", kind)
+                self.assertIn("runs here      yes", hearth("inspect", self.path(kind)).text)
+                answer = hearth("run", self.path(kind), "-p", "It was in the evening", "-n", "8", "--temp", "0")
+                self.assertEqual(answer.code, 0, answer.err)
+
+    def test_files_have_the_size_of_published_ones(self):
+        for kind in ("q4_0", "q8_0", "q4_k_m", "q6_k", "q2_k", "q3_k_m", "iq4_xs", "tq1_0"):
+            self.quantize(kind, "--type", kind)
+            peer = os.path.getsize(os.path.join(FIXTURES, "models", f"tolstoy-4m-{kind}.gguf"))
+            self.assertLess(abs(peer - len(self.read(kind))), 256, kind)
+
+    def test_the_bytes_do_not_depend_on_threads(self):
+        self.quantize("one", "--type", "Q4_K_M", "--threads", "1")
+        self.quantize("three", "--type", "Q4_K_M", "--threads", "3")
+        self.assertEqual(self.read("one"), self.read("three"))
+
+    def test_tensors_get_other_types_by_name(self):
+        done = self.quantize("out", "--type", "Q4_0", "-v", "--tensor", "blk.*.ffn_down.weight=q8_0",
+                             "--output-type", "f16")
+        rows = {line.split()[0]: line.split()[3] for line in done.text.splitlines() if "->" in line}
+        self.assertEqual(rows["blk.3.ffn_down.weight"], "Q8_0")
+        self.assertEqual(rows["blk.3.ffn_up.weight"], "Q4_0")
+        self.assertEqual(rows["token_embd.weight"], "F16")
+
+    def test_what_exists_or_is_quantized_is_refused(self):
+        self.quantize("out", "--type", "Q8_0")
+        before = self.read("out")
+        self.assertIn("--force", self.quantize("out", "--type", "Q4_0", code=2).err)
+        self.assertIn("--requantize", self.quantize("two", "--type", "Q4_0", model=self.path("out"), code=2).err)
+        self.assertIn("read", self.quantize("out", "--type", "Q4_0", "--force", "--requantize", model=self.path("out"),
+                                            code=2).err)
+        self.assertEqual(before, self.read("out"))
+        self.quantize("two", "--type", "Q4_0", "--requantize", model=self.path("out"))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["out", "two"])
+
+    def test_a_dry_run_writes_nothing(self):
+        self.assertIn("nothing was written", self.quantize("out", "--type", "Q4_K_M", "--dry-run").text)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+if __name__ == "__main__":
+    main()
