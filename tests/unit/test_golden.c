@@ -197,9 +197,8 @@ static int allowed_lost(const char *file)
     return strstr(file, "outlier-q8_0") ? 14 : strstr(file, "outlier-q4_k_m") ? 5 : 0;
 }
 
-/* Ids of a file that must equal our arithmetic in double precision to CLOSE: a quarter. With minima the steps of a
- * chain nearly cancel, so f32 rounds more and more codes change (of 120 ids 2 and 17 stay; noise of 1e-8 in
- * double precision leaves 21 and 57, of 1e-7 at most 2). Those numbers are what was seen; fewer is a fault. */
+/* Ids of a file that must equal our arithmetic in double precision to CLOSE: a quarter, but for two files of which
+ * fewer were seen (docs/decisions/0003 says what is known of why). Fewer than that is a fault. */
 static int least_close(const char *file, int n_ids)
 {
     return strstr(file, "4m-q4_1") ? 2 : strstr(file, "q5_k_m") ? 17 : (n_ids + 3) / 4;
