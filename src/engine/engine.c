@@ -395,6 +395,23 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     return NULL;
 }
 
+/* What still runs or waits when both threads have ended: its streams get their END, and are let go of. */
+static void end_all(struct hearth_engine *e)
+{
+    for (int i = 0; e->seqs && i < e->n_seqs; i++)
+        if (e->seqs[i].stream)
+            seq_end(&e->seqs[i], HEARTH_END_CANCELLED, "the engine was stopped", NULL);
+    struct hearth_stream *chain = e->seqs ? take_finished(e) : NULL, *waiting;
+    while ((waiting = queue_pop(&e->inbox))) {
+        hearth_event end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_CANCELLED };
+        waiting->receipt.reason = HEARTH_END_CANCELLED;
+        stream_end(waiting, &end);
+        waiting->next = chain;
+        chain = waiting;
+    }
+    let_go(chain);
+}
+
 void hearth_engine_destroy(hearth_engine *e)
 {
     if (!e)
@@ -405,6 +422,7 @@ void hearth_engine_destroy(hearth_engine *e)
     lock_release(&e->lock);
     thread_join(&e->helper);
     thread_join(&e->thread);
+    end_all(e);
     pool_destroy(e->pool);
     lock_destroy(&e->lock);
     mem_free(e);

@@ -171,6 +171,30 @@ static void threads_chunks_and_company_change_no_bit(void **state)
         check_equivalence("llama", (enum dtype)t);
 }
 
+/* Requests that nobody waits for any more, one running and others waiting: nothing of them stays. The address
+ * sanitizer looks. */
+static void an_engine_that_is_destroyed_ends_what_runs(void **state)
+{
+    char path[256];
+    hearth_span span;
+    hearth_event e;
+    (void)state;
+    make(path, sizeof path, "destroyed", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 4096 });
+    struct opened o = open_with(path, (hearth_engine_options){ .n_threads = 1 }, 0);
+    hearth_request r = request_for(&span, long_prompt);
+    r.max_tokens = 0;
+    hearth_stream *running = hearth_submit(o.model, &r, NULL), *waiting = hearth_submit(o.model, &r, NULL);
+    hearth_stream *closed = hearth_submit(o.model, &r, NULL);
+    assert_true(running && waiting && closed);
+    assert_true(hearth_stream_next(running, &e)); /* it has begun */
+    hearth_stream_close(closed);
+    hearth_stream_close(running);
+    hearth_stream_close(waiting);
+    hearth_model_release(o.model);
+    hearth_engine_destroy(o.engine);
+    unlink(path);
+}
+
 /* ---- keys and values that are still there ---- */
 
 /* The ids of a text and of an answer to it, then more. */
@@ -712,6 +736,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_chunks_and_company_change_no_bit),
         cmocka_unit_test(a_model_file_has_its_order_and_its_values),
+        cmocka_unit_test(an_engine_that_is_destroyed_ends_what_runs),
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
         cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),

@@ -379,7 +379,7 @@ static void every_stage_in_every_order_keeps_what_the_reference_keeps(void **sta
             if (!stages[stage]->wanted(&c.params))
                 continue;
             if (stage == HEARTH_STAGE_penalties || stage == HEARTH_STAGE_dry)
-                t_error = 1e-4; /* 2e-5 seen; a wrong entropy gives 1e-1 */
+                t_error = 1e-4; /* penalties are in float before this; a wrong entropy gives 1e-1 */
             int before = r.n;
             stages[stage]->apply(&ch);
             ref_stages[stage](&r);
