@@ -30,14 +30,37 @@ static struct watched {
 } watched[MAX_WATCHED];
 
 static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct sigaction previous;
+/* Whom ours replaced: the last time it was put in place, and before a handler that came after ours, and so may
+ * hand on to ours what it does not know, was replaced in turn. */
+static struct sigaction previous, first;
+
+static bool is_handler(const struct sigaction *a)
+{
+    return a->sa_flags & SA_SIGINFO ? a->sa_sigaction != NULL : a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
+}
+
+/* How often this very fault has come round to us already: it carries the same siginfo, and we stand deeper in the
+ * stack than the last time (a handler that left by longjmp leaves us no deeper at its next fault). */
+static int n_times_round(const siginfo_t *info)
+{
+    static _Thread_local const siginfo_t *last;
+    static _Thread_local uintptr_t depth;
+    static _Thread_local int n;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    n = info == last && here < depth ? n + 1 : 0;
+    last = info;
+    depth = here;
+    return n;
+}
 
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
-    if (previous.sa_flags & SA_SIGINFO && previous.sa_sigaction) {
-        previous.sa_sigaction(sig, info, context);
-    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-        previous.sa_handler(sig);
+    int n = n_times_round(info);
+    const struct sigaction *next = n == 0 ? &previous : &first;
+    if (n < 2 && is_handler(next) && next->sa_flags & SA_SIGINFO) {
+        next->sa_sigaction(sig, info, context);
+    } else if (n < 2 && is_handler(next)) {
+        next->sa_handler(sig);
     } else {
         /* Not ours and nobody else's: die as without us. */
         signal(SIGBUS, SIG_DFL);
@@ -77,6 +100,10 @@ static bool handler_in_place(void)
     struct sigaction ours = { .sa_flags = SA_SIGINFO | SA_NODEFER };
     ours.sa_sigaction = on_sigbus;
     sigemptyset(&ours.sa_mask);
+    static bool was_in_place;
+    if (!was_in_place || !is_handler(&now))
+        first = now;
+    was_in_place = true;
     previous = now;
     return sigaction(SIGBUS, &ours, NULL) == 0;
 }

@@ -1,10 +1,14 @@
 /* test_base.c: arenas, buffers, files, the pool, errors: what everything stands on. */
+#define _GNU_SOURCE
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -183,6 +187,59 @@ static void a_map_survives_its_file_being_cut_short(void **state)
     assert_non_null(strstr(err.message, "folder"));
 }
 
+/* A handler of somebody else, put in after ours, that hands on what it does not know to ours. */
+static struct sigaction ours;
+static volatile sig_atomic_t *n_theirs;
+
+static void theirs(int sig, siginfo_t *info, void *context)
+{
+    if (++*n_theirs < 10)
+        ours.sa_sigaction(sig, info, context);
+    else
+        _exit(1);
+}
+
+static void fault_outside_our_maps(const char *path)
+{
+    struct file_map before, after;
+    signal(SIGBUS, SIG_DFL);
+    if (!file_map(&before, path, NULL))
+        _exit(2);
+    struct sigaction a = { .sa_flags = SA_SIGINFO | SA_NODEFER };
+    a.sa_sigaction = theirs;
+    sigaction(SIGBUS, &a, &ours);
+    if (!file_map(&after, path, NULL)) /* puts ours on top of theirs */
+        _exit(3);
+    FILE *f = tmpfile();
+    volatile char *p = f ? mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(f), 0) : MAP_FAILED;
+    if (p == MAP_FAILED)
+        _exit(4);
+    _exit(p[0] + 5); /* the file is empty */
+}
+
+static void a_foreign_fault_goes_round_once_and_then_ends_the_process(void **state)
+{
+    (void)state;
+    char path[300];
+    temp_path(path, sizeof path, "chain");
+    struct file_writer w;
+    assert_true(file_writer_open(&w, path, NULL));
+    file_write(&w, "x", 1);
+    assert_true(file_writer_commit(&w, NULL));
+    n_theirs = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(n_theirs, MAP_FAILED);
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        fault_outside_our_maps(path);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unlink(path);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGBUS);
+    assert_int_equal(*n_theirs, 1);
+    munmap((void *)n_theirs, 4096);
+}
+
 /* ---- the pool ---- */
 
 enum { TILES = 1000 };
@@ -248,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_written_file_appears_whole_or_not_at_all),
         cmocka_unit_test(every_failing_call_of_a_writer_is_an_error_and_leaves_nothing),
         cmocka_unit_test(a_map_survives_its_file_being_cut_short),
+        cmocka_unit_test(a_foreign_fault_goes_round_once_and_then_ends_the_process),
         cmocka_unit_test(a_pool_does_every_tile_of_every_job_once),
         cmocka_unit_test(the_machine_makes_sense),
     };
