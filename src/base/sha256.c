@@ -1,40 +1,40 @@
+/* sha256.c: by libcrypto's plain functions. The newer ones (EVP) look the algorithm up in a context that they set up
+ * in some thousand allocations, and where one of those fails libcrypto 3.0 ends the process. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/sha256.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
-/* The handle is libcrypto's own context under our name. */
-static EVP_MD_CTX *ctx_of(struct sha256 *s) { return (EVP_MD_CTX *)(void *)s; }
+#include "base/alloc.h"
+
+struct sha256 {
+    SHA256_CTX ctx;
+};
 
 struct sha256 *sha256_new(void)
 {
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return (struct sha256 *)(void *)ctx;
+    struct sha256 *s = mem_alloc(sizeof *s);
+    if (s)
+        SHA256_Init(&s->ctx);
+    return s;
 }
 
 void sha256_add(struct sha256 *s, const void *bytes, size_t n)
 {
     if (s)
-        EVP_DigestUpdate(ctx_of(s), bytes, n);
+        SHA256_Update(&s->ctx, bytes, n);
 }
 
 void sha256_hex(struct sha256 *s, char out[65])
 {
-    unsigned char md[32] = { 0 };
+    unsigned char md[SHA256_DIGEST_LENGTH] = { 0 };
     if (s)
-        EVP_DigestFinal_ex(ctx_of(s), md, NULL);
-    for (int i = 0; i < 32; i++) {
+        SHA256_Final(md, &s->ctx);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
         out[2 * i] = "0123456789abcdef"[md[i] >> 4];
         out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
     }
     out[64] = 0;
 }
 
-void sha256_free(struct sha256 *s)
-{
-    if (s)
-        EVP_MD_CTX_free(ctx_of(s));
-}
+void sha256_free(struct sha256 *s) { mem_free(s); }
