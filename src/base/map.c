@@ -32,7 +32,7 @@ static struct watched {
 static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
 /* Whom ours replaced: the last time it was put in place, and before a handler that came after ours, and so may
  * hand on to ours what it does not know, was replaced in turn. */
-static struct sigaction previous, first;
+static struct sigaction previous, original;
 
 static bool is_handler(const struct sigaction *a)
 {
@@ -56,7 +56,7 @@ static int n_times_round(const siginfo_t *info)
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
     int n = n_times_round(info);
-    const struct sigaction *next = n == 0 ? &previous : &first;
+    const struct sigaction *next = n == 0 ? &previous : &original;
     if (n < 2 && is_handler(next) && next->sa_flags & SA_SIGINFO) {
         next->sa_sigaction(sig, info, context);
     } else if (n < 2 && is_handler(next)) {
@@ -102,7 +102,7 @@ static bool handler_in_place(void)
     sigemptyset(&ours.sa_mask);
     static bool was_in_place;
     if (!was_in_place || !is_handler(&now))
-        first = now;
+        original = now;
     was_in_place = true;
     previous = now;
     return sigaction(SIGBUS, &ours, NULL) == 0;
