@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "base/machine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <hwloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -15,22 +17,42 @@
 static struct machine fixed;
 static pthread_once_t fixed_once = PTHREAD_ONCE_INIT;
 
-/* First number after `key` in a small text file such as /proc/meminfo; 0 when absent. */
+/* The beginning of a small text file of the system, NUL-terminated, without allocating: a plan must not change
+ * because memory is short. "" when there is none. */
+struct small_text {
+    char bytes[4096];
+};
+static bool read_small(const char *path, struct small_text *out)
+{
+    size_t n = 0;
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    for (ssize_t got = 1; fd >= 0 && got != 0 && n < sizeof out->bytes - 1;) {
+        got = read(fd, out->bytes + n, sizeof out->bytes - 1 - n);
+        if (got < 0 && errno != EINTR)
+            break;
+        n += got > 0 ? (size_t)got : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    out->bytes[n] = 0;
+    return n > 0;
+}
+
+/* First number after `key` at the beginning of a line of such a file; 0 when absent. */
 static uint64_t number_in(const char *path, const char *key)
 {
-    FILE *f = fopen(path, "re");
-    char line[256];
-    uint64_t value = 0;
-    if (!f)
-        return 0;
-    while (fgets(line, sizeof line, f)) {
-        if (strncmp(line, key, strlen(key)) != 0)
-            continue;
-        value = strtoull(line + strlen(key), NULL, 10);
-        break;
+    struct small_text text;
+    read_small(path, &text);
+    for (const char *line = text.bytes; line;) {
+        if (strncmp(line, key, strlen(key)) == 0)
+            return strtoull(line + strlen(key), NULL, 10);
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
     }
-    fclose(f);
-    return value;
+    return 0;
 }
 
 static size_t cache_bytes(hwloc_topology_t t, hwloc_obj_type_t type)
@@ -62,12 +84,11 @@ static void read_topology(struct machine *m)
 /* cgroup v2: "max 100000" or "200000 100000"; v1: two files. */
 static double read_cpu_quota(void)
 {
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    struct small_text text;
     double quota = 0, period = 0;
-    if (f) {
-        if (fscanf(f, "%lf %lf", &quota, &period) != 2)
+    if (read_small("/sys/fs/cgroup/cpu.max", &text)) {
+        if (sscanf(text.bytes, "%lf %lf", &quota, &period) != 2)
             quota = 0;
-        fclose(f);
     } else {
         long long q = (long long)number_in("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "");
         quota = q > 0 && q < 1000000000 ? (double)q : 0;

@@ -16,7 +16,8 @@ void interrupt_wake(void *arg)
 {
     (void)arg;
     int saved = errno; /* a handler may run between a call and the look at its errno */
-    (void)!write(wake_write, "", 1); /* a full pipe wakes just as well */
+    while (write(wake_write, "", 1) < 0 && errno == EINTR)
+        ; /* a full pipe wakes just as well */
     errno = saved;
 }
 
