@@ -21,9 +21,19 @@ uint64_t mem_fail_at(uint64_t n)
     return calls;
 }
 
-void *mem_alloc(size_t bytes) { return told_to_fail() ? NULL : calloc(1, bytes ? bytes : 1); }
+static _Thread_local uint64_t n_refused;
 
-void *mem_resize(void *old, size_t bytes) { return told_to_fail() ? NULL : realloc(old, bytes ? bytes : 1); }
+uint64_t mem_n_refused(void) { return n_refused; }
+
+static void *counted(void *p)
+{
+    n_refused += p == NULL;
+    return p;
+}
+
+void *mem_alloc(size_t bytes) { return counted(told_to_fail() ? NULL : calloc(1, bytes ? bytes : 1)); }
+
+void *mem_resize(void *old, size_t bytes) { return counted(told_to_fail() ? NULL : realloc(old, bytes ? bytes : 1)); }
 
 void mem_free(void *p) { free(p); }
 

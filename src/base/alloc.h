@@ -11,6 +11,10 @@ void *mem_alloc(size_t bytes);
 void *mem_resize(void *old, size_t bytes);
 void mem_free(void *p);
 
+/* How many calls of the two gave NULL in this thread so far. For libraries that go on as if nothing had happened:
+ * jansson's parser leaves out a character of a text that it has no memory for. Compare before and after. */
+uint64_t mem_n_refused(void);
+
 /* Zeroed pages straight from the system, 2 MB aligned where that helps, or NULL.
  * Untouched pages cost nothing. *huge says whether 2 MB pages were asked for and granted
  * as advice (NULL: not interested). */

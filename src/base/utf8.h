@@ -36,6 +36,17 @@ static inline int utf8_length(const uint8_t *p, size_t n, int *ill_formed, bool 
     return 0;
 }
 
+static inline bool utf8_valid(struct str s)
+{
+    for (size_t at = 0; at < s.len;) {
+        int n = utf8_length((const uint8_t *)s.ptr + at, s.len - at, NULL, NULL);
+        if (n == 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
 /* Code point of the well-formed character of this length at p. */
 static inline uint32_t utf8_code_point(const uint8_t *p, int length)
 {

@@ -154,6 +154,11 @@ static bool open_file(hearth_file *f, const hearth_source *source, hearth_error 
         return fail_memory(err, shown);
     describe_types(f);
     f->runs = model_load(&f->model, &f->gguf, &f->problem);
+    if (f->problem.status == HEARTH_ERR_MEMORY) { /* says nothing about the file */
+        if (err)
+            *err = f->problem;
+        return false;
+    }
     f->metadata_ms = clock_ms_since(start);
     return true;
 }
@@ -207,15 +212,18 @@ uint64_t file_total_bytes(const hearth_file *f)
     return n;
 }
 
-void registry_identity(const hearth_file *f, char out[96])
+bool registry_identity(const hearth_file *f, char out[96], hearth_error *err)
 {
     struct sha256 *sha = sha256_new();
     char hex[65];
+    if (!sha)
+        return fail_memory(err, "the model's identity");
     for (uint32_t i = 0; i < f->n_maps; i++)
         sha256_add(sha, f->gguf.part_bytes[i], f->gguf.header_bytes[i]);
     sha256_hex(sha, hex);
     sha256_free(sha);
     snprintf(out, 96, "%s-%llu", hex, (unsigned long long)file_total_bytes(f));
+    return true;
 }
 
 /* ---- describe ---- */
@@ -273,7 +281,9 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
     struct tokenizer *t = file_tokenizer(f, &err);
     info->tokenizer = t ? tokenizer_name(t) : "";
     info->runs = f->runs && t;
-    info->problem = !f->runs ? f->problem.message : !t ? f->tokenizer_error.message : "";
+    info->problem = !t && (f->runs || err.status == HEARTH_ERR_MEMORY) ? f->tokenizer_error.message
+                    : !f->runs                                         ? f->problem.message
+                                                                       : "";
     info->warning = t && tokenizer_vocab(t)->pre_guessed ? tokenizer_guessed : "";
 }
 
@@ -285,7 +295,7 @@ struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err)
     if (!f->tokenizer_tried) {
         int64_t start = clock_ns();
         f->tokenizer = tokenizer_create(&f->gguf, &f->tokenizer_error);
-        f->tokenizer_tried = true;
+        f->tokenizer_tried = f->tokenizer || f->tokenizer_error.status != HEARTH_ERR_MEMORY; /* else once more */
         f->tokenizer_ms = clock_ms_since(start);
     }
     lock_release(&f->lock);

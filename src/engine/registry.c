@@ -159,9 +159,8 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);
-    if (!make_memory(m, &r, err) || !engine_attach(e, m, err))
+    if (!registry_identity(m->file, m->identity, err) || !make_memory(m, &r, err) || !engine_attach(e, m, err))
         return false;
-    registry_identity(m->file, m->identity);
     m->file->plan_ms = clock_ms_since(start);
     progress(o, "ready", 1);
     return true;

@@ -90,5 +90,5 @@ bool sampling_value_ok(int index, double value);
 /* "" when the file has no general.sampling.sequence or a usable one; else why not. */
 void sampling_sequence_problem(const hearth_model *m, char *text, size_t room);
 /* "sha256 of header and tensor directory"-"total bytes". */
-void registry_identity(const hearth_file *f, char out[96]);
+bool registry_identity(const hearth_file *f, char out[96], hearth_error *err);
 size_t registry_room_bytes(int n_vocab, int n_ctx);

@@ -25,7 +25,7 @@ struct chat *file_chat(hearth_file *f, hearth_error *err)
     if (!f->chat_tried) {
         int64_t start = clock_ns();
         f->chat = make(f, t, &f->chat_error);
-        f->chat_tried = true;
+        f->chat_tried = f->chat || f->chat_error.status != HEARTH_ERR_MEMORY; /* else once more */
         f->template_ms = clock_ms_since(start);
     }
     lock_release(&f->lock);
@@ -126,13 +126,20 @@ bool hearth_file_template(hearth_file *f, hearth_template_info *info)
     struct chat *c = file_chat(f, &err);
     lock_take(&f->lock);
     if (!f->template_info.from) {
-        f->template_info = *info;
+        hearth_template_info made = *info;
         if (c)
-            describe(f, c, &f->template_info);
+            describe(f, c, &made);
         else
-            f->template_info.problem = f->chat_tried ? f->chat_error.message : f->tokenizer_error.message;
+            made.problem = f->chat_error.message[0] ? f->chat_error.message : f->tokenizer_error.message;
+        bool lost = c ? f->arena.failed : err.status == HEARTH_ERR_MEMORY;
+        if (c && lost)
+            made.problem = "out of memory: not all that the template can do is known; close other programs";
+        if (!lost) /* else once more, when somebody asks again */
+            f->template_info = made;
+        *info = made;
+    } else {
+        *info = f->template_info;
     }
-    *info = f->template_info;
     lock_release(&f->lock);
     return true;
 }
@@ -149,13 +156,14 @@ size_t hearth_file_template_findings(hearth_file *f, const hearth_finding **find
     lock_take(&f->lock);
     if (!f->findings && c)
         f->n_findings = chat_lint(c, &f->arena, &f->findings);
-    if (!f->findings && !c) {
-        f->broken = (hearth_finding){ HEARTH_FINDING_PROBLEM, "does-not-compile", f->template_info.problem };
+    if (!f->findings) {
+        const char *code = err.status == HEARTH_ERR_MEMORY ? CHAT_LINT_NO_MEMORY : "does-not-compile";
+        f->broken = (hearth_finding){ HEARTH_FINDING_PROBLEM, code, info.problem };
         f->findings = &f->broken;
         f->n_findings = 1;
     }
     *findings = f->findings;
-    size_t n = f->findings ? f->n_findings : 0;
+    size_t n = f->n_findings;
     lock_release(&f->lock);
     return n;
 }

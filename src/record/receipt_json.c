@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 const char *finish_reason_name(hearth_end_reason reason)
 {
     switch (reason) {
@@ -47,11 +49,10 @@ static json_t *of_u64(uint64_t n) { return json_integer((json_int_t)n); }
 /* Text from a fixed field, which may have been cut inside a character. */
 static json_t *of_text(const char *text)
 {
-    size_t n = strlen(text);
-    json_t *s = json_stringn(text, n);
-    while (!s && n > 0)
-        s = json_stringn(text, --n);
-    return s ? s : json_string("");
+    size_t n = 0, length = strlen(text);
+    for (int c; n < length && (c = utf8_length((const uint8_t *)text + n, length - n, NULL, NULL)) > 0;)
+        n += (size_t)c;
+    return json_stringn(text, n);
 }
 
 static const char *origin_name(hearth_origin origin)
@@ -137,15 +138,19 @@ static json_t *of_memory(const hearth_receipt *r)
 static json_t *of_notes(const char *notes)
 {
     json_t *lines = json_array();
+    bool failed = false;
     while (*notes) {
         size_t n = strcspn(notes, "\n");
         char line[sizeof ((hearth_receipt *)0)->notes];
         snprintf(line, sizeof line, "%.*s", (int)n, notes);
         if (n > 0)
-            json_array_append_new(lines, of_text(line));
+            failed |= json_array_append_new(lines, of_text(line)) != 0;
         notes += n + (notes[n] == '\n');
     }
-    return lines;
+    if (!failed)
+        return lines;
+    json_decref(lines);
+    return NULL;
 }
 
 static json_t *of_prefill(const hearth_receipt *r)

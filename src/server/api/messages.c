@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "server/api/json_text.h"
 
 enum {
@@ -242,12 +243,15 @@ static bool read_arguments(struct reader *r, const char *place, const json_t *fu
         return copy_json(r, j, out);
     if (!json_is_string(j))
         return wrong_type(r, place, "arguments", j, "a JSON object, or the text of one");
+    uint64_t refused = mem_n_refused();
     json_t *parsed = json_loadb(json_string_value(j), json_string_length(j), MESSAGES_JSON_FLAGS | JSON_DECODE_ANY,
                                 &why);
     bool is_object = json_is_object(parsed);
     if (parsed && !is_object)
         snprintf(why.text, sizeof why.text, "it is %s", kind_of(parsed));
     json_decref(parsed);
+    if (mem_n_refused() != refused)
+        return no_memory(r);
     if (!is_object)
         return fail(r->err, HEARTH_ERR_USAGE, "%s.arguments is not the text of a JSON object: '%.100s' (%.120s)", place,
                     json_string_value(j), why.text);

@@ -5,28 +5,27 @@
 
 #include "base/alloc.h"
 #include "base/sha256.h"
+#include "base/utf8.h"
 #include "text/chat/chat_impl.h"
 
 /* ---- life ---- */
 
-static void trust_token(struct chat *c, const char *name, int32_t id)
+/* False: no memory. A text that is not UTF-8 is left out. */
+static bool trust_token(struct chat *c, const char *name, int32_t id)
 {
     const struct vocab *v = tokenizer_vocab(c->tokenizer);
-    if (id >= 0 && id < v->n_tokens)
-        json_object_set_new(c->trusted, name, json_stringn(v->text[id].ptr, v->text[id].len));
+    if (id < 0 || id >= v->n_tokens)
+        return true;
+    struct str s = v->text[id];
+    return !utf8_valid(s) || json_object_set_new(c->trusted, name, json_stringn(s.ptr, s.len)) == 0;
 }
 
 static bool make_trusted(struct chat *c)
 {
     const struct vocab *v = tokenizer_vocab(c->tokenizer);
     c->trusted = json_object();
-    if (!c->trusted)
-        return false;
-    trust_token(c, "bos_token", v->bos);
-    trust_token(c, "eos_token", v->eos);
-    trust_token(c, "unk_token", v->unk);
-    trust_token(c, "pad_token", v->pad);
-    return true;
+    return c->trusted && trust_token(c, "bos_token", v->bos) && trust_token(c, "eos_token", v->eos)
+        && trust_token(c, "unk_token", v->unk) && trust_token(c, "pad_token", v->pad);
 }
 
 /* A token that the template writes itself is structure; in a message its text stays text. A run of white space is
@@ -40,25 +39,26 @@ static bool not_written_by_template(void *arg, struct str text)
     return blank || str_search(c->source, text) == SIZE_MAX;
 }
 
-static void collect_specials(const struct chat *c, struct str mark, int32_t *ids, int *n)
+/* False: no memory. */
+static bool collect_specials(const struct chat *c, struct str mark, int32_t *ids, int *n)
 {
     const struct vocab *v = tokenizer_vocab(c->tokenizer);
     struct token_list list = { 0 };
-    hearth_error ignored;
-    if (mark.len && tokenizer_encode(c->tokenizer, mark, true, false, &list, &ignored))
+    hearth_error why = { 0 };
+    if (mark.len && tokenizer_encode(c->tokenizer, mark, true, false, &list, &why))
         for (size_t i = 0; i < list.n && *n < CHAT_MAX_MARKS; i++)
             if (v->type[list.ids[i]] == TOKEN_CONTROL)
                 ids[(*n)++] = list.ids[i];
     token_list_free(&list);
+    return why.status != HEARTH_ERR_MEMORY;
 }
 
-static void find_mark_tokens(struct chat *c)
+static bool find_mark_tokens(struct chat *c)
 {
     const struct thinking_marks *m = &c->traits.marks;
-    collect_specials(c, m->open, c->mark, &c->n_mark);
-    collect_specials(c, m->close, c->mark, &c->n_mark);
-    collect_specials(c, m->answer, c->mark, &c->n_mark);
-    collect_specials(c, m->close, c->close, &c->n_close);
+    return collect_specials(c, m->open, c->mark, &c->n_mark) && collect_specials(c, m->close, c->mark, &c->n_mark)
+        && collect_specials(c, m->answer, c->mark, &c->n_mark)
+        && collect_specials(c, m->close, c->close, &c->n_close);
 }
 
 static bool create(struct chat *c, struct str source, hearth_error *err)
@@ -66,6 +66,8 @@ static bool create(struct chat *c, struct str source, hearth_error *err)
     struct jinja_limits limits = jinja_limits_default();
     struct jinja_error why;
     struct sha256 *sha = sha256_new();
+    if (!sha)
+        return fail_memory(err, "the chat template");
     sha256_add(sha, source.ptr, source.len);
     sha256_hex(sha, c->sha256);
     sha256_free(sha);
@@ -77,9 +79,8 @@ static bool create(struct chat *c, struct str source, hearth_error *err)
         return fail_memory(err, "the chat template");
     if (!special_subset(&c->always, tokenizer_always(c->tokenizer), not_written_by_template, c, &c->arena, err))
         return false;
-    if (!chat_probe(c))
+    if (!chat_probe(c) || !find_mark_tokens(c))
         return fail_memory(err, "the chat template");
-    find_mark_tokens(c);
     return true;
 }
 

@@ -48,7 +48,9 @@ bool chat_is_mark(const struct chat *c, int32_t id);
 /* Inside the closing mark: there it does not end an answer (gpt-oss ends thinking with <|end|>). */
 bool chat_is_close(const struct chat *c, int32_t id);
 
-/* What is wrong with it: at most 32 findings, the worst first, in arena. Returns how many. */
+/* What is wrong with it: at most 32 findings, the worst first, in arena. Returns how many. When memory runs out there
+ * is one with this code and no other. */
+#define CHAT_LINT_NO_MEMORY "out-of-memory"
 size_t chat_lint(const struct chat *c, struct arena *arena, const hearth_finding **findings);
 
 /* A conversation ready to be rendered. */

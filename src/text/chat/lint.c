@@ -14,6 +14,7 @@ struct linter {
     struct arena *arena;
     hearth_finding *findings;
     size_t n;
+    bool no_memory;
 };
 
 /* ---- reporting ---- */
@@ -31,6 +32,7 @@ static void found(struct linter *l, hearth_finding_level level, const char *code
     if (n < 0)
         return;
     struct str copy = arena_strdup(l->arena, (struct str){ text, min_size((size_t)n, sizeof text - 1) });
+    l->no_memory |= !copy.ptr;
     if (copy.ptr)
         l->findings[l->n++] = (hearth_finding){ level, code, copy.ptr };
 }
@@ -85,6 +87,7 @@ static bool look_at(struct linter *l, struct view *v, const struct turn *turns, 
     bool ok = chat_input_make(l->c, &chat, &v->in, &v->err) && chat_render(l->c, &v->in, &v->prompt, &v->err);
     if (ok)
         v->text = v->prompt.text;
+    l->no_memory |= v->err.status == HEARTH_ERR_MEMORY;
     return ok;
 }
 
@@ -134,6 +137,7 @@ static void check_end(struct linter *l)
     if (t->ends_answers)
         return;
     list_ends(tokenizer_vocab(l->c->tokenizer), &ends);
+    l->no_memory |= ends.failed;
     const char *known = ends.ptr ? ends.ptr : "none";
     if (t->answer_end.len == 0)
         found(l, HEARTH_FINDING_PROBLEM, "no-end",
@@ -161,6 +165,7 @@ static void check_bos(struct linter *l)
     if (LOOK(l, &w, true, USER) && chat_encode(l->c, &w.prompt, &ids, &added, NULL, &w.err))
         while (n < ids.n && v->bos >= 0 && ids.ids[n] == v->bos)
             n++;
+    l->no_memory |= w.err.status == HEARTH_ERR_MEMORY;
     if (n > 1)
         found(l, HEARTH_FINDING_PROBLEM, "double-bos", "the prompt begins with %zu BOS tokens; one is right", n);
     else if (added)
@@ -384,17 +389,29 @@ static int worst_first(const void *a, const void *b)
     return strcmp(x->code, y->code);
 }
 
+/* Half the findings would say that the rest is well. */
+static size_t no_memory(const hearth_finding **findings)
+{
+    static const hearth_finding it[] = { { HEARTH_FINDING_PROBLEM, CHAT_LINT_NO_MEMORY,
+                                           "out of memory: what is wrong with the template is not known; close other "
+                                           "programs" } };
+    *findings = it;
+    return 1;
+}
+
 size_t chat_lint(const struct chat *c, struct arena *arena, const hearth_finding **findings)
 {
     struct linter l = { .c = c, .arena = arena, .findings = arena_array(arena, hearth_finding, LINT_MAX_FINDINGS) };
     *findings = l.findings;
     if (!l.findings)
-        return 0;
+        return no_memory(findings);
     if (c->traits.problem[0])
         found(&l, HEARTH_FINDING_PROBLEM, "does-not-render", "the simplest conversation does not render: %s",
               c->traits.problem);
     for (size_t i = 0; i < ARRAY_LEN(checks) && !c->traits.problem[0]; i++)
         checks[i](&l);
+    if (l.no_memory)
+        return no_memory(findings);
     qsort(l.findings, l.n, sizeof *l.findings, worst_first);
     return l.n;
 }

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "text/chat/chat_impl.h"
 
 struct builder {
@@ -38,7 +40,9 @@ static bool refuse(const struct builder *b, const char *what)
 static json_t *text_value(const struct builder *b, const char *field, const char *text, size_t n)
 {
     json_t *s = json_stringn(text ? text : "", n);
-    if (!s)
+    if (!s && utf8_valid((struct str){ text, text ? n : 0 }))
+        fail_memory(b->err, "a conversation");
+    else if (!s)
         fail(b->err, HEARTH_ERR_USAGE, "message %zu: %s is not UTF-8; send UTF-8 text", b->index, field);
     return s;
 }
@@ -106,7 +110,13 @@ static json_t *content_value(const struct builder *b, const hearth_message *m)
 static json_t *arguments_value(const struct builder *b, const char *text, size_t index)
 {
     json_error_t why;
+    uint64_t refused = mem_n_refused();
     json_t *object = json_loads(text ? text : "", JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    if (mem_n_refused() != refused) {
+        json_decref(object);
+        fail_memory(b->err, "a conversation");
+        return NULL;
+    }
     if (!json_is_object(object)) {
         fail(b->err, HEARTH_ERR_USAGE, "message %zu: the arguments of tool call %zu are not a JSON object: %.120s",
              b->index, index, object ? text : why.text);
@@ -236,7 +246,13 @@ static bool add_messages(struct builder *b, const hearth_chat *chat)
 static json_t *parse(const char *text, const char *what, bool array, hearth_error *err)
 {
     json_error_t why;
+    uint64_t refused = mem_n_refused();
     json_t *j = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+    if (mem_n_refused() != refused) {
+        json_decref(j);
+        fail_memory(err, what);
+        return NULL;
+    }
     if (j && (array ? json_is_array(j) : json_is_object(j)))
         return j;
     fail(err, HEARTH_ERR_USAGE, "%s must be JSON text of %s: %.160s", what, array ? "an array" : "an object",
@@ -339,12 +355,20 @@ static bool read_date(struct chat_input *in, const char *text, hearth_error *err
 
 bool chat_input_make(const struct chat *c, const hearth_chat *chat, struct chat_input *out, hearth_error *err)
 {
-    struct builder b = { .traits = &c->traits, .out = out, .err = err };
+    struct builder b = { .traits = &c->traits, .out = out };
     *out = (struct chat_input){ .values = json_object() };
     if (!out->values)
         return fail_memory(err, "a conversation");
-    return read_date(out, chat->date, err) && add_kwargs(&b, chat) && add_messages(&b, chat) && add_tools(&b, chat)
-        && add_thinking(&b, chat->thinking) && add_end(&b, chat);
+    hearth_error why = { 0 };
+    b.err = &why;
+    if (read_date(out, chat->date, &why) && add_kwargs(&b, chat) && add_messages(&b, chat) && add_tools(&b, chat)
+        && add_thinking(&b, chat->thinking) && add_end(&b, chat))
+        return true;
+    if (why.status == HEARTH_OK) /* the JSON library gives no reason when it has no memory */
+        fail_memory(&why, "a conversation");
+    if (err)
+        *err = why;
+    return false;
 }
 
 void chat_input_free(struct chat_input *in)

@@ -53,14 +53,30 @@ static json_t *say_in_parts(const char *role, const char *text)
     return json_pack("{s:s, s:[{s:s, s:s}]}", "role", role, "content", "type", "text", "text", text);
 }
 
-/* Up to three messages (stolen; NULL: none). */
+static json_t *none(void) { return json_null(); }
+
+/* object (may be NULL) with one more value; NULL when memory is out. Both are stolen. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+/* Up to three messages (stolen). NULL when memory is out, for one of them too. */
 static json_t *talk(json_t *a, json_t *b, json_t *c, bool generation_prompt)
 {
     json_t *list = json_array();
     json_t *all[] = { a, b, c };
+    bool failed = false;
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (all[i])
-            json_array_append_new(list, all[i]);
+        if (!json_is_null(all[i]))
+            failed |= json_array_append_new(list, all[i]) != 0;
+    if (failed) {
+        json_decref(list);
+        return NULL;
+    }
     return json_pack("{s:o, s:b}", "messages", list, "add_generation_prompt", (int)generation_prompt);
 }
 
@@ -79,13 +95,13 @@ static struct str keep(struct prober *p, struct str s)
 static bool probe_content(struct prober *p)
 {
     struct chat_traits *t = &p->c->traits;
-    show(p, talk(user(), NULL, NULL, true));
+    show(p, talk(user(), none(), none(), true));
     bool as_text = has(p, USER_TEXT);
     struct str plain = keep(p, p->text);
     if (!p->rendered && p->why.message[0])
         snprintf(t->problem, sizeof t->problem, "line %d column %d: %.250s", p->why.line, p->why.column,
                  p->why.message);
-    show(p, talk(say_in_parts("user", USER_TEXT), NULL, NULL, true));
+    show(p, talk(say_in_parts("user", USER_TEXT), none(), none(), true));
     bool as_parts = has(p, USER_TEXT);
     t->parts = as_text && as_parts && str_eq(plain, p->text);
     t->needs_parts = !as_text && as_parts;
@@ -104,18 +120,18 @@ static json_t *content(struct prober *p, const char *role, const char *text)
 static void probe_roles(struct prober *p)
 {
     struct chat_traits *t = &p->c->traits;
-    show(p, talk(content(p, "system", SYSTEM_TEXT), content(p, "user", USER_TEXT), NULL, true));
+    show(p, talk(content(p, "system", SYSTEM_TEXT), content(p, "user", USER_TEXT), none(), true));
     t->system = fate_of(p, SYSTEM_TEXT);
     /* A template that writes any role's name as it comes does not know this one for that. */
     t->developer = FATE_DROPPED;
     if (str_search(p->c->source, STR("developer")) != SIZE_MAX) {
-        show(p, talk(content(p, "developer", SYSTEM_TEXT), content(p, "user", USER_TEXT), NULL, true));
+        show(p, talk(content(p, "developer", SYSTEM_TEXT), content(p, "user", USER_TEXT), none(), true));
         t->developer = fate_of(p, SYSTEM_TEXT) == FATE_KEPT ? FATE_KEPT : FATE_DROPPED;
     }
     struct str with;
-    show(p, talk(content(p, "user", USER_TEXT), NULL, NULL, true));
+    show(p, talk(content(p, "user", USER_TEXT), none(), none(), true));
     with = keep(p, p->text);
-    show(p, talk(content(p, "user", USER_TEXT), NULL, NULL, false));
+    show(p, talk(content(p, "user", USER_TEXT), none(), none(), false));
     t->has_generation_prompt = !str_eq(with, p->text);
 }
 
@@ -128,12 +144,7 @@ static json_t *a_tool(void)
                      "string", "description", "What.", "required", "x");
 }
 
-static json_t *with_tool(json_t *values)
-{
-    if (values)
-        json_object_set_new(values, "tools", a_tool());
-    return values;
-}
+static json_t *with_tool(json_t *values) { return with(values, "tools", a_tool()); }
 
 static json_t *a_call(bool empty_text, bool arguments_as_text)
 {
@@ -173,7 +184,7 @@ static void probe_calls(struct prober *p)
 static void probe_tools(struct prober *p)
 {
     struct chat_traits *t = &p->c->traits;
-    show(p, with_tool(talk(content(p, "user", USER_TEXT), NULL, NULL, true)));
+    show(p, with_tool(talk(content(p, "user", USER_TEXT), none(), none(), true)));
     t->tools = fate_of(p, TOOL_NAME);
     probe_calls(p);
 }
@@ -182,15 +193,14 @@ static void probe_tools(struct prober *p)
 
 static json_t *with_thought(json_t *message, const char *key)
 {
-    if (message)
-        json_object_set_new(message, key, json_string(THOUGHT_TEXT));
-    return message;
+    return with(message, key, json_string(THOUGHT_TEXT));
 }
 
 /* At the end of a conversation, or before the result of a call: elsewhere templates leave it out. */
 static bool keeps_thought(struct prober *p, const char *key)
 {
-    show(p, talk(content(p, "user", USER_TEXT), with_thought(content(p, "assistant", ANSWER_TEXT), key), NULL, false));
+    show(p, talk(content(p, "user", USER_TEXT), with_thought(content(p, "assistant", ANSWER_TEXT), key), none(),
+                 false));
     if (has(p, THOUGHT_TEXT))
         return true;
     const struct chat_traits *t = &p->c->traits;
@@ -241,9 +251,7 @@ static void probe_marks(struct prober *p)
 
 static json_t *with_switch(json_t *values, const char *key, bool on)
 {
-    if (values)
-        json_object_set_new(values, key, json_boolean(on));
-    return values;
+    return with(values, key, json_boolean(on));
 }
 
 static void probe_thinking(struct prober *p)
@@ -251,10 +259,10 @@ static void probe_thinking(struct prober *p)
     struct chat_traits *t = &p->c->traits;
     for (size_t i = 0; i < ARRAY_LEN(thinking_switches) && !t->thinking_switch; i++) {
         const char *key = thinking_switches[i];
-        if (!show(p, with_switch(talk(content(p, "user", USER_TEXT), NULL, NULL, true), key, true)))
+        if (!show(p, with_switch(talk(content(p, "user", USER_TEXT), none(), none(), true), key, true)))
             continue;
         struct str on = keep(p, p->text);
-        if (show(p, with_switch(talk(content(p, "user", USER_TEXT), NULL, NULL, true), key, false))
+        if (show(p, with_switch(talk(content(p, "user", USER_TEXT), none(), none(), true), key, false))
             && !str_eq(on, p->text))
             t->thinking_switch = key;
     }
@@ -293,14 +301,16 @@ static struct str common(struct str a, struct str b)
     return (struct str){ a.ptr, n };
 }
 
-static bool holds_eog(const struct chat *c, struct str text)
+static bool holds_eog(struct prober *p, struct str text)
 {
+    const struct chat *c = p->c;
     struct token_list ids = { 0 };
-    hearth_error ignored;
+    hearth_error why = { 0 };
     bool found = false;
-    if (text.len && tokenizer_encode(c->tokenizer, text, true, false, &ids, &ignored))
+    if (text.len && tokenizer_encode(c->tokenizer, text, true, false, &ids, &why))
         for (size_t i = 0; i < ids.n; i++)
             found |= vocab_is_eog(tokenizer_vocab(c->tokenizer), ids.ids[i]);
+    p->no_memory |= why.status == HEARTH_ERR_MEMORY;
     token_list_free(&ids);
     return found;
 }
@@ -322,15 +332,15 @@ static struct str stop_text(struct str end)
 static void probe_end(struct prober *p)
 {
     struct chat_traits *t = &p->c->traits;
-    show(p, talk(content(p, "user", USER_TEXT), content(p, "assistant", ANSWER_TEXT), NULL, false));
+    show(p, talk(content(p, "user", USER_TEXT), content(p, "assistant", ANSWER_TEXT), none(), false));
     struct str last = keep(p, behind_answer(p));
     show(p, talk(content(p, "user", USER_TEXT), content(p, "assistant", ANSWER_TEXT), content(p, "user", USER_2_TEXT),
                  true));
     struct str between = keep(p, behind_answer(p));
     t->answer_end = common(between, last);
     if (t->answer_end.len == 0) /* another end at the end of the conversation */
-        t->answer_end = holds_eog(p->c, last) || between.len == 0 ? last : between;
-    t->ends_answers = holds_eog(p->c, t->answer_end);
+        t->answer_end = holds_eog(p, last) || between.len == 0 ? last : between;
+    t->ends_answers = holds_eog(p, t->answer_end);
     if (!t->ends_answers)
         t->stop_text = stop_text(t->answer_end);
 }
