@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/json_out.h"
 #include "record/receipt_json.h"
 
 static void write_text(struct answer *a, const char *text, size_t n)
@@ -78,34 +79,36 @@ void answer_read(struct answer *a)
     }
 }
 
+/* NULL when memory is out. */
 static json_t *make_object(struct answer *a, const hearth_receipt *receipt)
 {
     json_t *o = json_pack("{s:o, s:O, s:s, s:o}", "text", json_stringn(a->text.ptr ? a->text.ptr : "", a->text.len),
                           "token_ids", a->ids, "finish_reason", finish_reason_name(a->reason), "hearth",
                           receipt ? receipt_to_json(receipt) : json_null());
+    int failed = 0;
     if (o && a->thinking.len > 0)
-        json_object_set_new(o, "thinking", json_stringn(a->thinking.ptr, a->thinking.len));
+        failed |= json_object_set_new(o, "thinking", json_stringn(a->thinking.ptr, a->thinking.len));
     if (o && a->digest && receipt)
-        json_object_set_new(o, "digest", json_string(receipt->digest));
+        failed |= json_object_set_new(o, "digest", json_string(receipt->digest));
     if (o && a->reason == HEARTH_END_ERROR)
-        json_object_set_new(o, "error", json_string(hearth_stream_error(a->stream)->message));
-    return o;
+        failed |= json_object_set_new(o, "error", json_string(hearth_stream_error(a->stream)->message));
+    if (!failed)
+        return o;
+    json_decref(o);
+    return NULL;
 }
 
 static void print_object(struct answer *a, const hearth_receipt *receipt)
 {
     json_t *o = a->out_of_memory || a->text.failed || a->thinking.failed ? NULL : make_object(a, receipt);
-    if (!o) {
-        hearth_error err;
-        fail_memory(&err, "the JSON of the answer");
+    hearth_error err;
+    if (!json_print(o, RECEIPT_JSON_FLAGS, "the JSON of the answer", &err)) {
         report(&err);
         a->reason = HEARTH_END_ERROR;
         return;
     }
-    a->write_error = json_dumpf(o, stdout, RECEIPT_JSON_FLAGS) != 0 || fputc('\n', stdout) == EOF
-                  || fflush(stdout) != 0;
+    a->write_error = fflush(stdout) != 0 || ferror(stdout);
     a->reader_gone = a->write_error && output_failed();
-    json_decref(o);
 }
 
 void answer_finish(struct answer *a, const hearth_receipt *receipt)

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "cli/json_out.h"
 #include "cli/template_choice.h"
 #include "cli/token_lines.h"
 #include "server/api/messages.h"
@@ -43,6 +44,7 @@ struct job {
     hearth_file *file;
     struct chat_json chat;
     json_t *notes; /* what was said on standard error */
+    bool lost_note; /* memory ran out for one of them */
     hearth_rendered *rendered;
 };
 
@@ -50,7 +52,7 @@ static void note(void *arg, const char *sentence)
 {
     struct job *job = arg;
     say("%s", sentence);
-    json_array_append_new(job->notes, json_string(sentence));
+    job->lost_note |= json_array_append_new(job->notes, json_string(sentence)) != 0;
 }
 
 /* ---- the conversation ---- */
@@ -64,8 +66,13 @@ static json_t *read_json(hearth_error *err)
         say("reading messages as JSON from the terminal; Ctrl-D ends them");
     if (!file_read_fd(STDIN_FILENO, "standard input", STDIN_LIMIT_BYTES, &text, &n, err))
         return NULL;
+    uint64_t refused = mem_n_refused();
     json_t *j = json_loadb(text, n, MESSAGES_JSON_FLAGS | JSON_DECODE_ANY, &why);
-    if (!j && strspn(text, " \t\r\n") == n)
+    if (mem_n_refused() != refused) {
+        json_decref(j);
+        j = NULL;
+        fail_memory(err, "standard input");
+    } else if (!j && strspn(text, " \t\r\n") == n)
         fail(err, HEARTH_ERR_USAGE, "standard input is empty; give messages as JSON: [{\"role\": \"user\", "
              "\"content\": \"Hello\"}]");
     else if (!j)
@@ -75,20 +82,28 @@ static json_t *read_json(hearth_error *err)
     return j;
 }
 
-/* --chat-template-kwargs into the request's own; on the same name the option wins. Takes j; a new reference. */
+/* --chat-template-kwargs into the request's own; on the same name the option wins. Takes j; a new reference, or
+ * NULL when memory is
+ * out. */
 static json_t *add_kwargs(json_t *j, const char *kwargs)
 {
-    json_t *given = kwargs ? json_loads(kwargs, MESSAGES_JSON_FLAGS, NULL) : NULL;
-    if (!given)
+    if (!kwargs)
         return j;
+    uint64_t refused = mem_n_refused();
+    json_t *given = json_loads(kwargs, MESSAGES_JSON_FLAGS, NULL);
     json_t *request = json_is_array(j) ? json_pack("{s:o}", "messages", j) : j;
     json_t *values = json_object_get(request, "chat_template_kwargs");
+    int failed = 0;
     if (json_is_object(values))
-        json_object_update(values, given);
+        failed = json_object_update(values, given);
     else if (!values || json_is_null(values))
-        json_object_set(request, "chat_template_kwargs", given);
+        failed = json_is_object(request) && json_object_set(request, "chat_template_kwargs", given);
+    bool lost = !given || failed || mem_n_refused() != refused;
     json_decref(given);
-    return request;
+    if (!lost)
+        return request;
+    json_decref(request);
+    return NULL;
 }
 
 static bool read_chat(struct job *job, hearth_error *err)
@@ -98,6 +113,8 @@ static bool read_chat(struct job *job, hearth_error *err)
     if (!j)
         return false;
     j = add_kwargs(j, job->template.kwargs);
+    if (!j)
+        return fail_memory(err, "the conversation");
     bool ok = chat_from_json(&job->chat, j, note, job, err);
     json_decref(j);
     hearth_chat *chat = &job->chat.chat;
@@ -146,14 +163,11 @@ static json_t *object_of(const struct job *job)
 
 static bool print_json(const struct job *job, hearth_error *err)
 {
-    json_t *o = object_of(job);
+    json_t *o = job->lost_note ? NULL : object_of(job);
     if (!o)
         return fail(err, HEARTH_ERR_FORMAT, "the prompt does not go into JSON: it is not UTF-8, or memory is out; "
                     "print it without --json");
-    json_dumpf(o, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
-    return true;
+    return json_print(o, JSON_COMPACT, "the JSON of the prompt", err);
 }
 
 static bool print_tokens(const struct job *job)
@@ -168,6 +182,7 @@ static void say_notes(struct job *job)
     for (const char *line = r->notes; *line;) {
         size_t n = strcspn(line, "\n");
         json_t *sentence = json_stringn(line, n);
+        job->lost_note |= !sentence;
         if (n > 0 && sentence)
             note(job, json_string_value(sentence));
         json_decref(sentence);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/inspect_template.h"
+#include "cli/json_out.h"
 #include "cli/template_choice.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
@@ -127,13 +128,6 @@ static void print_text(const struct report *r)
     line("runs here", "%s%s", r->problem[0] ? "no: " : "yes", r->problem);
 }
 
-/* Metadata may hold bytes that are not UTF-8; JSON cannot. */
-static json_t *json_text(const char *text)
-{
-    json_t *s = json_string(text);
-    return s ? s : json_string("(not UTF-8)");
-}
-
 static json_t *count_or_null(int n) { return n > 0 ? json_integer(n) : json_null(); }
 
 static json_t *shape_json(const hearth_file_info *i)
@@ -150,30 +144,24 @@ static json_t *report_json(const struct report *r)
     const char *path = r->choice->source.path;
     return json_pack(
         "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
-        "file", path ? json_text(path) : json_null(), "name", json_text(i->name), "architecture",
-        json_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
+        "file", path ? json_of_text(path) : json_null(), "name", json_of_text(i->name), "architecture",
+        json_of_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
         (int)i->gguf_version, "n_parts", (int)i->n_parts,
         "n_metadata", (int)i->n_metadata, "n_tensors", (int)i->n_tensors, "file_bytes", (json_int_t)i->file_bytes,
-        "weight_bytes", (json_int_t)i->weight_bytes, "types", json_text(i->types), "shape", shape_json(i),
+        "weight_bytes", (json_int_t)i->weight_bytes, "types", json_of_text(i->types), "shape", shape_json(i),
         "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)i->kv_bytes_per_token,
-        "tokenizer", json_text(i->tokenizer), "warnings",
+        "tokenizer", json_of_text(i->tokenizer), "warnings",
         i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
-        i->template_text[0] ? json_text(i->template_text) : json_null(), "template", template_to_json(r->file),
+        i->template_text[0] ? json_of_text(i->template_text) : json_null(), "template", template_to_json(r->file),
         "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
-        json_text(r->problem));
+        json_of_text(r->problem));
 }
 
 static int print_json(json_t *o) /* stolen */
 {
     hearth_error err;
-    if (!o) {
-        fail_memory(&err, "the JSON of the report");
-        return report(&err);
-    }
-    json_dumpf(o, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | RECEIPT_JSON_FLAGS);
-    putchar('\n');
-    json_decref(o);
-    return EXIT_DONE;
+    size_t flags = JSON_INDENT(2) | JSON_ENCODE_ANY | RECEIPT_JSON_FLAGS;
+    return json_print(o, flags, "the JSON of the report", &err) ? EXIT_DONE : report(&err);
 }
 
 /* A template with a problem is none to go on with: EXIT_FAILED. */

@@ -279,9 +279,11 @@ static bool put_parsed(json_t *o, const char *key, const char *text)
 
 json_t *conversation_to_json(const struct conversation *c)
 {
+    uint64_t refused = mem_n_refused();
     json_t *o = json_object();
     if (o && json_object_set_new(o, "messages", messages_to_json(c->messages, c->n)) == 0
-        && put_parsed(o, "tools", c->tools) && put_parsed(o, "chat_template_kwargs", c->template_kwargs))
+        && put_parsed(o, "tools", c->tools) && put_parsed(o, "chat_template_kwargs", c->template_kwargs)
+        && mem_n_refused() == refused)
         return o;
     json_decref(o);
     return NULL;
@@ -373,8 +375,13 @@ bool conversation_load(struct conversation *c, const char *path, conversation_no
     json_error_t where;
     if (!file_read(path, FILE_LIMIT_BYTES, &text, &n, err))
         return false;
+    uint64_t refused = mem_n_refused();
     json_t *j = json_loadb(text, n, MESSAGES_JSON_FLAGS, &where);
     mem_free(text);
+    if (mem_n_refused() != refused) {
+        json_decref(j);
+        return fail_memory(err, path);
+    }
     if (!j)
         return fail(err, HEARTH_ERR_FORMAT, "%.200s is not JSON: %.160s (line %d, column %d)", path, where.text,
                     where.line, where.column);

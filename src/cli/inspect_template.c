@@ -1,4 +1,5 @@
 #include "cli/inspect_template.h"
+#include "cli/json_out.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,13 +120,6 @@ void template_print(hearth_file *file)
 
 /* ---- for programs ---- */
 
-/* Texts of a template may hold half a character of another encoding; JSON cannot. */
-static json_t *text(const char *s)
-{
-    json_t *j = json_string(s);
-    return j ? j : json_string("(not UTF-8)");
-}
-
 json_t *template_to_json(hearth_file *file)
 {
     hearth_template_info t;
@@ -133,14 +127,21 @@ json_t *template_to_json(hearth_file *file)
     if (!hearth_file_template(file, &t))
         return json_null();
     json_t *findings = json_array();
+    bool failed = false;
     for (size_t i = 0, n = hearth_file_template_findings(file, &f); i < n; i++)
-        json_array_append_new(findings, json_pack("{s:s, s:s, s:o}", "level", level_names[f[i].level], "code",
-                                                  f[i].code, "message", text(f[i].message)));
+        failed |= json_array_append_new(findings, json_pack("{s:s, s:s, s:o}", "level", level_names[f[i].level],
+                                                            "code", f[i].code, "message",
+                                                            json_of_text(f[i].message))) != 0;
+    if (failed) {
+        json_decref(findings);
+        return NULL;
+    }
     return json_pack("{s:o, s:s, s:o, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "from",
-                     text(t.from), "sha256", t.sha256, "problem", text(t.problem), "system", t.system, "developer",
-                     t.developer, "tools", t.tools, "tool_calls", t.tool_calls, "tool_results", t.tool_results,
-                     "parts", t.parts, "thinking_history", t.thinking_history, "uses_date", t.uses_date,
-                     "thinking_switch", t.thinking_switch[0] ? json_string(t.thinking_switch) : json_null(),
-                     "thinking_open", text(t.thinking_open), "thinking_close", text(t.thinking_close), "answer_end",
-                     text(t.answer_end), "findings", findings);
+                     json_of_text(t.from), "sha256", t.sha256, "problem", json_of_text(t.problem), "system", t.system,
+                     "developer", t.developer, "tools", t.tools, "tool_calls", t.tool_calls, "tool_results",
+                     t.tool_results, "parts", t.parts, "thinking_history", t.thinking_history, "uses_date",
+                     t.uses_date, "thinking_switch",
+                     t.thinking_switch[0] ? json_string(t.thinking_switch) : json_null(), "thinking_open",
+                     json_of_text(t.thinking_open), "thinking_close", json_of_text(t.thinking_close), "answer_end",
+                     json_of_text(t.answer_end), "findings", findings);
 }
