@@ -1,0 +1,265 @@
+/* fail.c: one call of the program to the system fails. Loaded in front of everything (LD_PRELOAD); only calls
+ * made after main() began count.
+ *
+ *   FAIL_KIND   memory: malloc, calloc, realloc, aligned memory, mmap, new threads
+ *               file: open, fopen, read, pread, write, pwrite, fsync, rename, ftruncate, mmap of a file
+ *   FAIL_AT     the number of the call that fails, from 1; 0: none
+ *   FAIL_HOW    EIO, ENOSPC, EINTR, or short: a read or write does half of what it was asked (other calls succeed)
+ *   FAIL_ON     1: every call after it fails too
+ *   FAIL_COUNT  a file that is given the number of calls at the end
+ *
+ * What hwloc does while it reads the machine's topology does not count: it does not survive a failed allocation
+ * (docs/operating.md), and goes without what it cannot read.
+ *
+ * glibc only: the real allocator is reached by its own names, the rest by system calls or RTLD_NEXT. */
+#undef _FILE_OFFSET_BITS /* the names with and without 64 are two functions here, each with its own body */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SHOWN __attribute__((visibility("default")))
+
+int hwloc_topology_init(void *), hwloc_topology_load(void *);
+int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
+                      void *);
+
+enum kind { MEMORY = 1, FILES = 2 };
+
+static enum kind kind;  /* 0: main() has not begun, or nothing is to fail */
+static bool go_on, is_short;
+static int how;         /* errno */
+static unsigned long long fail_at;
+static atomic_ullong n_calls;
+static const char *count_path;
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
+static _Thread_local bool in_hwloc;
+
+static bool hit(enum kind k)
+{
+    if (kind != k || in_hwloc)
+        return false;
+    unsigned long long n = atomic_fetch_add(&n_calls, 1) + 1;
+    return n == fail_at || (go_on && fail_at && n > fail_at);
+}
+
+static bool no_memory(void)
+{
+    if (!hit(MEMORY))
+        return false;
+    errno = ENOMEM;
+    return true;
+}
+
+/* For calls that move no bytes. */
+static bool no_file(void)
+{
+    if (!hit(FILES) || is_short)
+        return false;
+    errno = how;
+    return true;
+}
+
+/* For calls that move n bytes: false to fail, or how many to move in *n. */
+static bool may_move(size_t *n)
+{
+    if (!hit(FILES))
+        return true;
+    if (is_short && *n > 1)
+        *n /= 2;
+    errno = how;
+    return is_short;
+}
+
+/* ---- memory ---- */
+
+SHOWN void *malloc(size_t n) { return no_memory() ? NULL : __libc_malloc(n); }
+SHOWN void *calloc(size_t n, size_t each) { return no_memory() ? NULL : __libc_calloc(n, each); }
+SHOWN void *realloc(void *p, size_t n) { return no_memory() ? NULL : __libc_realloc(p, n); }
+SHOWN void *aligned_alloc(size_t align, size_t n) { return no_memory() ? NULL : __libc_memalign(align, n); }
+
+SHOWN int posix_memalign(void **out, size_t align, size_t n)
+{
+    void *p = no_memory() ? NULL : __libc_memalign(align, n);
+    if (p)
+        *out = p;
+    return p ? 0 : ENOMEM;
+}
+
+SHOWN void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
+{
+    if (fd >= 0 ? no_file() || no_memory() : no_memory())
+        return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, at, n, protection, flags, fd, offset);
+}
+
+SHOWN void *mmap64(void *at, size_t n, int protection, int flags, int fd, off64_t offset)
+{
+    return mmap(at, n, protection, flags, fd, offset);
+}
+
+SHOWN int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *arg)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    return no_memory() ? EAGAIN : real(t, a, run, arg);
+}
+
+/* ---- files ---- */
+
+/* What the system tells in /proc and /sys does not fail. */
+enum { MAX_FD = 1024 };
+static atomic_bool of_system[MAX_FD];
+
+static bool is_system(const char *path) { return strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0; }
+
+static int open_for(int folder, const char *path, int flags, mode_t mode)
+{
+    bool system = is_system(path);
+    int fd = !system && no_file() ? -1 : (int)syscall(SYS_openat, folder, path, flags, mode);
+    if (fd >= 0 && fd < MAX_FD)
+        of_system[fd] = system;
+    return fd;
+}
+
+static mode_t mode_of(int flags, va_list rest)
+{
+    return flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? (mode_t)va_arg(rest, int) : 0;
+}
+
+#define OPEN(name)                                                                                            \
+    SHOWN int name(const char *path, int flags, ...)                                                          \
+    {                                                                                                         \
+        va_list rest;                                                                                         \
+        va_start(rest, flags);                                                                                \
+        mode_t mode = mode_of(flags, rest);                                                                   \
+        va_end(rest);                                                                                         \
+        return open_for(AT_FDCWD, path, flags, mode);                                                         \
+    }
+OPEN(open)
+OPEN(open64)
+
+SHOWN FILE *fopen(const char *path, const char *mode)
+{
+    FILE *(*real)(const char *, const char *);
+    *(void **)&real = dlsym(RTLD_NEXT, "fopen");
+    return !is_system(path) && no_file() ? NULL : real(path, mode);
+}
+
+SHOWN FILE *fopen64(const char *path, const char *mode) { return fopen(path, mode); }
+
+SHOWN ssize_t read(int fd, void *p, size_t n)
+{
+    bool system = fd >= 0 && fd < MAX_FD && of_system[fd];
+    return system || may_move(&n) ? syscall(SYS_read, fd, p, n) : -1;
+}
+/* No I/O error can happen to a pipe, which is how threads of the program wake one another. */
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && how != EINTR;
+}
+
+SHOWN ssize_t write(int fd, const void *p, size_t n)
+{
+    return is_pipe(fd) || may_move(&n) ? syscall(SYS_write, fd, p, n) : -1;
+}
+
+SHOWN ssize_t pread(int fd, void *p, size_t n, off_t at)
+{
+    return may_move(&n) ? syscall(SYS_pread64, fd, p, n, at) : -1;
+}
+
+SHOWN ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    return may_move(&n) ? syscall(SYS_pwrite64, fd, p, n, at) : -1;
+}
+
+SHOWN ssize_t pread64(int fd, void *p, size_t n, off64_t at) { return pread(fd, p, n, at); }
+SHOWN ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at) { return pwrite(fd, p, n, at); }
+
+SHOWN int fsync(int fd) { return no_file() ? -1 : (int)syscall(SYS_fsync, fd); }
+SHOWN int ftruncate(int fd, off_t n) { return no_file() ? -1 : (int)syscall(SYS_ftruncate, fd, n); }
+
+SHOWN int ftruncate64(int fd, off64_t n) { return ftruncate(fd, n); }
+
+SHOWN int rename(const char *from, const char *to)
+{
+    return no_file() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* ---- hwloc: the topology is an opaque pointer here ---- */
+
+#define HWLOC(name)                                                                                           \
+    SHOWN int name(void *topology)                                                                            \
+    {                                                                                                         \
+        int (*real)(void *);                                                                                  \
+        *(void **)&real = dlsym(RTLD_NEXT, #name);                                                            \
+        in_hwloc = true;                                                                                      \
+        int rc = real(topology);                                                                              \
+        in_hwloc = false;                                                                                     \
+        return rc;                                                                                            \
+    }
+HWLOC(hwloc_topology_init)
+HWLOC(hwloc_topology_load)
+
+/* ---- from main() to the end ---- */
+
+static void write_count(void)
+{
+    char text[32];
+    kind = 0;
+    int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)n_calls);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, count_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    (void)!syscall(SYS_write, fd, text, n);
+    syscall(SYS_close, fd);
+}
+
+static const char *from_env(const char *name)
+{
+    const char *value = getenv(name);
+    return value ? value : "";
+}
+
+static int (*real_main)(int, char **, char **);
+
+static int counted_main(int argc, char **argv, char **env)
+{
+    const char *word = from_env("FAIL_HOW");
+    fail_at = strtoull(from_env("FAIL_AT"), NULL, 10);
+    go_on = strcmp(from_env("FAIL_ON"), "1") == 0;
+    is_short = strcmp(word, "short") == 0;
+    how = strcmp(word, "ENOSPC") == 0 ? ENOSPC : strcmp(word, "EINTR") == 0 ? EINTR : EIO;
+    count_path = getenv("FAIL_COUNT");
+    if (count_path)
+        atexit(write_count);
+    word = from_env("FAIL_KIND");
+    kind = strcmp(word, "memory") == 0 ? MEMORY : strcmp(word, "file") == 0 ? FILES : 0;
+    return real_main(argc, argv, env);
+}
+
+SHOWN int __libc_start_main(int (*m)(int, char **, char **), int argc, char **argv, void (*init)(void),
+                            void (*fini)(void), void (*unload)(void), void *stack_end)
+{
+    int (*real)(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "__libc_start_main");
+    real_main = m;
+    return real(counted_main, argc, argv, init, fini, unload, stack_end);
+}

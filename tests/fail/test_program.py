@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""test_program.py: the whole program while one call to the system fails.
+
+    tests/fail/test_program.py build/hearth build/tests/fail/libfail.so [--all] [NAME...]
+
+Each scenario is run once to count its calls after the start of main(), then again and again with call k failing
+(fail.c). Every such run must end with an exit status of the manual, never by a signal; when it fails it says so in
+a sentence on standard error; when it succeeds its answer is that of the run without failures; and a file it writes
+is there whole, or as it was before, with nothing left beside it. Without --all only MOST values of k are tried,
+spread evenly over the run, other ones in each scenario. With names: only those scenarios. Speaks TAP.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GGUF = os.path.join(ROOT, "tests", "golden", "gguf")
+MODEL = os.path.join(GGUF, "model_ok_llama.gguf")
+SPLIT = os.path.join(GGUF, "ok_set3-00001-of-00003.gguf")
+PATIENCE_S = 10
+MOST = 24                      # runs of a scenario in the everyday suite
+EXITS = (0, 1, 2, 3, 4)        # docs/cli.md
+ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))}
+
+TALK = b"""{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hi"},
+ {"role": "assistant", "content": "yes?", "reasoning_content": "hm", "tool_calls": [{"id": "c1", "type": "function",
+  "function": {"name": "f", "arguments": {"a": [1, 2.5, null]}}}]},
+ {"role": "tool", "tool_call_id": "c1", "content": "42"}, {"role": "user", "content": "and?"}],
+ "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]}"""
+PLAIN = b'[{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}]'
+TEMPLATE = """{%- macro call(c) -%}
+<call>{{ c.function.name }}({{ c.function.arguments | tojson }})</call>{% endmacro -%}
+{%- if tools %}tools: {{ tools | tojson }} {% endif -%}
+{%- for m in messages %}<s>{{ m.role }}: {% if m.reasoning_content -%}
+<think>{{ m.reasoning_content }}</think>{% endif -%}
+{{ m.content | trim }}{% for c in m.tool_calls or [] %}{{ call(c) }}{% endfor %}</s>{% endfor -%}
+{%- if add_generation_prompt %}<s>assistant: {% if enable_thinking is false %}<think></think>{% endif %}{% endif -%}
+{{ strftime_now('%Y') }}"""
+RENDERED = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content }}\n{% endfor %}{{ 'assistant: ' }}"
+KIND = "memory", "file"
+
+
+class Scenario:
+    """writes: a file in the run's folder, whole or untouched; existed: it was there before; volatile: the answer
+    has times in it."""
+
+    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, kinds=KIND, volatile=False):
+        self.name, self.args, self.stdin, self.files = name, args, stdin, dict(files)
+        self.writes, self.existed, self.kinds, self.volatile = writes, existed, kinds, volatile
+
+
+TYPED = "hello\n/undo\nagain\n/retry\n/save talk.json\n/clear\n/load talk.json\n/system be brief\n/params\n/prompt\n"
+SCENARIOS = [
+    Scenario("inspect", ["inspect", MODEL]),
+    Scenario("inspect a split set", ["inspect", SPLIT]),
+    Scenario("inspect --template", ["inspect", "--template", "--chat-template", "t.jinja", MODEL],
+             files={"t.jinja": TEMPLATE.encode()}),
+    Scenario("tokenize", ["tokenize", MODEL], b"hello world, this is a longer text"),
+    Scenario("tokenize bpe", ["tokenize", os.path.join(GGUF, "ok_vocab_bpe_qwen2.gguf")], b"ab abc"),
+    Scenario("apply-template", ["apply-template", "--model", MODEL, "--chat-template", "t.jinja", "--json", "--date",
+                                "2026-02-07 15:04:05"], TALK, {"t.jinja": TEMPLATE.encode()}),
+    Scenario("run", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--ctx", "64"]),
+    Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"], volatile=True),
+    Scenario("run a chat", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--chat-template", "t.jinja"],
+             files={"t.jinja": RENDERED.encode()}),
+    Scenario("chat", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"], TYPED.encode(),
+             {"t.jinja": RENDERED.encode()}, writes="talk.json"),
+    Scenario("chat saves over a file", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"],
+             b"/load talk.json\n/save! talk.json\n", {"t.jinja": RENDERED.encode(), "talk.json": PLAIN},
+             writes="talk.json", existed=True),
+]
+
+
+def is_json(text):
+    try:
+        return bool(json.loads(text))
+    except (TypeError, ValueError):
+        return False
+
+
+class Job:
+    """One scenario, one kind of failure."""
+
+    def __init__(self, program, shim, scenario, kind, how, on):
+        self.program, self.shim, self.s, self.kind, self.how, self.on = program, shim, scenario, kind, how, on
+        what = f"{kind} {how}" if kind == "file" else kind
+        self.name = f"{scenario.name}: {what}" + (" from there on" if on else "")
+
+    def run(self, k):
+        """(status, standard output, standard error, the written file or None, what else is there, calls)"""
+        folder = tempfile.mkdtemp(prefix="hearth-fail-")
+        try:
+            for name, content in self.s.files.items():
+                with open(os.path.join(folder, name), "wb") as f:
+                    f.write(content)
+            count = folder + ".count"
+            env = {**ENV, "HOME": folder, "FAIL_KIND": self.kind, "FAIL_AT": str(k), "FAIL_HOW": self.how,
+                   "FAIL_ON": "1" if self.on else "0", "FAIL_COUNT": count, "LD_PRELOAD": self.shim}
+            done = subprocess.run([self.program, *self.s.args], input=self.s.stdin, capture_output=True, cwd=folder,
+                                  env=env, check=False, timeout=PATIENCE_S)
+            written = None
+            if self.s.writes and os.path.exists(os.path.join(folder, self.s.writes)):
+                with open(os.path.join(folder, self.s.writes), "rb") as f:
+                    written = f.read()
+            others = set(os.listdir(folder)) - set(self.s.files) - {self.s.writes}
+            calls = 0
+            if os.path.exists(count):
+                with open(count, encoding="ascii") as f:
+                    calls = int(f.read())
+                os.unlink(count)
+            out = re.sub(rb"(?m)^(memory .* of )[\d.]+ \w+:", rb"\1what is free:", done.stdout)
+            return done.returncode, out, done.stderr.decode("utf-8", "replace"), written, others, calls
+        finally:
+            shutil.rmtree(folder)
+
+    def problem(self, k, want):
+        """What is wrong with the run whose call k fails; "" when nothing is."""
+        try:
+            code, out, err, written, others, _ = self.run(k)
+        except subprocess.TimeoutExpired:
+            return f"call {k}: does not end"
+        last = (err.strip() or out.decode("utf-8", "replace").strip()).split("\n")[-1]
+        said = "out of memory" in err or b"out of memory" in out
+        if code not in EXITS:
+            return f"call {k}: exit status {code}, {last!r}"
+        if code != want[0] and not said and not re.search(r"^hearth: .{10}", err, re.MULTILINE):
+            return f"call {k}: exit status {code} without a sentence: {err!r}"
+        if code == want[0] and not self.s.volatile and out != want[1] and not said:
+            return f"call {k}: says that all is well, but another answer: {out!r}, {last!r}"
+        before = self.s.files.get(self.s.writes) if self.s.existed else None
+        if written not in (want[3], before) and (code == 0 or not is_json(written)): # of another conversation, then
+            return f"call {k}: exit status {code}, and half a file: {written!r}"
+        if code == 0 and written != want[3]:
+            return f"call {k}: says that all is well, and wrote nothing"
+        return f"call {k}: leaves {sorted(others)} behind" if others else ""
+
+    def check(self, pool, everything, turn):
+        want = self.run(0)
+        if want[0] not in (0, 1) or want[4]:
+            return 0, 0, [f"fails by itself: exit status {want[0]}, {want[2]!r}, {want[4]}"]
+        n = want[5]
+        if n == 0:
+            return 0, 0, ["no call was counted"]
+        step = 1 if everything or n <= MOST else n / MOST
+        ks = sorted({min(n, int(1 + i * step + turn * 7 % max(1, int(step)))) for i in range(int(n / step))})
+        return n, len(ks), [p for p in pool.map(lambda k: self.problem(k, want), ks) if p]
+
+
+def jobs(program, shim):
+    for s in SCENARIOS:
+        if "memory" in s.kinds:
+            yield Job(program, shim, s, "memory", "", False)
+        if "file" in s.kinds:
+            yield Job(program, shim, s, "file", "EIO", False)
+            yield Job(program, shim, s, "file", "EINTR", False)
+            yield Job(program, shim, s, "file", "short", False)
+            if s.writes:
+                yield Job(program, shim, s, "file", "ENOSPC", True)
+
+
+def main():
+    words = [w for w in sys.argv[1:] if w != "--all"]
+    if len(words) < 2:
+        sys.exit(__doc__)
+    everything = len(words) + 1 < len(sys.argv)
+    wanted = [j for j in jobs(os.path.abspath(words[0]), os.path.abspath(words[1]))
+              if not words[2:] or j.s.name in words[2:]]
+    print(f"1..{len(wanted)}", flush=True)
+    bad = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for i, job in enumerate(wanted, 1):
+            n, tried, wrong = job.check(pool, everything, i)
+            for what in wrong[:20]:
+                print(f"# {what}")
+            if len(wrong) > 20:
+                print(f"# and {len(wrong) - 20} more")
+            bad += bool(wrong)
+            print(f"{'not ok' if wrong else 'ok'} {i} - {job.name}, {tried} of {n} calls", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
