@@ -92,5 +92,6 @@ int main(int argc, char **argv)
         step(&r, tokens, n_total - 1, 1, true);
         put_logits(&r);
     }
+    gguf_free(&g);
     return fflush(stdout) == 0 ? 0 : 1;
 }
