@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tests/random_block.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/machine.h"
@@ -191,13 +192,9 @@ static void fill_weights(enum dtype type)
 {
     const struct dtype_info *d = &dtype_table[type];
     struct rng rng = { 1, 0 };
-    float x[256];
     size_t part = (size_t)d->block_bytes * 4096;
-    for (size_t at = 0; at < part; at += (size_t)d->block_bytes) {
-        for (int i = 0; i < d->n_values; i++)
-            x[i] = rng_normal(&rng) * 0.05f;
-        d->from_f32(bench.weights + at, x);
-    }
+    for (size_t at = 0; at < part; at += (size_t)d->block_bytes)
+        random_block(d, &rng, 0.05f, bench.weights + at);
     for (size_t at = part; at < bench.weight_bytes; at += part)
         memcpy(bench.weights + at, bench.weights, min_size(part, bench.weight_bytes - at));
 }

@@ -192,7 +192,14 @@ static bool known_type(const char *name, enum dtype *out, hearth_error *err)
 {
     if (dtype_from_name(name, out) && quant_known(*out))
         return true;
-    return fail(err, HEARTH_ERR_USAGE, "%s is not a type that this build can write; it has %s", name, dtype_names());
+    char names[400] = "";
+    size_t used = 0;
+    for (int t = 0; t < N_DTYPES; t++) {
+        const char *each = dtype_table[t].name;
+        if (quant_known((enum dtype)t) && used + strlen(each) + 3 < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", each);
+    }
+    return fail(err, HEARTH_ERR_USAGE, "%s is not a type that this build can write; it has %s", name, names);
 }
 
 /* Not a matrix that a mix is about: norms, biases, vectors, routers, small state of recurrent layers. */

@@ -7,7 +7,8 @@ enum act_kind {
     ACT_F32,  /* as they are */
     ACT_A32,  /* int8 codes, one f32 scale per 32 values, int32 sum per 32 */
     ACT_A256, /* int8 codes, one f32 scale per 256 values, int16 sums per 16 */
-    N_ACT_KINDS
+    N_ACT_KINDS,
+    ACT_A256_EXPANDED = ACT_A256 /* the same, for weights that plain code expands first (kernel/tmpl/expand_tmpl.h) */
 };
 
 enum dtype {
@@ -24,7 +25,7 @@ struct dtype_info {
     enum act_kind act;
     /* The plain definitions, one block at a time. Tests hold every kernel to to_f32. */
     void (*to_f32)(float *out, const void *block);
-    void (*from_f32)(void *block, const float *x); /* nearest codes, simple scale choice */
+    void (*from_f32)(void *block, const float *x); /* nearest codes, simple scale choice; NULL: decoded only */
 };
 
 extern const struct dtype_info dtype_table[N_DTYPES];

@@ -1,5 +1,6 @@
 #include "tiny.h"
 
+#include "../random_block.h"
 #include "base/rng.h"
 #include "format/gguf_write.h"
 
@@ -150,7 +151,10 @@ static void write_tensor(struct writer *w, const struct tensor *t)
     if (w->t->nan_tensor && strcmp(w->t->nan_tensor, t->name) == 0)
         x[0] = NAN;
     for (size_t b = 0; b < n_blocks; b++)
-        info->from_f32(blocks + b * (size_t)info->block_bytes, x + b * (size_t)info->n_values);
+        if (info->from_f32)
+            info->from_f32(blocks + b * (size_t)info->block_bytes, x + b * (size_t)info->n_values);
+        else
+            random_block(info, &w->rng, 1.6f / sqrtf((float)t->row), blocks + b * (size_t)info->block_bytes);
     assert_true(gguf_write_data(&w->w, t->offset, blocks, n_blocks * (size_t)info->block_bytes));
     free(blocks);
     free(x);
