@@ -643,6 +643,37 @@ static void a_file_cut_short_while_mapped_fails_the_model_not_the_process(void *
     unlink(path);
 }
 
+/* NVFP4 weights have a scale per tensor beside them (name.scale), which nothing here applies yet. Its blocks of 64 are
+ * as long as two of Q4_0. */
+static void a_type_without_kernels_is_refused_by_name(void **state)
+{
+    (void)state;
+    static const char name[] = "blk.0.ffn_down.weight";
+    static char bytes[1 << 20];
+    char path[256];
+    hearth_error err = { 0 };
+    make(path, sizeof path, "nvfp4", (struct tiny){ .arch = "llama", .type = DTYPE_q4_0 });
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    size_t n = fread(bytes, 1, sizeof bytes, f), at = 0;
+    while (at + sizeof name < n && memcmp(bytes + at, name, sizeof name - 1) != 0)
+        at++;
+    at += sizeof name - 1 + 4 + 2 * 8; /* the number of dimensions, two of them */
+    assert_true(at < n && bytes[at] == 2);
+    assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+    fputc(40, f);
+    assert_int_equal(fclose(f), 0);
+    hearth_engine *e = hearth_engine_create(&(hearth_engine_options){ 0 }, &err);
+    assert_non_null(e);
+    assert_null(hearth_model_open(e, &(hearth_model_options){ .source.path = path }, &err));
+    assert_int_equal(err.status, HEARTH_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "blk.0.ffn_down.weight has type NVFP4 (number 40), which this version cannot"));
+    assert_non_null(strstr(err.message, "use a file in one of f32, f16, bf16, q4_0"));
+    assert_non_null(strstr(err.message, ", q2_0")); /* the whole list */
+    hearth_engine_destroy(e);
+    unlink(path);
+}
+
 /* ---- memory (contract 3) ---- */
 
 static void a_context_that_does_not_fit_is_refused_with_the_sum(void **state)
@@ -750,6 +781,7 @@ int main(void)
         cmocka_unit_test(bad_requests_are_refused_with_field_and_limit),
         cmocka_unit_test(nan_in_a_weight_is_named_by_layer_and_tensor),
         cmocka_unit_test(a_file_cut_short_while_mapped_fails_the_model_not_the_process),
+        cmocka_unit_test(a_type_without_kernels_is_refused_by_name),
         cmocka_unit_test(a_context_that_does_not_fit_is_refused_with_the_sum),
         cmocka_unit_test(a_running_answer_allocates_nothing),
     };
