@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../random_block.h"
 #include "check.h"
 
 enum { MAX_COLS = 17, MAX_ROWS = 70 };
@@ -26,18 +27,13 @@ struct sample {
 static void fill_weights(struct sample *s, struct rng *rng, bool random_bits)
 {
     const struct dtype_info *d = &dtype_table[s->type];
-    int n = d->n_values;
     if (random_bits) {
         for (size_t i = 0; i < s->w_bytes; i++)
             s->w[i] = (uint8_t)rng_u64(rng);
         return;
     }
-    float block[256];
-    for (size_t at = 0; at < s->w_bytes; at += (size_t)d->block_bytes) {
-        for (int i = 0; i < n; i++)
-            block[i] = rng_normal(rng);
-        d->from_f32(s->w + at, block);
-    }
+    for (size_t at = 0; at < s->w_bytes; at += (size_t)d->block_bytes)
+        random_block(d, rng, 1, s->w + at);
 }
 
 static struct sample sample_make(enum dtype type, int rows, int k, bool random_bits, uint64_t seed)
@@ -257,7 +253,7 @@ static void a_nan_in_a_weight_scale_reaches_its_row_alone(void **state)
         { DTYPE_q5_1, 2 }, { DTYPE_q8_0, 0 }, { DTYPE_q2_K, 80 }, { DTYPE_q2_K, 82 }, { DTYPE_q3_K, 108 },
         { DTYPE_q4_K, 0 }, { DTYPE_q4_K, 2 }, { DTYPE_q5_K, 0 }, { DTYPE_q5_K, 2 }, { DTYPE_q6_K, 208 },
         { DTYPE_iq4_nl, 0 }, { DTYPE_iq4_xs, 0 }, { DTYPE_tq1_0, 52 }, { DTYPE_tq2_0, 64 }, { DTYPE_q1_0, 0 },
-        { DTYPE_q2_0, 0 },
+        { DTYPE_q2_0, 0 }, { DTYPE_iq1_s, 0 }, { DTYPE_iq2_s, 0 }, { DTYPE_iq3_xxs, 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(at); i++) {
         struct sample s = sample_make(at[i].type, 17, 512, false, 900 + i);

@@ -14,6 +14,8 @@
 
 #include "dtype/all.h"
 
+#include "kernel/tmpl/expand_tmpl.h"
+
 #define GEMV_ARGS float *y, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x
 #define GEMM_ARGS                                                                                                   \
     float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x,   \
