@@ -50,7 +50,8 @@ def line(name):
 
 
 def text():
-    head = [f"# Values of random blocks: tools/golden_dtype_digests.py, PyPI gguf {gguf_version()}, NumPy {np.__version__}.",
+    tools = f"PyPI gguf {gguf_version()}, NumPy {np.__version__}"
+    head = [f"# Values of random blocks: tools/golden_dtype_digests.py, {tools}.",
             "# number in GGUF, format, blocks, SHA-256 of the values"]
     return "\n".join(head + [line(name) for name in TYPES]) + "\n"
 

@@ -25,12 +25,12 @@ enum quant_result {
     QUANT_TOO_LARGE,  /* the format's scale (or the format itself: f16) cannot reach the values */
 };
 
-/* One block of a format that quant_known(). x: dtype_table[type].n_values numbers; w: as many weights, finite, >= 0, not all 0.
- * After anything but QUANT_OK the block's bytes mean nothing. */
+/* One block of a format that quant_known(). x: dtype_table[type].n_values numbers; w: as many weights, finite, >= 0,
+ * not all 0. After anything but QUANT_OK the block's bytes mean nothing. */
 enum quant_result quant_block(enum dtype type, void *block, const float *x, const float *w);
 
-/* A row of n numbers of such a format, a multiple of the block's. importance: [n], how much the square of an error in that
- * column matters (the mean square of the activations that meet it), or NULL: larger weights matter more.
+/* A row of n numbers of such a format, a multiple of the block's. importance: [n], how much the square of an error
+ * in that column matters (the mean square of the activations that meet it), or NULL: larger weights matter more.
  * *bad_index (may be NULL): where the block begins that failed. */
 enum quant_result quant_row(enum dtype type, void *out, const float *x, const float *importance, size_t n,
                             size_t *bad_index);
