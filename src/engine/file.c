@@ -7,44 +7,9 @@
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "engine/registry.h"
+#include "format/gguf_set.h"
 
 enum { FILE_ARENA_BYTES = 128 << 20, TEMPLATE_MAX_BYTES = 1 << 20 };
-
-/* NAME-00001-of-00003.gguf -> NAME-0000<part+1>-of-00003.gguf, the field's convention. */
-static bool part_path(char *out, size_t room, const char *first, uint32_t part, uint32_t n_parts, hearth_error *err)
-{
-    size_t n = strlen(first);
-    char tail[48];
-    snprintf(tail, sizeof tail, "-00001-of-%05u.gguf", n_parts);
-    size_t t = strlen(tail);
-    if (n < t || strcmp(first + n - t, tail) != 0)
-        return fail(err, HEARTH_ERR_FORMAT,
-                    "%s is part of a set of %u files; open the first one, named ...%s, with the others beside it",
-                    first, n_parts, tail);
-    int length = snprintf(out, room, "%.*s-%05u-of-%05u.gguf", (int)(n - t), first, part + 1, n_parts);
-    if (length < 0 || (size_t)length >= room)
-        return fail(err, HEARTH_ERR_USAGE, "the path of part %u is longer than %zu bytes; use a shorter one", part + 1,
-                    room - 1);
-    return true;
-}
-
-static bool open_parts(hearth_file *f, const char *path, hearth_error *err)
-{
-    uint32_t count = 1;
-    if (!gguf_split_count(&f->gguf, &count, err))
-        return false;
-    if (count > 1 && !path)
-        return fail(err, HEARTH_ERR_USAGE, "a split set of %u files cannot come from memory; give a path", count);
-    for (uint32_t part = 1; part < count; part++) {
-        char name[4096];
-        if (!part_path(name, sizeof name, path, part, count, err) || !file_map(&f->maps[part], name, err))
-            return false;
-        f->n_maps = part + 1;
-        if (!gguf_add_part(&f->gguf, part, f->maps[part].ptr, f->maps[part].bytes, err))
-            return err_context(err, "%s", name);
-    }
-    return true;
-}
 
 static char *copy_text(hearth_file *f, const char *key, size_t limit)
 {
@@ -144,7 +109,7 @@ static bool open_file(hearth_file *f, const hearth_source *source, hearth_error 
     const char *shown = source->path ? source->path : f->name;
     if (!gguf_parse(&f->gguf, f->maps[0].ptr, f->maps[0].bytes, err))
         return err_context(err, "%s", shown);
-    if (!open_parts(f, source->path, err))
+    if (!gguf_map_parts(&f->gguf, f->maps, &f->n_maps, source->path, err))
         return false;
     f->architecture = copy_text(f, "general.architecture", 64);
     f->title = copy_text(f, "general.name", 256);

@@ -8,7 +8,8 @@ F32, Q8_0 = 0, 8
 
 
 class Gguf:
-    """.values: key -> value; .tensors: name -> (dims, type, offset in the file)."""
+    """.values: key -> value; .raw_pairs: the bytes of each key with its value; .tensors: name -> (dims, type, offset in
+    the file)."""
 
     def __init__(self, path):
         with open(path, "rb") as f:
@@ -16,6 +17,7 @@ class Gguf:
         self.at = 0
         magic, _, n_tensors, n_values = self.take("<4sIQQ")
         assert magic == b"GGUF"
+        self.raw_pairs = []
         self.values = dict(self.pair() for _ in range(n_values))
         entries = [self.entry() for _ in range(n_tensors)]
         alignment = self.values.get("general.alignment", 32)
@@ -41,7 +43,10 @@ class Gguf:
         return self.take(SCALARS[kind])[0]
 
     def pair(self):
-        return self.text(), self.value(*self.take("<I"))
+        start = self.at
+        key, value = self.text(), self.value(*self.take("<I"))
+        self.raw_pairs.append(self.data[start:self.at])
+        return key, value
 
     def entry(self):
         name = self.text()

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import unittest
 
+import gguf_writer
 from harness import FIXTURES, hearth, main
 
 TYPES = ("F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL"
@@ -71,6 +72,22 @@ class QuantizeTest(unittest.TestCase):
         self.assertEqual(before, self.read("out"))
         self.quantize("two", "--type", "Q4_0", "--requantize", model=self.path("out"))
         self.assertEqual(sorted(os.listdir(self.folder)), ["out", "two"])
+
+    def test_a_split_set_gives_the_bytes_of_the_whole_file(self):
+        first = gguf_writer.split(MODEL, self.path("part"), 3)
+        self.quantize("whole", "--type", "Q4_K_M")
+        self.quantize("joined", "--type", "Q4_K_M", model=first)
+        self.assertEqual(self.read("whole"), self.read("joined"))
+        last = self.path("part-00003-of-00003.gguf")
+        self.assertIn("open the first part", self.quantize("x", "--type", "Q4_0", model=last, code=3).err)
+        self.assertIn("is one of the files that are read",
+                      self.quantize("part-00002-of-00003.gguf", "--type", "Q4_0", "--force", model=first, code=2).err)
+        os.rename(first, self.path("other.gguf"))
+        self.assertIn("00001-of-00003", self.quantize("x", "--type", "Q4_0", model=self.path("other.gguf"), code=3).err)
+        os.rename(self.path("other.gguf"), first)
+        os.remove(last)
+        self.assertIn(last, self.quantize("x", "--type", "Q4_0", model=first, code=3).err)
+        self.assertNotIn("x", os.listdir(self.folder))
 
     def test_a_dry_run_writes_nothing(self):
         self.assertIn("nothing was written", self.quantize("out", "--type", "Q4_K_M", "--dry-run").text)

@@ -5,6 +5,7 @@
 
 #include "dtype/dtype.h"
 #include "format/gguf_limits.h"
+#include "format/gguf_set.h"
 #include "test_gguf_bytes.h"
 
 /* ---- getters ---- */
@@ -460,6 +461,21 @@ static void the_parts_of_a_set_become_one_directory(void **state)
         buf_free(&parts[i]);
 }
 
+static void the_path_of_a_part_follows_from_the_first_one_s(void **state)
+{
+    (void)state;
+    hearth_error err = { 0 };
+    char path[64];
+    assert_true(gguf_part_path(path, sizeof path, "d/m-00001-of-00012.gguf", 11, 12, &err));
+    assert_string_equal(path, "d/m-00012-of-00012.gguf");
+    assert_true(gguf_part_path(path, 24, "d/m-00001-of-00012.gguf", 1, 12, &err));
+    assert_false(gguf_part_path(path, 23, "d/m-00001-of-00012.gguf", 1, 12, &err));
+    expect_words(&err, "the path of part 2 is longer than 22 bytes");
+    assert_false(gguf_part_path(path, sizeof path, "d/m-00002-of-00012.gguf", 1, 12, &err));
+    expect_words(&err, "named ...-00001-of-00012.gguf");
+    assert_false(gguf_part_path(path, sizeof path, "m.gguf", 1, 2, &err));
+}
+
 static void a_part_that_is_refused_leaves_the_set_as_it_was(void **state)
 {
     struct buf first = make_part(0, 2, 2, "t"), good = make_part(1, 2, 2, "t"), same_names = { 0 };
@@ -600,6 +616,7 @@ int main(void)
         cmocka_unit_test(unused_bytes_beyond_the_alignment_are_noticed),
         cmocka_unit_test(every_type_we_compute_with_has_the_layout_of_the_file_format),
         cmocka_unit_test(the_parts_of_a_set_become_one_directory),
+        cmocka_unit_test(the_path_of_a_part_follows_from_the_first_one_s),
         cmocka_unit_test(a_part_that_is_refused_leaves_the_set_as_it_was),
         cmocka_unit_test(a_set_of_512_parts_takes_memory_by_its_metadata),
         cmocka_unit_test(a_set_may_not_have_more_tensors_than_a_file),
