@@ -16,8 +16,8 @@ enum { TYPE, TENSOR, OUTPUT_TYPE, EMBEDDING_TYPE, IMATRIX, REQUANTIZE, DRY_RUN, 
 static const struct opt options[N_OPTS] = {
     [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = QUANTIZE_MIX_CHOICES,
                .help = "types of the tensors, mixed as in published files; needed" },
-    [TENSOR] = { .name = "tensor", .aliases = "--tensor-type", .type = OPT_TEXT, .value = "PATTERN=TYPE,...",
-                 .help = "other types for tensors by name; * is any text, the last that fits wins" },
+    [TENSOR] = { .name = "tensor", .aliases = "--tensor-type", .type = OPT_LIST, .value = "PATTERN=TYPE,...",
+                 .help = "other types for tensors by name; * is any text, the last that fits wins; may be repeated" },
     [OUTPUT_TYPE] = { .name = "output-type", .aliases = "--output-tensor-type", .type = OPT_TEXT, .value = "T",
                       .help = "type of the output matrix (the embedding, where it is tied)" },
     [EMBEDDING_TYPE] = { .name = "token-embedding-type", .type = OPT_TEXT, .value = "T",
@@ -142,7 +142,8 @@ static int run(const struct args *a)
     struct progress p = { .start_ns = clock_ns(), .shown_ns = clock_ns(), .terminal = isatty(STDERR_FILENO) };
     struct quantize_options o = {
         .mix = &quantize_mixes[v[TYPE].i],
-        .tensor_types = text_or_null(&v[TENSOR]),
+        .tensor_types = v[TENSOR].list,
+        .n_tensor_types = v[TENSOR].n_list,
         .output_type = text_or_null(&v[OUTPUT_TYPE]),
         .embedding_type = text_or_null(&v[EMBEDDING_TYPE]),
         .imatrix_path = text_or_null(&v[IMATRIX]),
@@ -163,7 +164,8 @@ const struct command cmd_quantize = {
     .summary = "write a model in a smaller number format",
     .about = "Scales and codes are chosen for the least squared error, weighted by the importance matrix or by the\n"
              "values' size. The file is read back and compared before it gets its name. Norms and vectors stay as\n"
-             "they are; metadata is copied. A split set becomes one file.\n",
+             "they are, or become F32 where they are in half precision; metadata is copied. A split set becomes one\n"
+             "file.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -29,7 +29,8 @@ extern const struct quantize_mix quantize_mixes[]; /* name NULL ends it */
 
 struct quantize_options {
     const struct quantize_mix *mix;
-    const char *tensor_types;   /* "PATTERN=TYPE,PATTERN=TYPE"; '*' and '?' in patterns; NULL: none */
+    const char *const *tensor_types; /* [n_tensor_types] of "PATTERN=TYPE,PATTERN=TYPE" */
+    int n_tensor_types;
     const char *output_type, *embedding_type; /* NULL: as the mix has it */
     const char *imatrix_path;   /* NULL: none */
     bool requantize, dry_run, force;
@@ -50,6 +51,24 @@ struct quantize_tensor {
     double error, verified;     /* root mean square, while writing and read back */
     double size;                /* root mean square of the values */
 };
+
+/* Types by name (quantize_overrides.c). '*' in a pattern is any text, '?' any character. */
+struct quantize_override {
+    struct str pattern; /* of the text it was read from */
+    char type[32];
+    uint32_t n_fits;
+};
+struct quantize_overrides {
+    struct quantize_override *item;
+    size_t n;
+};
+/* HEARTH_ERR_USAGE names what is no PATTERN=TYPE, or a pattern that is there twice. Free it in any case. */
+bool quantize_overrides_read(struct quantize_overrides *all, const char *const *lists, int n, hearth_error *err);
+/* The type of the last pattern that fits, or NULL. Counts the fits of all. */
+const char *quantize_override_of(struct quantize_overrides *all, struct str name);
+/* HEARTH_ERR_USAGE names a pattern that fitted nothing. */
+bool quantize_overrides_used(const struct quantize_overrides *all, hearth_error *err);
+void quantize_overrides_free(struct quantize_overrides *all);
 
 /* Fill type, converted and why of every tensor. HEARTH_ERR_USAGE names a tensor that cannot have what was asked. */
 bool quantize_choose(struct quantize_tensor *t, uint32_t n, const struct gguf *g, const struct quantize_options *o,

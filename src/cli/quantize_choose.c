@@ -7,7 +7,17 @@
 #include "quant/quant.h"
 
 enum which { OTHER, OUTPUT, EMBEDDING, ATTN_V, ATTN_OUTPUT, ATTN_QKV, FFN_DOWN };
-enum where { ALWAYS, MORE_BITS, FIRST_EIGHTH, FIRST_SIXTEENTH, FIRST_2, FIRST_4, MANY_SHARE_KV };
+enum where {
+    ALWAYS,
+    MORE_BITS,
+    FIRST_EIGHTH,
+    FIRST_EIGHTH_AIDED,   /* by an importance matrix */
+    FIRST_EIGHTH_UNAIDED, /* without one */
+    FIRST_SIXTEENTH,
+    FIRST_2,
+    FIRST_4,
+    MANY_SHARE_KV,
+};
 
 const struct quantize_mix quantize_mixes[] = {
 #define MIX(name, file_type, matrix) { #name, file_type, #matrix },
@@ -42,6 +52,8 @@ static const char *const why_where[] = {
     [ALWAYS] = "this kind of tensor in this mix",
     [MORE_BITS] = "first eighth, last eighth or every third layer between",
     [FIRST_EIGHTH] = "first eighth of the layers",
+    [FIRST_EIGHTH_AIDED] = "first eighth of the layers, with an importance matrix",
+    [FIRST_EIGHTH_UNAIDED] = "first eighth of the layers, without an importance matrix",
     [FIRST_SIXTEENTH] = "first sixteenth of the layers",
     [FIRST_2] = "first 2 layers",
     [FIRST_4] = "first 4 layers",
@@ -52,9 +64,10 @@ static const char *const why_where[] = {
 struct shape {
     uint64_t n_layers, n_share; /* query heads of a KV head */
     bool tied;                  /* no output.weight: the embedding is the output matrix */
+    bool aided;                 /* by an importance matrix */
 };
 
-static bool read_shape(struct shape *s, const struct gguf *g, hearth_error *err)
+static bool read_shape(struct shape *s, const struct gguf *g, const struct quantize_options *o, hearth_error *err)
 {
     struct str arch;
     char key[300];
@@ -70,6 +83,7 @@ static bool read_shape(struct shape *s, const struct gguf *g, hearth_error *err)
     snprintf(key, sizeof key, STR_FMT ".attention.head_count_kv", STR_ARG(arch));
     known = known && gguf_uint_or(g, key, 1, 65536, heads, &kv_heads, NULL);
     s->n_share = known ? heads / kv_heads : 1;
+    s->aided = o->imatrix_path != NULL;
     s->tied = !gguf_find_tensor(g, STR("output.weight"));
     return true;
 }
@@ -116,6 +130,10 @@ static bool applies(enum where where, uint64_t i, const struct shape *s)
         return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
     case FIRST_EIGHTH:
         return i < n / 8;
+    case FIRST_EIGHTH_AIDED:
+        return s->aided && i < n / 8;
+    case FIRST_EIGHTH_UNAIDED:
+        return !s->aided && i < n / 8;
     case FIRST_SIXTEENTH:
         return i < n / 16;
     case FIRST_2:
@@ -126,66 +144,6 @@ static bool applies(enum where where, uint64_t i, const struct shape *s)
         return s->n_share >= 4;
     }
     return false;
-}
-
-/* '*' is any run of characters, '?' any one. */
-static bool glob(struct str pattern, struct str name)
-{
-    size_t p = 0, i = 0, star = SIZE_MAX, from = 0;
-    while (i < name.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = ++p;
-            from = i;
-        } else if (p < pattern.len && (pattern.ptr[p] == '?' || pattern.ptr[p] == name.ptr[i])) {
-            p++;
-            i++;
-        } else if (star != SIZE_MAX) {
-            p = star;
-            i = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
-}
-
-/* One PATTERN=TYPE after the other. False at the end, or with err set. */
-static bool next_override(const char **at, struct str *pattern, char type[32], hearth_error *err)
-{
-    size_t n = strcspn(*at, ","), equals;
-    struct str item = { *at, n };
-    if (n == 0)
-        return false;
-    equals = str_search_last(item, STR("="));
-    if (equals == SIZE_MAX || equals == 0 || n - equals - 1 >= 32 || n - equals - 1 == 0)
-        return fail(err, HEARTH_ERR_USAGE, "--tensor '" STR_FMT "' is not PATTERN=TYPE; write blk.*.attn_v.weight=q6_K",
-                    STR_ARG(item));
-    *pattern = (struct str){ item.ptr, equals };
-    snprintf(type, 32, "%.*s", (int)(n - equals - 1), item.ptr + equals + 1);
-    *at += n + ((*at)[n] == ',');
-    return true;
-}
-
-/* The last one that fits wins. */
-static bool override_of(struct str name, const struct quantize_options *o, char type[32], bool *found,
-                        hearth_error *err)
-{
-    const char *at = o->tensor_types ? o->tensor_types : "";
-    struct str pattern = STR("");
-    char one[32];
-    hearth_error bad = { 0 };
-    *found = false;
-    while (next_override(&at, &pattern, one, &bad)) {
-        if (glob(pattern, name)) {
-            memcpy(type, one, 32);
-            *found = true;
-        }
-    }
-    if (bad.status && err)
-        *err = bad;
-    return !bad.status;
 }
 
 static bool known_type(const char *name, enum dtype *out, hearth_error *err)
@@ -273,17 +231,20 @@ static bool source_type(struct quantize_tensor *t, const struct quantize_options
     return true;
 }
 
-static bool choose_one(struct quantize_tensor *t, const struct shape *s, const struct quantize_options *o,
-                       hearth_error *err)
+/* Norms and vectors in half precision: every engine, this one too, wants them in f32. */
+static bool is_half_vector(const struct gguf_tensor *t)
 {
-    char asked[32];
-    bool overridden;
-    const char *kept = why_kept(t->in), *type = NULL;
-    if (!override_of(t->in->name, o, asked, &overridden, err))
-        return false;
+    bool half = t->type == dtype_table[DTYPE_f16].gguf_id || t->type == dtype_table[DTYPE_bf16].gguf_id;
+    return half && (t->n_dims < 2 || t->n_values == t->dim[0] || has(t->name, "_norm"));
+}
+
+static bool choose_one(struct quantize_tensor *t, const struct shape *s, struct quantize_overrides *by_name,
+                       const struct quantize_options *o, hearth_error *err)
+{
+    const char *kept = why_kept(t->in), *type = NULL, *overridden = quantize_override_of(by_name, t->in->name);
     enum which which = which_of(t->in->name, s);
     if (overridden) {
-        type = asked;
+        type = overridden;
         t->why = "--tensor";
     } else if (which == OUTPUT && o->output_type) {
         type = o->output_type;
@@ -293,6 +254,7 @@ static bool choose_one(struct quantize_tensor *t, const struct shape *s, const s
         t->why = "--token-embedding-type";
     } else if (kept) {
         t->why = kept;
+        type = is_half_vector(t->in) ? "f32" : NULL;
     } else {
         type = mix_type(t, s, o);
     }
@@ -314,16 +276,26 @@ static bool choose_one(struct quantize_tensor *t, const struct shape *s, const s
     return true;
 }
 
-bool quantize_choose(struct quantize_tensor *t, uint32_t n, const struct gguf *g, const struct quantize_options *o,
-                     hearth_error *err)
+static bool choose_all(struct quantize_tensor *t, uint32_t n, const struct gguf *g, struct quantize_overrides *by_name,
+                       const struct quantize_options *o, hearth_error *err)
 {
     struct shape s;
-    if (!read_shape(&s, g, err))
+    if (!read_shape(&s, g, o, err))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         t[i].in = &g->tensors[i];
-        if (!choose_one(&t[i], &s, o, err))
+        if (!choose_one(&t[i], &s, by_name, o, err))
             return false;
     }
-    return true;
+    return quantize_overrides_used(by_name, err);
+}
+
+bool quantize_choose(struct quantize_tensor *t, uint32_t n, const struct gguf *g, const struct quantize_options *o,
+                     hearth_error *err)
+{
+    struct quantize_overrides by_name;
+    bool ok = quantize_overrides_read(&by_name, o->tensor_types, o->n_tensor_types, err)
+           && choose_all(t, n, g, &by_name, o, err);
+    quantize_overrides_free(&by_name);
+    return ok;
 }

@@ -298,7 +298,7 @@ static bool write_tensors(struct job *j, hearth_error *err)
             return false;
         j->importance = importance;
         t->has_importance = importance != NULL;
-        r->n_without_importance += t->converted && !importance;
+        r->n_without_importance += t->converted && !importance && dtype_table[t->to].n_values > 1;
         bool ok = t->converted ? run_tensor(j, t, NULL, err) : copy_tensor(j, t, err);
         mem_free(importance);
         if (!ok)
