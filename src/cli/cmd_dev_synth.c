@@ -1,12 +1,11 @@
 /* cmd_dev_synth.c: write a full-size model with random weights. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/machine.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "cli/synth.h"
 #include "cli/units.h"
 
@@ -23,26 +22,9 @@ static const struct opt options[N_OPTS] = {
                   .dflt = "one for each physical core", .help = "threads to work with" },
 };
 
-struct progress {
-    int64_t start_ns, shown_ns;
-    bool terminal, shown;
-};
-
-/* A line that rewrites itself on a terminal; elsewhere a line now and then. */
 static bool show(void *arg, uint64_t done, uint64_t total)
 {
-    struct progress *p = arg;
-    int64_t now = clock_ns();
-    if (now - p->shown_ns >= (p->terminal ? 200000000 : 5000000000)) {
-        char rate[UNITS_BYTES], all[UNITS_BYTES];
-        double s = (double)(now - p->start_ns) / 1e9;
-        fprintf(stderr, "%s%3.0f %% of %s, %s/s, %.0f s left%s", p->terminal ? "\r" : "",
-                100.0 * (double)done / (double)total, text_of_bytes(all, total),
-                text_of_bytes(rate, (uint64_t)((double)done / s)),
-                s * (double)(total - done) / (double)done, p->terminal ? "   " : "\n");
-        p->shown_ns = now;
-        p->shown = true;
-    }
+    progress_show(arg, done, total, "");
     return !interrupt_pending();
 }
 
@@ -60,7 +42,8 @@ static int run(const struct args *a)
 
     struct machine machine;
     machine_read(&machine);
-    struct progress p = { .start_ns = clock_ns(), .shown_ns = clock_ns(), .terminal = isatty(STDERR_FILENO) };
+    struct progress p;
+    progress_begin(&p, NULL);
     struct synth_options o = {
         .shape = &synth_shapes[v[SHAPE].i],
         .type = &synth_types[v[TYPE].i],
@@ -71,13 +54,12 @@ static int run(const struct args *a)
     };
     uint64_t n_values = 0;
     bool ok = synth_write(a->word[0], &o, &n_values, &err);
-    if (p.terminal && p.shown)
-        fputc('\n', stderr);
+    progress_end(&p);
     if (!ok)
         return report(&err);
     char count[UNITS_BYTES];
     fprintf(stderr, "%s: %s %s, %s parameters, %.1f s\n", a->word[0], o.shape->name, o.type->name,
-            text_of_count(count, n_values), clock_ms_since(p.start_ns) / 1000);
+            text_of_count(count, n_values), progress_seconds(&p));
     return EXIT_DONE;
 }
 

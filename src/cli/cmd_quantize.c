@@ -2,12 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/machine.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "cli/quantize.h"
 #include "cli/units.h"
 
@@ -34,31 +33,10 @@ static const struct opt options[N_OPTS] = {
                   .dflt = "one for each physical core", .help = "threads to work with; the bytes do not depend on it" },
 };
 
-struct progress {
-    int64_t start_ns, shown_ns;
-    const char *doing;
-    bool terminal, shown;
-};
-
-/* A line that rewrites itself on a terminal; elsewhere a line now and then. */
 static bool show(void *arg, const char *doing, uint64_t done, uint64_t total)
 {
-    struct progress *p = arg;
-    int64_t now = clock_ns();
-    if (p->doing != doing) {
-        p->doing = doing;
-        p->start_ns = now;
-    }
-    if (now - p->shown_ns >= (p->terminal ? 200000000 : 5000000000) && done > 0) {
-        char rate[UNITS_BYTES], all[UNITS_BYTES];
-        double s = (double)(now - p->start_ns) / 1e9;
-        fprintf(stderr, "%s%s: %3.0f %% of %s, %s/s, %.0f s left%s", p->terminal ? "\r" : "", doing,
-                100.0 * (double)done / (double)total, text_of_bytes(all, total),
-                text_of_bytes(rate, (uint64_t)((double)done / (s > 0 ? s : 1))),
-                s * (double)(total - done) / (double)done, p->terminal ? "   " : "\n");
-        p->shown_ns = now;
-        p->shown = true;
-    }
+    progress_doing(arg, doing);
+    progress_show(arg, done, total, "");
     return !interrupt_pending();
 }
 
@@ -113,9 +91,7 @@ static int quantize(const struct args *a, const struct quantize_options *o)
     hearth_error err = { 0 };
     static struct quantize_result r; /* tables for 512 parts are too large for the stack */
     bool ok = quantize_file(&r, a->word[0], a->n_words > 1 ? a->word[1] : "", o, &err);
-    struct progress *p = o->progress_arg;
-    if (p->terminal && p->shown)
-        fputc('\n', stderr);
+    progress_end(o->progress_arg);
     if (ok) {
         for (uint32_t i = 0; a->value[VERBOSE].on && i < r.n; i++)
             print_tensor(&r.tensors[i], o->dry_run);
@@ -139,7 +115,8 @@ static int run(const struct args *a)
 
     struct machine machine;
     machine_read(&machine);
-    struct progress p = { .start_ns = clock_ns(), .shown_ns = clock_ns(), .terminal = isatty(STDERR_FILENO) };
+    struct progress p;
+    progress_begin(&p, NULL);
     struct quantize_options o = {
         .mix = &quantize_mixes[v[TYPE].i],
         .tensor_types = v[TENSOR].list,

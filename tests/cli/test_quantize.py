@@ -6,11 +6,14 @@
 
 import os
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import unittest
 
 import gguf_writer
-from harness import FIXTURES, hearth, main
+from harness import CLEAN_ENV, FIXTURES, hearth, main, program
 
 TYPES = ("F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ4_NL"
          " IQ4_XS TQ1_0 TQ2_0 MXFP4 Q1_0 Q2_0").split()
@@ -88,6 +91,45 @@ class QuantizeTest(unittest.TestCase):
         os.remove(last)
         self.assertIn(last, self.quantize("x", "--type", "Q4_0", model=first, code=3).err)
         self.assertNotIn("x", os.listdir(self.folder))
+
+    def interrupted(self, name, signal_number):
+        """Exit status of a run that gets a signal as soon as a file of that name is there; what it said; its files."""
+        process = subprocess.Popen([program(), "quantize", MODEL, self.path("out"), "--type", "Q2_K", "--threads", "1"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
+        while not os.path.exists(self.path(name)) and process.poll() is None:
+            time.sleep(0.0002)
+        process.send_signal(signal_number)
+        said = process.communicate(timeout=60)[1].decode()
+        return process.returncode, said, os.listdir(self.folder)
+
+    def test_an_interrupt_leaves_nothing_behind(self):
+        for stage, name in (("writing", "out.new.part"), ("reading back", "out.new")):
+            for signal_number in (signal.SIGINT, signal.SIGTERM):
+                n_caught = 0
+                for _ in range(20):  # reading back is done in a twentieth of a second
+                    code, said, files = self.interrupted(name, signal_number)
+                    if code == 0:
+                        self.assertEqual(files, ["out"])
+                        os.remove(self.path("out"))
+                        continue
+                    self.assertEqual((code, files), (130, []), said)
+                    self.assertIn("interrupted; nothing is left", said)
+                    self.assertNotIn("\r", said)
+                    n_caught += 1
+                    break
+                self.assertEqual(n_caught, 1, stage)
+
+    def test_an_interrupt_leaves_what_was_there(self):
+        with open(self.path("out"), "wb") as f:
+            f.write(b"mine")
+        process = subprocess.Popen([program(), "quantize", MODEL, self.path("out"), "--type", "Q2_K", "--force"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
+        while not os.path.exists(self.path("out.new.part")) and process.poll() is None:
+            time.sleep(0.0002)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual((process.returncode, os.listdir(self.folder)), (130, ["out"]))
+        self.assertEqual(self.read("out"), b"mine")
 
     def test_a_dry_run_writes_nothing(self):
         self.assertIn("nothing was written", self.quantize("out", "--type", "Q4_K_M", "--dry-run").text)
