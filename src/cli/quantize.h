@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "dtype/dtype.h"
 #include "format/gguf.h"
+#include "format/gguf_write.h"
 
 /* ---- a GGUF file or split set, mapped (quantize_open.c) ---- */
 
@@ -73,6 +74,15 @@ void quantize_overrides_free(struct quantize_overrides *all);
 /* Fill type, converted and why of every tensor. HEARTH_ERR_USAGE names a tensor that cannot have what was asked. */
 bool quantize_choose(struct quantize_tensor *t, uint32_t n, const struct gguf *g, const struct quantize_options *o,
                      hearth_error *err);
+
+/* ---- importance of columns (quantize_importance.c) ---- */
+
+/* HEARTH_ERR_FORMAT when g is no importance matrix, or says nothing about any tensor of the model. */
+bool quantize_importance_check(const struct gguf *g, const struct gguf *model, const char *path, hearth_error *err);
+/* *out: [experts][columns] of mean squares, to be given to mem_free(); NULL when g says nothing about the tensor. */
+bool quantize_importance_of(const struct gguf *g, const struct gguf_tensor *t, float **out, hearth_error *err);
+/* quantize.imatrix.file (without folders), .dataset, .entries_count and .chunks_count, as clients know them. */
+void quantize_importance_record(const struct gguf *g, const char *path, struct gguf_writer *w);
 
 /* ---- all of it (quantize_file.c) ---- */
 

@@ -209,48 +209,6 @@ static bool copy_tensor(struct job *j, const struct quantize_tensor *t, hearth_e
     return !j->cancelled || fail(err, HEARTH_ERR_CANCELLED, "interrupted; nothing is left of the unfinished file");
 }
 
-/* ---- importance ---- */
-
-/* NAME.in_sum2 [columns, experts] over NAME.counts [1, experts]: the mean square of what meets each column. *out is
- * NULL when the file says nothing about the tensor. */
-static bool read_importance(const struct gguf *g, const struct gguf_tensor *t, float **out, hearth_error *err)
-{
-    char name[300];
-    uint64_t n = t->dim[0], experts = t->dim[2];
-    *out = NULL;
-    snprintf(name, sizeof name, STR_FMT ".in_sum2", STR_ARG(t->name));
-    const struct gguf_tensor *sums = gguf_find_tensor(g, str_z(name));
-    snprintf(name, sizeof name, STR_FMT ".counts", STR_ARG(t->name));
-    const struct gguf_tensor *counts = gguf_find_tensor(g, str_z(name));
-    if (!sums)
-        return true;
-    if (!counts || sums->type != 0 || counts->type != 0 || sums->dim[0] != n || sums->n_values != n * experts
-        || counts->n_values != experts)
-        return fail(err, HEARTH_ERR_FORMAT,
-                    "the importance matrix does not fit " STR_FMT " (%llu columns, %llu experts); it is of another "
-                    "model",
-                    STR_ARG(t->name), (unsigned long long)n, (unsigned long long)experts);
-    float *all = mem_alloc(n * experts * sizeof *all);
-    if (!all)
-        return fail_memory(err, "the importance of a tensor");
-    for (uint64_t e = 0; e < experts; e++) {
-        float count;
-        memcpy(&count, counts->data + e * sizeof count, sizeof count);
-        for (uint64_t i = 0; i < n; i++) {
-            float sum;
-            memcpy(&sum, sums->data + (e * n + i) * sizeof sum, sizeof sum);
-            if (!isfinite(sum) || sum < 0 || !isfinite(count) || count < 0) {
-                mem_free(all);
-                return fail(err, HEARTH_ERR_FORMAT, "the importance of " STR_FMT " is negative or not finite; make the "
-                            "matrix again", STR_ARG(t->name));
-            }
-            all[e * n + i] = count > 0 ? sum / count : 1; /* an expert that met no text */
-        }
-    }
-    *out = all;
-    return true;
-}
-
 /* ---- the file ---- */
 
 static bool is_ours(struct str key)
@@ -260,7 +218,7 @@ static bool is_ours(struct str key)
     for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (str_eq_z(key, keys[i]))
             return true;
-    return false;
+    return str_starts(key, STR("quantize.imatrix.")); /* of how the input was made */
 }
 
 /* As it was, but for what says how the file itself is made. */
@@ -273,6 +231,8 @@ static void put_metadata(struct job *j)
     if (j->o->mix->file_type >= 0)
         gguf_put_u32(&j->writer, "general.file_type", (uint32_t)j->o->mix->file_type);
     gguf_put_u32(&j->writer, "general.quantization_version", 2);
+    if (j->o->imatrix_path)
+        quantize_importance_record(&j->r->imatrix.gguf, j->o->imatrix_path, &j->writer);
 }
 
 static void declare(struct job *j)
@@ -294,7 +254,7 @@ static bool write_tensors(struct job *j, hearth_error *err)
         float *importance = NULL;
         if (atomic_load(&j->stop))
             break;
-        if (t->converted && j->o->imatrix_path && !read_importance(&r->imatrix.gguf, t->in, &importance, err))
+        if (t->converted && j->o->imatrix_path && !quantize_importance_of(&r->imatrix.gguf, t->in, &importance, err))
             return false;
         j->importance = importance;
         t->has_importance = importance != NULL;
@@ -411,7 +371,8 @@ bool quantize_file(struct quantize_result *r, const char *in, const char *out, c
     memset(r, 0, sizeof *r);
     if (!model_bytes_open(&r->model, in, err))
         return false;
-    if (o->imatrix_path && !model_bytes_open(&r->imatrix, o->imatrix_path, err))
+    if (o->imatrix_path && !(model_bytes_open(&r->imatrix, o->imatrix_path, err)
+                             && quantize_importance_check(&r->imatrix.gguf, &r->model.gguf, o->imatrix_path, err)))
         return false;
     r->n = r->model.gguf.n_tensors;
     r->tensors = mem_alloc((r->n ? r->n : 1) * sizeof *r->tensors);

@@ -2,7 +2,7 @@
 
 import struct
 
-from gguf_reader import SCALARS, STRING, Gguf
+from gguf_reader import ARRAY, SCALARS, STRING, Gguf
 
 U32, F32, F16, ALIGNMENT = 4, 0, 1, 32
 
@@ -13,7 +13,9 @@ def text(words):
 
 
 def pair(key, value, kind=U32):
-    """One key and its value (a number of a SCALARS kind, or a text), as bytes."""
+    """One key and its value (a number of a SCALARS kind, a text, or a list of texts), as bytes."""
+    if isinstance(value, list):
+        return text(key) + struct.pack("<IIQ", ARRAY, STRING, len(value)) + b"".join(map(text, value))
     if isinstance(value, str):
         return text(key) + struct.pack("<I", STRING) + text(value)
     return text(key) + struct.pack("<I", kind) + struct.pack(SCALARS[kind], value)

@@ -52,12 +52,27 @@ class QuantizeChoiceTest(unittest.TestCase):
         done = self.quantize("--dry-run", "--verbose", *args)
         return {line.split()[0]: line.split()[3] for line in done.text.splitlines() if "->" in line}
 
-    def matrix_of_importance(self):
+    def matrix_of_importance(self, kind="imatrix", tensor="blk.0.ffn_down.weight"):
         path = self.path("imatrix.gguf")
-        gguf_writer.write(path, [pair("general.type", "imatrix")], [
-            ("blk.0.ffn_down.weight.in_sum2", [WIDTH, 1], F32, struct.pack("<f", 2) * WIDTH),
-            ("blk.0.ffn_down.weight.counts", [1, 1], F32, struct.pack("<f", 1))])
+        gguf_writer.write(path, [pair("general.type", kind), pair("imatrix.datasets", ["letters.txt", "more.txt"]),
+                                 pair("imatrix.chunk_count", 7), pair("imatrix.chunk_size", 256)],
+                          [(tensor + ".in_sum2", [WIDTH, 1], F32, struct.pack("<f", 2) * WIDTH),
+                           (tensor + ".counts", [1, 1], F32, struct.pack("<f", 1))])
         return path
+
+    def test_the_importance_matrix_is_recorded_as_clients_know_it(self):
+        self.quantize("--type", "Q4_0", "--imatrix", self.matrix_of_importance())
+        made = {k: v for k, v in Gguf(self.out).values.items() if k.startswith("quantize.")}
+        self.assertEqual(made, {"quantize.imatrix.file": "imatrix.gguf", "quantize.imatrix.dataset": "letters.txt",
+                                "quantize.imatrix.entries_count": 1, "quantize.imatrix.chunks_count": 7})
+        self.model, self.out = self.out, self.path("again.gguf")  # made without one: then it says nothing of any
+        self.quantize("--type", "Q8_0", "--requantize")
+        self.assertFalse([k for k in Gguf(self.out).values if k.startswith("quantize.")])
+
+    def test_what_is_no_importance_matrix_of_the_model_is_refused(self):
+        for given, said in (({"kind": "model"}, "general.type is 'model'"), ({"tensor": "blk.99"}, "of another model")):
+            path = self.matrix_of_importance(**given)
+            self.assertIn(said, self.quantize("--type", "Q4_0", "--imatrix", path, code=3).err)
 
     def test_the_first_layers_depend_on_an_importance_matrix_as_in_published_files(self):
         by_importance = "--imatrix", self.matrix_of_importance()
