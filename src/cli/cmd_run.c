@@ -341,10 +341,11 @@ const struct command cmd_run = {
     .positionals = "[MODEL] [PROMPT]",
     .max_words = 2,
     .summary = "answer one prompt",
-    .about = "The answer streams to standard output, byte for byte what the model said; the prompt is not repeated.\n"
-             "One word alone is the MODEL: a prompt alone needs -p. Standard input, unless it is a terminal, is read\n"
-             "to its end and appended to the prompt byte for byte. Without a prompt, on a terminal, this is hearth\n"
-             "chat.\n"
+    .about = "The answer streams to standard output; the prompt is not repeated. With --raw, and for a file without a\n"
+             "template, it is byte for byte what the model said; in a conversation the marks around its thinking and\n"
+             "the whitespace beside them are left out. One word alone is the MODEL: a prompt alone needs -p. Standard\n"
+             "input, unless it is a terminal, is read to its end and appended to the prompt byte for byte. Without a\n"
+             "prompt, on a terminal, this is hearth chat.\n"
              "\n"
              "The prompt is put into the words of the file's chat template as one user's message; without a template,\n"
              "and with --raw, it is completed as it stands. What the model thinks before it answers goes dimmed to\n"

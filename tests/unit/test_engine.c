@@ -740,7 +740,9 @@ static void a_model_file_has_its_order_and_its_values(void **state)
         struct opened o = open_with(path, (hearth_engine_options){ 0 }, 0);
         hearth_request r = request_for(&span, "abc");
         hearth_sampling_defaults(o.model, &r.sampling, r.sampling_origin);
-        assert_true(r.sampling.temperature == 0.5f && r.sampling.top_k == 7);
+        /* The names that converters write (PyPI gguf 0.19.0); three are others than ours. */
+        assert_true(r.sampling.temperature == 0.5f && r.sampling.top_k == 7 && r.sampling.xtc_threshold == 0.25f);
+        assert_true(r.sampling.repeat_penalty == 1.25f && r.sampling.repeat_last_n == 9);
         assert_int_equal(r.sampling_origin[HEARTH_SAMPLING_temperature], HEARTH_FROM_MODEL);
         assert_int_equal(r.sampling.mirostat, 0); /* version 1 there is not */
         answer(o.model, &r, &a);

@@ -104,6 +104,9 @@ static void put_metadata(struct writer *w)
         gguf_put_str(g, "general.sampling.sequence", str_z(t->samplers));
         gguf_put_f32(g, "general.sampling.temp", 0.5f);
         gguf_put_u32(g, "general.sampling.top_k", 7);
+        gguf_put_u32(g, "general.sampling.penalty_last_n", 9);
+        gguf_put_f32(g, "general.sampling.penalty_repeat", 1.25f);
+        gguf_put_f32(g, "general.sampling.xtc_threshold", 0.25f);
         gguf_put_u32(g, "general.sampling.mirostat", 1);
     }
 }

@@ -8,7 +8,7 @@ struct tiny {
     enum dtype type;
     bool untied, rope_freqs;
     int n_ctx;              /* 0: 512 */
-    const char *samplers;   /* general.sampling.sequence, and temp 0.5, top_k 7, mirostat 1 beside it; NULL: none */
+    const char *samplers;   /* general.sampling.sequence and more of that kind beside it; NULL: none */
     const char *nan_tensor; /* this tensor's first value is NaN; NULL: none */
 };
 
