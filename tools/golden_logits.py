@@ -44,6 +44,9 @@ class Model:
         self.value = lambda key, default=None: (
             reader.fields["llama." + key].parts[-1][0] if "llama." + key in reader.fields else default)
 
+    def attend(self, q, k, v):
+        return attend(q, k, v)
+
     def product(self, x, name, quantize):
         block = self.block[name]
         return (codes(x, block) if quantize and block else x) @ self.w[name].T
@@ -69,14 +72,14 @@ def rope(x, n_heads, angle):
     return out
 
 
-def attend(q, k, v):
+def attend(q, k, v, weights=lambda p: p):
     n, n_heads, head_dim = q.shape
     share = n_heads // k.shape[1]
     out = np.zeros_like(q)
     for h in range(n_heads):
         s = q[:, h] @ k[:, h // share].T / np.sqrt(head_dim)
         p = np.exp(np.where(np.tril(np.ones((n, n))) > 0, s, -np.inf) - s.max(-1, keepdims=True))
-        out[:, h] = p / p.sum(-1, keepdims=True) @ v[:, h // share]
+        out[:, h] = weights(p / p.sum(-1, keepdims=True)) @ v[:, h // share]
     return out.reshape(n, -1)
 
 
@@ -95,7 +98,7 @@ def logprobs(m, ids, quantize):
         part = f"blk.{i}.{{}}.weight".format
         h = norm(x, part("attn_norm"))
         q, k, v = (m.product(h, part(name), quantize) for name in ("attn_q", "attn_k", "attn_v"))
-        a = attend(rope(q, n_heads, angle), half(rope(k, n_kv, angle)), half(v).reshape(len(ids), n_kv, head_dim))
+        a = m.attend(rope(q, n_heads, angle), half(rope(k, n_kv, angle)), half(v).reshape(len(ids), n_kv, head_dim))
         x = x + m.product(a, part("attn_output"), quantize)
         h = norm(x, part("ffn_norm"))
         gate, up = m.product(h, part("ffn_gate"), quantize), m.product(h, part("ffn_up"), quantize)
