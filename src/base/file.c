@@ -87,6 +87,20 @@ bool file_read(const char *path, size_t limit_bytes, char **out, size_t *n, hear
     return ok;
 }
 
+int file_identity(const char *path, uint64_t *device, uint64_t *inode, hearth_error *err)
+{
+    struct stat st;
+    if (!told_to_fail() && stat(path, &st) == 0) {
+        *device = (uint64_t)st.st_dev;
+        *inode = (uint64_t)st.st_ino;
+        return 1;
+    }
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    fail_errno(err, "look at", path, "check the path");
+    return -1;
+}
+
 /* ---- writing ---- */
 
 enum { WRITE_BUFFER_BYTES = 1 << 20 };
@@ -181,7 +195,9 @@ bool file_size_below(struct file_writer *w, uint64_t n)
 {
     struct stat st;
     flush(w);
-    return !w->failed && fstat(w->fd, &st) == 0 && (uint64_t)st.st_size < n;
+    if (!w->failed && (told_to_fail() || fstat(w->fd, &st) != 0))
+        writer_fail(w, "look at");
+    return !w->failed && (uint64_t)st.st_size < n;
 }
 
 static void sync_folder(const char *path)
@@ -199,9 +215,9 @@ static void sync_folder(const char *path)
 bool file_writer_commit(struct file_writer *w, hearth_error *err)
 {
     flush(w);
-    if (!w->failed && fsync(w->fd) != 0)
+    if (!w->failed && (told_to_fail() || fsync(w->fd) != 0))
         writer_fail(w, "sync");
-    if (!w->failed && rename(w->part, w->path) != 0)
+    if (!w->failed && (told_to_fail() || rename(w->part, w->path) != 0))
         writer_fail(w, "rename");
     bool ok = !w->failed;
     if (ok) {

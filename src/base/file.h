@@ -36,6 +36,10 @@ bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum fil
 /* Bytes of the map that are in the page cache now. */
 size_t file_resident_bytes(const struct file_map *m);
 
+/* Which file a path names, links followed: 1 and the two numbers, which are those of its maps; 0: none is there;
+ * -1: the system does not say (HEARTH_ERR_IO). */
+int file_identity(const char *path, uint64_t *device, uint64_t *inode, hearth_error *err);
+
 /* Read everything up to limit_bytes into *out (mem_alloc'ed, NUL-terminated; caller frees).
  * A file longer than the limit is HEARTH_ERR_USAGE. fd 0 reads standard input. */
 bool file_read_fd(int fd, const char *name, size_t limit_bytes, char **out, size_t *n, hearth_error *err);
@@ -58,10 +62,10 @@ bool file_writer_open_private(struct file_writer *w, const char *path, hearth_er
 void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
 /* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
 bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);
-/* True when the file is shorter than n bytes now. */
+/* True when the file is shorter than n bytes now; false also when that cannot be found out, which is a failure. */
 bool file_size_below(struct file_writer *w, uint64_t n);
 bool file_writer_commit(struct file_writer *w, hearth_error *err); /* ends the writer either way */
 void file_writer_abort(struct file_writer *w);                     /* removes PATH.part */
 
-/* Test hook, as mem_fail_at(): the n-th read, open or map from now on fails with EIO. */
+/* Test hook, as mem_fail_at(): the n-th open, look, read, write, sync or rename from now on fails with EIO. */
 uint64_t file_fail_at(uint64_t n);
