@@ -154,8 +154,11 @@ static bool fail_bad(struct job *j, hearth_error *err)
         decode(t->from, x, t->in->data + row * dtype_row_bytes(t->from, n), n);
         result = quant_row(t->to, encoded, x, NULL, n, &at);
     }
+    bool found = x && encoded;
     mem_free(x);
     mem_free(encoded);
+    if (!found)
+        return fail_memory(err, "finding the number that cannot be written");
     if (result == QUANT_TOO_LARGE)
         return fail(err, HEARTH_ERR_FORMAT,
                     STR_FMT " has values in row %llu, from column %zu on, that are too large for %s; give it another "
@@ -314,18 +317,23 @@ static bool write_file(struct job *j, const char *path, hearth_error *err)
     return gguf_write_commit(&j->writer, err);
 }
 
-static bool same_file(const char *path, const struct quantize_result *r)
+static bool has_file(const struct model_bytes *m, uint64_t device, uint64_t inode)
 {
-    struct file_map m = { 0 };
-    bool same = false;
-    if (!file_map(&m, path, NULL))
-        return false;
-    for (uint32_t i = 0; i < r->model.n_maps; i++)
-        same = same || (m.device == r->model.maps[i].device && m.inode == r->model.maps[i].inode);
-    for (uint32_t i = 0; i < r->imatrix.n_maps; i++)
-        same = same || (m.device == r->imatrix.maps[i].device && m.inode == r->imatrix.maps[i].inode);
-    file_unmap(&m);
-    return same;
+    for (uint32_t i = 0; i < m->n_maps; i++)
+        if (m->maps[i].device == device && m->maps[i].inode == inode)
+            return true;
+    return false;
+}
+
+/* A file that is there and is none of those that are read, or no file. What cannot be found out is refused: the
+ * rename would replace the model that is read. */
+static bool check_free(const char *path, const struct quantize_result *r, hearth_error *err)
+{
+    uint64_t device = 0, inode = 0;
+    int there = file_identity(path, &device, &inode, err);
+    if (there > 0 && (has_file(&r->model, device, inode) || has_file(&r->imatrix, device, inode)))
+        return fail(err, HEARTH_ERR_USAGE, "%s is one of the files that are read; name another OUT", path);
+    return there >= 0;
 }
 
 /* OUT and the two names it has on its way must not be what is read. */
@@ -337,8 +345,8 @@ static bool check_out(const struct quantize_result *r, const char *out, const st
         int n = snprintf(temporary, room, "%s%s", out, tails[i]);
         if (n < 0 || (size_t)n >= room)
             return fail(err, HEARTH_ERR_USAGE, "OUT is longer than %zu bytes; give a shorter path", room);
-        if (same_file(temporary, r))
-            return fail(err, HEARTH_ERR_USAGE, "%s is one of the files that are read; name another OUT", temporary);
+        if (!check_free(temporary, r, err))
+            return false;
     }
     snprintf(temporary, room, "%s.new", out);
     if (access(out, F_OK) == 0 && !o->force)
