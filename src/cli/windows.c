@@ -33,7 +33,9 @@ bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_
            && text_ids(file, text, n_bytes, false, false, &w->ids, &w->n_ids, err);
     mem_free(text);
     int32_t bos[2];
-    if (ok && with_bos && hearth_file_tokenize(file, "", 0, false, true, bos, 2, NULL) == 1)
+    int64_t n_bos = ok && with_bos ? hearth_file_tokenize(file, "", 0, false, true, bos, 2, err) : 0;
+    ok = ok && n_bos >= 0;
+    if (n_bos == 1)
         w->bos = bos[0];
     size_t n_of_text = text_tokens(w);
     w->n = ok ? w->n_ids / n_of_text : 0;
