@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
+#include "cli/json_out.h"
 #include "cli/kld.h"
 #include "cli/model_choice.h"
 #include "cli/windows.h"
@@ -113,51 +114,72 @@ static bool run_against_reference(struct job *job, struct progress *progress, he
 
 /* ---- what is said ---- */
 
-static json_t *json_of_windows(const struct score *each, size_t n)
+/* Sticky: one check at the end. */
+struct object {
+    json_t *json;
+    bool failed;
+};
+
+static void put(struct object *o, const char *key, json_t *value)
+{
+    o->failed |= json_object_set_new(o->json, key, value) != 0;
+}
+
+static void put_real(struct object *o, const char *key, double v) { put(o, key, json_real(v)); }
+static void put_count(struct object *o, const char *key, size_t n) { put(o, key, json_integer((json_int_t)n)); }
+
+static void put_windows(struct object *o, const char *key, const struct score *each, size_t n)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, json_real(each[i].sum));
-    return list;
+        o->failed |= json_array_append_new(list, json_real(each[i].sum)) != 0;
+    put(o, key, list);
+}
+
+/* What was put into it, or NULL. */
+static json_t *whole(struct object *o)
+{
+    if (!o->failed)
+        return o->json;
+    json_decref(o->json);
+    return NULL;
 }
 
 static json_t *json_of_kld(const struct job *job, const struct kld_summary *s)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "reference", json_string(job->args->value[KLD].text));
-    json_object_set_new(o, "reference_perplexity", json_real(score_perplexity(&job->all_reference)));
-    json_object_set_new(o, "reference_standard_error", json_real(score_standard_error(&job->all_reference)));
-    json_object_set_new(o, "reference_window_nll", json_of_windows(job->each_reference, job->windows.n));
-    json_object_set_new(o, "mean", json_real(s->mean));
-    json_object_set_new(o, "standard_error", json_real(s->standard_error));
-    json_object_set_new(o, "median", json_real(s->median));
-    json_object_set_new(o, "p90", json_real(s->p90));
-    json_object_set_new(o, "p99", json_real(s->p99));
-    json_object_set_new(o, "max", json_real(s->max));
-    json_object_set_new(o, "same_top", json_real(s->same_top));
-    json_object_set_new(o, "mean_probability_difference", json_real(s->mean_difference));
-    json_object_set_new(o, "rms_probability_difference", json_real(s->rms_difference));
-    return o;
+    struct object o = { json_object(), false };
+    put(&o, "reference", json_of_text(job->args->value[KLD].text));
+    put_real(&o, "reference_perplexity", score_perplexity(&job->all_reference));
+    put_real(&o, "reference_standard_error", score_standard_error(&job->all_reference));
+    put_windows(&o, "reference_window_nll", job->each_reference, job->windows.n);
+    put_real(&o, "mean", s->mean);
+    put_real(&o, "standard_error", s->standard_error);
+    put_real(&o, "median", s->median);
+    put_real(&o, "p90", s->p90);
+    put_real(&o, "p99", s->p99);
+    put_real(&o, "max", s->max);
+    put_real(&o, "same_top", s->same_top);
+    put_real(&o, "mean_probability_difference", s->mean_difference);
+    put_real(&o, "rms_probability_difference", s->rms_difference);
+    return whole(&o);
 }
 
-static void print_json(const struct job *job, const struct kld_summary *kld)
+static bool print_json(const struct job *job, const struct kld_summary *kld, hearth_error *err)
 {
     const struct windows *w = &job->windows;
-    json_t *o = json_object();
-    json_object_set_new(o, "perplexity", json_real(score_perplexity(&job->all)));
-    json_object_set_new(o, "standard_error", json_real(score_standard_error(&job->all)));
-    json_object_set_new(o, "mean_nll", json_real(score_mean(&job->all)));
-    json_object_set_new(o, "n_scored_tokens", json_integer((json_int_t)job->all.n));
-    json_object_set_new(o, "n_text_tokens", json_integer((json_int_t)w->n_ids));
-    json_object_set_new(o, "n_window_tokens", json_integer(w->n_tokens));
-    json_object_set_new(o, "n_windows", json_integer((json_int_t)w->n));
-    json_object_set_new(o, "window_nll", json_of_windows(job->each, w->n));
-    json_object_set_new(o, "seconds", json_real(job->seconds));
+    struct object o = { json_object(), false };
+    put_real(&o, "perplexity", score_perplexity(&job->all));
+    put_real(&o, "standard_error", score_standard_error(&job->all));
+    put_real(&o, "mean_nll", score_mean(&job->all));
+    put_count(&o, "n_scored_tokens", job->all.n);
+    put_count(&o, "n_text_tokens", w->n_ids);
+    put_count(&o, "n_window_tokens", (size_t)w->n_tokens);
+    put_count(&o, "n_windows", w->n);
+    put_windows(&o, "window_nll", job->each, w->n);
+    put_real(&o, "seconds", job->seconds);
     if (kld)
-        json_object_set_new(o, "kld", json_of_kld(job, kld));
-    json_dumpf(o, stdout, JSON_REAL_PRECISION(15) | JSON_COMPACT);
-    putchar('\n');
-    json_decref(o);
+        put(&o, "kld", json_of_kld(job, kld));
+    return json_print(whole(&o), JSON_REAL_PRECISION(15) | JSON_COMPACT, "the JSON of the figures", err);
 }
 
 static void print_score(const char *what, const struct score *s)
@@ -165,7 +187,7 @@ static void print_score(const char *what, const struct score *s)
     printf("%s%.4f +/- %.4f\n", what, score_perplexity(s), score_standard_error(s));
 }
 
-static void print_text(const struct job *job, const struct kld_summary *kld)
+static bool print_text(const struct job *job, const struct kld_summary *kld, hearth_error *err)
 {
     print_score(kld ? "perplexity               " : "perplexity ", &job->all);
     if (kld) {
@@ -181,6 +203,8 @@ static void print_text(const struct job *job, const struct kld_summary *kld)
             job->windows.n_tokens, job->seconds,
             (double)job->windows.n * job->windows.n_tokens / (job->seconds > 0 ? job->seconds : 1));
     windows_say_rest(&job->windows);
+    (void)err;
+    return true;
 }
 
 /* ---- all of it ---- */
@@ -262,8 +286,7 @@ static int run_job(struct job *job, hearth_error *err)
         return report(err);
     if (v[KLD].text)
         kld_summarize(job->positions, job->n_positions, &kld);
-    (v[JSON].on ? print_json : print_text)(job, v[KLD].text ? &kld : NULL);
-    return EXIT_DONE;
+    return (v[JSON].on ? print_json : print_text)(job, v[KLD].text ? &kld : NULL, err) ? EXIT_DONE : report(err);
 }
 
 static int run(const struct args *a)

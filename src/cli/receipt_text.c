@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "cli/command.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
 
@@ -105,6 +106,8 @@ void receipt_print_all(const hearth_receipt *r)
     const char *key;
     json_t *v;
     fputs("receipt\n", stderr);
+    if (!all)
+        say("out of memory for the receipt; free some and run again");
     json_object_foreach(all, key, v) {
         fprintf(stderr, "  %-20s ", key);
         print_value(v);

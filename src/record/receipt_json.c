@@ -85,20 +85,31 @@ static json_t *of_sampling(const hearth_receipt *r)
     return NULL;
 }
 
+/* Takes the list; one that lacks an item is no list. */
+static json_t *list_from(json_t *list, bool failed, hearth_origin origin)
+{
+    if (!failed)
+        return json_pack("{s:o, s:s}", "value", list, "from", origin_name(origin));
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *of_order(const hearth_receipt *r)
 {
     json_t *names = json_array();
+    bool failed = false;
     for (int i = 0; i < r->sampling_order.n; i++)
-        json_array_append_new(names, json_string(hearth_sampling_stages()[r->sampling_order.stage[i]]));
-    return json_pack("{s:o, s:s}", "value", names, "from", origin_name(r->sampling_order_origin));
+        failed |= json_array_append_new(names, json_string(hearth_sampling_stages()[r->sampling_order.stage[i]])) != 0;
+    return list_from(names, failed, r->sampling_order_origin);
 }
 
 static json_t *of_breakers(const hearth_receipt *r)
 {
     json_t *texts = json_array();
+    bool failed = false;
     for (int i = 0; i < r->n_dry_sequence_breakers; i++)
-        json_array_append_new(texts, of_text(r->dry_sequence_breakers[i]));
-    return json_pack("{s:o, s:s}", "value", texts, "from", origin_name(r->dry_sequence_breakers_origin));
+        failed |= json_array_append_new(texts, of_text(r->dry_sequence_breakers[i])) != 0;
+    return list_from(texts, failed, r->dry_sequence_breakers_origin);
 }
 
 /* Seeds above 2^63-1 do not fit a JSON integer everywhere: those come as a string of digits. */
