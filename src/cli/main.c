@@ -91,6 +91,7 @@ int main(int argc, char **argv)
     keep_standard_files();
     json_set_alloc_funcs(mem_alloc, mem_free); /* so that we know when it had no memory: docs/decisions/0007 */
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away makes writes fail: finish_output() */
+    signal(SIGXFSZ, SIG_IGN); /* so does a limit on the size of files (ulimit -f), and the unfinished one goes */
     struct args none = { 0 };
     if (argc < 2 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
         return finish_output(cmd_help.run(&none));
