@@ -2,7 +2,8 @@
  * made after main() began count.
  *
  *   FAIL_KIND   memory: malloc, calloc, realloc, aligned memory, mmap, new threads
- *               file: open, fopen, read, pread, write, pwrite, fsync, rename, ftruncate, mmap of a file
+ *               file: open, fopen, stat, read, pread, write, pwrite, fsync, close, rename, ftruncate, mmap of a file
+ *               size: no call; files may not grow beyond FAIL_AT bytes (RLIMIT_FSIZE)
  *   FAIL_AT     the number of the call that fails, from 1; 0: none
  *   FAIL_HOW    EIO, ENOSPC, EINTR, or short: a read or write does half of what it was asked (other calls succeed)
  *   FAIL_ON     1: every call after it fails too
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -36,7 +38,7 @@ int hwloc_topology_init(void *), hwloc_topology_load(void *);
 int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
                       void *);
 
-enum kind { MEMORY = 1, FILES = 2 };
+enum kind { MEMORY = 1, FILES = 2, SIZE = 3 };
 
 static enum kind kind;  /* 0: main() has not begun, or nothing is to fail */
 static bool go_on, is_short;
@@ -174,7 +176,7 @@ SHOWN ssize_t read(int fd, void *p, size_t n)
 static bool is_pipe(int fd)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && how != EINTR;
+    return syscall(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISFIFO(st.st_mode) && how != EINTR;
 }
 
 SHOWN ssize_t write(int fd, const void *p, size_t n)
@@ -200,6 +202,25 @@ SHOWN int ftruncate(int fd, off_t n) { return no_file() ? -1 : (int)syscall(SYS_
 
 SHOWN int ftruncate64(int fd, off64_t n) { return ftruncate(fd, n); }
 
+static int stat_of(int folder, const char *path, void *out, int flags)
+{
+    bool system = is_system(path) || (folder >= 0 && folder < MAX_FD && of_system[folder]);
+    return !system && no_file() ? -1 : (int)syscall(SYS_newfstatat, folder, path, out, flags);
+}
+
+SHOWN int stat(const char *path, struct stat *out) { return stat_of(AT_FDCWD, path, out, 0); }
+SHOWN int stat64(const char *path, struct stat64 *out) { return stat_of(AT_FDCWD, path, out, 0); }
+SHOWN int fstat(int fd, struct stat *out) { return stat_of(fd, "", out, AT_EMPTY_PATH); }
+SHOWN int fstat64(int fd, struct stat64 *out) { return stat_of(fd, "", out, AT_EMPTY_PATH); }
+
+/* The file is closed all the same, as Linux does it. */
+SHOWN int close(int fd)
+{
+    bool fails = fd >= 0 && !(fd < MAX_FD && of_system[fd]) && !is_pipe(fd) && no_file();
+    int rc = (int)syscall(SYS_close, fd);
+    return fails ? -1 : rc;
+}
+
 SHOWN int rename(const char *from, const char *to)
 {
     return no_file() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
@@ -222,9 +243,19 @@ HWLOC(hwloc_topology_load)
 
 /* ---- from main() to the end ---- */
 
+static void limit_size(rlim_t most)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
 static void write_count(void)
 {
     char text[32];
+    if (kind == SIZE)
+        limit_size(RLIM_INFINITY);
     kind = 0;
     int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)n_calls);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, count_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -251,7 +282,12 @@ static int counted_main(int argc, char **argv, char **env)
     if (count_path)
         atexit(write_count);
     word = from_env("FAIL_KIND");
-    kind = strcmp(word, "memory") == 0 ? MEMORY : strcmp(word, "file") == 0 ? FILES : 0;
+    kind = strcmp(word, "memory") == 0 ? MEMORY
+         : strcmp(word, "file") == 0   ? FILES
+         : strcmp(word, "size") == 0   ? SIZE
+                                       : 0;
+    if (kind == SIZE && fail_at)
+        limit_size(fail_at);
     return real_main(argc, argv, env);
 }
 

@@ -6,8 +6,12 @@
 Each scenario is run once to count its calls after the start of main(), then again and again with call k failing
 (fail.c). Every such run must end with an exit status of the manual, never by a signal; when it fails it says so in
 a sentence on standard error; when it succeeds its answer is that of the run without failures; and a file it writes
-is there whole, or as it was before, with nothing left beside it. Without --all only MOST values of k are tried,
-spread evenly over the run, other ones in each scenario. With names: only those scenarios. Speaks TAP.
+is there whole, or as it was before, with nothing left beside it. A scenario that writes a file also runs with a disk
+that is full from call k on, and with files held to k bytes (RLIMIT_FSIZE).
+
+Without --all only MOST values of k are tried, spread evenly over the run, other ones in each scenario. With --all it
+is every call, and every multiple of the size that gives ALL_SIZES limits. With names: only those scenarios. Speaks
+TAP.
 """
 
 import json
@@ -25,6 +29,7 @@ MODEL = os.path.join(GGUF, "model_ok_llama.gguf")
 SPLIT = os.path.join(GGUF, "ok_set3-00001-of-00003.gguf")
 PATIENCE_S = 10
 MOST = 24                      # runs of a scenario in the everyday suite
+ALL_SIZES = 200
 EXITS = (0, 1, 2, 3, 4)        # docs/cli.md
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))}
 
@@ -43,16 +48,23 @@ TEMPLATE = """{%- macro call(c) -%}
 {%- if add_generation_prompt %}<s>assistant: {% if enable_thinking is false %}<think></think>{% endif %}{% endif -%}
 {{ strftime_now('%Y') }}"""
 RENDERED = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content }}\n{% endfor %}{{ 'assistant: ' }}"
-KIND = "memory", "file"
+WORDS = b"hello world, ab abc hello world and hello again"
+WINDOWS = ["--window", "8", "--limit", "2", "--threads", "2"]
+
+
+with open(MODEL, "rb") as model:
+    CONTENT = model.read()
 
 
 class Scenario:
-    """writes: a file in the run's folder, whole or untouched; existed: it was there before; volatile: the answer
-    has times in it."""
+    """writes: a file in the run's folder, whole or untouched; existed: it was there before; code: the exit status
+    without failures; made: files that are made before the first run, by the program with these words; tells: is on
+    standard error when all is well."""
 
-    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, kinds=KIND, volatile=False):
+    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, code=0, made=(), tells=""):
         self.name, self.args, self.stdin, self.files = name, args, stdin, dict(files)
-        self.writes, self.existed, self.kinds, self.volatile = writes, existed, kinds, volatile
+        self.writes, self.existed, self.code, self.made = writes, existed, code, dict(made)
+        self.tells = tells
 
 
 TYPED = "hello\n/undo\nagain\n/retry\n/save talk.json\n/clear\n/load talk.json\n/system be brief\n/params\n/prompt\n"
@@ -66,7 +78,8 @@ SCENARIOS = [
     Scenario("apply-template", ["apply-template", "--model", MODEL, "--chat-template", "t.jinja", "--json", "--date",
                                 "2026-02-07 15:04:05"], TALK, {"t.jinja": TEMPLATE.encode()}),
     Scenario("run", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--ctx", "64"]),
-    Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"], volatile=True),
+    Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"]),
+    Scenario("run --receipt", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--receipt"], tells="  memory "),
     Scenario("run a chat", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--chat-template", "t.jinja"],
              files={"t.jinja": RENDERED.encode()}),
     Scenario("chat", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"], TYPED.encode(),
@@ -74,6 +87,25 @@ SCENARIOS = [
     Scenario("chat saves over a file", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"],
              b"/load talk.json\n/save! talk.json\n", {"t.jinja": RENDERED.encode(), "talk.json": PLAIN},
              writes="talk.json", existed=True),
+    Scenario("quantize", ["quantize", MODEL, "out.gguf", "--type", "Q8_0", "--requantize", "-v", "--threads", "2"],
+             writes="out.gguf"),
+    Scenario("quantize by importance over a file",
+             ["quantize", MODEL, "out.gguf", "--type", "Q8_0", "--requantize", "--imatrix", "im.gguf", "--force",
+              "--threads", "2", "--tensor", "*attn*=q4_1,*gate*=f16"],
+             files={"out.gguf": b"the old one"}, writes="out.gguf", existed=True,
+             made={"im.gguf": ["imatrix", MODEL, "-", "-o", "im.gguf", *WINDOWS]}),
+    Scenario("quantize a split set", ["quantize", SPLIT, "out.gguf", "--type", "Q8_0", "-v", "--threads", "1"],
+             writes="out.gguf"),
+    Scenario("quantize onto what is read",
+             ["quantize", "in.gguf", "in.gguf", "--type", "F16", "--requantize", "--force", "--threads", "1"],
+             files={"in.gguf": CONTENT}, writes="in.gguf", existed=True, code=2),
+    Scenario("imatrix", ["imatrix", MODEL, "t.txt", "-o", "im.gguf", *WINDOWS], files={"t.txt": WORDS},
+             writes="im.gguf"),
+    Scenario("perplexity", ["perplexity", MODEL, "t.txt", *WINDOWS], files={"t.txt": WORDS}),
+    Scenario("perplexity --json", ["perplexity", MODEL, "-", "--json", *WINDOWS], WORDS),
+    Scenario("perplexity --kld", ["perplexity", MODEL, "t.txt", "--kld", MODEL, "--json", *WINDOWS],
+             files={"t.txt": WORDS}),
+    Scenario("dev synth", ["dev", "synth", "--shape", "tiny", "out.gguf", "--threads", "2"], writes="out.gguf"),
 ]
 
 
@@ -84,12 +116,34 @@ def is_json(text):
         return False
 
 
+def plain(value):
+    """A JSON value without what differs from run to run: numbers with a fraction or large (times, bytes, rates; null
+    where there is none), the request's name, the notes on what the system did not give."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items() if k not in ("request_id", "notes", "faults", "seconds")}
+    if isinstance(value, list):
+        return [plain(v) for v in value]
+    return "a number" if value is None or isinstance(value, (int, float)) else value
+
+
+def steady(out):
+    """What must be the same in each run that succeeds."""
+    if out.startswith(b"{") and is_json(out):
+        return json.dumps(plain(json.loads(out))).encode()
+    return re.sub(rb"(?m)^(memory .* of )[\d.]+ \w+:", rb"\1what is free:", out)
+
+
+def difference(want, got):
+    at = len(os.path.commonprefix([want, got]))
+    return f"{got[at:at + 60]!r} after {at} bytes, where {want[at:at + 60]!r} was"
+
+
 class Job:
     """One scenario, one kind of failure."""
 
     def __init__(self, program, shim, scenario, kind, how, on):
         self.program, self.shim, self.s, self.kind, self.how, self.on = program, shim, scenario, kind, how, on
-        what = f"{kind} {how}" if kind == "file" else kind
+        what = f"{kind} {how}".strip()
         self.name = f"{scenario.name}: {what}" + (" from there on" if on else "")
 
     def run(self, k):
@@ -114,8 +168,8 @@ class Job:
                 with open(count, encoding="ascii") as f:
                     calls = int(f.read())
                 os.unlink(count)
-            out = re.sub(rb"(?m)^(memory .* of )[\d.]+ \w+:", rb"\1what is free:", done.stdout)
-            return done.returncode, out, done.stderr.decode("utf-8", "replace"), written, others, calls
+            err = done.stderr.decode("utf-8", "replace")
+            return done.returncode, steady(done.stdout), err, written, others, calls
         finally:
             shutil.rmtree(folder)
 
@@ -131,37 +185,51 @@ class Job:
             return f"call {k}: exit status {code}, {last!r}"
         if code != want[0] and not said and not re.search(r"^hearth: .{10}", err, re.MULTILINE):
             return f"call {k}: exit status {code} without a sentence: {err!r}"
-        if code == want[0] and not self.s.volatile and out != want[1] and not said:
-            return f"call {k}: says that all is well, but another answer: {out!r}, {last!r}"
+        if code == want[0] and out != want[1] and not said:
+            return f"call {k}: says that all is well, but another answer: {difference(want[1], out)}, {last[:200]!r}"
+        if code == 0 and self.s.tells not in err and not said:
+            return f"call {k}: says that all is well, but not {self.s.tells!r}: {err!r}"
         before = self.s.files.get(self.s.writes) if self.s.existed else None
         if written not in (want[3], before) and (code == 0 or not is_json(written)): # of another conversation, then
-            return f"call {k}: exit status {code}, and half a file: {written!r}"
+            return f"call {k}: exit status {code}, and a file of another kind: {len(written or b'')} bytes, {last!r}"
         if code == 0 and written != want[3]:
             return f"call {k}: says that all is well, and wrote nothing"
         return f"call {k}: leaves {sorted(others)} behind" if others else ""
 
     def check(self, pool, everything, turn):
+        for name, args in self.s.made.items():
+            if name not in self.s.files:
+                self.s.files[name] = made_by(self.program, args, name)
         want = self.run(0)
-        if want[0] not in (0, 1) or want[4]:
+        if want[0] not in (self.s.code, 1) or want[4]:
             return 0, 0, [f"fails by itself: exit status {want[0]}, {want[2]!r}, {want[4]}"]
-        n = want[5]
+        n = len(want[3]) - 1 if self.kind == "size" else want[5]
         if n == 0:
             return 0, 0, ["no call was counted"]
-        step = 1 if everything or n <= MOST else n / MOST
+        most = (ALL_SIZES if self.kind == "size" else n) if everything else MOST
+        step = max(1, n / most)
         ks = sorted({min(n, int(1 + i * step + turn * 7 % max(1, int(step)))) for i in range(int(n / step))})
         return n, len(ks), [p for p in pool.map(lambda k: self.problem(k, want), ks) if p]
 
 
+def made_by(program, args, name):
+    with tempfile.TemporaryDirectory(prefix="hearth-fail-") as folder:
+        subprocess.run([program, *args], input=WORDS, capture_output=True, cwd=folder, env=ENV, check=True,
+                       timeout=PATIENCE_S)
+        with open(os.path.join(folder, name), "rb") as f:
+            return f.read()
+
+
 def jobs(program, shim):
     for s in SCENARIOS:
-        if "memory" in s.kinds:
-            yield Job(program, shim, s, "memory", "", False)
-        if "file" in s.kinds:
-            yield Job(program, shim, s, "file", "EIO", False)
-            yield Job(program, shim, s, "file", "EINTR", False)
-            yield Job(program, shim, s, "file", "short", False)
-            if s.writes:
-                yield Job(program, shim, s, "file", "ENOSPC", True)
+        yield Job(program, shim, s, "memory", "", False)
+        yield Job(program, shim, s, "file", "EIO", False)
+        yield Job(program, shim, s, "file", "EINTR", False)
+        yield Job(program, shim, s, "file", "short", False)
+        if s.writes:
+            yield Job(program, shim, s, "file", "ENOSPC", True)
+            if not s.code:
+                yield Job(program, shim, s, "size", "", False)
 
 
 def main():
