@@ -130,7 +130,7 @@ bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, int n_threads, 
  * returns how many there are (call again with more room if it is above cap), or -1. */
 int64_t hearth_file_tokenize(hearth_file *file, const char *text, size_t text_bytes, bool parse_special,
                              bool add_bos, int32_t *ids, size_t cap, hearth_error *err);
-/* The bytes of one token: a pointer that lives as long as the file, or NULL for a bad id.
+/* The bytes of one token: a pointer that lives as long as the file, or NULL for a bad id or when memory runs out.
  * Special tokens give their text. */
 const char *hearth_file_token_text(hearth_file *file, int32_t id, size_t *n_bytes);
 /* Control, unknown or user-defined: a token that text becomes only as a whole, if at all. False for a bad id. */

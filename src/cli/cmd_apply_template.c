@@ -170,10 +170,9 @@ static bool print_json(const struct job *job, hearth_error *err)
     return json_print(o, JSON_COMPACT, "the JSON of the prompt", err);
 }
 
-static bool print_tokens(const struct job *job)
+static bool print_tokens(const struct job *job, hearth_error *err)
 {
-    token_lines_print(job->file, job->rendered->ids, job->rendered->n_ids);
-    return true;
+    return token_lines_print(job->file, job->rendered->ids, job->rendered->n_ids, err);
 }
 
 static void say_notes(struct job *job)
@@ -214,7 +213,7 @@ static int render(struct job *job, hearth_error *err)
         return code;
     }
     say_notes(job);
-    bool ok = job->json ? print_json(job, err) : job->tokens ? print_tokens(job) : print_text(job->rendered);
+    bool ok = job->json ? print_json(job, err) : job->tokens ? print_tokens(job, err) : print_text(job->rendered);
     return ok ? EXIT_DONE : report(err);
 }
 

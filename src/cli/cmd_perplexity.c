@@ -56,9 +56,12 @@ static bool check_vocabularies(struct job *job, hearth_error *err)
         return fail(err, HEARTH_ERR_USAGE,
                     "the model has %d tokens and the reference %d; --kld compares models of one vocabulary",
                     info_a.n_vocab, info_b.n_vocab);
+    uint64_t refused = mem_n_refused();
     for (int32_t id = 0; id < info_a.n_vocab; id++) {
         size_t n_a = 0, n_b = 0;
         const char *text_a = hearth_file_token_text(a, id, &n_a), *text_b = hearth_file_token_text(b, id, &n_b);
+        if (mem_n_refused() != refused) /* a missing text may also be one beyond the vocabulary */
+            return fail_memory(err, "the texts of the tokens");
         if (!text_a != !text_b || (text_a && (n_a != n_b || memcmp(text_a, text_b, n_a) != 0)))
             return fail(err, HEARTH_ERR_USAGE,
                         "token %" PRId32 " is another in the reference; --kld compares models of one vocabulary", id);

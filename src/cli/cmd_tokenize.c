@@ -56,8 +56,8 @@ static int run(const struct args *a)
         code = report(&err);
     } else if (a->value[IDS].on) {
         print_ids(ids, n);
-    } else {
-        token_lines_print(file, ids, n);
+    } else if (!token_lines_print(file, ids, n, &err)) {
+        code = report(&err);
     }
     mem_free(ids);
     mem_free(text.ptr);

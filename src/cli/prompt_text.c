@@ -61,6 +61,10 @@ void prompt_print(FILE *out, hearth_file *file, const hearth_rendered *r)
         if (!hearth_file_token_special(file, r->ids[i]))
             continue;
         const char *text = hearth_file_token_text(file, r->ids[i], &n);
+        if (!text) {
+            fputs("[[out of memory: a special token is not shown]]", out);
+            continue;
+        }
         bool unwritten = i == 0 && r->bos_added; /* in the tokens, not in the text */
         size_t found = unwritten ? at : find_trusted(r, at, text, n);
         if (found == r->n_bytes && !unwritten)

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/err.h"
+
 /* Bytes of one token in quotes, everything that is not printable ASCII or whole UTF-8 escaped. */
 static void print_escaped(const char *p, size_t n)
 {
@@ -31,13 +33,16 @@ static void print_escaped(const char *p, size_t n)
     putchar('"');
 }
 
-void token_lines_print(hearth_file *file, const int32_t *ids, size_t n)
+bool token_lines_print(hearth_file *file, const int32_t *ids, size_t n, hearth_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         size_t n_bytes = 0;
         const char *text = hearth_file_token_text(file, ids[i], &n_bytes);
+        if (!text) /* they are the tokenizer's own ids */
+            return fail_memory(err, "the text of a token");
         printf("%8" PRId32 "  ", ids[i]);
-        print_escaped(text ? text : "", text ? n_bytes : 0);
+        print_escaped(text, n_bytes);
         putchar('\n');
     }
+    return true;
 }

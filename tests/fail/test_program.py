@@ -77,6 +77,9 @@ SCENARIOS = [
     Scenario("tokenize bpe", ["tokenize", os.path.join(GGUF, "ok_vocab_bpe_qwen2.gguf")], b"ab abc"),
     Scenario("apply-template", ["apply-template", "--model", MODEL, "--chat-template", "t.jinja", "--json", "--date",
                                 "2026-02-07 15:04:05"], TALK, {"t.jinja": TEMPLATE.encode()}),
+    # the template fills what the file's texts are kept in, so that the tokens' need memory of their own
+    Scenario("apply-template --tokens", ["apply-template", "--model", MODEL, "--chat-template", "t.jinja", "--tokens"],
+             PLAIN, {"t.jinja": RENDERED.encode() + b"{#" + b" " * 65536 + b"#}"}),
     Scenario("run", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--ctx", "64"]),
     Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"]),
     Scenario("run --receipt", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--receipt"], tells="  memory "),
