@@ -132,6 +132,7 @@ struct words {
     struct buf *word;
     size_t n_chars;
     struct token_list *out;
+    bool failed; /* a word was lost: clearing the buffer forgets it */
 };
 
 static void end_word(struct words *s)
@@ -149,6 +150,7 @@ static void end_word(struct words *s)
         s->out->n = n_before;
         token_list_push(s->out, s->w->vocab->unk);
     }
+    s->failed |= s->word->failed;
     buf_clear(s->word);
     s->n_chars = 0;
 }
@@ -215,5 +217,5 @@ bool wpm_encode(const struct wpm *w, struct buf *word, struct str text, struct t
     }
     if (s.n_chars > 0)
         end_word(&s);
-    return !word->failed || fail_memory(err, "tokenizing text");
+    return !s.failed || fail_memory(err, "tokenizing text");
 }
