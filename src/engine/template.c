@@ -90,14 +90,15 @@ void hearth_rendered_free(hearth_rendered *rendered)
 
 /* ---- what it can do ---- */
 
-/* The traits' texts end nowhere; the public ones with a NUL. Made once, under the lock. */
-static const char *text_of(hearth_file *f, struct str s)
+/* The traits' texts end nowhere; the public ones with a NUL. Made once, under the lock. False: out of memory. */
+static bool text_of(hearth_file *f, struct str s, const char **out)
 {
     const char *copy = s.len ? arena_strdup(&f->arena, s).ptr : "";
-    return copy ? copy : "";
+    *out = copy ? copy : "";
+    return copy != NULL;
 }
 
-static void describe(hearth_file *f, const struct chat *c, hearth_template_info *info)
+static bool describe(hearth_file *f, const struct chat *c, hearth_template_info *info)
 {
     const struct chat_traits *t = chat_traits(c);
     info->sha256 = chat_sha256(c);
@@ -111,9 +112,8 @@ static void describe(hearth_file *f, const struct chat *c, hearth_template_info 
     info->thinking_history = t->thinking == FATE_KEPT;
     info->uses_date = t->uses_date;
     info->thinking_switch = t->thinking_switch ? t->thinking_switch : "";
-    info->thinking_open = text_of(f, t->marks.open);
-    info->thinking_close = text_of(f, t->marks.close);
-    info->answer_end = text_of(f, t->answer_end);
+    return text_of(f, t->marks.open, &info->thinking_open) && text_of(f, t->marks.close, &info->thinking_close)
+           && text_of(f, t->answer_end, &info->answer_end);
 }
 
 bool hearth_file_template(hearth_file *f, hearth_template_info *info)
@@ -127,11 +127,9 @@ bool hearth_file_template(hearth_file *f, hearth_template_info *info)
     lock_take(&f->lock);
     if (!f->template_info.from) {
         hearth_template_info made = *info;
-        if (c)
-            describe(f, c, &made);
-        else
+        if (!c)
             made.problem = f->chat_error.message[0] ? f->chat_error.message : f->tokenizer_error.message;
-        bool lost = c ? f->arena.failed : err.status == HEARTH_ERR_MEMORY;
+        bool lost = c ? !describe(f, c, &made) : err.status == HEARTH_ERR_MEMORY;
         if (c && lost)
             made.problem = "out of memory: not all that the template can do is known; close other programs";
         if (!lost) /* else once more, when somebody asks again */
@@ -153,17 +151,22 @@ size_t hearth_file_template_findings(hearth_file *f, const hearth_finding **find
         return 0;
     }
     struct chat *c = file_chat(f, &err);
+    if (!c && err.status == HEARTH_ERR_MEMORY)
+        return chat_lint_no_memory(findings);
     lock_take(&f->lock);
-    if (!f->findings && c)
-        f->n_findings = chat_lint(c, &f->arena, &f->findings);
-    if (!f->findings) {
-        const char *code = err.status == HEARTH_ERR_MEMORY ? CHAT_LINT_NO_MEMORY : "does-not-compile";
-        f->broken = (hearth_finding){ HEARTH_FINDING_PROBLEM, code, info.problem };
+    if (!f->findings && !c) {
+        f->broken = (hearth_finding){ HEARTH_FINDING_PROBLEM, "does-not-compile", info.problem };
         f->findings = &f->broken;
         f->n_findings = 1;
     }
-    *findings = f->findings;
     size_t n = f->n_findings;
+    *findings = f->findings;
+    if (!f->findings)
+        n = chat_lint(c, &f->arena, findings);
+    if (strcmp(n > 0 ? findings[0]->code : "", CHAT_LINT_NO_MEMORY) != 0) { /* else once more, as above */
+        f->findings = *findings;
+        f->n_findings = n;
+    }
     lock_release(&f->lock);
     return n;
 }

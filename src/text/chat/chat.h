@@ -52,6 +52,7 @@ bool chat_is_close(const struct chat *c, int32_t id);
  * is one with this code and no other. */
 #define CHAT_LINT_NO_MEMORY "out-of-memory"
 size_t chat_lint(const struct chat *c, struct arena *arena, const hearth_finding **findings);
+size_t chat_lint_no_memory(const hearth_finding **findings); /* that one */
 
 /* A conversation ready to be rendered. */
 struct chat_input {

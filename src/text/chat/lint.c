@@ -390,7 +390,7 @@ static int worst_first(const void *a, const void *b)
 }
 
 /* Half the findings would say that the rest is well. */
-static size_t no_memory(const hearth_finding **findings)
+size_t chat_lint_no_memory(const hearth_finding **findings)
 {
     static const hearth_finding it[] = { { HEARTH_FINDING_PROBLEM, CHAT_LINT_NO_MEMORY,
                                            "out of memory: what is wrong with the template is not known; close other "
@@ -404,14 +404,14 @@ size_t chat_lint(const struct chat *c, struct arena *arena, const hearth_finding
     struct linter l = { .c = c, .arena = arena, .findings = arena_array(arena, hearth_finding, LINT_MAX_FINDINGS) };
     *findings = l.findings;
     if (!l.findings)
-        return no_memory(findings);
+        return chat_lint_no_memory(findings);
     if (c->traits.problem[0])
         found(&l, HEARTH_FINDING_PROBLEM, "does-not-render", "the simplest conversation does not render: %s",
               c->traits.problem);
     for (size_t i = 0; i < ARRAY_LEN(checks) && !c->traits.problem[0]; i++)
         checks[i](&l);
     if (l.no_memory)
-        return no_memory(findings);
+        return chat_lint_no_memory(findings);
     qsort(l.findings, l.n, sizeof *l.findings, worst_first);
     return l.n;
 }
