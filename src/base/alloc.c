@@ -7,19 +7,26 @@
 
 static atomic_ullong n_calls;
 static atomic_ullong fail_call; /* 0: never */
+static atomic_bool fail_on;     /* and all after it */
 
 static bool told_to_fail(void)
 {
     uint64_t call = atomic_fetch_add_explicit(&n_calls, 1, memory_order_relaxed) + 1;
-    return call == atomic_load_explicit(&fail_call, memory_order_relaxed);
+    uint64_t first = atomic_load_explicit(&fail_call, memory_order_relaxed);
+    return call == first || (first && call > first && atomic_load_explicit(&fail_on, memory_order_relaxed));
 }
 
-uint64_t mem_fail_at(uint64_t n)
+static uint64_t tell_to_fail(uint64_t n, bool on)
 {
     uint64_t calls = atomic_exchange(&n_calls, 0);
+    atomic_store(&fail_on, on);
     atomic_store(&fail_call, n);
     return calls;
 }
+
+uint64_t mem_fail_at(uint64_t n) { return tell_to_fail(n, false); }
+
+uint64_t mem_fail_from(uint64_t n) { return tell_to_fail(n, true); }
 
 static _Thread_local uint64_t n_refused;
 

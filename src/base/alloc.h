@@ -25,3 +25,5 @@ void mem_pages_free(void *p, size_t bytes);
  * mem_pages fails, once. 0 turns it off. Returns how many calls were made since the last
  * call of this function. Not thread-safe against a change in mid-flight. */
 uint64_t mem_fail_at(uint64_t n);
+/* The same, and every call after it fails too. */
+uint64_t mem_fail_from(uint64_t n);
