@@ -228,7 +228,8 @@ typedef struct {
     const char *message; /* one sentence or two */
 } hearth_finding;
 /* What is wrong with the template and its stop tokens. Found once; the list lives as long as the file. Returns
- * how many there are, the worst first; none when there is no template. */
+ * how many there are, the worst first; none when there is no template. When memory ran out it is one finding,
+ * "out-of-memory", and the next call looks again. */
 size_t hearth_file_template_findings(hearth_file *file, const hearth_finding **findings);
 
 /* ------------------------------------------------------------------ engine and models */

@@ -168,6 +168,12 @@ static int print_json(json_t *o) /* stolen */
 static int inspect_template(hearth_file *file, bool json)
 {
     int n[3], code = EXIT_DONE;
+    const hearth_finding *first;
+    if (hearth_file_template_findings(file, &first) > 0 && strcmp(first->code, "out-of-memory") == 0) {
+        hearth_error err = { 0 };
+        fail(&err, HEARTH_ERR_MEMORY, "%s", first->message);
+        return report(&err);
+    }
     template_count(file, n);
     if (json)
         code = print_json(template_to_json(file));
