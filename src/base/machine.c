@@ -13,6 +13,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+
 /* Topology does not change while we run: read once. */
 static struct machine fixed;
 static pthread_once_t fixed_once = PTHREAD_ONCE_INIT;
@@ -61,6 +63,48 @@ static size_t cache_bytes(hwloc_topology_t t, hwloc_obj_type_t type)
     return o && o->attr ? (size_t)o->attr->cache.size : 0;
 }
 
+/* hwloc (2.9) ends the process where it is refused memory. It is asked only after as much as it takes was there to be
+ * had: measured 260 KB in all its calls together on 2 processors, most of it not for each of them. */
+enum { HWLOC_BYTES = 1 << 20, HWLOC_BYTES_PER_CPU = 16 << 10 };
+
+static bool hwloc_has_memory(int n_logical)
+{
+    void *p = mem_alloc(HWLOC_BYTES + (size_t)n_logical * HWLOC_BYTES_PER_CPU);
+    mem_free(p);
+    return p != NULL;
+}
+
+/* Whether a list like "0,64" or "0-1" names one of the set that is below cpu. */
+static bool has_lower(const char *list, int cpu, const cpu_set_t *set)
+{
+    for (const char *at = list; *at >= '0' && *at <= '9';) {
+        char *end;
+        long first = strtol(at, &end, 10), last = first;
+        if (*end == '-')
+            last = strtol(end + 1, &end, 10);
+        for (long i = first; i <= last && i < cpu; i++)
+            if (CPU_ISSET((int)i, set))
+                return true;
+        at = *end == ',' ? end + 1 : "";
+    }
+    return false;
+}
+
+/* Cores of the process's processors, without allocating: each has one that is its siblings' lowest. 0: unknown. */
+static int count_cores(const cpu_set_t *set)
+{
+    int n = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        char path[80];
+        struct small_text siblings;
+        if (!CPU_ISSET(cpu, set))
+            continue;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+        n += read_small(path, &siblings) && !has_lower(siblings.bytes, cpu, set);
+    }
+    return n;
+}
+
 static void read_topology(struct machine *m)
 {
     hwloc_topology_t t;
@@ -103,11 +147,16 @@ static void read_fixed(void)
     m->n_cores = 1;
     m->n_numa_nodes = 1;
     snprintf(m->cpu_name, sizeof m->cpu_name, "unknown");
-    read_topology(m);
     long logical = sysconf(_SC_NPROCESSORS_ONLN);
     m->n_logical = logical > 0 ? (int)logical : 1;
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0 && CPU_COUNT(&set) < m->n_cores)
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        CPU_ZERO(&set);
+    if (hwloc_has_memory(m->n_logical))
+        read_topology(m);
+    else if (count_cores(&set) > 0)
+        m->n_cores = count_cores(&set);
+    if (CPU_COUNT(&set) > 0 && CPU_COUNT(&set) < m->n_cores)
         m->n_cores = CPU_COUNT(&set);
     m->cpu_quota = read_cpu_quota();
     struct utsname u;

@@ -4,13 +4,14 @@
  *   FAIL_KIND   memory: malloc, calloc, realloc, aligned memory, mmap, new threads
  *               file: open, fopen, stat, read, pread, write, pwrite, fsync, close, rename, ftruncate, mmap of a file
  *               size: no call; files may not grow beyond FAIL_AT bytes (RLIMIT_FSIZE)
+ *               space: no call; FAIL_AT times 4 KB of address space beside that in use at the start (RLIMIT_AS)
  *   FAIL_AT     the number of the call that fails, from 1; 0: none
  *   FAIL_HOW    EIO, ENOSPC, EINTR, or short: a read or write does half of what it was asked (other calls succeed)
  *   FAIL_ON     1: every call after it fails too
  *   FAIL_COUNT  a file that is given the number of calls at the end
  *
- * What hwloc does while it reads the machine's topology does not count: it does not survive a failed allocation
- * (docs/operating.md), and goes without what it cannot read.
+ * What hwloc does while it reads the machine's topology does not count: it does not survive a failed allocation, is
+ * asked only where there is memory enough (base/machine.c), and goes without what it cannot read.
  *
  * glibc only: the real allocator is reached by its own names, the rest by system calls or RTLD_NEXT. */
 #undef _FILE_OFFSET_BITS /* the names with and without 64 are two functions here, each with its own body */
@@ -38,7 +39,7 @@ int hwloc_topology_init(void *), hwloc_topology_load(void *);
 int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
                       void *);
 
-enum kind { MEMORY = 1, FILES = 2, SIZE = 3 };
+enum kind { MEMORY = 1, FILES = 2, SIZE = 3, SPACE = 4 };
 
 static enum kind kind;  /* 0: main() has not begun, or nothing is to fail */
 static bool go_on, is_short;
@@ -243,19 +244,28 @@ HWLOC(hwloc_topology_load)
 
 /* ---- from main() to the end ---- */
 
-static void limit_size(rlim_t most)
+static void limit_to(int what, rlim_t most)
 {
     struct rlimit limit;
-    getrlimit(RLIMIT_FSIZE, &limit);
+    getrlimit(what, &limit);
     limit.rlim_cur = most < limit.rlim_max ? most : limit.rlim_max;
-    setrlimit(RLIMIT_FSIZE, &limit);
+    setrlimit(what, &limit);
+}
+
+static unsigned long long space_in_use(void)
+{
+    char text[64] = "";
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY, 0);
+    (void)!syscall(SYS_read, fd, text, sizeof text - 1);
+    syscall(SYS_close, fd);
+    return strtoull(text, NULL, 10) * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
 static void write_count(void)
 {
     char text[32];
     if (kind == SIZE)
-        limit_size(RLIM_INFINITY);
+        limit_to(RLIMIT_FSIZE, RLIM_INFINITY);
     kind = 0;
     int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)n_calls);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, count_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -285,9 +295,12 @@ static int counted_main(int argc, char **argv, char **env)
     kind = strcmp(word, "memory") == 0 ? MEMORY
          : strcmp(word, "file") == 0   ? FILES
          : strcmp(word, "size") == 0   ? SIZE
+         : strcmp(word, "space") == 0  ? SPACE
                                        : 0;
     if (kind == SIZE && fail_at)
-        limit_size(fail_at);
+        limit_to(RLIMIT_FSIZE, fail_at);
+    if (kind == SPACE && fail_at)
+        limit_to(RLIMIT_AS, space_in_use() + fail_at * (4 << 10));
     return real_main(argc, argv, env);
 }
 

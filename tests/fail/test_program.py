@@ -7,7 +7,8 @@ Each scenario is run once to count its calls after the start of main(), then aga
 (fail.c). Every such run must end with an exit status of the manual, never by a signal; when it fails it says so in
 a sentence on standard error; when it succeeds its answer is that of the run without failures; and a file it writes
 is there whole, or as it was before, with nothing left beside it. A scenario that writes a file also runs with a disk
-that is full from call k on, and with files held to k bytes (RLIMIT_FSIZE).
+that is full from call k on, and with files held to k bytes (RLIMIT_FSIZE); some run with k pieces of address space
+(RLIMIT_AS), where memory fails for libraries and system alike.
 
 Without --all only MOST values of k are tried, spread evenly over the run, other ones in each scenario. With --all it
 is every call, and every multiple of the size that gives ALL_SIZES limits. With names: only those scenarios. Speaks
@@ -30,6 +31,7 @@ SPLIT = os.path.join(GGUF, "ok_set3-00001-of-00003.gguf")
 PATIENCE_S = 10
 MOST = 24                      # runs of a scenario in the everyday suite
 ALL_SIZES = 200
+SPACES = 500                   # pieces of 4 KB: more than the topology takes
 EXITS = (0, 1, 2, 3, 4)        # docs/cli.md
 ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))}
 
@@ -206,7 +208,7 @@ class Job:
         want = self.run(0)
         if want[0] not in (self.s.code, 1) or want[4]:
             return 0, 0, [f"fails by itself: exit status {want[0]}, {want[2]!r}, {want[4]}"]
-        n = len(want[3]) - 1 if self.kind == "size" else want[5]
+        n = len(want[3]) - 1 if self.kind == "size" else SPACES if self.kind == "space" else want[5]
         if n == 0:
             return 0, 0, ["no call was counted"]
         most = (ALL_SIZES if self.kind == "size" else n) if everything else MOST
@@ -226,6 +228,8 @@ def made_by(program, args, name):
 def jobs(program, shim):
     for s in SCENARIOS:
         yield Job(program, shim, s, "memory", "", False)
+        if s.name in ("quantize", "run --json"):
+            yield Job(program, shim, s, "space", "", False)
         yield Job(program, shim, s, "file", "EIO", False)
         yield Job(program, shim, s, "file", "EINTR", False)
         yield Job(program, shim, s, "file", "short", False)
