@@ -41,7 +41,7 @@ bench:
 
 fuzz:
 	$(setup) build fuzz
-	@CC=clang tools/build.sh build-fuzz -Dfuzz=true -Db_lundef=false -Db_sanitize=address,undefined \
+	@CC=clang TARGETS=fuzz tools/build.sh build-fuzz -Dfuzz=true -Db_lundef=false -Db_sanitize=address,undefined \
 		-Dc_args=-fsanitize=fuzzer-no-link
 	@tools/fuzz.sh build-fuzz $(T) $(SECONDS)
 

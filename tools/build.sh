@@ -6,6 +6,7 @@
 # A folder remembers its compiler and options in FOLDER/.configured; when they change it is
 # configured anew, so `make CC=clang` after `make` is what it says. Without cmocka there are no tests
 # to build: when it has come, the folder is configured again and what is built stays.
+# TARGETS, in the environment, are what to build; without it everything is.
 set -eu
 
 folder=$1
@@ -30,7 +31,8 @@ if [ ! -f "$folder/build.ninja" ] || [ "$was" != "$want, $tests tests" ]; then
     printf '%s' "$want, $tests tests" >"$folder/.configured"
     sed -n 's/^C compiler for the host machine: /compiler: /p' "$folder/setup.log"
 fi
-ninja -C "$folder"
+# shellcheck disable=SC2086  # empty, or words without spaces
+ninja -C "$folder" ${TARGETS:-}
 
 # The program under one name, wherever Meson puts it.
 if [ -f "$folder/src/cli/hearth" ] && [ ! -e "$folder/hearth" ]; then
