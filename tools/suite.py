@@ -2,10 +2,11 @@
 """suite.py: build, run every test, count test functions, and say what happened.
 
     tools/suite.py            the everyday suite: release tests, the rules of the house, the first run's
-                              transcript, the address and undefined-behaviour sanitizers, aarch64
+                              transcript, the address and undefined-behaviour sanitizers, unsigned overflow, aarch64
     tools/suite.py san        every test under those sanitizers, the slow ones too
     tools/suite.py tsan       the tests of threads under the thread sanitizer
     tools/suite.py lint       the rules of the house
+    tools/suite.py overflow   the parsers, with checks of unsigned overflow and of conversions that lose bits (clang)
     tools/suite.py aarch64    compile the library for aarch64, and run its arithmetic under an emulator
 
 A test program that speaks TAP (all cmocka programs do, when told) counts for each of its test functions;
@@ -39,6 +40,8 @@ SANITIZER_ENV = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
 TAP_ENV = {"CMOCKA_MESSAGE_OUTPUT": "TAP"}
+# Beyond what the language forbids: what is defined, and in a parser is a mistake all the same.
+UNSIGNED_CHECKS = "-fsanitize=undefined,unsigned-integer-overflow,unsigned-shift-base,implicit-conversion"
 SANITIZER_PATIENCE = 6  # times the timeout of the plain build
 
 
@@ -159,11 +162,11 @@ def run_program(name, args, timeout_s, env=None, cwd=ROOT):
 
 # ---------------------------------------------------------------- builds and their tests
 
-def build(tally, folder, *options):
+def build(tally, folder, *options, env=None):
     """Build; false, and one failure, when it does not. A warning of the compiler is a failure too."""
     start, output, shown = time.monotonic(), [], 0
-    process = subprocess.Popen(["tools/build.sh", folder, *options], cwd=ROOT, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace")
+    process = subprocess.Popen(["tools/build.sh", folder, *options], cwd=ROOT, env={**os.environ, **(env or {})},
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     for line in process.stdout:
         output.append(line)
         m = re.match(r"\[(\d+)/(\d+)\]", line)
@@ -209,6 +212,10 @@ def run_tests(tally, folder, label, wanted=lambda t: True, env=None, patience=1)
             run(test)
 
 
+def is_of_parsers(test):
+    return any(s.split(":")[-1] == "parsers" for s in test["suite"])
+
+
 def is_slow(test):
     return any(s.split(":")[-1] == "slow" for s in test["suite"])
 
@@ -233,6 +240,23 @@ def san(tally, slow=True):
 def tsan(tally):
     heading("the thread sanitizer")
     sanitized(tally, "build-tsan", "thread", lambda t: THREADED.search(t["name"]) and not is_slow(t))
+
+
+def overflow(tally):
+    """What reads the bytes of strangers, where arithmetic may wrap only in functions that say so (WRAPS)."""
+    heading("unsigned overflow in the parsers")
+    probe = ["clang", UNSIGNED_CHECKS, "-x", "c", "-o", "/dev/null", "-"]
+    if not shutil.which("clang") or subprocess.run(probe, input=b"int main(void) { return 0; }", capture_output=True,
+                                                   check=False).returncode != 0:
+        here = Outcome("overflow/parsers", 0, "")
+        here.skipped.append(("all of it", "there is no clang with a runtime of its sanitizers here"))
+        tally.add(here)
+        return
+    compiler = os.environ.get("CC", "").replace("gcc", "clang")
+    env = {"CC": compiler if compiler.endswith("clang") else "clang", "TARGETS": "parsers"}
+    if build(tally, "build-overflow", "-Dbuildtype=release", "-Db_lundef=false", f"-Dc_args={UNSIGNED_CHECKS}",
+             f"-Dc_link_args={UNSIGNED_CHECKS}", env=env):
+        run_tests(tally, "build-overflow", "overflow: ", is_of_parsers, SANITIZER_ENV, SANITIZER_PATIENCE)
 
 
 def lint(tally):
@@ -326,10 +350,11 @@ def everyday(tally):
     lint(tally)
     first_run(tally)
     san(tally, slow=False)
+    overflow(tally)
     aarch64(tally)
 
 
-PARTS = {"everyday": everyday, "san": san, "tsan": tsan, "lint": lint, "aarch64": aarch64}
+PARTS = {"everyday": everyday, "san": san, "tsan": tsan, "lint": lint, "overflow": overflow, "aarch64": aarch64}
 
 
 def main():

@@ -7,7 +7,7 @@
 struct arena_chunk {
     struct arena_chunk *older;
     size_t bytes;
-    alignas(64) unsigned char data[];
+    unsigned char data[];
 };
 
 enum { CHUNK_BYTES = 64 << 10 };
@@ -24,6 +24,12 @@ void arena_free(struct arena *a)
     arena_init(a, a->limit_bytes);
 }
 
+/* Bytes from here to a multiple of align, a power of two. */
+static size_t pad_to(const unsigned char *p, size_t align)
+{
+    return (align - ((uintptr_t)p & (align - 1))) & (align - 1);
+}
+
 static void *refused(struct arena *a)
 {
     a->failed = true;
@@ -33,8 +39,7 @@ static void *refused(struct arena *a)
 void *arena_alloc(struct arena *a, size_t bytes, size_t align)
 {
     if (a->chunk) {
-        uintptr_t at = (uintptr_t)a->chunk->data + a->used;
-        size_t pad = (size_t)(-at & (align - 1));
+        size_t pad = pad_to(a->chunk->data + a->used, align);
         size_t room = a->chunk->bytes - a->used;
         if (pad <= room && bytes <= room - pad) {
             void *p = a->chunk->data + a->used + pad;
@@ -56,7 +61,7 @@ void *arena_alloc(struct arena *a, size_t bytes, size_t align)
     c->bytes = want;
     a->chunk = c;
     a->total_bytes += want;
-    size_t pad = (size_t)(-(uintptr_t)c->data & (align - 1));
+    size_t pad = pad_to(c->data, align);
     a->used = pad + bytes;
     return c->data + pad;
 }

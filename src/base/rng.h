@@ -4,9 +4,10 @@
  * the same whether a sequence runs alone, in a batch, or is replayed from the middle. The
  * mixer is the SplitMix64 finaliser (Steele, Lea, Flood 2014) applied twice. */
 #pragma once
-#include <stdint.h>
+#include "base/base.h"
 
-static inline uint64_t rng_mix(uint64_t x)
+/* Wraps: a multiplication modulo 2^64 is the mixing. */
+static inline WRAPS uint64_t rng_mix(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -14,7 +15,8 @@ static inline uint64_t rng_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-static inline uint64_t rng_at(uint64_t key, uint64_t counter)
+/* Wraps: any counter has its odd neighbour. */
+static inline WRAPS uint64_t rng_at(uint64_t key, uint64_t counter)
 {
     return rng_mix(rng_mix(key) ^ rng_mix(counter * 2 + 1));
 }

@@ -30,15 +30,15 @@ size_t str_search_last(struct str s, struct str what)
 {
     if (what.len == 0 || what.len > s.len)
         return SIZE_MAX;
-    for (size_t at = s.len - what.len + 1; at-- > 0;)
-        if (memcmp(s.ptr + at, what.ptr, what.len) == 0)
-            return at;
+    for (size_t n = s.len - what.len + 1; n > 0; n--)
+        if (memcmp(s.ptr + n - 1, what.ptr, what.len) == 0)
+            return n - 1;
     return SIZE_MAX;
 }
 
 /* FNV-1a over 8-byte words with a final avalanche. A weak mix clusters badly in open
- * addressing: pair tables built on one took 20 times longer. */
-uint64_t str_hash(struct str s)
+ * addressing: pair tables built on one took 20 times longer. Wraps: a multiplication modulo 2^64 is the mixing. */
+WRAPS uint64_t str_hash(struct str s)
 {
     uint64_t h = 0xcbf29ce484222325u ^ (s.len * 0x9e3779b97f4a7c15u);
     size_t i = 0;

@@ -153,12 +153,10 @@ static void worker_main(void *arg)
 
 struct pool *pool_create(int n_threads, hearth_error *err)
 {
-    struct pool *p = NULL;
-    size_t bytes = align_size(sizeof *p, 64);
-    p = mem_alloc(bytes + 64);
+    struct pool *p = mem_pages(sizeof *p, NULL); /* its alignment is more than mem_alloc() gives */
     struct worker *workers = mem_alloc(sizeof *workers * (size_t)max_int(n_threads, 1));
     if (!p || !workers) {
-        mem_free(p);
+        mem_pages_free(p, sizeof *p);
         mem_free(workers);
         fail_memory(err, "the worker threads");
         return NULL;
@@ -194,7 +192,7 @@ void pool_destroy(struct pool *p)
     for (int i = 0; i < p->n_threads - 1; i++)
         thread_join(&p->workers[i].thread);
     mem_free(p->workers);
-    mem_free(p);
+    mem_pages_free(p, sizeof *p);
 }
 
 int pool_threads(const struct pool *p) { return p->n_threads; }

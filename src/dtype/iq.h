@@ -52,8 +52,9 @@ static inline uint64_t iq_spread3(uint64_t v)
     v = (v | v << 10) & 0x003f003f003f003f;
     return (v | v << 5) & IQ_BYTES(7);
 }
-/* offset + magnitude, or offset - magnitude in the bytes whose bit in signs is set. */
-static inline uint64_t iq_signed(uint64_t magnitude, uint64_t signs, int offset)
+/* offset + magnitude, or offset - magnitude in the bytes whose bit in signs is set. Wraps: where the highest
+ * byte has a sign, a one falls off above it. */
+static inline WRAPS uint64_t iq_signed(uint64_t magnitude, uint64_t signs, int offset)
 {
     uint64_t own = signs * IQ_BYTES(1) & 0x8040201008040201; /* byte j keeps bit j */
     uint64_t one = (own + IQ_BYTES(127)) >> 7 & IQ_BYTES(1), negative = (one << 8) - one;

@@ -12,9 +12,10 @@ struct sip {
     uint64_t v0, v1, v2, v3;
 };
 
-static uint64_t rotated(uint64_t x, int n) { return x << n | x >> (64 - n); }
+/* Wraps, as does what follows: additions modulo 2^64 and rotations are the hash. */
+static WRAPS uint64_t rotated(uint64_t x, int n) { return x << n | x >> (64 - n); }
 
-static void sip_round(struct sip *s)
+static WRAPS void sip_round(struct sip *s)
 {
     s->v0 += s->v1;
     s->v2 += s->v3;

@@ -15,12 +15,14 @@ static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t keyed_hash_pair(uint64_t key, uint32_t a, uint32_t b)
+/* Wraps: the halves of the key change places, and what falls off is meant to. */
+static inline WRAPS uint64_t keyed_hash_pair(uint64_t key, uint32_t a, uint32_t b)
 {
     return fold_multiply(((uint64_t)a << 32 | b) ^ key, (key << 32 | key >> 32) ^ 0x9e3779b97f4a7c15u);
 }
 
-static inline uint64_t keyed_hash(uint64_t key, struct str s)
+/* Wraps: as above, and the key of a place is a multiple of its number modulo 2^64. */
+static inline WRAPS uint64_t keyed_hash(uint64_t key, struct str s)
 {
     uint64_t k = (key << 32 | key >> 32) ^ 0x9e3779b97f4a7c15u;
     uint64_t h = key ^ s.len;

@@ -118,8 +118,8 @@ static bool run_long(struct merger *m, size_t n_symbols, merge_fn *fn, const voi
     for (int32_t i = 0; i >= 0; i = m->symbol[i].next)
         if (m->symbol[i].key != MERGE_NONE)
             m->heap[m->heap_n++] = (uint64_t)m->symbol[i].key << 32 | (uint32_t)i;
-    for (size_t i = m->heap_n / 2; i-- > 0;)
-        sift_down(m->heap, m->heap_n, i);
+    for (size_t i = m->heap_n / 2; i > 0; i--)
+        sift_down(m->heap, m->heap_n, i - 1);
     while (m->heap_n > 0) {
         int32_t left = heap_pop(m);
         if (left < 0)

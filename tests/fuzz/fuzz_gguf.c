@@ -30,7 +30,7 @@ static void read_array(const struct gguf *g, const char *key)
         for (uint64_t i = 0; i < a.n && a.elem == GGUF_F32; i++)
             fuzz_sink += (uint64_t)(gguf_array_f32(&a, i) > 0);
         for (uint64_t i = 0; i < a.n && (a.elem == GGUF_I32 || a.elem == GGUF_U32); i++)
-            fuzz_sink += (uint64_t)gguf_array_i32(&a, i);
+            fuzz_sink ^= (uint64_t)gguf_array_i32(&a, i);
     }
 }
 

@@ -36,7 +36,7 @@ static bool put_aligned(struct run *r, struct growing *g, struct value v, const 
 /* Digits of |x|, with thousands separators. */
 static void whole_text(int64_t x, char type, bool comma, char out[96])
 {
-    uint64_t u = x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
+    uint64_t u = magnitude_of(x);
     unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
     char digits[96];
     int n = 0, count = 0;

@@ -20,9 +20,9 @@ static bool g_range(struct run *r, const struct args *args, struct value *out)
     if (part[2] == 0)
         return j_fail(r, "range() arg 3 must not be zero");
     bool up = part[2] > 0;
-    uint64_t distance = 0, size = up ? (uint64_t)part[2] : 0 - (uint64_t)part[2];
+    uint64_t distance = 0, size = magnitude_of(part[2]);
     if (up ? part[1] > part[0] : part[0] > part[1])
-        distance = up ? (uint64_t)part[1] - (uint64_t)part[0] : (uint64_t)part[0] - (uint64_t)part[1];
+        distance = up ? distance_up(part[0], part[1]) : distance_up(part[1], part[0]);
     uint64_t n = distance / size + (distance % size != 0);
     if (n > (uint64_t)r->limits.range_items)
         return j_limit(r, "Range too big. The sandbox blocks ranges larger than MAX_RANGE (%lld).",

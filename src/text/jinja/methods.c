@@ -6,7 +6,7 @@ static bool int_bit_length(struct run *r, struct value self, struct value *a, st
     int64_t n = 0, x = j_whole(self);
     (void)r;
     (void)a;
-    for (uint64_t u = x < 0 ? 0 - (uint64_t)x : (uint64_t)x; u; u >>= 1)
+    for (uint64_t u = magnitude_of(x); u; u >>= 1)
         n++;
     *out = j_int(n);
     return true;

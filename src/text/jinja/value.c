@@ -344,6 +344,9 @@ bool j_dict(struct run *r, size_t room, struct value *out)
 
 static uint64_t hash_number(double f) { return str_hash((struct str){ (const char *)&f, sizeof f }); }
 
+/* Of a sequence, with one more item. Wraps: a multiplication modulo 2^64 is the mixing. */
+static WRAPS uint64_t hash_on(uint64_t hash, uint64_t item) { return (hash ^ item) * 0x9e3779b97f4a7c15u; }
+
 bool j_hash(struct run *r, struct value v, uint64_t *out)
 {
     uint64_t part;
@@ -360,7 +363,7 @@ bool j_hash(struct run *r, struct value v, uint64_t *out)
         for (size_t i = 0; i < v.list->n; i++) {
             if (!j_hash(r, v.list->items[i], &part))
                 return false;
-            *out = (*out ^ part) * 0x9e3779b97f4a7c15u;
+            *out = hash_on(*out, part);
         }
         j_leave(r);
         return true;
