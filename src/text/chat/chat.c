@@ -125,13 +125,19 @@ bool chat_is_close(const struct chat *c, int32_t id) { return is_one_of(id, c->c
 
 /* ---- rendering ---- */
 
-bool chat_try(const struct chat *c, const json_t *values, const struct jinja_date *date, struct jinja_output *out,
-              struct jinja_error *err)
+static struct jinja_limits limits_of_a_look(void)
 {
     struct jinja_limits limits = jinja_limits_default();
     limits.steps = 200000;
     limits.memory_bytes = 16 << 20;
     limits.wall_ms = 0; /* what a template can do must not depend on how busy the machine is */
+    return limits;
+}
+
+bool chat_try(const struct chat *c, const json_t *values, const struct jinja_date *date, struct jinja_output *out,
+              struct jinja_error *err)
+{
+    struct jinja_limits limits = limits_of_a_look();
     struct jinja_input in = { .values = values, .trusted = c->trusted, .date = *date };
     return jinja_render(c->template, &in, &limits, out, err);
 }
@@ -183,13 +189,13 @@ static bool ends_in_thinking(const struct chat_prompt *p, const struct thinking_
     return open != SIZE_MAX && (close == SIZE_MAX || close < open);
 }
 
-bool chat_render(const struct chat *c, const struct chat_input *in, struct chat_prompt *out, hearth_error *err)
+static bool render(const struct chat *c, const struct chat_input *in, const struct jinja_limits *limits,
+                   struct chat_prompt *out, hearth_error *err)
 {
-    struct jinja_limits limits = jinja_limits_default();
     struct jinja_error why;
     struct jinja_input input = { .values = in->values, .trusted = c->trusted, .date = in->date };
     *out = (struct chat_prompt){ 0 };
-    if (!jinja_render(c->template, &input, &limits, &out->out, &why))
+    if (!jinja_render(c->template, &input, limits, &out->out, &why))
         return jinja_fail(err, &why);
     out->text = out->out.text;
     if (in->go_on.ptr && !cut_after(out, in->go_on, err))
@@ -198,6 +204,18 @@ bool chat_render(const struct chat *c, const struct chat_input *in, struct chat_
         return fail_memory(err, "the rendered prompt");
     out->starts_thinking = ends_in_thinking(out, &c->traits.marks);
     return true;
+}
+
+bool chat_render(const struct chat *c, const struct chat_input *in, struct chat_prompt *out, hearth_error *err)
+{
+    struct jinja_limits limits = jinja_limits_default();
+    return render(c, in, &limits, out, err);
+}
+
+bool chat_render_look(const struct chat *c, const struct chat_input *in, struct chat_prompt *out, hearth_error *err)
+{
+    struct jinja_limits limits = limits_of_a_look();
+    return render(c, in, &limits, out, err);
 }
 
 void chat_prompt_free(struct chat_prompt *p)

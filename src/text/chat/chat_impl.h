@@ -28,5 +28,8 @@ struct chat {
 bool chat_try(const struct chat *c, const json_t *values, const struct jinja_date *date, struct jinja_output *out,
               struct jinja_error *err);
 
+/* chat_render() with the same budget. */
+bool chat_render_look(const struct chat *c, const struct chat_input *in, struct chat_prompt *out, hearth_error *err);
+
 /* Fills c->traits. False: no memory. */
 bool chat_probe(struct chat *c);

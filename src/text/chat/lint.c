@@ -84,7 +84,7 @@ static bool look_at(struct linter *l, struct view *v, const struct turn *turns, 
             messages[i].thinking = (hearth_text){ turns[i].thinking, strlen(turns[i].thinking) };
     }
     *v = (struct view){ .text = STR("") };
-    bool ok = chat_input_make(l->c, &chat, &v->in, &v->err) && chat_render(l->c, &v->in, &v->prompt, &v->err);
+    bool ok = chat_input_make(l->c, &chat, &v->in, &v->err) && chat_render_look(l->c, &v->in, &v->prompt, &v->err);
     if (ok)
         v->text = v->prompt.text;
     l->no_memory |= v->err.status == HEARTH_ERR_MEMORY;
