@@ -2,8 +2,8 @@
  *
  *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]
  *
- * Read roof: threads stream the weights, 64 bytes at a time. Int8 roof: vpdpbusd on registers. Each
- * figure is the median of windows that alternate with windows of its roof, because shared machines
+ * The roofs are those of kernel/roof.h: memory read with the widest loads, and multiply-adds on registers. Each
+ * figure is the median of windows that alternate with readings of its roof, because shared machines
  * drift. With --roofs the roofs are all. Rows "benchmark,value,unit,low,high,runs,roof" are appended
  * to FILE: median, quartiles, and the median of the roof beside it (0: none); bench/engine.py makes
  * rows of bench/results/ of them. */
@@ -19,11 +19,13 @@
 #include "base/thread.h"
 #include "kernel/attention.h"
 #include "kernel/gemm.h"
+#include "kernel/roof.h"
 
 enum { MAX_WINDOWS = 64, MAX_THREADS = 64, TASK_ROWS = 64 };
 
 static struct {
     const struct kernels *k;
+    struct roofs *roofs;
     struct pool *pool[MAX_THREADS + 1];
     FILE *csv;
     bool roofs_only;
@@ -32,7 +34,6 @@ static struct {
     size_t weight_bytes;
     uint8_t *act_mem, *scratch; /* scratch: one per thread */
     float *x, *y;
-    volatile uint64_t sink;
 } bench = { .n_windows = 9, .weight_bytes = (size_t)512 << 20 };
 
 static int by_value(const void *a, const void *b)
@@ -61,36 +62,7 @@ static void report(const char *what, double *value, double *roof, const char *un
                 beside);
 }
 
-/* --- the roofs --- */
-
-enum { ROOF_TILE_BYTES = 2 << 20 };
-
-/* Tiles, as in the engine: a worker that comes late leaves its share to the others. */
-static void read_thread(void *arg, int thread, int n_threads)
-{
-    (void)thread;
-    (void)n_threads;
-    struct tiles *tiles = arg;
-    uint64_t sum[8] = { 0 };
-    for (int t = tiles_take(tiles); t < tiles->n; t = tiles_take(tiles)) {
-        const uint64_t *w = (const uint64_t *)(const void *)(bench.weights + (size_t)t * ROOF_TILE_BYTES);
-        for (size_t i = 0; i < ROOF_TILE_BYTES / 8; i += 8)
-            for (int j = 0; j < 8; j++)
-                sum[j] ^= w[i + (size_t)j];
-    }
-    for (int j = 0; j < 8; j++)
-        bench.sink ^= sum[j];
-}
-
-/* GB/s of reading the first `bytes` of the weights. */
-static double read_roof(int n_threads, size_t bytes)
-{
-    struct tiles tiles;
-    tiles_reset(&tiles, (int)(bytes / ROOF_TILE_BYTES));
-    int64_t start = clock_ns();
-    pool_run(bench.pool[n_threads], read_thread, &tiles);
-    return (double)tiles.n * ROOF_TILE_BYTES / (double)(clock_ns() - start);
-}
+/* --- the machine --- */
 
 #if defined(__x86_64__)
 /* Gigahertz, by a chain of dependent additions. */
@@ -103,54 +75,9 @@ static double clock_ghz(void)
     return 20.0 * LOOPS / (double)(clock_ns() - start);
 }
 
-enum { INT8_LOOPS = 100000 };
-
-static bool int8_measurable(void) { return strcmp(bench.k->isa, "avx512vnni") == 0; }
-
-/* 64 * 12 * INT8_LOOPS multiply-adds. */
-static void int8_loops(void)
-{
-    uint64_t n = INT8_LOOPS;
-    __asm__ volatile("1:\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm0\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm1\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm2\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm3\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm4\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm5\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm6\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm7\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm8\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm9\n\t"
-                     "vpdpbusd %%zmm30, %%zmm31, %%zmm10\n\tvpdpbusd %%zmm30, %%zmm31, %%zmm11\n\t"
-                     "dec %0\n\tjnz 1b"
-                     : "+r"(n)
-                     :
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-                       "xmm11");
-}
 #else
-enum { INT8_LOOPS = 1 };
 static double clock_ghz(void) { return 0; }
-static bool int8_measurable(void) { return false; }
-static void int8_loops(void) {}
 #endif
-
-static void int8_thread(void *arg, int thread, int n_threads)
-{
-    (void)thread;
-    (void)n_threads;
-    struct tiles *tiles = arg;
-    while (tiles_take(tiles) < tiles->n)
-        int8_loops();
-}
-
-/* 10^9 multiply-adds per second. 0 without AVX-512 VNNI. */
-static double int8_roof(int n_threads)
-{
-    struct tiles tiles;
-    if (!int8_measurable())
-        return 0;
-    tiles_reset(&tiles, 4 * n_threads);
-    int64_t start = clock_ns();
-    pool_run(bench.pool[n_threads], int8_thread, &tiles);
-    return 64.0 * 12 * INT8_LOOPS * tiles.n / (double)(clock_ns() - start);
-}
 
 /* --- matrices --- */
 
@@ -209,7 +136,7 @@ static void bench_gemv(enum dtype type, int n_cols, int n_tokens, int n_threads)
     struct job j = job_make(type, n_rows, n_cols, n_tokens);
     double bytes = (double)n_rows * (double)j.w.row_bytes;
     for (int i = 0; i < bench.n_windows; i++) {
-        roof[i] = read_roof(n_threads, (size_t)bytes);
+        roof[i] = roofs_read(bench.roofs, ROOF_READ, n_threads);
         gbs[i] = bytes / job_seconds(&j, n_threads) / 1e9;
     }
     snprintf(name, sizeof name, "gemv %s %d columns %d threads", dtype_table[type].name, n_tokens, n_threads);
@@ -222,10 +149,11 @@ static void bench_gemm(enum dtype type, int n_cols, int n_tokens)
     char name[80];
     struct job j = job_make(type, n_tokens > 64 ? 1024 : 8192, n_cols, n_tokens);
     double macs = (double)j.w.n_rows * n_cols * n_tokens;
+    enum roof_kind kind = dtype_table[type].act == ACT_F32 ? ROOF_F32 : ROOF_INT8;
     for (int i = 0; i < bench.n_windows; i++) {
-        double before = int8_roof(1);
+        double before = roofs_read(bench.roofs, kind, 1);
         gmacs[i] = macs / job_seconds(&j, 1) / 1e9;
-        roof[i] = (before + int8_roof(1)) / 2;
+        roof[i] = (before + roofs_read(bench.roofs, kind, 1)) / 2;
     }
     snprintf(name, sizeof name, "gemm %s K=%d %d columns", dtype_table[type].name, n_cols, n_tokens);
     report(name, gmacs, roof, "GMAC/s");
@@ -278,21 +206,21 @@ static void bench_format(enum dtype type)
 
 static void bench_roofs(void)
 {
+    static const char *const what[N_ROOFS] = { "read", "int8", "f32" };
     double v[MAX_WINDOWS];
     char name[80];
     for (int t = 1; t <= bench.n_threads; t++) {
-        for (int i = 0; i < bench.n_windows; i++)
-            v[i] = read_roof(t, bench.weight_bytes);
-        snprintf(name, sizeof name, "read roof %d threads", t);
-        report(name, v, NULL, "GB/s");
-        for (int i = 0; i < bench.n_windows; i++)
-            v[i] = int8_roof(t);
-        snprintf(name, sizeof name, "int8 roof %d threads", t);
-        report(name, v, NULL, "GMAC/s");
+        for (int kind = 0; kind < N_ROOFS; kind++) {
+            for (int i = 0; i < bench.n_windows; i++)
+                v[i] = roofs_read(bench.roofs, (enum roof_kind)kind, t);
+            snprintf(name, sizeof name, "%s roof %d threads", what[kind], t);
+            report(name, v, NULL, kind == ROOF_READ ? "GB/s" : "GMAC/s");
+        }
     }
     for (int i = 0; i < bench.n_windows; i++)
         v[i] = clock_ghz();
     report("clock", v, NULL, "GHz");
+    printf("others disturbed %.0f %% of the pieces that the roofs are made of\n", 100 * roofs_disturbed(bench.roofs));
 }
 
 static bool set_up(hearth_error *err)
@@ -308,6 +236,9 @@ static bool set_up(hearth_error *err)
         if (!bench.pool[t])
             return false;
     }
+    bench.roofs = roofs_create(bench.k, bench.n_threads, err);
+    if (!bench.roofs)
+        return false;
     enum { TOKENS = 512, COLS = 4096 };
     bench.weights = mem_pages(bench.weight_bytes, NULL);
     bench.act_mem = mem_pages(act_bytes(TOKENS, COLS), NULL);

@@ -2,12 +2,16 @@
 
 #include <time.h>
 
-int64_t clock_ns(void)
+static int64_t read_ns(clockid_t which)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    struct timespec t = { 0 };
+    clock_gettime(which, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+
+int64_t clock_ns(void) { return read_ns(CLOCK_MONOTONIC); }
+int64_t clock_thread_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
+int64_t clock_process_ns(void) { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 int64_t clock_unix_s(void) { return (int64_t)time(NULL); }
 

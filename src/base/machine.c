@@ -206,6 +206,19 @@ uint64_t machine_memory_budget(const struct machine *m)
     return budget;
 }
 
+void machine_use_read(struct machine_use *out)
+{
+    struct small_text text;
+    unsigned long long user = 0, nice = 0, system = 0, idle, waiting, irq = 0, soft_irq = 0, steal = 0;
+    long tick_ns = 1000000000 / sysconf(_SC_CLK_TCK), n = sysconf(_SC_NPROCESSORS_ONLN);
+    read_small("/proc/stat", &text);
+    (void)!sscanf(text.bytes, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting,
+                  &irq, &soft_irq, &steal);
+    *out = (struct machine_use){ .busy_ns = (int64_t)(user + nice + system + irq + soft_irq) * tick_ns,
+                                 .stolen_ns = (int64_t)steal * tick_ns,
+                                 .n_processors = n > 0 ? (int)n : 1 };
+}
+
 uint64_t process_resident_bytes(void) { return number_in("/proc/self/status", "VmRSS:") * 1024; }
 uint64_t process_peak_resident_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
 

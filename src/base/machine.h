@@ -25,6 +25,15 @@ int machine_default_threads(const struct machine *m);
 /* Memory a program may plan with: the smaller of what is available and what the cgroup leaves. */
 uint64_t machine_memory_budget(const struct machine *m);
 
+/* What all processors together did so far; zeros where the system does not tell. It counts in ticks of some 10 ms,
+ * so take differences over a second or so. */
+struct machine_use {
+    int64_t busy_ns;   /* programs and the system itself */
+    int64_t stolen_ns; /* the host under a virtual machine ran something else */
+    int n_processors;
+};
+void machine_use_read(struct machine_use *out);
+
 /* Of this process. */
 uint64_t process_resident_bytes(void);
 uint64_t process_peak_resident_bytes(void);

@@ -70,6 +70,8 @@ void thread_join(struct thread *t)
 
 void thread_low_priority(void) { (void)!setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10); }
 
+void thread_yield(void) { sched_yield(); }
+
 /* ---- the pool ---- */
 
 enum {
@@ -214,7 +216,7 @@ void pool_run(struct pool *p, pool_fn *fn, void *arg)
         if (i < SPINS_BEFORE_YIELD)
             cpu_relax();
         else
-            sched_yield();
+            thread_yield();
         gate = atomic_load_explicit(&p->gate, memory_order_acquire);
     }
 }

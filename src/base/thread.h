@@ -56,3 +56,4 @@ struct thread {
 bool thread_start(struct thread *t, const char *name, void (*fn)(void *), void *arg, hearth_error *err);
 void thread_join(struct thread *t); /* fine when never started */
 void thread_low_priority(void);     /* for the calling thread: nice +10 */
+void thread_yield(void);            /* let another thread run first */

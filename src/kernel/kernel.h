@@ -41,6 +41,7 @@ struct act_view {
 
 struct kernels {
     const char *isa;
+    const struct roof_loops *roof; /* what the machine can do at most is measured with: roof.h */
     int tile_cols; /* widest group of columns the gemm kernels take */
 
     /* One activation row -> codes. col: its place in the group (strides as in act_view). */

@@ -16,6 +16,8 @@
 
 #include "kernel/tmpl/expand_tmpl.h"
 
+#include "kernel/isa/roof.h"
+
 #define GEMV_ARGS float *y, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x
 #define GEMM_ARGS                                                                                                   \
     float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x,   \
@@ -114,6 +116,7 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
 extern const struct kernels PASTE(kernels_, ISA);
 const struct kernels PASTE(kernels_, ISA) = {
     .isa = TEXT(ISA),
+    .roof = &roof_loops,
     .tile_cols = ISA_TILE_COLS,
     .quantize_a32 = quantize_a32,
     .quantize_a256 = quantize_a256,
