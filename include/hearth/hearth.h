@@ -105,6 +105,17 @@ typedef struct {
 } hearth_file_info;
 void hearth_file_describe(const hearth_file *file, hearth_file_info *info);
 
+/* What computing costs: what a speed is held against. Multiply-adds of matrices and attention; the rest is small. */
+typedef struct {
+    uint64_t pass_bytes;     /* weights read in one pass over the model, by however many tokens share it */
+    uint64_t kv_bytes;       /* keys and values of one position, read once for every later token; at f16 */
+    uint64_t layer_macs;     /* of one token in the matrices of all layers */
+    uint64_t output_macs;    /* of one token's logits: once a prompt, once each token that is generated */
+    uint64_t attention_macs; /* of one token with one position that it sees, all layers */
+} hearth_cost;
+/* False for a file that this build cannot run. */
+bool hearth_file_cost(const hearth_file *file, hearth_cost *cost);
+
 /* Memory by part, computed from shapes before anything is touched. */
 typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */

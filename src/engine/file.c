@@ -252,6 +252,23 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
     info->warning = t && tokenizer_vocab(t)->pre_guessed ? tokenizer_guessed : "";
 }
 
+bool hearth_file_cost(const hearth_file *f, hearth_cost *cost)
+{
+    *cost = (hearth_cost){ 0 };
+    if (!f->runs)
+        return false;
+    const struct hparams *hp = &f->model.hp;
+    const struct mat *output = &f->model.global[G_OUTPUT].mat;
+    *cost = (hearth_cost){
+        .pass_bytes = f->model.decode_bytes,
+        .kv_bytes = model_kv_bytes_per_token(hp),
+        .layer_macs = f->model.layer_macs,
+        .output_macs = (uint64_t)output->n_rows * (uint64_t)output->n_cols,
+        .attention_macs = 2 * (uint64_t)hp->n_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim,
+    };
+    return true;
+}
+
 /* ---- tokens ---- */
 
 struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err)

@@ -94,6 +94,8 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
     m->weight_bytes += t->bytes;
     if (!vector && !(spec->slot == G_TOKEN_EMBD && layer < 0))
         m->decode_bytes += t->bytes;
+    if (!vector && layer >= 0)
+        m->layer_macs += row * rows;
     return true;
 }
 

@@ -27,6 +27,7 @@ struct model {
     unsigned act_kinds;       /* bit k: some weight multiplies activations of kind k */
     uint64_t weight_bytes;    /* of all tensors in use */
     uint64_t decode_bytes;    /* read for one token: every matrix once, one row of the embedding unless tied */
+    uint64_t layer_macs;      /* multiply-adds of one token in the matrices of all layers */
     int n_unused_tensors;     /* tensors of the file that this architecture does not use */
     struct str unused_tensor; /* the first of them */
     struct arena arena;

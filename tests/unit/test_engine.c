@@ -764,11 +764,34 @@ static void a_model_file_has_its_order_and_its_values(void **state)
     }
 }
 
+/* By hand: a layer has 2 * 256 * 256 + 2 * 256 * 128 + 3 * 256 * 512 weights, and there are two. */
+static void costs_are_those_of_the_shapes(void **state)
+{
+    (void)state;
+    char path[256];
+    for (int untied = 0; untied < 2; untied++) {
+        tiny_path(path, sizeof path, "cost");
+        tiny_write(path, &(struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .untied = untied });
+        hearth_file *f = hearth_file_open(&(hearth_source){ .path = path }, NULL);
+        hearth_cost c;
+        assert_non_null(f);
+        assert_true(hearth_file_cost(f, &c));
+        assert_int_equal(c.layer_macs, 1179648);
+        assert_int_equal(c.output_macs, 288 * 256);
+        assert_int_equal(c.attention_macs, 2 * 2 * 4 * 64);
+        assert_int_equal(c.kv_bytes, 2 * 2 * 2 * 64 * 2);
+        assert_int_equal(c.pass_bytes, (1179648 + 288 * 256) / 32 * 34 + untied * 256 / 32 * 34);
+        hearth_file_close(f);
+        unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_chunks_and_company_change_no_bit),
         cmocka_unit_test(a_model_file_has_its_order_and_its_values),
+        cmocka_unit_test(costs_are_those_of_the_shapes),
         cmocka_unit_test(an_engine_that_is_destroyed_ends_what_runs),
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
         cmocka_unit_test(conversations_keep_their_slots),
