@@ -14,6 +14,7 @@ const struct command *const commands[] = {
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,
+    &cmd_bench,
     &cmd_perplexity,
     &cmd_imatrix,
     &cmd_quantize,

@@ -1,0 +1,369 @@
+/* cmd_bench.c: how fast a model runs here, beside the most that this machine could do. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/machine.h"
+#include "cli/bench_report.h"
+#include "cli/bench_runs.h"
+#include "cli/generate_opts.h"
+#include "cli/interrupt.h"
+#include "cli/model_choice.h"
+
+enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, JSON, CSV, N_OPTS };
+enum { RUNS_DEFAULT = 5, TOKENS_DEFAULT = 64, LONG_RUNS = 3 };
+static const double quiet_percent = 5, long_s = 4, least_s = 0.5, most_s = 30;
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [PREFILL] = { .name = "prefill", .type = OPT_TEXT, .value = "N,N,...", .dflt = "128,512,2048,8192",
+                  .help = "lengths of prompts; none: leave them out" },
+    [DECODE] = { .name = "decode", .type = OPT_TEXT, .value = "N,N,...", .dflt = "0,2048,8192",
+                 .help = "tokens before those that are generated one by one; none: leave them out" },
+    [BATCH] = { .name = "batch", .type = OPT_TEXT, .value = "N,N,...", .dflt = "1,2,4,8,16",
+                .help = "sequences generated together; none: leave them out" },
+    [TOKENS] = { .name = "tokens", .type = OPT_INT, .value = "N", .least = 2, .most = 4096, .dflt = "64",
+                 .help = "tokens that a run generates" },
+    [RUNS] = { .name = "runs", .type = OPT_INT, .value = "N", .least = 1, .most = BENCH_MOST_RUNS / 3, .dflt = "5",
+               .help = "runs of each figure, 3 where one takes over 4 s; more while others use the machine" },
+    [THREADS] = OPT_THREADS_ROW,
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
+    [CSV] = { .name = "csv", .type = OPT_FLAG, .help = "print rows of benchmark,value,unit,low,high,runs,roof,others" },
+};
+
+struct job {
+    const struct args *args;
+    struct model_choice choice;
+    struct bench_result *result;
+    struct roofs *roofs;
+    hearth_cost cost;
+    int list[BENCH_N_KINDS][BENCH_LIST_MOST], n_list[BENCH_N_KINDS];
+    int n_runs, n_tokens, n_threads; /* n_threads 0: not said */
+    bool terminal;
+};
+
+/* ---- what others used ---- */
+
+struct watch {
+    struct machine_use use;
+    int64_t ns, own_ns;
+};
+
+static void watch_begin(struct watch *w)
+{
+    machine_use_read(&w->use);
+    w->ns = clock_ns();
+    w->own_ns = clock_process_ns();
+}
+
+/* Percent of all processors since then, the host's part in it too. */
+static double watch_others(const struct watch *w, double *stolen)
+{
+    struct machine_use now;
+    machine_use_read(&now);
+    double all = (double)(clock_ns() - w->ns) * now.n_processors;
+    double by_host = (double)(now.stolen_ns - w->use.stolen_ns);
+    double others = (double)(now.busy_ns - w->use.busy_ns) + by_host - (double)(clock_process_ns() - w->own_ns);
+    if (stolen)
+        *stolen = all > 0 ? 100 * by_host / all : 0;
+    return all > 0 && others > 0 ? 100 * others / all : 0;
+}
+
+/* ---- progress ---- */
+
+/* A line that rewrites itself on a terminal, elsewhere one a figure. */
+static void show(const struct job *job, const char *what, int n, int run)
+{
+    char number[16] = "";
+    if (n >= 0)
+        snprintf(number, sizeof number, " %d", n);
+    if (job->terminal)
+        fprintf(stderr, "\rmeasuring %s%s, run %d   \x1b[K", what, number, run);
+    else if (run == 1)
+        fprintf(stderr, "measuring %s%s\n", what, number);
+}
+
+static void show_end(const struct job *job)
+{
+    if (job->terminal)
+        fputs("\r\x1b[K", stderr);
+}
+
+/* ---- figures ---- */
+
+static double read_roof(struct job *job, enum roof_kind kind)
+{
+    double v = roofs_read(job->roofs, kind, job->result->n_threads);
+    bench_add_reading(&job->result->roof[kind], v);
+    return v;
+}
+
+static bool run_once(struct job *job, struct bench_model *m, const struct bench_row *row, double *tok_s,
+                     hearth_error *err)
+{
+    hearth_receipt r;
+    if (row->kind == BENCH_BATCH)
+        return bench_together(m, row->n, job->n_tokens, tok_s, err);
+    bool decode = row->kind == BENCH_DECODE;
+    if (!bench_answer(m, max_int(1, row->n), decode ? job->n_tokens : 1, decode, &r, err))
+        return false;
+    *tok_s = decode ? (job->n_tokens - 1) / r.decode_ms * 1e3 : row->n / r.prefill_ms * 1e3;
+    return true;
+}
+
+static bool enough_runs(const struct job *job, const struct bench_row *row, double seconds)
+{
+    int n_quiet = 0, n = row->n_runs;
+    bool slow = seconds / n > long_s;
+    for (int i = 0; i < n; i++)
+        n_quiet += row->run[i].others <= quiet_percent;
+    if (n == BENCH_MOST_RUNS || (slow && n >= min_int(job->n_runs, LONG_RUNS)))
+        return true;
+    return n >= job->n_runs && (seconds >= least_s || job->n_runs == 1)
+        && (n_quiet >= job->n_runs || n >= 3 * job->n_runs || seconds > most_s);
+}
+
+static bool measure_row(struct job *job, struct bench_model *m, struct bench_row *row, hearth_error *err)
+{
+    enum roof_kind kind = bench_roof_of(row->kind);
+    int64_t start = clock_ns();
+    do {
+        struct watch w;
+        struct bench_run *run = &row->run[row->n_runs];
+        show(job, bench_kind_name(row->kind), row->n, row->n_runs + 1);
+        double before = read_roof(job, kind);
+        watch_begin(&w);
+        if (!run_once(job, m, row, &run->tok_s, err))
+            return false;
+        run->others = watch_others(&w, NULL);
+        run->roof = (before + read_roof(job, kind)) / 2;
+        row->n_runs++;
+        read_roof(job, ROOF_F32);
+    } while (!enough_runs(job, row, clock_ms_since(start) / 1e3));
+    return true;
+}
+
+/* What one token of the row's runs needs. */
+static double amount_of(const struct job *job, enum bench_kind kind, int n)
+{
+    double half = job->n_tokens / 2.0;
+    if (kind == BENCH_PREFILL)
+        return bench_prompt_macs(&job->cost, n) / n;
+    if (kind == BENCH_DECODE)
+        return bench_pass_bytes(&job->cost, 1, max_int(1, n) + half);
+    return bench_pass_bytes(&job->cost, n, BENCH_SHORT_PROMPT + half) / n;
+}
+
+static bool measure_list(struct job *job, struct bench_model *m, enum bench_kind kind, hearth_error *err)
+{
+    for (int i = 0; i < job->n_list[kind]; i++) {
+        struct bench_row *row = &job->result->row[job->result->n_rows++];
+        *row = (struct bench_row){ .kind = kind, .n = job->list[kind][i] };
+        row->amount = amount_of(job, kind, row->n);
+        if (!measure_row(job, m, row, err))
+            return false;
+    }
+    return true;
+}
+
+static int longest(const struct job *job, enum bench_kind kind)
+{
+    int n = 0;
+    for (int i = 0; i < job->n_list[kind]; i++)
+        n = max_int(n, job->list[kind][i]);
+    return n;
+}
+
+/* The context for everything that runs alone. */
+static int n_ctx_alone(const struct job *job)
+{
+    return max_int(max_int(longest(job, BENCH_PREFILL), longest(job, BENCH_DECODE)), BENCH_SHORT_PROMPT)
+         + job->n_tokens + 1;
+}
+
+/* Alone first, then together: another engine, with less context for more sequences. */
+static bool measure_rows(struct job *job, hearth_error *err)
+{
+    struct bench_model m = { 0 };
+    hearth_receipt r;
+    bool alone = job->n_list[BENCH_PREFILL] + job->n_list[BENCH_DECODE] > 0, ok = true;
+    if (alone)
+        ok = bench_open(&m, &job->choice.source, job->n_threads, 1, n_ctx_alone(job), err)
+          && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err) /* every page of the weights is mapped */
+          && measure_list(job, &m, BENCH_PREFILL, err) && measure_list(job, &m, BENCH_DECODE, err);
+    bench_close(&m);
+    int n_seqs = longest(job, BENCH_BATCH);
+    if (ok && n_seqs > 0)
+        ok = bench_open(&m, &job->choice.source, job->n_threads, n_seqs + 1,
+                        max_int(BENCH_PLUG_PROMPT, BENCH_SHORT_PROMPT + job->n_tokens) + 1, err)
+          && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err) && measure_list(job, &m, BENCH_BATCH, err);
+    bench_close(&m);
+    return ok;
+}
+
+/* Load, first token, memory: before anything else takes some. */
+static bool measure_start(struct job *job, hearth_error *err)
+{
+    double load[BENCH_MOST_RUNS], first[BENCH_MOST_RUNS];
+    for (int i = 0; i < job->n_runs; i++) {
+        struct bench_model m;
+        hearth_receipt r;
+        hearth_plan plan;
+        int64_t start = clock_ns();
+        show(job, "load and first token", -1, i + 1);
+        bool ok = bench_open(&m, &job->choice.source, job->n_threads, 1, 0, err);
+        load[i] = clock_ms_since(start);
+        ok = ok && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err)
+          && hearth_file_cost(hearth_model_file(m.model), &job->cost);
+        if (ok) {
+            first[i] = r.first_token_ms;
+            hearth_model_plan(m.model, &plan);
+            job->result->n_threads = plan.n_threads;
+        }
+        bench_close(&m);
+        if (!ok)
+            return false;
+    }
+    job->result->load_ms = bench_median(load, job->n_runs, NULL, NULL);
+    job->result->first_token_ms = bench_median(first, job->n_runs, NULL, NULL);
+    job->result->peak_rss_bytes = process_peak_resident_bytes();
+    return true;
+}
+
+/* ---- what is asked for, and what can be ---- */
+
+static bool read_lists(struct job *job, hearth_error *err)
+{
+    static const struct {
+        int option;
+        const char *name, *usual;
+        int least, most;
+    } of[BENCH_N_KINDS] = {
+        [BENCH_PREFILL] = { PREFILL, "--prefill", "128,512,2048,8192", 1, 1 << 24 },
+        [BENCH_DECODE] = { DECODE, "--decode", "0,2048,8192", 0, 1 << 24 },
+        [BENCH_BATCH] = { BATCH, "--batch", "1,2,4,8,16", 1, BENCH_MOST_SEQS },
+    };
+    for (int i = 0; i < BENCH_N_KINDS; i++) {
+        const char *given = job->args->value[of[i].option].text;
+        if (!bench_read_list(of[i].name, given ? given : of[i].usual, of[i].least, of[i].most, job->list[i],
+                             &job->n_list[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* What is longer than the model was trained for, or does not fit in memory, is left out and said. */
+static bool fit_lists(struct job *job, hearth_error *err)
+{
+    hearth_file_info info;
+    hearth_plan plan;
+    hearth_file *file = hearth_file_open(&job->choice.source, err);
+    if (!file)
+        return false;
+    hearth_file_describe(file, &info);
+    job->result->file_bytes = info.file_bytes;
+    int limit = info.n_ctx_train;
+    bool ok = true;
+    while (ok && info.runs && limit > 1) {
+        for (int kind = BENCH_PREFILL; kind <= BENCH_DECODE; kind++) {
+            int kept = 0;
+            for (int i = 0; i < job->n_list[kind]; i++) {
+                if (job->list[kind][i] <= limit)
+                    job->list[kind][kept++] = job->list[kind][i];
+                else
+                    say("%s %d is left out: %s %d tokens", bench_kind_name((enum bench_kind)kind), job->list[kind][i],
+                        limit == info.n_ctx_train ? "the model was trained for" : "memory is there for", limit);
+            }
+            job->n_list[kind] = kept;
+        }
+        ok = hearth_file_plan(file, n_ctx_alone(job), job->n_threads, 0, &plan, err);
+        if (!ok || plan.fits)
+            break;
+        limit = max_int(longest(job, BENCH_PREFILL), longest(job, BENCH_DECODE)) / 2;
+    }
+    hearth_file_close(file);
+    return ok;
+}
+
+static bool measure(struct job *job, hearth_error *err)
+{
+    const struct kernels *k = kernels_get(err);
+    struct watch all;
+    if (!k)
+        return false;
+    watch_begin(&all);
+    if (!measure_start(job, err))
+        return false;
+    job->roofs = roofs_create(k, job->result->n_threads, err);
+    if (!job->roofs)
+        return false;
+    for (int i = 0; i < 3 * N_ROOFS; i++)
+        read_roof(job, (enum roof_kind)(i % N_ROOFS));
+    bool ok = measure_rows(job, err);
+    job->result->others = watch_others(&all, &job->result->stolen);
+    job->result->isa = k->isa;
+    show_end(job);
+    return ok;
+}
+
+static int run_job(struct job *job, hearth_error *err)
+{
+    const struct opt_value *v = job->args->value;
+    if (!model_choose(&job->choice, &cmd_bench, job->args->word[0], &v[MODEL]))
+        return EXIT_USAGE;
+    if (v[JSON].on && v[CSV].on)
+        return usage_error(&cmd_bench, "--json and --csv exclude each other");
+    if (!read_lists(job, err))
+        return usage_error(&cmd_bench, "%s", err->message);
+    if (!interrupt_init(err))
+        return report(err);
+    if (!job->choice.from_line)
+        model_say(&job->choice);
+    job->result->model = job->choice.text;
+    if (!fit_lists(job, err) || !measure(job, err))
+        return model_report(&job->choice, err);
+    if (v[JSON].on)
+        return bench_print_json(job->result, err) ? EXIT_DONE : report(err);
+    (v[CSV].on ? bench_print_csv : bench_print_text)(job->result);
+    return EXIT_DONE;
+}
+
+static int run(const struct args *a)
+{
+    hearth_error err = { 0 };
+    struct job job = { .args = a, .terminal = isatty(STDERR_FILENO), .result = mem_alloc(sizeof *job.result) };
+    if (!job.result) {
+        fail_memory(&err, "the figures");
+        return report(&err);
+    }
+    job.n_runs = job.result->n_runs = a->value[RUNS].i ? (int)a->value[RUNS].i : RUNS_DEFAULT;
+    job.n_tokens = a->value[TOKENS].i ? (int)a->value[TOKENS].i : TOKENS_DEFAULT;
+    job.n_threads = (int)a->value[THREADS].i;
+    int code = run_job(&job, &err);
+    roofs_destroy(job.roofs);
+    mem_free(job.result);
+    return code;
+}
+
+const struct command cmd_bench = {
+    .name = "bench",
+    .positionals = "[MODEL]",
+    .max_words = 1,
+    .summary = "how fast a model runs here, beside the most this machine could do",
+    .about = "Measures what bounds every program on this machine (reading memory, and multiply-adds of 8-bit\n"
+             "integers and of floats, with as many threads and the instruction set in use), then the model: prompts,\n"
+             "tokens one by one after a long context, sequences together. Each figure is the median of runs that\n"
+             "alternate with readings of its roof, and share is the part of that: in bytes (weights, read once a\n"
+             "token for all sequences, and the keys and values that each sees) or multiply-adds (matrices, attention to\n"
+             "what comes before, logits once a prompt). The roofs at the top are the medians of all readings; what\n"
+             "a shared machine gives drifts, which their quartiles show.\n"
+             "others: the part of the machine that other processes and the host used; above 5 % a figure is measured\n"
+             "up to three times as often, and the quietest runs count.\n"
+             "\n"
+             "Load is from nothing to a model that takes requests, the first token comes that much after the request,\n"
+             "and the peak of resident memory is that of these two, file pages and all.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};
