@@ -51,9 +51,12 @@ class Others:
         both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return sum(u.ru_utime + u.ru_stime for u in both)
 
+    def wall(self):
+        """Seconds of all processors since then."""
+        return (time.monotonic() - self.start) * os.cpu_count()
+
     def percent(self):
-        wall = (time.monotonic() - self.start) * os.cpu_count()
-        return max(0.0, 100 * (self._busy() - self.busy - self._own() + self.own) / wall)
+        return max(0.0, 100 * (self._busy() - self.busy - self._own() + self.own) / self.wall())
 
 
 # --- the page cache and the disk ---
