@@ -9,12 +9,13 @@
 
 The peer is PyPI llama-cpp-python, compiled here for this machine at the first call, into a virtual environment of its
 own in BUILD/bench/peers (minutes); it is driven through its low-level batch interface, so Python is not in the way:
-llama_decode() computes nearly all of the time. It is not charged for choosing tokens; hearth is. Its batches of a prompt
-are its own default. With --isa avx2 or avxvnni both are held to that instruction set.
+llama_decode() computes nearly all of the time. It is not charged for choosing tokens; hearth is. A prompt goes to it
+in batches of 2048, which it computes in its own default pieces. With --isa avx2 or avxvnni both are held to that
+instruction set.
 
-hearth's figures are those of `hearth bench`, one run a turn, with the roof beside it. Both hold the model all the time;
-who goes first changes with every turn. Rows are appended to bench/results/MACHINE.csv: medians of both, and the ratio of
-the medians, hearth over peer.
+hearth's figures are those of `hearth bench`, one run a turn, with the roof beside it. The peer holds its model all the
+time; who goes first changes with every round. Rows are appended to
+bench/results/MACHINE.csv: medians of both, and the ratio of the medians, hearth over peer.
 """
 import argparse
 import json
