@@ -12,7 +12,7 @@ export CC YES
 version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
 setup   = @tools/setup.sh
 
-.PHONY: all run test san tsan bench lint format fuzz check-isa check-aarch64 install dist clean help setup-build setup-test
+.PHONY: all run test san tsan long bench lint format fuzz check-isa check-aarch64 install dist clean help setup-build setup-test
 .DEFAULT_GOAL := all
 
 all: setup-build
@@ -29,6 +29,9 @@ san: setup-test
 
 tsan: setup-test
 	@tools/suite.py tsan
+
+long: setup-test
+	@tools/suite.py long
 
 lint: setup-test
 	@tools/suite.py lint
@@ -78,6 +81,7 @@ help:
 	@echo 'make run             build it and see the built-in model answer'
 	@echo 'make test            the everyday suite: tests, lint, address and undefined-behaviour sanitizers'
 	@echo 'make san             the whole suite under the address and undefined-behaviour sanitizers'
+	@echo 'make long            the campaigns, minutes each: quality of every file, memory running out everywhere'
 	@echo 'make tsan            the tests of threads under the thread sanitizer'
 	@echo 'make bench           the benchmarks'
 	@echo 'make lint            the rules of the house (tools/lint.py), and the test that each can fail'

@@ -4,6 +4,7 @@
     tools/suite.py            the everyday suite: release tests, the rules of the house, the first run's
                               transcript, the address and undefined-behaviour sanitizers, unsigned overflow, aarch64
     tools/suite.py san        every test under those sanitizers, the slow ones too
+    tools/suite.py long       the campaigns: tests that take minutes each, on the release build
     tools/suite.py tsan       the tests of threads under the thread sanitizer
     tools/suite.py lint       the rules of the house
     tools/suite.py overflow   the parsers, with checks of unsigned overflow and of conversions that lose bits (clang)
@@ -212,18 +213,32 @@ def run_tests(tally, folder, label, wanted=lambda t: True, env=None, patience=1)
             run(test)
 
 
+def is_in(test, suite):
+    return any(s.split(":")[-1] == suite for s in test["suite"])
+
+
 def is_of_parsers(test):
-    return any(s.split(":")[-1] == "parsers" for s in test["suite"])
+    return is_in(test, "parsers")
 
 
 def is_slow(test):
-    return any(s.split(":")[-1] == "slow" for s in test["suite"])
+    return is_in(test, "slow") or is_long(test)
+
+
+def is_long(test):
+    return is_in(test, "long")
 
 
 def release(tally):
     heading("the release build and its tests")
     if build(tally, "build"):
-        run_tests(tally, "build", "")
+        run_tests(tally, "build", "", lambda t: not is_long(t))
+
+
+def long(tally):
+    heading("the campaigns on the release build")
+    if build(tally, "build"):
+        run_tests(tally, "build", "", is_long)
 
 
 def sanitized(tally, folder, kind, wanted):
@@ -234,7 +249,7 @@ def sanitized(tally, folder, kind, wanted):
 
 def san(tally, slow=True):
     heading("the address and undefined-behaviour sanitizers")
-    sanitized(tally, "build-san", "address,undefined", lambda t: slow or not is_slow(t))
+    sanitized(tally, "build-san", "address,undefined", lambda t: not is_long(t) if slow else not is_slow(t))
 
 
 def tsan(tally):
@@ -354,7 +369,8 @@ def everyday(tally):
     aarch64(tally)
 
 
-PARTS = {"everyday": everyday, "san": san, "tsan": tsan, "lint": lint, "overflow": overflow, "aarch64": aarch64}
+PARTS = {"everyday": everyday, "san": san, "tsan": tsan, "long": long, "lint": lint, "overflow": overflow,
+         "aarch64": aarch64}
 
 
 def main():

@@ -563,8 +563,10 @@ static bool quantize(void *arg, hearth_error *err)
 {
     static struct quantize_result r;
     struct written *w = arg;
+    static const char *const types[] = { "blk.0.attn_k*=q4_K" };
     const struct quantize_options o = { .mix = mix_named("BF16"), .n_threads = 2, .output_type = "bf16",
-                                        .tensor_types = "blk.0.attn_k*=q4_K", .imatrix_path = w->imatrix_path };
+                                        .tensor_types = types, .n_tensor_types = 1,
+                                        .imatrix_path = w->imatrix_path };
     bool ok = quantize_file(&r, w->in, w->out, &o, err);
     quantize_free(&r);
     return use_up(w, ok);
