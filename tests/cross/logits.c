@@ -92,6 +92,7 @@ int main(int argc, char **argv)
         step(&r, tokens, n_total - 1, 1, true);
         put_logits(&r);
     }
+    pool_destroy(r.pool);
     gguf_free(&g);
     return fflush(stdout) == 0 ? 0 : 1;
 }
