@@ -80,7 +80,7 @@ help:
 	@echo 'make                 build $(BUILD)/hearth (CC=clang for the other compiler)'
 	@echo 'make run             build it and see the built-in model answer'
 	@echo 'make test            the everyday suite: tests, lint, address and undefined-behaviour sanitizers'
-	@echo 'make san             the whole suite under the address and undefined-behaviour sanitizers'
+	@echo 'make san             all tests but the campaigns under the address and undefined-behaviour sanitizers'
 	@echo 'make long            the campaigns, minutes each: quality of every file, memory running out everywhere'
 	@echo 'make tsan            the tests of threads under the thread sanitizer'
 	@echo 'make bench           the benchmarks'

@@ -3,7 +3,7 @@
 
     tools/suite.py            the everyday suite: release tests, the rules of the house, the first run's
                               transcript, the address and undefined-behaviour sanitizers, unsigned overflow, aarch64
-    tools/suite.py san        every test under those sanitizers, the slow ones too
+    tools/suite.py san        every test under those sanitizers, the slow ones too; not the campaigns
     tools/suite.py long       the campaigns: tests that take minutes each, on the release build
     tools/suite.py tsan       the tests of threads under the thread sanitizer
     tools/suite.py lint       the rules of the house

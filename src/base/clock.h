@@ -2,10 +2,10 @@
 #pragma once
 #include <stdint.h>
 
-int64_t clock_ns(void);     /* monotonic */
+int64_t clock_ns(void);         /* monotonic */
 int64_t clock_thread_ns(void);  /* processor time of the calling thread */
 int64_t clock_process_ns(void); /* and of all threads of the process */
-int64_t clock_unix_s(void); /* wall clock */
+int64_t clock_unix_s(void);     /* wall clock */
 static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }
 
 /* Local wall time as year, month, day, hour, minute, second; month and day from 1. */

@@ -76,7 +76,7 @@ bool bench_read_list(const char *option, const char *text, int least, int most, 
         long v = strtol(at, &end, 10);
         if (end == at || (*end && *end != ',') || v < least || v > most || *n == BENCH_LIST_MOST)
             return fail(err, HEARTH_ERR_USAGE,
-                        "%s is '%.80s'; give up to %d numbers from %d to %d with commas between, or none", option,
+                        "--%s is '%.80s'; give up to %d numbers from %d to %d with commas between, or none", option,
                         text, BENCH_LIST_MOST, least, most);
         out[(*n)++] = (int)v;
         at = end;

@@ -44,6 +44,6 @@ void bench_add_reading(struct bench_readings *r, double v);
 /* Median; quartiles where wanted (NULL: not). Sorts. 0 of none. */
 double bench_median(double *v, int n, double *low, double *high);
 
-/* "128,512" or "none" into out, each least..most. HEARTH_ERR_USAGE has option, text and range. */
+/* "128,512" or "none" into out, each least..most. HEARTH_ERR_USAGE has --option, text and range. */
 bool bench_read_list(const char *option, const char *text, int least, int most, int out[BENCH_LIST_MOST], int *n,
                      hearth_error *err);

@@ -1,5 +1,6 @@
 /* cmd_bench.c: how fast a model runs here, beside the most that this machine could do. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -12,7 +13,7 @@
 #include "cli/model_choice.h"
 
 enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, JSON, CSV, N_OPTS };
-enum { RUNS_DEFAULT = 5, TOKENS_DEFAULT = 64, LONG_RUNS = 3 };
+enum { LONG_RUNS = 3 };
 static const double quiet_percent = 5, long_s = 4, least_s = 0.5, most_s = 30;
 
 static const struct opt options[N_OPTS] = {
@@ -233,21 +234,31 @@ static bool measure_start(struct job *job, hearth_error *err)
 
 /* ---- what is asked for, and what can be ---- */
 
+static const char *asked_text(const struct args *a, int option)
+{
+    const char *given = a->value[option].text;
+    return given ? given : options[option].dflt;
+}
+
+static int asked_number(const struct args *a, int option)
+{
+    return a->value[option].i ? (int)a->value[option].i : atoi(options[option].dflt);
+}
+
 static bool read_lists(struct job *job, hearth_error *err)
 {
     static const struct {
         int option;
-        const char *name, *usual;
         int least, most;
     } of[BENCH_N_KINDS] = {
-        [BENCH_PREFILL] = { PREFILL, "--prefill", "128,512,2048,8192", 1, 1 << 24 },
-        [BENCH_DECODE] = { DECODE, "--decode", "0,2048,8192", 0, 1 << 24 },
-        [BENCH_BATCH] = { BATCH, "--batch", "1,2,4,8,16", 1, BENCH_MOST_SEQS },
+        [BENCH_PREFILL] = { PREFILL, 1, 1 << 24 },
+        [BENCH_DECODE] = { DECODE, 0, 1 << 24 },
+        [BENCH_BATCH] = { BATCH, 1, BENCH_MOST_SEQS },
     };
     for (int i = 0; i < BENCH_N_KINDS; i++) {
-        const char *given = job->args->value[of[i].option].text;
-        if (!bench_read_list(of[i].name, given ? given : of[i].usual, of[i].least, of[i].most, job->list[i],
-                             &job->n_list[i], err))
+        int option = of[i].option;
+        if (!bench_read_list(options[option].name, asked_text(job->args, option), of[i].least, of[i].most,
+                             job->list[i], &job->n_list[i], err))
             return false;
     }
     return true;
@@ -337,8 +348,8 @@ static int run(const struct args *a)
         fail_memory(&err, "the figures");
         return report(&err);
     }
-    job.n_runs = job.result->n_runs = a->value[RUNS].i ? (int)a->value[RUNS].i : RUNS_DEFAULT;
-    job.n_tokens = a->value[TOKENS].i ? (int)a->value[TOKENS].i : TOKENS_DEFAULT;
+    job.n_runs = job.result->n_runs = asked_number(a, RUNS);
+    job.n_tokens = asked_number(a, TOKENS);
     job.n_threads = (int)a->value[THREADS].i;
     int code = run_job(&job, &err);
     roofs_destroy(job.roofs);

@@ -190,7 +190,7 @@ static void print_score(const char *what, const struct score *s)
     printf("%s%.4f +/- %.4f\n", what, score_perplexity(s), score_standard_error(s));
 }
 
-static bool print_text(const struct job *job, const struct kld_summary *kld, hearth_error *err)
+static void print_text(const struct job *job, const struct kld_summary *kld)
 {
     print_score(kld ? "perplexity               " : "perplexity ", &job->all);
     if (kld) {
@@ -206,8 +206,6 @@ static bool print_text(const struct job *job, const struct kld_summary *kld, hea
             job->windows.n_tokens, job->seconds,
             (double)job->windows.n * job->windows.n_tokens / (job->seconds > 0 ? job->seconds : 1));
     windows_say_rest(&job->windows);
-    (void)err;
-    return true;
 }
 
 /* ---- all of it ---- */
@@ -289,7 +287,11 @@ static int run_job(struct job *job, hearth_error *err)
         return report(err);
     if (v[KLD].text)
         kld_summarize(job->positions, job->n_positions, &kld);
-    return (v[JSON].on ? print_json : print_text)(job, v[KLD].text ? &kld : NULL, err) ? EXIT_DONE : report(err);
+    const struct kld_summary *summary = v[KLD].text ? &kld : NULL;
+    if (v[JSON].on)
+        return print_json(job, summary, err) ? EXIT_DONE : report(err);
+    print_text(job, summary);
+    return EXIT_DONE;
 }
 
 static int run(const struct args *a)

@@ -25,14 +25,6 @@ const hearth_sampling_order *sampling_order_standard(void)
     return &standard;
 }
 
-bool sampling_order_has(const hearth_sampling_order *order, int stage)
-{
-    for (int i = 0; i < order->n; i++)
-        if (order->stage[i] == stage)
-            return true;
-    return false;
-}
-
 bool sampling_stage_wanted(const hearth_sampling *params, int stage) { return stages[stage]->wanted(params); }
 bool sampling_stage_drops(int stage) { return stages[stage]->drops; }
 

@@ -48,7 +48,13 @@ struct sampling_state {
 
 /* In the order of sampling_stages.def. */
 const hearth_sampling_order *sampling_order_standard(void);
-bool sampling_order_has(const hearth_sampling_order *order, int stage);
+static inline bool sampling_order_has(const hearth_sampling_order *order, int stage)
+{
+    for (int i = 0; i < order->n; i++)
+        if (order->stage[i] == stage)
+            return true;
+    return false;
+}
 /* What the stage's parameters ask of it; false: it does nothing. */
 bool sampling_stage_wanted(const hearth_sampling *params, int stage);
 /* Drops tokens: gives way to mirostat and to temperature 0. */

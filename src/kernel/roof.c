@@ -78,10 +78,9 @@ static void piece_thread(void *arg, int thread, int n_threads)
     s->processor_ns = clock_thread_ns() - processor;
 }
 
-/* 10^9 a second; *disturbed: some thread had less than 95 % of its time on a processor. */
+/* 10^9 a second, which is one a nanosecond; *disturbed: some thread had less than 95 % of its time on a processor. */
 static double piece(struct roofs *r, bool *disturbed)
 {
-    static const double billion = 1e9;
     const double amount[N_ROOFS] = { PIECE_BYTES, (double)r->n[ROOF_INT8] * r->loops->int8_macs,
                                      (double)r->n[ROOF_F32] * r->loops->f32_macs };
     atomic_store(&r->waiting, 0);
@@ -97,7 +96,7 @@ static double piece(struct roofs *r, bool *disturbed)
     r->offset = (r->offset + PIECE_BYTES) % r->region_bytes;
     r->n_pieces++;
     r->n_disturbed += *disturbed;
-    return amount[r->kind] * r->n_active / ((double)(end - begin) / 1e9) / billion;
+    return amount[r->kind] * r->n_active / (double)(end - begin);
 }
 
 static int by_value(const void *a, const void *b)

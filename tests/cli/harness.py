@@ -1,5 +1,7 @@
 """harness.py: runs the program from outside, for the tests beside it."""
 
+import functools
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +31,22 @@ def hearth(*args, stdin=b"", env=None):
     done = subprocess.run([HEARTH, *args], input=stdin, capture_output=True, timeout=PATIENCE_S,
                           env={**CLEAN_ENV, **(env or {})}, check=False)
     return Result(done)
+
+
+HELD_OUT = os.path.join(FIXTURES, "text", "tolstoy-val.txt")
+
+
+def model_path(name):
+    """Path of a fixture model."""
+    return os.path.join(FIXTURES, "models", name + ".gguf")
+
+
+@functools.cache
+def perplexity(path):
+    """What `hearth perplexity` says of a file on the held-out text."""
+    done = hearth("perplexity", path, HELD_OUT, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.text)
 
 
 class TapResult(unittest.TestResult):

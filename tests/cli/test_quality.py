@@ -1,14 +1,10 @@
 #!/usr/bin/env python3
-"""test_quality.py: perplexity of every fixture model that this build runs, against what another engine measured, and of
-our quantizations of the same weights against the files that another quantizer made.
+"""test_quality.py: our quantizations, against the files that another quantizer made of the same weights, and with an
+importance matrix against without.
 
     tests/cli/test_quality.py build/hearth [unittest arguments]
-
-Definition and tolerances: README of the fixtures. Seen: at most 0.05 %. What a wrong answer gives: windows of 128
-tokens 2.9 % more (f32). It cannot tell f32, f16, bf16 and q8_0 apart: they are within 0.04 % of each other.
 """
 
-import functools
 import json
 import os
 import shutil
@@ -16,9 +12,8 @@ import statistics
 import tempfile
 import unittest
 
-from harness import FIXTURES, hearth, main
+from harness import FIXTURES, HELD_OUT, hearth, main, model_path, perplexity
 
-TEXT = os.path.join(FIXTURES, "text", "tolstoy-val.txt")
 MASTERS = ("tolstoy-4m-f32", "tolstoy-outlier-f32")  # what the other quantizer made its files of
 
 # Ours over the other quantizer's, at most: no file of ours may be worse than that.
@@ -32,38 +27,8 @@ LEAST = 0.995
 BETTER = {"q2_k": (0.98, LEAST), "tq1_0": (0.20, 0.23), "tq2_0": (0.20, 0.23)}
 
 
-def model_path(name):
-    return os.path.join(FIXTURES, "models", name + ".gguf")
-
-
-@functools.cache
-def measured(path):
-    """What `hearth perplexity` says of a file on the held-out text."""
-    done = hearth("perplexity", path, TEXT, "--json")
-    assert done.code == 0, done.err
-    return json.loads(done.text)
-
-
 @unittest.skipUnless(FIXTURES, "needs HEARTH_FIXTURES")
 class Quality(unittest.TestCase):
-    def test_every_model_that_runs_has_the_perplexity_of_its_golden(self):
-        with open(os.path.join(FIXTURES, "goldens", "perplexity.json"), encoding="utf-8") as f:
-            goldens = json.load(f)
-        self.assertEqual(os.path.join(FIXTURES, goldens["text"]), TEXT)
-        n_measured = 0
-        for name, golden in sorted(goldens["models"].items()):
-            path = model_path(name)
-            if hearth("inspect", path).code == 1:  # readable, and a format that this build has no kernels for
-                continue
-            with self.subTest(model=name):
-                got = measured(path)
-                tolerance = 0.005 if name.startswith("tolstoy-outlier") else 0.003
-                self.assertLess(abs(got["perplexity"] / golden["perplexity"] - 1), tolerance)
-                # The spread is nearly that of the golden too; half the tokens would make it 1.4 times as large.
-                self.assertLess(abs(got["standard_error"] / golden["standard_error"] - 1), 0.01)
-                n_measured += 1
-        self.assertGreaterEqual(n_measured, 10)
-
     def test_our_files_are_as_good_as_another_quantizer_s(self):
         folder = tempfile.mkdtemp(prefix="hearth-quality-")
         self.addCleanup(shutil.rmtree, folder)
@@ -79,7 +44,7 @@ class Quality(unittest.TestCase):
                     ours = os.path.join(folder, name + ".gguf")
                     done = hearth("quantize", model_path(master), ours, "--type", kind)
                     self.assertEqual(done.code, 0, done.err)
-                    ratio = measured(ours)["perplexity"] / measured(model_path(name))["perplexity"]
+                    ratio = perplexity(ours)["perplexity"] / perplexity(model_path(name))["perplexity"]
                     print(f"# {name:24} {ratio:.4f}", flush=True)
                     least, most = BETTER.get(kind, (LEAST, MOST))
                     self.assertGreaterEqual(ratio, least)
@@ -87,7 +52,7 @@ class Quality(unittest.TestCase):
                     n_compared += 1
         self.assertGreaterEqual(n_compared, 18)
 
-    def test_an_importance_matrix_makes_no_file_worse(self):
+    def test_with_an_importance_matrix_divergence_from_f32_is_at_most_1_percent_more(self):
         """Made on the first half of the text, measured on the second.
 
         Seen, with against without: divergence from f32 0.998 (q2_K), 0.938 (q3_K_M), 0.980 (iq4_xs); perplexity
@@ -95,7 +60,7 @@ class Quality(unittest.TestCase):
         that leave out the values' size, a wrong formula, give 1.092 and +3.4 (q2_K)."""
         folder = tempfile.mkdtemp(prefix="hearth-quality-")
         self.addCleanup(shutil.rmtree, folder)
-        with open(TEXT, "rb") as f:
+        with open(HELD_OUT, "rb") as f:
             text = f.read()
         half = text.index(b"\n", len(text) // 2) + 1
         paths = {name: os.path.join(folder, name) for name in ("first", "second", "imatrix", "without", "with")}

@@ -104,14 +104,6 @@ const hearth_sampling_order *sampling_order_standard(void)
     return &standard;
 }
 
-bool sampling_order_has(const hearth_sampling_order *order, int stage)
-{
-    for (int i = 0; i < order->n; i++)
-        if (order->stage[i] == stage)
-            return true;
-    return false;
-}
-
 const char *hearth_version(void) { return "0"; }
 
 /* ---- one input ---- */

@@ -55,13 +55,13 @@ static void test_a_list_is_numbers_with_commas_or_none(void **state)
     (void)state;
     int v[BENCH_LIST_MOST], n;
     hearth_error err = { 0 };
-    assert_true(bench_read_list("--batch", "1,2,16", 1, 63, v, &n, &err));
+    assert_true(bench_read_list("batch", "1,2,16", 1, 63, v, &n, &err));
     assert_true(n == 3 && v[0] == 1 && v[1] == 2 && v[2] == 16);
-    assert_true(bench_read_list("--batch", "none", 1, 63, v, &n, &err) && n == 0);
+    assert_true(bench_read_list("batch", "none", 1, 63, v, &n, &err) && n == 0);
     static const char *const bad[] = { "", "0", "64", "1,", ",1", "1;2", "x", "1,x",
                                        "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_false(bench_read_list("--batch", bad[i], 1, 63, v, &n, &err));
+        assert_false(bench_read_list("batch", bad[i], 1, 63, v, &n, &err));
         assert_non_null(strstr(err.message, "--batch"));
         assert_non_null(strstr(err.message, "from 1 to 63"));
     }
