@@ -1,6 +1,6 @@
 /* bench_kernel: the matrix kernels beside the two ceilings of the machine, measured in the same run.
  *
- *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]
+ *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...|attention]
  *
  * The roofs are those of kernel/roof.h: memory read with the widest loads, and multiply-adds on registers. Each
  * figure is the median of windows that alternate with readings of its roof, because shared machines
@@ -256,7 +256,7 @@ static bool set_up(hearth_error *err)
 int main(int argc, char **argv)
 {
     hearth_error err = { 0 };
-    bool chosen[N_DTYPES] = { false }, any = false;
+    bool chosen[N_DTYPES] = { false }, any = false, attention = false;
     for (int i = 1; i < argc; i++) {
         enum dtype t;
         bool more = i + 1 < argc;
@@ -270,8 +270,11 @@ int main(int argc, char **argv)
             bench.weight_bytes = (size_t)max_int(16, atoi(argv[++i])) << 20;
         else if (dtype_from_name(argv[i], &t))
             any = chosen[t] = true;
+        else if (strcmp(argv[i], "attention") == 0)
+            attention = true;
         else {
-            fprintf(stderr, "usage: bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]\n");
+            fprintf(stderr, "usage: bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] "
+                            "[FORMAT|attention...]\n");
             return 2;
         }
     }
@@ -283,9 +286,9 @@ int main(int argc, char **argv)
     memset(bench.weights, 1, bench.weight_bytes);
     bench_roofs();
     for (int t = 0; t < N_DTYPES && !bench.roofs_only; t++)
-        if (!any || chosen[t])
+        if ((!any && !attention) || chosen[t])
             bench_format((enum dtype)t);
-    if (!any && !bench.roofs_only) {
+    if ((!any || attention) && !bench.roofs_only) {
         memset(bench.weights, 1, bench.weight_bytes);
         for (int head_dim = 64; head_dim <= 128; head_dim += 64) {
             bench_attention(head_dim, 4, 1, 8192);

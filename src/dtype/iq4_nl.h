@@ -46,8 +46,8 @@ static inline void iq4_nl_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { iq4_nl_form = 0 };
 
-TEMPLATE vi8 iq4_nl_codes(const uint8_t *block0, const uint8_t *block1)
+TEMPLATE vi8 iq4_nl_word(const vi32 *w, const int at, const int i)
 {
-    return v_code_i8(v_lookup16(iq4_values, v_nibbles(block0 + 2, block1 + 2)));
+    return v_code_i8(v_lookup16(iq4_values, word_nibbles(w, at + 2, i)));
 }
 #endif

@@ -107,4 +107,18 @@ TEMPLATE void iq4_xs_side(struct a256_side *s, const uint8_t *const rows[16], si
     v_storef(s->d, iq4_xs_load(rows, offset, scale));
     a256_signed_scales(s, scale);
 }
+
+TEMPLATE void iq4_xs_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    for (int n = 0; n < 2; n++) {
+        vi8 t[16];
+        rows_turned(t, rows, offset + 8 + 64 * (size_t)n);
+        UNROLLED
+        for (int i = 0; i < 16; i++) {
+            int at = 32 * n + 8 * (i / 4) + i % 4;
+            v_store8(to[at], v_code_i8(v_lookup16(iq4_values, v_nib_lo(t[i]))));
+            v_store8(to[at + 4], v_code_i8(v_lookup16(iq4_values, v_nib_hi(t[i]))));
+        }
+    }
+}
 #endif

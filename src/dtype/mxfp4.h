@@ -59,8 +59,8 @@ static inline void mxfp4_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { mxfp4_form = A32_E8M0 };
 
-TEMPLATE vi8 mxfp4_codes(const uint8_t *block0, const uint8_t *block1)
+TEMPLATE vi8 mxfp4_word(const vi32 *w, const int at, const int i)
 {
-    return v_code_i8(v_lookup16(mxfp4_doubles, v_nibbles(block0 + 1, block1 + 1)));
+    return v_code_i8(v_lookup16(mxfp4_doubles, word_nibbles(w, at + 1, i)));
 }
 #endif

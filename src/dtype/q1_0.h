@@ -40,8 +40,8 @@ static inline void q1_0_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q1_0_form = 0 };
 
-TEMPLATE vi8 q1_0_codes(const uint8_t *part0, const uint8_t *part1)
+TEMPLATE vi8 q1_0_word(const vi32 *w, const int at, const int i)
 {
-    return v_code_u8(v_bit_bytes(part0 + 2, part1 + 2, 2), 1);
+    return v_code_u8(word_bits(word_at(w, at + 2 + i / 8 * 4), i % 8, 1), 1);
 }
 #endif

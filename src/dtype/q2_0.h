@@ -45,14 +45,11 @@ static inline void q2_0_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q2_0_form = 0 };
 
-/* Word i is made of byte i. In plain C, which compilers turn into a widening load, shifts and a mask. */
-TEMPLATE vi8 q2_0_codes(const uint8_t *part0, const uint8_t *part1)
+/* Byte i has the 4 values of word i. */
+TEMPLATE vi8 q2_0_word(const vi32 *w, const int at, const int i)
 {
-    uint32_t x[16];
-    for (int i = 0; i < 16; i++) {
-        uint32_t byte = i < 8 ? part0[2 + i] : part1[i - 6], pairs = byte | byte << 12;
-        x[i] = (pairs | pairs << 6) & 0x03030303;
-    }
-    return v_code_u8(v_load8(x), 1);
+    vi32 byte = v_and32(v_shr32(word_at(w, at + 2 + i / 4 * 4), i % 4 * 8), v_set32(255));
+    vi32 pairs = v_or32(byte, v_shl32(byte, 12));
+    return v_code_u8(v_as8(v_and32(v_or32(pairs, v_shl32(pairs, 6)), v_set32(0x03030303))), 1);
 }
 #endif

@@ -106,4 +106,16 @@ TEMPLATE void q2_K_side(struct a256_side *s, const uint8_t *const rows[16], size
     for (int i = 0; i < 8; i++)
         v_store32(s->pairs[i], pairs[i]);
 }
+
+TEMPLATE void q2_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    vi8 t[16];
+    rows_turned(t, rows, offset + 16);
+    UNROLLED
+    for (int k = 0; k < 4; k++) {
+        UNROLLED
+        for (int i = 0; i < 16; i++)
+            v_store8(to[word_crumb_place(i, k)], word_crumbs(t[i], k));
+    }
+}
 #endif

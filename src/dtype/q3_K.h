@@ -120,4 +120,21 @@ TEMPLATE void q3_K_side(struct a256_side *s, const uint8_t *const rows[16], size
     a256_scales16(s, bytes);
     a256_offset16(s, q3_K_offset);
 }
+
+TEMPLATE void q3_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    vi8 t[16];
+    vi32 high[8];
+    rows_turned(t, rows, offset + 32);
+    rows_turned_half(high, rows, offset);
+    UNROLLED
+    for (int k = 0; k < 4; k++) {
+        UNROLLED
+        for (int i = 0; i < 16; i++) {
+            const int left = 2 - 4 * (i / 8) - k;
+            vi8 h = v_bits(v_as8(high[i % 8]), left, left, 4);
+            v_store8(to[word_crumb_place(i, k)], v_or8(word_crumbs(t[i], k), h));
+        }
+    }
+}
 #endif

@@ -46,9 +46,8 @@ static inline void q4_0_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q4_0_form = 0 };
 
-/* The codes of two blocks, one in each half. */
-TEMPLATE vi8 q4_0_codes(const uint8_t *block0, const uint8_t *block1)
+TEMPLATE vi8 q4_0_word(const vi32 *w, const int at, const int i)
 {
-    return v_code_u8(v_nibbles(block0 + 2, block1 + 2), 8);
+    return v_code_u8(word_nibbles(w, at + 2, i), 8);
 }
 #endif

@@ -48,5 +48,8 @@ static inline void q4_1_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q4_1_form = A32_MINS };
 
-TEMPLATE vi8 q4_1_codes(const uint8_t *block0, const uint8_t *block1) { return v_nibbles(block0 + 4, block1 + 4); }
+TEMPLATE vi8 q4_1_word(const vi32 *w, const int at, const int i)
+{
+    return word_nibbles(w, at + 4, i);
+}
 #endif

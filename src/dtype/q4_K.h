@@ -104,4 +104,18 @@ TEMPLATE void q4_K_side(struct a256_side *s, const uint8_t *const rows[16], size
     for (int b = 0; b < 8; b++)
         v_store32(s->scale[b], v_bytes_signed(scale[b / 4], b % 4));
 }
+
+TEMPLATE void q4_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    for (int n = 0; n < 2; n++) {
+        vi8 t[16];
+        rows_turned(t, rows, offset + 16 + 64 * (size_t)n);
+        UNROLLED
+        for (int i = 0; i < 16; i++) {
+            int at = 32 * n + 16 * (i / 8) + i % 8;
+            v_store8(to[at], v_nib_lo(t[i]));
+            v_store8(to[at + 8], v_nib_hi(t[i]));
+        }
+    }
+}
 #endif

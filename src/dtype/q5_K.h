@@ -69,4 +69,22 @@ TEMPLATE void q5_K_side(struct a256_side *s, const uint8_t *const rows[16], size
 {
     q4_K_side(s, rows, offset);
 }
+
+TEMPLATE void q5_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    vi32 high[8];
+    rows_turned_half(high, rows, offset + 16);
+    UNROLLED
+    for (int n = 0; n < 2; n++) {
+        vi8 t[16];
+        rows_turned(t, rows, offset + 48 + 64 * (size_t)n);
+        UNROLLED
+        for (int i = 0; i < 16; i++) {
+            const int left = 4 - 4 * n - 2 * (i / 8), at = 32 * n + 16 * (i / 8) + i % 8;
+            vi8 h = v_as8(high[i % 8]);
+            v_store8(to[at], v_or8(v_nib_lo(t[i]), v_bits(h, left, left, 0x10)));
+            v_store8(to[at + 8], v_or8(v_nib_hi(t[i]), v_bits(h, left - 1, left - 1, 0x10)));
+        }
+    }
+}
 #endif

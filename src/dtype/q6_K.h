@@ -90,4 +90,22 @@ TEMPLATE void q6_K_side(struct a256_side *s, const uint8_t *const rows[16], size
     a256_scales16(s, bytes);
     a256_offset16(s, q6_K_offset);
 }
+
+TEMPLATE void q6_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    vi8 high[16];
+    rows_turned(high, rows, offset + 128);
+    UNROLLED
+    for (int n = 0; n < 2; n++) {
+        vi8 t[16];
+        rows_turned(t, rows, offset + 64 * (size_t)n);
+        UNROLLED
+        for (int i = 0; i < 16; i++) {
+            const int left = 4 - 2 * (i / 8), at = 32 * n + i;
+            vi8 h = high[8 * n + i % 8];
+            v_store8(to[at], v_or8(v_nib_lo(t[i]), v_bits(h, left, left, 0x30)));
+            v_store8(to[at + 16], v_or8(v_nib_hi(t[i]), v_bits(h, left - 4, left - 4, 0x30)));
+        }
+    }
+}
 #endif

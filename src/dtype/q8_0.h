@@ -37,9 +37,8 @@ static inline void q8_0_block_from_f32(void *block, const float *x)
 #ifdef ISA
 enum { q8_0_form = 0 };
 
-/* The codes of two blocks, one in each half. */
-TEMPLATE vi8 q8_0_codes(const uint8_t *block0, const uint8_t *block1)
+TEMPLATE vi8 q8_0_word(const vi32 *w, const int at, const int i)
 {
-    return v_code_i8(v_load_halves(block0 + 2, block1 + 2));
+    return v_code_i8(v_as8(word_at(w, at + 2 + 4 * i)));
 }
 #endif

@@ -99,4 +99,9 @@ TEMPLATE void tq1_0_side(struct a256_side *s, const uint8_t *const rows[16], siz
     v_storef(s->d, rows_f16(rows, offset + 52));
     a256_signed_scales(s, one);
 }
+
+TEMPLATE void tq1_0_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    a256_words_of(to, rows, offset, tq1_0_codes, tq1_0_order);
+}
 #endif

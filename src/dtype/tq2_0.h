@@ -62,4 +62,16 @@ TEMPLATE void tq2_0_side(struct a256_side *s, const uint8_t *const rows[16], siz
     v_storef(s->d, rows_f16(rows, offset + 64));
     a256_signed_scales(s, one);
 }
+
+TEMPLATE void tq2_0_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)
+{
+    vi8 t[16];
+    rows_turned(t, rows, offset);
+    UNROLLED
+    for (int k = 0; k < 4; k++) {
+        UNROLLED
+        for (int i = 0; i < 16; i++)
+            v_store8(to[word_crumb_place(i, k)], v_code_u8(word_crumbs(t[i], k), 1));
+    }
+}
 #endif

@@ -8,6 +8,8 @@
 
 enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 16384 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
 
 typedef __m512i vi8;
 typedef __m512i vi32;
@@ -63,6 +65,8 @@ TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 a)
 }
 
 /* --- 32-bit integers --- */
+TEMPLATE vi32 v_as32(vi8 a) { return a; }
+TEMPLATE vi8 v_as8(vi32 a) { return a; }
 TEMPLATE vi32 v_load32(const int32_t *p) { return _mm512_loadu_si512(p); }
 TEMPLATE void v_store32(int32_t *p, vi32 a) { _mm512_storeu_si512(p, a); }
 TEMPLATE vi32 v_set32(int32_t x) { return _mm512_set1_epi32(x); }

@@ -7,6 +7,8 @@
 
 enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 16384 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
+#define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
+#define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
 typedef struct { uint8x16_t v[4]; } vi8;
 typedef struct { int32x4_t v[4]; } vi32;

@@ -15,6 +15,8 @@
 
 enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 0 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
+#define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
+#define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
 typedef struct { uint8_t v[64]; } vi8;
 typedef struct { int32_t v[16]; } vi32;

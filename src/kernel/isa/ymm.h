@@ -6,6 +6,8 @@
 
 enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 16384 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
+#define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
+#define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
 typedef struct { __m256i a, b; } vi8; /* bytes 0..31, 32..63 */
 typedef vi8 vi32;
@@ -74,6 +76,8 @@ TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 x)
 }
 
 /* --- 32-bit integers --- */
+TEMPLATE vi32 v_as32(vi8 a) { return a; }
+TEMPLATE vi8 v_as8(vi32 a) { return a; }
 TEMPLATE vi32 v_load32(const int32_t *p) { return v_load8(p); }
 TEMPLATE void v_store32(int32_t *p, vi32 x) { v_store8(p, x); }
 TEMPLATE vi32 v_set32(int32_t x) { return ymm_twice(_mm256_set1_epi32(x)); }

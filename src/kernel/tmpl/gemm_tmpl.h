@@ -66,53 +66,114 @@ TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const s
                 v_prefetch(rows[r] + at + (ptrdiff_t)o);
 }
 
-TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
-                         const int n_values, const size_t block_bytes, codes2_fn *codes, const int form)
+/* Some blocks, and one segment of them, into a panel; as in gemv_tmpl.h. */
+TEMPLATE void a32_unit_unpack(struct panel *p, const vi32 *w, int b, int n, const int n_values,
+                              const int block_bytes, word_fn *word, const int form)
 {
-    int b0 = k0 / 32, n_blocks = n_k / 32;
-    uint16_t scale[GEMM_STRIP / 32][16], min[GEMM_STRIP / 32][16];
-    a32_collect(scale, min, rows, b0, n_blocks, n_values, block_bytes, form);
-    for (int b = 0; b < n_blocks; b += 2) {
-        int next = b + 1 < n_blocks ? b + 1 : b;
-        size_t o0 = a32_part(b0 + b, n_values, block_bytes), o1 = a32_part(b0 + next, n_values, block_bytes);
-        vi8 w[16];
+    const int n_parts = n_values / 32, n_blocks = a32_unit(block_bytes);
+    UNROLLED
+    for (int k = 0; k < n_blocks; k++) {
+        if (k * n_parts >= n)
+            break;
+        const int at = k * block_bytes;
+        vf32 scale = a32_scale(w, at, form), min = form & A32_MINS ? a32_min(w, at) : v_zerof();
         UNROLLED
-        for (int r = 0; r < 16; r++)
-            w[r] = codes(rows[r] + o0, rows[r] + o1);
-        prefetch_rows(rows, (ptrdiff_t)o0 + ahead, 2 * block_bytes);
-        v_transpose16(w);
-        for (int i = 0; i < (next > b ? 16 : 8); i++)
-            v_store8(p->codes[8 * b + i], w[i]);
+        for (int part = 0; part < n_parts; part++) {
+            int to = b + k * n_parts + part;
+            UNROLLED
+            for (int i = 0; i < 8; i++)
+                v_store8(p->codes[8 * to + i], word(w, at, 8 * part + i));
+            v_storef(p->d[to], scale);
+            if (form & A32_MINS)
+                v_storef(p->m[to], min);
+        }
     }
-    for (int b = 0; b < n_blocks; b++)
-        v_storef(p->d[b], a32_scales(scale[b], form));
-    if (form & A32_MINS)
-        for (int b = 0; b < n_blocks; b++)
-            v_storef(p->m[b], v_load_f16(min[b]));
+}
+
+TEMPLATE void a32_segment_unpack(struct panel *p, const vi32 *w, int b, int n, const int n_values,
+                                 const int block_bytes, word_fn *word, const int form)
+{
+    const int unit = a32_unit(block_bytes), n_units = a32_segment(n_values, (size_t)block_bytes) / unit;
+    const int step = unit * n_values / 32;
+    UNROLL_NO
+    for (int k = 0; k < n_units && n > 0; k++, b += step, n -= step, w += unit * block_bytes / 4)
+        a32_unit_unpack(p, w, b, n, n_values, block_bytes, word, form);
+}
+
+TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+                         const int n_values, const size_t block_bytes, word_fn *word, const int form)
+{
+    const int segment = a32_segment(n_values, block_bytes), step = segment * n_values / 32;
+    const size_t bytes = (size_t)segment * block_bytes;
+    size_t at = (size_t)(k0 / n_values) * block_bytes;
+    int n = n_k / 32, b = 0;
+    vi32 w[WORDS_MAX];
+    for (; b + step <= n; b += step, at += bytes) {
+        rows_words(w, rows, at, (int)bytes);
+        prefetch_rows(rows, (ptrdiff_t)at + ahead, bytes);
+        a32_segment_unpack(p, w, b, step, n_values, (int)block_bytes, word, form);
+    }
+    if (b < n) {
+        struct a32_tail tail;
+        a32_take_tail(&tail, rows, at, (size_t)(n - b) * 32 / (size_t)n_values * block_bytes);
+        rows_words(w, tail.rows, 0, (int)bytes);
+        a32_segment_unpack(p, w, b, n - b, n_values, (int)block_bytes, word, form);
+    }
+}
+
+/* --- a block's 256 codes as 64 words, lanes = rows, ascending ---
+ *
+ * <name>_words() turns the bytes of 16 rows first and takes them apart after, because turning is what costs. */
+typedef void words_fn(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset);
+
+/* 64 bytes at `offset` of each row; word i of byte 4 i. */
+TEMPLATE void rows_turned(vi8 t[16], const uint8_t *const rows[16], size_t offset)
+{
+    UNROLLED
+    for (int r = 0; r < 16; r++)
+        t[r] = v_load8(rows[r] + offset);
+    v_transpose16(t);
+}
+/* 32 bytes at `offset` of each row. */
+TEMPLATE void rows_turned_half(vi32 t[8], const uint8_t *const rows[16], size_t offset)
+{
+    v_load_heads(rows, offset, t);
+    v_load_heads(rows, offset + 16, t + 4);
+}
+/* As a256_crumbs(): bits 2k, 2k + 1 of the bytes in word i. */
+TEMPLATE vi8 word_crumbs(vi8 t, const int k) { return v_bits(t, -2 * k, -2 * k, 3); }
+/* Where the codes of word i, bits 2k, 2k + 1 stand. */
+TEMPLATE int word_crumb_place(const int i, const int k) { return 32 * (i / 8) + 8 * k + i % 8; }
+
+/* For codes that only a row at a time can be made of. */
+TEMPLATE void a256_words_of(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset, codes4_fn *codes,
+                            const uint8_t order[4][2])
+{
+    vi8 w[4][16];
+    for (int r = 0; r < 16; r++) {
+        vi8 row[4];
+        codes(rows[r] + offset, row);
+        UNROLLED
+        for (int j = 0; j < 4; j++)
+            w[j][r] = row[j];
+    }
+    for (int j = 0; j < 4; j++) {
+        v_transpose16(w[j]);
+        for (int i = 0; i < 8; i++) {
+            v_store8(to[8 * order[j][0] + i], w[j][i]);
+            v_store8(to[8 * order[j][1] + i], w[j][8 + i]);
+        }
+    }
 }
 
 TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
-                          const size_t block_bytes, codes4_fn *codes, side_fn *side, const uint8_t order[4][2])
+                          const size_t block_bytes, words_fn *words, side_fn *side)
 {
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * block_bytes;
         side(&p->side[b], rows, at);
         prefetch_rows(rows, (ptrdiff_t)at + ahead, block_bytes);
-        vi8 w[4][16];
-        for (int r = 0; r < 16; r++) {
-            vi8 row[4];
-            codes(rows[r] + at, row);
-            UNROLLED
-            for (int j = 0; j < 4; j++)
-                w[j][r] = row[j];
-        }
-        for (int j = 0; j < 4; j++) {
-            v_transpose16(w[j]);
-            for (int i = 0; i < 8; i++) {
-                v_store8(p->codes[64 * b + 8 * order[j][0] + i], w[j][i]);
-                v_store8(p->codes[64 * b + 8 * order[j][1] + i], w[j][8 + i]);
-            }
-        }
+        words(p->codes + 64 * b, rows, at);
     }
 }
 
@@ -295,22 +356,33 @@ TEMPLATE tile_fn *const *a256_tiles_of(const int form)
     return a256_mins_tiles;
 }
 
+/* From the bytes being unpacked, in panel p of a strip, to those that come next: the next panel of the strip, the
+ * first one of the next strip, or of the next rows. */
+static ptrdiff_t next_panel(int p, int n_panels, size_t row_bytes, int k0, int n_k, int n_cols)
+{
+    ptrdiff_t panel = 16 * (ptrdiff_t)row_bytes;
+    if (p + 1 < n_panels)
+        return panel;
+    if (k0 + n_k < n_cols)
+        return (ptrdiff_t)(row_bytes * (size_t)n_k / (size_t)n_cols) - (n_panels - 1) * panel;
+    return panel - (ptrdiff_t)(row_bytes * (size_t)k0 / (size_t)n_cols);
+}
+
 static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
                        const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
                        tile_fn *const *tiles)
 {
-    ptrdiff_t panel_bytes = 16 * (ptrdiff_t)row_bytes;
-    for (int r0 = 0; r0 < n_rows; r0 += 16 * GEMM_PANELS) {
-        int n_panels = min_int(GEMM_PANELS, (n_rows - r0 + 15) / 16);
+    /* Panels that all columns meet at once can be few, and stay in the L1 cache. */
+    const int most = n_views == 1 ? 1 : GEMM_PANELS;
+    for (int r0 = 0; r0 < n_rows; r0 += 16 * most) {
+        int n_panels = min_int(most, (n_rows - r0 + 15) / 16);
         for (int k0 = 0; k0 < n_cols; k0 += GEMM_STRIP) {
             int n_k = min_int(GEMM_STRIP, n_cols - k0);
             for (int p = 0; p < n_panels; p++) {
                 const uint8_t *rows[16];
                 int r = r0 + 16 * p;
                 take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
-                ptrdiff_t strip_bytes = (ptrdiff_t)row_bytes * n_k / n_cols;
-                unpack(&panels[p], rows, k0, n_k,
-                       p + 1 < n_panels ? panel_bytes : strip_bytes - (n_panels - 1) * panel_bytes);
+                unpack(&panels[p], rows, k0, n_k, next_panel(p, n_panels, row_bytes, k0, n_k, n_cols));
             }
             float *to = y + r0;
             for (int v = 0; v < n_views; v++) {

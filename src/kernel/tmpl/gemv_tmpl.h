@@ -1,12 +1,12 @@
 /* gemv_tmpl.h: 16 rows of quantized weights times 1..4 columns, straight from the file.
  *
- * Each row's integer products are summed in 16 lanes of its own; 16 such vectors are then turned and
- * added so that lanes = rows, and the float chain runs in 16 lanes at once, one column per accumulator.
- * With fewer than 16 rows left the last row stands in for the missing ones and is not stored. */
+ * Lanes = rows, and one float chain per column runs in 16 lanes at once. Either the bytes of 16 rows are turned first
+ * (formats with a scale per 32), or each row's integer products are summed in 16 lanes of its own, and 16 such
+ * vectors are turned and added (256 values). With fewer than 16 rows left the last row stands in for the missing
+ * ones and is not stored. */
 
 enum { GEMV_COLS = 4 };
 
-typedef vi8 codes2_fn(const uint8_t *block0, const uint8_t *block1);
 typedef void codes4_fn(const uint8_t *block, vi8 codes[4]);
 
 TEMPLATE void take_rows(const uint8_t *rows[16], const uint8_t *w, size_t row_bytes, int n_rows)
@@ -45,114 +45,174 @@ TEMPLATE vf32 rows_f16(const uint8_t *const rows[16], size_t offset)
 
 /* --- formats with a scale per 32, or per a multiple of 32 ---
  *
+ * 16 rows at a time, turned: some blocks of each row, as they are in the file, become words of 4 bytes with lanes =
+ * rows. So a word of codes meets 4 broadcast activations, and the sums need no turning.
+ *
  * A format says what it is: its values and bytes per block in dtype.def; in <name>_form, flags of a32_form; and
- * <name>_codes(), a codes2_fn that unpacks 32 codes of two blocks. Blocks start with the scale. In a block of more
- * than 32 values, the codes get the block's start moved on by the bytes of a part. */
+ * <name>_word(), which makes 4 codes of every row. Blocks start with the scale. */
 
 enum a32_form {
     A32_MINS = 1, /* w = scale * code + min: an f16 min follows the scale; codes are 0..127 as they are */
     A32_E8M0 = 2, /* the scale is a byte, and twice as large as the codes want it; else f16 */
 };
 
-/* Where the 32 values number b of a row begin: their block, and their part of it. */
-TEMPLATE size_t a32_block(int b, const int n_values, const size_t block_bytes)
+/* Codes 4 i .. 4 i + 3 of a block that begins at byte `at` of the words. */
+typedef vi8 word_fn(const vi32 *w, const int at, const int i);
+
+enum { WORDS_MAX = 48 };
+
+/* n_bytes (64 to 192) of each row at `offset`, as words. */
+TEMPLATE void rows_words(vi32 w[WORDS_MAX], const uint8_t *const rows[16], size_t offset, const int n_bytes)
 {
-    return (size_t)(b / (n_values / 32)) * block_bytes;
+    UNROLLED
+    for (int at = 0; at + 64 <= n_bytes; at += 64) {
+        vi8 t[16];
+        UNROLLED
+        for (int r = 0; r < 16; r++)
+            t[r] = v_load8(rows[r] + offset + at);
+        v_transpose16(t);
+        UNROLLED
+        for (int i = 0; i < 16; i++)
+            w[at / 4 + i] = v_as32(t[i]);
+    }
+    UNROLLED
+    for (int at = n_bytes / 64 * 64; at < n_bytes; at += 16) {
+        const int from = at + 16 < n_bytes ? at : n_bytes - 16;
+        v_load_heads(rows, offset + (size_t)from, w + from / 4);
+    }
 }
-TEMPLATE size_t a32_part(int b, const int n_values, const size_t block_bytes)
+/* The 4 bytes at byte `at`. */
+TEMPLATE vi32 word_at(const vi32 *w, const int at)
 {
-    const int n_parts = n_values / 32;
-    return a32_block(b, n_values, block_bytes) + (size_t)(b % n_parts) * ((block_bytes - 2) / (size_t)n_parts);
+    const int bits = at % 4 * 8;
+    return bits ? v_or32(v_shr32(w[at / 4], bits), v_shl32(w[at / 4 + 1], 32 - bits)) : w[at / 4];
 }
-/* The scale as 16 bits that a32_scales() reads. */
-TEMPLATE uint16_t a32_scale16(const uint8_t *block, const int form)
+TEMPLATE vf32 word_f16(const vi32 *w, const int at) { return at % 4 ? v_f16_high(w[at / 4]) : v_f16_low(w[at / 4]); }
+/* Nibbles 0..3 (4 i .. 4 i + 3 in general) of 16 bytes at `at`: low ones first, then high ones. */
+TEMPLATE vi8 word_nibbles(const vi32 *w, const int at, const int i)
 {
-    uint16_t h;
-    if (form & A32_E8M0)
-        return e8m0_half_bf16(*block);
-    memcpy(&h, block, 2);
-    return h;
+    return i < 4 ? v_nib_lo(v_as8(word_at(w, at + 4 * i))) : v_nib_hi(v_as8(word_at(w, at + 4 * (i - 4))));
 }
-TEMPLATE vf32 a32_scales(const uint16_t scale16[16], const int form)
+/* Bits 4 i .. 4 i + 3 of a word, each in a byte of its own, as bit `to`. */
+TEMPLATE vi8 word_bits(vi32 bits, const int i, const int to)
 {
-    return form & A32_E8M0 ? v_load_bf16(scale16) : v_load_f16(scale16);
+    vi32 four = v_and32(v_shr32(bits, 4 * i), v_set32(15));
+    return v_as8(v_and32(v_mul32(four, v_set32(0x00204081 << to)), v_set32(0x01010101 << to)));
 }
+
+/* Blocks that are turned together: enough of them that the bytes beyond the last 64 weigh little. */
+TEMPLATE int a32_segment(const int n_values, const size_t block_bytes)
+{
+    return n_values > 32 ? 4 : block_bytes >= 32 ? 2 : 8;
+}
+/* Blocks after which words begin again. */
+TEMPLATE int a32_unit(const int block_bytes) { return block_bytes % 4 == 0 ? 1 : block_bytes % 2 == 0 ? 2 : 4; }
+
+/* The last, incomplete segment of 16 rows, made up with zeros. */
+struct a32_tail {
+    uint8_t bytes[16][4 * WORDS_MAX];
+    const uint8_t *rows[16];
+};
+static void a32_take_tail(struct a32_tail *t, const uint8_t *const rows[16], size_t offset, size_t n_bytes)
+{
+    memset(t->bytes, 0, sizeof t->bytes);
+    for (int r = 0; r < 16; r++) {
+        memcpy(t->bytes[r], rows[r] + offset, n_bytes);
+        t->rows[r] = t->bytes[r];
+    }
+}
+
+/* The scales of a block, and what its minima are. A biased exponent e is 2^(e - 128), as float bits: that of 0 and 1
+ * is denormal. */
+TEMPLATE vf32 a32_scale(const vi32 *w, const int at, const int form)
+{
+    if (!(form & A32_E8M0))
+        return word_f16(w, at);
+    vi32 e = v_and32(v_shr32(w[at / 4], at % 4 * 8), v_set32(255));
+    vi32 small = v_add32(v_set32(0x00200000), v_shl32(v_and32(e, v_set32(1)), 21));
+    return v_asf(v_max32(v_shl32(v_sub32(e, v_set32(1)), 23), small));
+}
+TEMPLATE vf32 a32_min(const vi32 *w, const int at) { return word_f16(w, at + 2); }
 /* act_view's start32, as the sum that a minimum is multiplied by. */
 TEMPLATE vf32 a32_act_sum(int32_t start32) { return v_setf((float)(-start32 / 128)); }
 
-enum { A32_CHUNK = 8 }; /* blocks whose scales are collected before they are needed */
-
-/* Scales (and minima) of the 32 values number b0 .. b0 + n of 16 rows, as they are in the file. */
-TEMPLATE void a32_collect(uint16_t (*scale)[16], uint16_t (*min)[16], const uint8_t *const rows[16], int b0, int n,
-                          const int n_values, const size_t block_bytes, const int form)
+/* Some blocks: the values number 32 b .. of 16 rows, of which the row still has 32 n. */
+TEMPLATE void a32_unit_dots(vf32 *acc, const vi32 *w, const struct act_view *x, int b, int n, const int nc,
+                            const int n_values, const int block_bytes, word_fn *word, const int form)
 {
-    for (int r = 0; r < 16; r++)
-        for (int b = 0; b < n; b++) {
-            const uint8_t *block = rows[r] + a32_block(b0 + b, n_values, block_bytes);
-            scale[b][r] = a32_scale16(block, form);
-            if (form & A32_MINS)
-                memcpy(&min[b][r], block + 2, 2);
+    const int n_parts = n_values / 32, n_blocks = a32_unit(block_bytes);
+    UNROLLED
+    for (int k = 0; k < n_blocks; k++) {
+        if (k * n_parts >= n)
+            break;
+        const int at = k * block_bytes;
+        vf32 scale = a32_scale(w, at, form), min = form & A32_MINS ? a32_min(w, at) : v_zerof();
+        UNROLLED
+        for (int part = 0; part < n_parts; part++) {
+            const ptrdiff_t group = (ptrdiff_t)(b + k * n_parts + part) * nc;
+            const int8_t *q = x->q + 32 * group;
+            vi32 t[GEMV_COLS];
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                t[c] = form & A32_MINS ? v_zero32() : v_start_sum(x->start32 + group + c);
+            UNROLLED
+            for (int i = 0; i < 8; i++) {
+                vi8 codes = word(w, at, 8 * part + i);
+                UNROLLED
+                for (int c = 0; c < nc; c++) {
+                    vi8 a = v_bcast4(q + 32 * c + 4 * i);
+                    t[c] = form & A32_MINS ? v_dot_u7(t[c], codes, a) : v_dot(t[c], codes, a);
+                }
+            }
+            UNROLLED
+            for (int c = 0; c < nc; c++) {
+                vf32 d = v_setf(x->d[group + c]);
+                acc[c] = v_fma(v_mulf(scale, d), v_cvtf(t[c]), acc[c]);
+                if (form & A32_MINS)
+                    acc[c] = v_fma(v_mulf(min, d), a32_act_sum(x->start32[group + c]), acc[c]);
+            }
         }
+    }
 }
 
-/* One step of the chain: 32 products of 16 rows with one column, then 32 minima. */
-TEMPLATE vf32 a32_step(vf32 acc, vi32 sum, const uint16_t scale[16], const uint16_t min[16], float d,
-                       const int32_t *start32, const int form)
+/* One segment of them, n at most. */
+TEMPLATE void a32_segment_dots(vf32 *acc, const vi32 *w, const struct act_view *x, int b, int n, const int nc,
+                               const int n_values, const int block_bytes, word_fn *word, const int form)
 {
-    acc = v_fma(v_mulf(a32_scales(scale, form), v_setf(d)), v_cvtf(sum), acc);
-    if (form & A32_MINS)
-        acc = v_fma(v_mulf(v_load_f16(min), v_setf(d)), a32_act_sum(*start32), acc);
-    return acc;
+    const int unit = a32_unit(block_bytes), n_units = a32_segment(n_values, (size_t)block_bytes) / unit;
+    const int step = unit * n_values / 32;
+    UNROLL_NO
+    for (int k = 0; k < n_units && n > 0; k++, b += step, n -= step, w += unit * block_bytes / 4)
+        a32_unit_dots(acc, w, x, b, n, nc, n_values, block_bytes, word, form);
 }
 
 TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,
                          size_t row_bytes, const struct act_view *x, const int nc, const int n_values,
-                         const size_t block_bytes, codes2_fn *codes, const int form)
+                         const size_t block_bytes, word_fn *word, const int form)
 {
-    int n_blocks = n_cols / 32;
+    const int segment = a32_segment(n_values, block_bytes), step = segment * n_values / 32;
+    const size_t bytes = (size_t)segment * block_bytes;
+    int n = n_cols / 32, b = 0;
     vf32 acc[GEMV_COLS];
+    vi32 w[WORDS_MAX];
+    size_t at = 0;
     UNROLLED
     for (int c = 0; c < nc; c++)
         acc[c] = v_zerof();
-    for (int b0 = 0; b0 < n_blocks; b0 += A32_CHUNK) {
-        uint16_t scale[A32_CHUNK][16], min[A32_CHUNK][16];
-        int n = min_int(A32_CHUNK, n_blocks - b0);
-        a32_collect(scale, min, rows, b0, n, n_values, block_bytes, form);
-        for (int b = 0; b < n; b += 2) {
-            int next = b + 1 < n ? b + 1 : b; /* the last of an odd number is taken twice */
-            const int8_t *q0 = x->q + 32 * (ptrdiff_t)(b0 + b) * nc, *q1 = x->q + 32 * (ptrdiff_t)(b0 + next) * nc;
-            size_t o0 = a32_part(b0 + b, n_values, block_bytes), o1 = a32_part(b0 + next, n_values, block_bytes);
-            vi8 a[GEMV_COLS];
-            vi32 start[GEMV_COLS], part[GEMV_COLS][16];
-            UNROLLED
-            for (int c = 0; c < nc; c++) {
-                a[c] = v_load_halves(q0 + 32 * c, q1 + 32 * c);
-                start[c] = form & A32_MINS ? v_zero32() : v_start(a[c]);
-            }
-            size_t ahead = ahead_of(o0, row_bytes);
-            UNROLLED
-            for (int r = 0; r < 16; r++) {
-                vi8 w = codes(rows[r] + o0, rows[r] + o1);
-                if (ISA_PREFETCH_BYTES > 0) {
-                    v_prefetch(rows[r] + ahead);
-                    if (2 * block_bytes > 64)
-                        v_prefetch(rows[r] + ahead + block_bytes);
-                }
-                UNROLLED
-                for (int c = 0; c < nc; c++)
-                    part[c][r] = form & A32_MINS ? v_dot_u7(start[c], w, a[c]) : v_dot(start[c], w, a[c]);
-            }
-            const float *d = x->d + (ptrdiff_t)(b0 + b) * nc;
-            const int32_t *sums = x->start32 + (ptrdiff_t)(b0 + b) * nc;
-            UNROLLED
-            for (int c = 0; c < nc; c++) {
-                vi32 low, high;
-                v_reduce16_halves(part[c], &low, &high);
-                acc[c] = a32_step(acc[c], low, scale[b], min[b], d[c], sums + c, form);
-                if (next > b)
-                    acc[c] = a32_step(acc[c], high, scale[next], min[next], d[nc + c], sums + nc + c, form);
-            }
-        }
+    for (; b + step <= n; b += step, at += bytes) {
+        rows_words(w, rows, at, (int)bytes);
+        size_t ahead = ahead_of(at, row_bytes);
+        if (ISA_PREFETCH_BYTES > 0)
+            for (int r = 0; r < 16; r++)
+                for (size_t o = 0; o < bytes; o += 64)
+                    v_prefetch(rows[r] + ahead + o);
+        a32_segment_dots(acc, w, x, b, step, nc, n_values, (int)block_bytes, word, form);
+    }
+    if (b < n) {
+        struct a32_tail tail;
+        a32_take_tail(&tail, rows, at, row_bytes - at);
+        rows_words(w, tail.rows, 0, (int)bytes);
+        a32_segment_dots(acc, w, x, b, n - b, nc, n_values, (int)block_bytes, word, form);
     }
     store_rows(y, y_stride, n_rows, acc, nc);
 }

@@ -37,26 +37,32 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
     }
 }
 
+/* <name>_few, by number of columns: those for which going through panels costs more, as the vocabulary says. */
+#define FEW_ENTRY(nc, name) [nc] = name##_rows_##nc,
+
 /* Formats as they multiply A32 activations. */
-#define A32_ROWS(name, n_values, block_bytes, nc)                                                                   \
+#define A32_ROWS(nc, name, n_values, block_bytes)                                                                   \
     static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
-                                 size_t row_bytes, const struct act_view *x)                                       \
+                                 size_t row_bytes, const struct act_view *x)                                        \
     {                                                                                                               \
-        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, n_values, block_bytes, name##_codes,        \
+        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, n_values, block_bytes, name##_word,         \
                    name##_form);                                                                                    \
     }
 #define A32_UNPACK(name, n_values, block_bytes)                                                                     \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_codes, name##_form);                      \
+        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_word, name##_form);                       \
     }
 #define MATRIX_ACT_A32(name, n_values, block_bytes)                                                                 \
-    MATRIX_QUANT(name, n_values, block_bytes, A32_ROWS, A32_UNPACK, a32_tiles_of)
+    ISA_A32_FEW(A32_ROWS, name, n_values, block_bytes)                                                              \
+    static rows16_fn *const name##_few[] = { ISA_A32_FEW(FEW_ENTRY, name) };                                        \
+    A32_UNPACK(name, n_values, block_bytes)                                                                         \
+    MATRIX_QUANT(name, a32_tiles_of)
 
 /* Formats as they multiply A256 activations. */
-#define A256_ROWS(name, n_values, block_bytes, nc)                                                                  \
+#define A256_ROWS(nc, name, n_values, block_bytes)                                                                  \
     static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
-                                 size_t row_bytes, const struct act_view *x)                                       \
+                                 size_t row_bytes, const struct act_view *x)                                        \
     {                                                                                                               \
         a256_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes, name##_heads,   \
                     name##_order, name##_form, name##_offset);                                                      \
@@ -64,23 +70,20 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
 #define A256_UNPACK(name, n_values, block_bytes)                                                                    \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a256_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_codes, name##_side, name##_order);                 \
+        a256_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_words, name##_side);                               \
     }
 #define MATRIX_ACT_A256(name, n_values, block_bytes)                                                                \
-    MATRIX_QUANT(name, n_values, block_bytes, A256_ROWS, A256_UNPACK, a256_tiles_of)
+    ISA_A256_FEW(A256_ROWS, name, n_values, block_bytes)                                                            \
+    static rows16_fn *const name##_few[] = { ISA_A256_FEW(FEW_ENTRY, name) };                                       \
+    A256_UNPACK(name, n_values, block_bytes)                                                                        \
+    MATRIX_QUANT(name, a256_tiles_of)
 
-#define MATRIX_QUANT(name, n_values, block_bytes, ROWS, UNPACK, tiles_of)                                           \
-    ROWS(name, n_values, block_bytes, 1)                                                                            \
-    ROWS(name, n_values, block_bytes, 2)                                                                            \
-    ROWS(name, n_values, block_bytes, 3)                                                                            \
-    ROWS(name, n_values, block_bytes, 4)                                                                            \
-    UNPACK(name, n_values, block_bytes)                                                                             \
-    static void gemv_##name(GEMV_ARGS) { gemv_rows(y, 0, w, row_bytes, n_rows, n_cols, x, name##_rows_1); }         \
+#define MATRIX_QUANT(name, tiles_of)                                                                                \
+    static void gemv_##name(GEMV_ARGS) { gemv_rows(y, 0, w, row_bytes, n_rows, n_cols, x, name##_few[1]); }         \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
-        static rows16_fn *const few[] = { 0, name##_rows_1, name##_rows_2, name##_rows_3, name##_rows_4 };          \
-        if (n_views == 1 && x->n_group <= GEMV_COLS)                                                                \
-            gemv_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, few[x->n_group]);                               \
+        if (n_views == 1 && (size_t)x->n_group < sizeof name##_few / sizeof *name##_few)                            \
+            gemv_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, name##_few[x->n_group]);                        \
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
                        tiles_of(name##_form));                                                                      \
