@@ -21,7 +21,19 @@ for folder in "tests/fuzz/corpus/$target" "tests/golden/$target"; do
 done
 words=''
 if [ -f "tests/fuzz/$target.dict" ]; then words=-dict=tests/fuzz/$target.dict; fi
-# An input that takes 2 s, or one allocation of 100 MB, is a finding (docs: reliability of the loader).
-# shellcheck disable=SC2086  # empty, or words without spaces
-exec "$program" -max_total_time="$seconds" -timeout=2 -malloc_limit_mb=100 -artifact_prefix="$build/crashes/" $words \
-    "$build/corpus/$target" $seeds
+# An input that takes 2 s, or one allocation of 100 MB, is a finding (docs: reliability of the loader). libFuzzer counts
+# the seconds of the wall: one that was slow only because others used the machine is not slow again, and fuzzing goes on.
+limits='-timeout=2 -timeout_exitcode=70 -malloc_limit_mb=100'
+end=$(($(date +%s) + seconds))
+while left=$((end - $(date +%s))) && [ "$left" -gt 0 ]; do
+    status=0
+    # shellcheck disable=SC2086  # empty, or words without spaces
+    "$program" $limits -max_total_time="$left" -artifact_prefix="$build/crashes/" $words \
+        "$build/corpus/$target" $seeds || status=$?
+    [ "$status" -eq 70 ] || exit "$status"
+    slow=$(find "$build/crashes" -name 'timeout-*' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
+    # shellcheck disable=SC2086
+    "$program" $limits "$slow" || exit
+    echo "$slow took 2 s, but not when it ran again: the machine was busy; going on"
+    mv "$slow" "$build/crashes/busy-${slow##*/timeout-}"
+done
