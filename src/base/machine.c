@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "base/machine.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <hwloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,48 +12,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cgroup.h"
+#include "base/system_text.h"
 
 /* Topology does not change while we run: read once. */
 static struct machine fixed;
 static pthread_once_t fixed_once = PTHREAD_ONCE_INIT;
-
-/* The beginning of a small text file of the system, NUL-terminated, without allocating: a plan must not change
- * because memory is short. "" when there is none. */
-struct small_text {
-    char bytes[4096];
-};
-static bool read_small(const char *path, struct small_text *out)
-{
-    size_t n = 0;
-    int fd;
-    do
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    for (ssize_t got = 1; fd >= 0 && got != 0 && n < sizeof out->bytes - 1;) {
-        got = read(fd, out->bytes + n, sizeof out->bytes - 1 - n);
-        if (got < 0 && errno != EINTR)
-            break;
-        n += got > 0 ? (size_t)got : 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    out->bytes[n] = 0;
-    return n > 0;
-}
-
-/* First number after `key` at the beginning of a line of such a file; 0 when absent. */
-static uint64_t number_in(const char *path, const char *key)
-{
-    struct small_text text;
-    read_small(path, &text);
-    for (const char *line = text.bytes; line;) {
-        if (strncmp(line, key, strlen(key)) == 0)
-            return strtoull(line + strlen(key), NULL, 10);
-        line = strchr(line, '\n');
-        line = line ? line + 1 : NULL;
-    }
-    return 0;
-}
 
 static size_t cache_bytes(hwloc_topology_t t, hwloc_obj_type_t type)
 {
@@ -75,7 +37,7 @@ static bool hwloc_has_memory(int n_logical)
 }
 
 /* Whether a list like "0,64" or "0-1" names one of the set that is below cpu. */
-static bool has_lower(const char *list, int cpu, const cpu_set_t *set)
+static bool has_lower(const char *list, int cpu, const bool *usable)
 {
     for (const char *at = list; *at >= '0' && *at <= '9';) {
         char *end;
@@ -83,26 +45,26 @@ static bool has_lower(const char *list, int cpu, const cpu_set_t *set)
         if (*end == '-')
             last = strtol(end + 1, &end, 10);
         for (long i = first; i <= last && i < cpu; i++)
-            if (CPU_ISSET((int)i, set))
+            if (usable[i])
                 return true;
         at = *end == ',' ? end + 1 : "";
     }
     return false;
 }
 
-/* Cores of the process's processors, without allocating: each has one that is its siblings' lowest. 0: unknown. */
-static int count_cores(const cpu_set_t *set)
+/* Each core has one processor that is its lowest usable one. */
+int machine_count_cores(const char *root, const bool *usable, int n)
 {
-    int n = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        char path[80];
+    int cores = 0;
+    for (int cpu = 0; cpu < n; cpu++) {
+        char path[512];
         struct small_text siblings;
-        if (!CPU_ISSET(cpu, set))
+        if (!usable[cpu])
             continue;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-        n += read_small(path, &siblings) && !has_lower(siblings.bytes, cpu, set);
+        snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", root, cpu);
+        cores += read_small(path, &siblings) && !has_lower(siblings.bytes, cpu, usable);
     }
-    return n;
+    return cores;
 }
 
 static void read_topology(struct machine *m)
@@ -125,20 +87,15 @@ static void read_topology(struct machine *m)
     hwloc_topology_destroy(t);
 }
 
-/* cgroup v2: "max 100000" or "200000 100000"; v1: two files. */
-static double read_cpu_quota(void)
+/* Processors that this process may run on: affinity, which a cpuset narrows too. Returns how many; 0: unknown. */
+static int read_affinity(bool usable[CPU_SETSIZE])
 {
-    struct small_text text;
-    double quota = 0, period = 0;
-    if (read_small("/sys/fs/cgroup/cpu.max", &text)) {
-        if (sscanf(text.bytes, "%lf %lf", &quota, &period) != 2)
-            quota = 0;
-    } else {
-        long long q = (long long)number_in("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "");
-        quota = q > 0 && q < 1000000000 ? (double)q : 0;
-        period = (double)number_in("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "");
-    }
-    return quota > 0 && period > 0 ? quota / period : 0;
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 0;
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        usable[i] = CPU_ISSET(i, &set);
+    return CPU_COUNT(&set);
 }
 
 static void read_fixed(void)
@@ -149,33 +106,19 @@ static void read_fixed(void)
     snprintf(m->cpu_name, sizeof m->cpu_name, "unknown");
     long logical = sysconf(_SC_NPROCESSORS_ONLN);
     m->n_logical = logical > 0 ? (int)logical : 1;
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        CPU_ZERO(&set);
+    static bool usable[CPU_SETSIZE];
+    int n_usable = read_affinity(usable);
     if (hwloc_has_memory(m->n_logical))
         read_topology(m);
-    else if (count_cores(&set) > 0)
-        m->n_cores = count_cores(&set);
-    if (CPU_COUNT(&set) > 0 && CPU_COUNT(&set) < m->n_cores)
-        m->n_cores = CPU_COUNT(&set);
-    m->cpu_quota = read_cpu_quota();
+    /* hwloc does not know to which of a core's processors we are held, so its word is the second best. */
+    int n_cores = machine_count_cores("", usable, CPU_SETSIZE);
+    if (n_cores > 0)
+        m->n_cores = n_cores;
+    else if (n_usable > 0 && n_usable < m->n_cores)
+        m->n_cores = n_usable;
     struct utsname u;
     if (uname(&u) == 0)
         snprintf(m->os, sizeof m->os, "%.20s %.24s %.14s", u.sysname, u.release, u.machine);
-}
-
-static void read_cgroup_memory(struct machine *m)
-{
-    uint64_t limit = number_in("/sys/fs/cgroup/memory.max", "");
-    if (limit) {
-        m->cgroup_limit_bytes = limit;
-        m->cgroup_used_bytes = number_in("/sys/fs/cgroup/memory.current", "");
-    } else {
-        limit = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
-        /* v1 says "no limit" with a number near 2^63 */
-        m->cgroup_limit_bytes = limit < (uint64_t)1 << 60 ? limit : 0;
-        m->cgroup_used_bytes = limit ? number_in("/sys/fs/cgroup/memory/memory.usage_in_bytes", "") : 0;
-    }
 }
 
 void machine_read(struct machine *m)
@@ -184,7 +127,11 @@ void machine_read(struct machine *m)
     *m = fixed;
     m->memory_bytes = number_in("/proc/meminfo", "MemTotal:") * 1024;
     m->memory_available_bytes = number_in("/proc/meminfo", "MemAvailable:") * 1024;
-    read_cgroup_memory(m);
+    struct cgroup_limits limits;
+    cgroup_read("", &limits);
+    m->cpu_quota = limits.cpu_quota;
+    m->cgroup_limit_bytes = limits.memory_limit_bytes;
+    m->cgroup_used_bytes = limits.memory_used_bytes;
 }
 
 int machine_default_threads(const struct machine *m)

@@ -6,19 +6,23 @@ struct machine {
     char cpu_name[96];
     int n_cores;                          /* physical cores this process may use: affinity, no hyperthreads */
     int n_logical;                        /* processors the system shows */
-    double cpu_quota;                     /* cgroup CPU quota in cores; 0: none */
+    double cpu_quota;                     /* cgroup CPU quota in processors, the tightest around us; 0: none */
     size_t l1d_bytes, l2_bytes, l3_bytes; /* of the first core; 0: unknown */
     int n_numa_nodes;
     uint64_t memory_bytes;           /* physical */
     uint64_t memory_available_bytes; /* now, without swapping */
     uint64_t cgroup_limit_bytes;     /* 0: none */
-    uint64_t cgroup_used_bytes;
+    uint64_t cgroup_used_bytes;      /* of it, without cached files */
     char os[64]; /* "Linux 6.1 x86_64" */
 };
 
 /* Fill it; never fails, unknown parts are 0 or "unknown". Takes some milliseconds the first
  * time (topology), nothing after that except memory figures, which are read anew. */
 void machine_read(struct machine *m);
+
+/* Physical cores among n processors of which usable[i] may be used: two threads of one core count once. 0: the system
+ * does not say. root: put before /sys, "" for the machine itself. */
+int machine_count_cores(const char *root, const bool *usable, int n);
 
 /* Threads to use when nobody says: physical cores, held to the cgroup quota. */
 int machine_default_threads(const struct machine *m);

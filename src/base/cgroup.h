@@ -1,0 +1,14 @@
+/* cgroup.h: what control groups leave this process of the machine. */
+#pragma once
+#include "base/base.h"
+
+struct cgroup_limits {
+    double cpu_quota;               /* in processors; 0: none */
+    uint64_t memory_limit_bytes;    /* 0: none */
+    uint64_t memory_used_bytes;     /* of that limit, by what cannot be given back; 0 without a limit */
+};
+
+/* Limits of the process's own group and of those around it: whichever is tightest. Version 2, or version 1 where the
+ * controller is there (cpu.cfs_quota_us, memory.limit_in_bytes). Without allocating; never fails.
+ * root: put before /proc/self/cgroup and /sys/fs/cgroup; "" for the machine itself (tests have trees of their own). */
+void cgroup_read(const char *root, struct cgroup_limits *out);

@@ -1,0 +1,13 @@
+/* system_text.h: small text files of /proc and /sys, read without allocating: a plan must not change because memory
+ * is short. */
+#pragma once
+#include "base/base.h"
+
+struct small_text {
+    char bytes[4096];
+};
+/* The file's beginning, NUL-terminated; false and "" when there is none. */
+bool read_small(const char *path, struct small_text *out);
+/* First number after `key` at the beginning of a line; 0 when absent. */
+uint64_t number_after(const struct small_text *text, const char *key);
+uint64_t number_in(const char *path, const char *key);

@@ -1,0 +1,222 @@
+/* test_machine.c: what the machine and its control groups leave us, from trees of files as systems show them. */
+#define _GNU_SOURCE
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cgroup.h"
+#include "base/machine.h"
+
+#include <cmocka.h>
+
+static char root[200];
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+static int make_root(void **state)
+{
+    (void)state;
+    const char *dir = getenv("TMPDIR");
+    snprintf(root, sizeof root, "%s/hearth-machine-XXXXXX", dir ? dir : "/tmp");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+    (void)state;
+    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* name: from the root, with its folders. */
+static void put(const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)!mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct cgroup_limits limits(void)
+{
+    struct cgroup_limits l;
+    cgroup_read(root, &l);
+    return l;
+}
+
+static void siblings(int cpu, const char *list)
+{
+    char name[128];
+    snprintf(name, sizeof name, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    put(name, list);
+}
+
+static int cores(const char *usable)
+{
+    bool set[16] = { false };
+    for (int i = 0; usable[i]; i++)
+        set[i] = usable[i] == '1';
+    return machine_count_cores(root, set, (int)strlen(usable));
+}
+
+static void without_groups_there_is_no_limit(void **state)
+{
+    (void)state;
+    struct cgroup_limits l = limits();
+    assert_true(l.cpu_quota == 0 && l.memory_limit_bytes == 0 && l.memory_used_bytes == 0);
+    put("/proc/self/cgroup", "0::/\n");
+    put("/sys/fs/cgroup/cpu.max", "max 100000\n");
+    put("/sys/fs/cgroup/memory.max", "max\n");
+    l = limits();
+    assert_true(l.cpu_quota == 0 && l.memory_limit_bytes == 0);
+}
+
+/* A container with a namespace of its own sees its limits at the root. */
+static void limits_at_the_root_count(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/\n");
+    put("/sys/fs/cgroup/cpu.max", "150000 100000\n");
+    put("/sys/fs/cgroup/memory.max", "1000000\n");
+    put("/sys/fs/cgroup/memory.current", "700000\n");
+    struct cgroup_limits l = limits();
+    assert_true(l.cpu_quota == 1.5);
+    assert_int_equal(l.memory_limit_bytes, 1000000);
+    assert_int_equal(l.memory_used_bytes, 700000);
+}
+
+/* A service of systemd: its own group has one limit, the slice around it a tighter one. */
+static void the_tightest_of_the_groups_around_us_counts(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/a.slice/b.service\n");
+    put("/sys/fs/cgroup/a.slice/cpu.max", "200000 100000\n");
+    put("/sys/fs/cgroup/a.slice/b.service/cpu.max", "40000 10000\n");
+    put("/sys/fs/cgroup/a.slice/memory.max", "2000\n");
+    put("/sys/fs/cgroup/a.slice/memory.current", "1900\n");
+    put("/sys/fs/cgroup/a.slice/b.service/memory.max", "1000\n");
+    put("/sys/fs/cgroup/a.slice/b.service/memory.current", "500\n");
+    struct cgroup_limits l = limits();
+    assert_true(l.cpu_quota == 2);
+    assert_int_equal(l.memory_limit_bytes - l.memory_used_bytes, 100);
+    put("/sys/fs/cgroup/a.slice/cpu.max", "max 100000\n");
+    assert_true(limits().cpu_quota == 4);
+}
+
+/* The weights of the last run are in the cache, and charged to us: no reason to call memory full. */
+static void cached_files_are_not_used_memory(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "0::/x\n");
+    put("/sys/fs/cgroup/x/memory.max", "1000\n");
+    put("/sys/fs/cgroup/x/memory.current", "900\n");
+    put("/sys/fs/cgroup/x/memory.stat", "anon 100\nfile 800\ninactive_file 300\nactive_file 400\n");
+    assert_int_equal(limits().memory_used_bytes, 200);
+    put("/sys/fs/cgroup/x/memory.stat", "inactive_file 3000\n"); /* read at another moment than the sum */
+    assert_int_equal(limits().memory_used_bytes, 0);
+}
+
+static void version_1_has_a_hierarchy_for_each_controller(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "9:name=systemd:/\n5:cpuset:/other\n4:memory:/m/one\n1:cpu,cpuacct:/c\n0::/\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "300000\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/memory/m/one/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "5000\n");
+    put("/sys/fs/cgroup/memory/m/memory.usage_in_bytes", "3000\n");
+    put("/sys/fs/cgroup/memory/m/memory.stat", "inactive_file 7\ntotal_inactive_file 1000\n");
+    struct cgroup_limits l = limits();
+    assert_true(l.cpu_quota == 3);
+    assert_int_equal(l.memory_limit_bytes, 5000);
+    assert_int_equal(l.memory_used_bytes, 2000);
+}
+
+/* Version 1 in a container: /proc names the host's group, the files are mounted as the root. */
+static void a_group_that_cannot_be_seen_leaves_the_root(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "4:cpu:/docker/0123\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    assert_true(limits().cpu_quota == 0.5);
+}
+
+static void lines_that_make_no_sense_are_no_limit(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "", "0", "0:", "0:\n:/x\n", "::::\n", "0::", "x:cpu:y:z\n", "\n\n", "1:cpu" };
+    put("/sys/fs/cgroup/cpu.max", "-5 0\n");
+    put("/sys/fs/cgroup/memory.max", "0\n");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        put("/proc/self/cgroup", bad[i]);
+        struct cgroup_limits l = limits();
+        assert_true(l.cpu_quota == 0 && l.memory_limit_bytes == 0);
+    }
+}
+
+static void two_threads_of_a_core_are_one_core(void **state)
+{
+    (void)state;
+    assert_int_equal(cores("11"), 0); /* the system does not say */
+    for (int i = 0; i < 4; i++) {
+        siblings(i, i % 2 ? "1,3\n" : "0,2\n");
+        siblings(4 + i, i < 2 ? "4-5\n" : "6-7\n");
+    }
+    assert_int_equal(cores("11111111"), 4);
+    assert_int_equal(cores("1111"), 2);
+    assert_int_equal(cores("10100000"), 1); /* held to both threads of one core */
+    assert_int_equal(cores("01100000"), 2);
+    assert_int_equal(cores("00001100"), 1);
+    assert_int_equal(cores("00000101"), 2);
+}
+
+static void threads_are_held_to_the_quota(void **state)
+{
+    (void)state;
+    struct machine m = { .n_cores = 8 };
+    assert_int_equal(machine_default_threads(&m), 8);
+    m.cpu_quota = 3.9;
+    assert_int_equal(machine_default_threads(&m), 3);
+    m.cpu_quota = 0.5;
+    assert_int_equal(machine_default_threads(&m), 1);
+    m.cpu_quota = 64;
+    assert_int_equal(machine_default_threads(&m), 8);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+    const struct CMUnitTest tests[] = {
+        TEST(without_groups_there_is_no_limit),
+        TEST(limits_at_the_root_count),
+        TEST(the_tightest_of_the_groups_around_us_counts),
+        TEST(cached_files_are_not_used_memory),
+        TEST(version_1_has_a_hierarchy_for_each_controller),
+        TEST(a_group_that_cannot_be_seen_leaves_the_root),
+        TEST(lines_that_make_no_sense_are_no_limit),
+        TEST(two_threads_of_a_core_are_one_core),
+        TEST(threads_are_held_to_the_quota),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
