@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <limits.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 bool lock_init(struct lock *l)
 {
@@ -74,8 +76,15 @@ void thread_yield(void) { sched_yield(); }
 
 /* ---- the pool ---- */
 
+/* How long a worker spins for the next job before it sleeps. A hand-off to a spinning worker costs 0.1 us, to a sleeping
+ * one 10 to 30; stages of a step follow each other within a few us, steps within some 100. But spinning on a core that
+ * somebody else needs, maybe the very thread that is waited for, costs a slice of the scheduler (ms). So who notices
+ * that its core was taken away meanwhile spins less, and comes back to it slowly. */
 enum {
-    SPINS_BEFORE_SLEEP = 20000, /* some hundreds of microseconds of pause instructions */
+    SPIN_MOST_NS = 250000,
+    SPIN_LEAST_NS = 2000,
+    TAKEN_NS = 50000,      /* between two looks at the clock, which are about 1 us apart */
+    RELAXES_PER_LOOK = 32,
     SPINS_BEFORE_YIELD = 2000,
 };
 
@@ -83,6 +92,7 @@ struct worker {
     struct thread thread;
     struct pool *pool;
     int number;
+    int64_t spin_ns;
 };
 
 /* A job is open until the caller has run out of tiles; a worker that comes too late does not
@@ -93,11 +103,13 @@ struct worker {
 
 struct pool {
     int n_threads;
+    int64_t spin_most_ns;
     pool_fn *fn;
     void *arg;
     atomic_bool stop;
     _Alignas(64) atomic_uint job;    /* raised once for every job; workers wait for a change */
-    _Alignas(64) atomic_uint asleep; /* workers inside the futex */
+    _Alignas(64) atomic_uint asleep; /* workers inside its futex */
+    _Alignas(64) atomic_uint active; /* workers with lower numbers take part; the others sleep until it changes */
     _Alignas(64) atomic_uint_fast64_t gate;
     struct worker *workers; /* [n_threads - 1] */
 };
@@ -111,18 +123,51 @@ static void cpu_relax(void)
 #endif
 }
 
-static unsigned wait_for_job(struct pool *p, unsigned seen)
+static void futex_wait(atomic_uint *word, unsigned value)
 {
-    unsigned now = seen;
-    for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-        now = atomic_load_explicit(&p->job, memory_order_acquire);
-        if (now != seen)
-            return now;
-        cpu_relax();
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake_all(atomic_uint *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The next job's number, or seen when it did not come in time. */
+static unsigned spin_for_job(struct worker *w, unsigned seen)
+{
+    struct pool *p = w->pool;
+    int64_t start = clock_ns(), before = start, now = start;
+    bool taken = false;
+    unsigned job = seen;
+    while (job == seen && now - start < w->spin_ns) {
+        for (int i = 0; i < RELAXES_PER_LOOK && job == seen; i++) {
+            cpu_relax();
+            job = atomic_load_explicit(&p->job, memory_order_acquire);
+        }
+        now = clock_ns();
+        taken |= now - before > TAKEN_NS;
+        before = now;
     }
+    int64_t next = taken ? w->spin_ns / 4 : w->spin_ns + w->spin_ns / 8;
+    w->spin_ns = next < SPIN_LEAST_NS ? SPIN_LEAST_NS : next > p->spin_most_ns ? p->spin_most_ns : next;
+    return job;
+}
+
+static unsigned wait_for_job(struct worker *w, unsigned seen)
+{
+    struct pool *p = w->pool;
+    unsigned active;
+    while ((unsigned)w->number >= (active = atomic_load(&p->active)))
+        futex_wait(&p->active, active);
+    unsigned now = atomic_load_explicit(&p->job, memory_order_acquire);
+    if (now == seen)
+        now = spin_for_job(w, seen);
+    if (now != seen)
+        return now;
     atomic_fetch_add(&p->asleep, 1);
     while ((now = atomic_load(&p->job)) == seen)
-        syscall(SYS_futex, &p->job, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+        futex_wait(&p->job, seen);
     atomic_fetch_sub(&p->asleep, 1);
     return now;
 }
@@ -143,14 +188,23 @@ static void worker_main(void *arg)
     struct pool *p = w->pool;
     unsigned seen = 0;
     for (;;) {
-        seen = wait_for_job(p, seen);
+        seen = wait_for_job(w, seen);
         if (atomic_load_explicit(&p->stop, memory_order_acquire))
             return;
-        if (!enter(p, seen))
+        /* Read after the job's number, so it is what the caller of this job or of a later one wants. */
+        unsigned active = atomic_load_explicit(&p->active, memory_order_acquire);
+        if ((unsigned)w->number >= active || !enter(p, seen))
             continue;
-        p->fn(p->arg, w->number, p->n_threads);
+        p->fn(p->arg, w->number, (int)active);
         atomic_fetch_sub_explicit(&p->gate, 1, memory_order_release);
     }
+}
+
+/* That this process may use; 0: unknown. */
+static int count_processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
 }
 
 struct pool *pool_create(int n_threads, hearth_error *err)
@@ -163,10 +217,13 @@ struct pool *pool_create(int n_threads, hearth_error *err)
         fail_memory(err, "the worker threads");
         return NULL;
     }
+    int n_processors = count_processors();
     p->n_threads = 1;
     p->workers = workers;
+    p->spin_most_ns = n_processors > 0 && n_threads > n_processors ? SPIN_LEAST_NS : SPIN_MOST_NS;
+    atomic_init(&p->active, (unsigned)n_threads);
     for (int i = 1; i < n_threads; i++) {
-        workers[i - 1] = (struct worker){ .pool = p, .number = i };
+        workers[i - 1] = (struct worker){ .pool = p, .number = i, .spin_ns = p->spin_most_ns };
         if (!thread_start(&workers[i - 1].thread, "hearth-worker", worker_main, &workers[i - 1], err)) {
             pool_destroy(p);
             return NULL;
@@ -182,7 +239,18 @@ static void announce(struct pool *p)
     atomic_store_explicit(&p->gate, (uint64_t)job << 32 | GATE_OPEN, memory_order_release);
     atomic_store(&p->job, job);
     if (atomic_load(&p->asleep) > 0)
-        syscall(SYS_futex, &p->job, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+        futex_wake_all(&p->job);
+}
+
+void pool_use(struct pool *p, int n_threads)
+{
+    unsigned before = atomic_load_explicit(&p->active, memory_order_relaxed);
+    unsigned now = (unsigned)max_int(1, min_int(n_threads, p->n_threads));
+    if (now == before)
+        return;
+    atomic_store(&p->active, now);
+    if (now > before)
+        futex_wake_all(&p->active);
 }
 
 void pool_destroy(struct pool *p)
@@ -190,6 +258,7 @@ void pool_destroy(struct pool *p)
     if (!p)
         return;
     atomic_store_explicit(&p->stop, true, memory_order_release);
+    pool_use(p, p->n_threads);
     announce(p);
     for (int i = 0; i < p->n_threads - 1; i++)
         thread_join(&p->workers[i].thread);
@@ -201,14 +270,15 @@ int pool_threads(const struct pool *p) { return p->n_threads; }
 
 void pool_run(struct pool *p, pool_fn *fn, void *arg)
 {
-    if (p->n_threads == 1) {
+    int active = (int)atomic_load_explicit(&p->active, memory_order_relaxed);
+    if (active == 1) {
         fn(arg, 0, 1);
         return;
     }
     p->fn = fn;
     p->arg = arg;
     announce(p);
-    fn(arg, 0, p->n_threads);
+    fn(arg, 0, active);
     uint64_t gate = atomic_fetch_and_explicit(&p->gate, ~GATE_OPEN, memory_order_acq_rel);
     /* Workers that joined finish within one tile of each other; after a while give the core
      * away, since on a shared machine the missing worker may be waiting for just this one. */

@@ -9,15 +9,19 @@
 /* A pool runs one function on the caller (thread 0) and on every worker that is there in
  * time, and waits for those that joined. So the function must take its work from a shared
  * counter (struct tiles) and return when none is left; how many threads join decides speed,
- * never results. Workers spin for some hundreds of microseconds after a job (a
- * sleeping hand-off costs 29 us, a spinning one 0.1), then sleep. */
+ * never results. Workers spin for up to 250 us after a job (a hand-off to a
+ * sleeping one costs 10 to 30 us, to a spinning one 0.1), less while others need their cores or
+ * where there are more threads than processors, and then sleep: an idle pool uses no processor. */
 struct pool; /* opaque */
 typedef void pool_fn(void *arg, int thread, int n_threads);
 
 struct pool *pool_create(int n_threads, hearth_error *err); /* n_threads >= 1 */
 void pool_destroy(struct pool *p);                          /* NULL is fine */
 int pool_threads(const struct pool *p);
-/* Only one thread may call this at a time. */
+/* From the next job on only n_threads of them take part (held to 1 .. pool_threads()); the others sleep. Called by the
+ * thread that runs jobs, between them. */
+void pool_use(struct pool *p, int n_threads);
+/* Only one thread may call this at a time. fn's n_threads is how many may take part; thread is below it. */
 void pool_run(struct pool *p, pool_fn *fn, void *arg);
 
 /* Tiles of a job are handed out in ascending order from one counter, so that a thread that

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/thread.h"
@@ -277,6 +278,62 @@ static void a_pool_does_every_tile_of_every_job_once(void **state)
     }
 }
 
+/* Which threads of the pool took a tile, bit by bit. */
+struct attendance {
+    struct tiles tiles;
+    atomic_uint came;
+    int n_threads; /* as many as are used */
+    atomic_bool wrong;
+};
+
+static void attend(void *arg, int thread, int n_threads)
+{
+    struct attendance *a = arg;
+    atomic_fetch_or(&a->came, 1u << thread);
+    if (thread >= n_threads || n_threads != a->n_threads)
+        atomic_store(&a->wrong, true);
+    while (tiles_take(&a->tiles) < a->tiles.n)
+        thread_yield();
+}
+
+static void only_the_threads_in_use_take_part(void **state)
+{
+    (void)state;
+    static const int use[] = { 2, 4, 1, 3, 4, 2 };
+    struct pool *p = pool_create(4, NULL);
+    assert_non_null(p);
+    for (size_t i = 0; i < ARRAY_LEN(use); i++) {
+        struct attendance a = { .n_threads = use[i] };
+        pool_use(p, use[i]);
+        for (int j = 0; j < 20 || (atomic_load(&a.came) != (1u << use[i]) - 1); j++) { /* until all of them came */
+            tiles_reset(&a.tiles, 100);
+            pool_run(p, attend, &a);
+        }
+        assert_false(atomic_load(&a.wrong));
+        assert_int_equal(atomic_load(&a.came), (1u << use[i]) - 1);
+    }
+    pool_use(p, 0);
+    pool_destroy(p);
+}
+
+/* Processor time, not the clock's: others on this machine do not count. */
+static void an_idle_pool_uses_no_processor(void **state)
+{
+    (void)state;
+    struct pool *p = pool_create(3, NULL);
+    struct job job = { 0 };
+    assert_non_null(p);
+    tiles_reset(&job.tiles, TILES);
+    pool_run(p, do_tiles, &job);
+    int64_t used;
+    do { /* until the workers had the time to go to sleep, wherever they stood */
+        int64_t before = clock_process_ns();
+        usleep(50000);
+        used = clock_process_ns() - before;
+    } while (used > 1000000);
+    pool_destroy(p);
+}
+
 static void the_machine_makes_sense(void **state)
 {
     (void)state;
@@ -307,6 +364,8 @@ int main(void)
         cmocka_unit_test(a_map_survives_its_file_being_cut_short),
         cmocka_unit_test(a_foreign_fault_goes_round_once_and_then_ends_the_process),
         cmocka_unit_test(a_pool_does_every_tile_of_every_job_once),
+        cmocka_unit_test(only_the_threads_in_use_take_part),
+        cmocka_unit_test(an_idle_pool_uses_no_processor),
         cmocka_unit_test(the_machine_makes_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
