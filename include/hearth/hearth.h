@@ -247,6 +247,7 @@ size_t hearth_file_template_findings(hearth_file *file, const hearth_finding **f
 
 typedef struct {
     int n_threads;         /* 0: one per physical core, held to the cgroup's quota */
+    int n_threads_prefill; /* of steps that have prompt tokens; 0: n_threads. Answers depend on neither */
     uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
     int n_seqs;            /* sequences computed together; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
@@ -458,7 +459,7 @@ typedef struct {
     char model_identity[96];     /* as hearth_model_identity() */
     char isa[16];
     int arithmetic_revision;
-    int n_threads;
+    int n_threads, n_threads_prefill;
     int n_ctx_tokens;
     hearth_end_reason reason;
     char finish_detail[96];      /* "end-of-generation token 2", "max_tokens 64", "context full at 256", ... */

@@ -7,8 +7,8 @@
 #include "cli/template_choice.h"
 
 enum {
-    MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, CTX, TIMING, HISTORY,
-    SAMPLERS, BREAKER,
+    MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
+    CTX, TIMING, HISTORY, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -25,6 +25,7 @@ static const struct opt options[N_OPTS] = {
     [MAX] = OPT_MAX_TOKENS_ROW,
     [SEED] = OPT_SEED_ROW,
     [THREADS] = OPT_THREADS_ROW,
+    [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [CTX] = OPT_CTX_ROW,
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
@@ -57,6 +58,7 @@ static int run(const struct args *a)
             .sampling = &v[SAMPLING],
             .sampling_choice = &sampling,
             .n_threads = (int)v[THREADS].i,
+            .n_threads_prefill = (int)v[THREADS_PREFILL].i,
             .n_ctx_tokens = (int)v[CTX].i,
             .system = v[SYSTEM].text,
             .template_kwargs = template.kwargs,

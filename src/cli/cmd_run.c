@@ -17,7 +17,7 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
-    CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
+    THREADS_PREFILL, CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -35,6 +35,7 @@ static const struct opt options[N_OPTS] = {
     [MAX] = OPT_MAX_TOKENS_ROW,
     [SEED] = OPT_SEED_ROW,
     [THREADS] = OPT_THREADS_ROW,
+    [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [CTX] = OPT_CTX_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
@@ -115,7 +116,10 @@ static bool read_prompt(struct job *job, const char *words, hearth_error *err)
 static bool open_model(struct job *job, hearth_error *err)
 {
     const struct opt_value *v = job->args->value;
-    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i, .n_seqs = 1, .n_step_tokens = (int)v[CHUNK].i };
+    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
+                                     .n_threads_prefill = (int)v[THREADS_PREFILL].i,
+                                     .n_seqs = 1,
+                                     .n_step_tokens = (int)v[CHUNK].i };
     hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i };
     job->engine = hearth_engine_create(&engine, err);
     if (!job->engine)
@@ -286,6 +290,7 @@ static int converse(const struct job *job)
         .sampling = &v[SAMPLING],
         .sampling_choice = &job->sampling,
         .n_threads = (int)v[THREADS].i,
+        .n_threads_prefill = (int)v[THREADS_PREFILL].i,
         .n_ctx_tokens = (int)v[CTX].i,
         .system = v[SYSTEM].text,
         .template_kwargs = job->template.kwargs,

@@ -303,7 +303,9 @@ static int converse(struct dialogue *d)
 
 static bool open_model(struct dialogue *d, hearth_error *err)
 {
-    hearth_engine_options engine = { .n_threads = d->setup->n_threads, .n_seqs = 1 };
+    hearth_engine_options engine = { .n_threads = d->setup->n_threads,
+                                     .n_threads_prefill = d->setup->n_threads_prefill,
+                                     .n_seqs = 1 };
     hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens };
     d->engine = hearth_engine_create(&engine, err);
     d->model = d->engine ? hearth_model_open(d->engine, &model, err) : NULL;

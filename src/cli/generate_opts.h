@@ -20,6 +20,12 @@
         .dflt = "one for each physical core",                                                                 \
         .help = "threads to compute with; the answer does not depend on it"                                   \
     }
+#define OPT_THREADS_PREFILL_ROW                                                                               \
+    {                                                                                                         \
+        .name = "threads-prefill", .aliases = "--threads-batch -tb", .type = OPT_INT, .value = "N",           \
+        .least = 1, .most = 1024, .dflt = "as many as --threads",                                             \
+        .help = "threads while a prompt is computed"                                                          \
+    }
 #define OPT_CTX_ROW                                                                                           \
     {                                                                                                         \
         .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30, \

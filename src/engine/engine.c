@@ -273,6 +273,15 @@ static void end_damaged(struct hearth_engine *e)
             seq_end(&e->seqs[i], HEARTH_END_ERROR, "model file truncated while in use", &err);
 }
 
+/* Prompts are bound by arithmetic and single tokens by memory, which fewer threads may saturate. */
+static int step_threads(const struct hearth_engine *e, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++)
+        if (plan->slice[i].first < e->seqs[plan->slice[i].seq].n_prompt)
+            return e->n_threads_prefill;
+    return e->n_threads;
+}
+
 /* False: nothing could run. */
 static bool engine_step(struct hearth_engine *e)
 {
@@ -285,6 +294,7 @@ static bool engine_step(struct hearth_engine *e)
     batch_fill(e, &plan);
     if (plan.n_tokens == 0 || e->batch.n_tokens == 0)
         return false;
+    pool_use(e->pool, step_threads(e, &plan));
     model_forward(&e->model->file->model, e->kernels, e->pool, &e->model->ws, &e->batch, NULL,
                   &e->model->observer);
     advance(e, &plan);
@@ -367,11 +377,16 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     const struct kernels *k = kernels_get(err);
     if (!k)
         return NULL;
-    if (o->n_threads < 0 || o->n_threads > 1024 || o->n_seqs < 0 || o->n_seqs > SCHED_MAX_SEQS || o->n_step_tokens < 0
+    if (o->n_threads < 0 || o->n_threads > 1024 || o->n_threads_prefill < 0 || o->n_threads_prefill > 1024) {
+        fail(err, HEARTH_ERR_USAGE, "n_threads %d or n_threads_prefill %d is out of range (0 to 1024)", o->n_threads,
+             o->n_threads_prefill);
+        return NULL;
+    }
+    if (o->n_seqs < 0 || o->n_seqs > SCHED_MAX_SEQS || o->n_step_tokens < 0
         || o->n_step_tokens > 1 << 16) {
         fail(err, HEARTH_ERR_USAGE,
-             "n_threads %d (0 to 1024), n_seqs %d (0 to %d) or n_step_tokens %d (0 to 65536) is out of range",
-             o->n_threads, o->n_seqs, SCHED_MAX_SEQS, o->n_step_tokens);
+             "n_seqs %d (0 to %d) or n_step_tokens %d (0 to 65536) is out of range", o->n_seqs, SCHED_MAX_SEQS,
+             o->n_step_tokens);
         return NULL;
     }
     struct hearth_engine *e = mem_alloc(sizeof *e);
@@ -387,7 +402,8 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->n_seqs = o->n_seqs ? o->n_seqs : 1;
     e->n_step_tokens = max_int(o->n_step_tokens ? o->n_step_tokens : ENGINE_STEP_TOKENS, e->n_seqs);
     e->budget_bytes = o->budget_bytes;
-    e->pool = pool_create(e->n_threads, err);
+    e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
+    e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);
     if (e->pool && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
         && thread_start(&e->thread, "hearth-engine", engine_main, e, err))
         return e;
@@ -438,6 +454,7 @@ hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request,
     hearth_receipt *r = &s->receipt;
     r->arithmetic_revision = ARITHMETIC_REVISION;
     r->n_threads = e->n_threads;
+    r->n_threads_prefill = e->n_threads_prefill;
     snprintf(r->isa, sizeof r->isa, "%s", e->kernels->isa);
     lock_take(&e->lock);
     bool full = e->n_admitted >= ENGINE_QUEUE_MAX;

@@ -16,7 +16,8 @@ struct hearth_stream *queue_pop(struct stream_queue *q); /* NULL: empty */
 struct hearth_engine {
     const struct kernels *kernels;
     struct pool *pool;
-    int n_threads, n_seqs, n_step_tokens;
+    int n_threads, n_threads_prefill; /* of steps without and with prompt tokens */
+    int n_seqs, n_step_tokens;
     uint64_t budget_bytes;
 
     struct lock lock;           /* guards what follows, up to the blank line */

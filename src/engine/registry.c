@@ -152,7 +152,7 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
     int64_t start = clock_ns();
     struct plan_request r = { .n_ctx = o->n_ctx_tokens,
                               .n_seqs = e->n_seqs,
-                              .n_threads = e->n_threads,
+                              .n_threads = max_int(e->n_threads, e->n_threads_prefill),
                               .n_step_tokens = e->n_step_tokens,
                               .budget_bytes = e->budget_bytes,
                               .observed = o->on_product != NULL };

@@ -202,6 +202,7 @@ static void put_identity(struct object *o, const hearth_receipt *r)
     put(o, "isa", of_text(r->isa));
     put(o, "arithmetic_revision", json_integer(r->arithmetic_revision));
     put(o, "n_threads", json_integer(r->n_threads));
+    put(o, "n_threads_prefill", json_integer(r->n_threads_prefill));
     put(o, "n_ctx_tokens", json_integer(r->n_ctx_tokens));
 }
 

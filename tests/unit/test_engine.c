@@ -128,9 +128,12 @@ static void check_equivalence(const char *arch, enum dtype type)
     close_all(&o);
 
     for (int threads = 2; threads <= 3; threads++) {
-        o = open_with(path, (hearth_engine_options){ .n_threads = threads }, 0);
+        o = open_with(path, (hearth_engine_options){ .n_threads = threads, .n_threads_prefill = 5 - threads }, 0);
         answer(o.model, &r, &other);
         assert_same(&base, &other);
+        assert_int_equal(other.receipt.n_threads, threads);
+        assert_int_equal(other.receipt.n_threads_prefill, 5 - threads);
+        assert_int_equal(other.receipt.plan.n_threads, 3);
         static const int chunks[] = { 1, 3, 17, 64 };
         for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
             r.n_chunk_tokens = chunks[i];
