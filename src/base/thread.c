@@ -76,10 +76,10 @@ void thread_yield(void) { sched_yield(); }
 
 /* ---- the pool ---- */
 
-/* How long a worker spins for the next job before it sleeps. A hand-off to a spinning worker costs 0.1 us, to a sleeping
- * one 10 to 30; stages of a step follow each other within a few us, steps within some 100. But spinning on a core that
- * somebody else needs, maybe the very thread that is waited for, costs a slice of the scheduler (ms). So who notices
- * that its core was taken away meanwhile spins less, and comes back to it slowly. */
+/* How long a worker spins for the next job before it sleeps. A hand-off to one that spins costs 0.1 us, to one that
+ * sleeps 10 to 30; stages of a step follow each other within a few us, steps within some 100. But spinning on a core
+ * that somebody else needs, maybe the very thread that is waited for, costs a slice of the scheduler (ms). So who
+ * notices that its core was taken away meanwhile spins less, and comes back to it slowly. */
 enum {
     SPIN_MOST_NS = 250000,
     SPIN_LEAST_NS = 2000,
@@ -107,6 +107,7 @@ struct pool {
     pool_fn *fn;
     void *arg;
     atomic_bool stop;
+    atomic_int caller_cpu;           /* where the last job came from */
     _Alignas(64) atomic_uint job;    /* raised once for every job; workers wait for a change */
     _Alignas(64) atomic_uint asleep; /* workers inside its futex */
     _Alignas(64) atomic_uint active; /* workers with lower numbers take part; the others sleep until it changes */
@@ -133,7 +134,8 @@ static void futex_wake_all(atomic_uint *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* The next job's number, or seen when it did not come in time. */
+/* The next job's number, or seen when it did not come in time. Who stands on the caller's processor waits in vain: the
+ * caller is not running then. So it is when a worker was woken there because no other processor was free. */
 static unsigned spin_for_job(struct worker *w, unsigned seen)
 {
     struct pool *p = w->pool;
@@ -148,6 +150,10 @@ static unsigned spin_for_job(struct worker *w, unsigned seen)
         now = clock_ns();
         taken |= now - before > TAKEN_NS;
         before = now;
+        if (sched_getcpu() == atomic_load_explicit(&p->caller_cpu, memory_order_relaxed)) {
+            taken = true;
+            break;
+        }
     }
     int64_t next = taken ? w->spin_ns / 4 : w->spin_ns + w->spin_ns / 8;
     w->spin_ns = next < SPIN_LEAST_NS ? SPIN_LEAST_NS : next > p->spin_most_ns ? p->spin_most_ns : next;
@@ -221,6 +227,7 @@ struct pool *pool_create(int n_threads, hearth_error *err)
     p->n_threads = 1;
     p->workers = workers;
     p->spin_most_ns = n_processors > 0 && n_threads > n_processors ? SPIN_LEAST_NS : SPIN_MOST_NS;
+    atomic_init(&p->caller_cpu, -1);
     atomic_init(&p->active, (unsigned)n_threads);
     for (int i = 1; i < n_threads; i++) {
         workers[i - 1] = (struct worker){ .pool = p, .number = i, .spin_ns = p->spin_most_ns };
@@ -277,6 +284,7 @@ void pool_run(struct pool *p, pool_fn *fn, void *arg)
     }
     p->fn = fn;
     p->arg = arg;
+    atomic_store_explicit(&p->caller_cpu, sched_getcpu(), memory_order_relaxed);
     announce(p);
     fn(arg, 0, active);
     uint64_t gate = atomic_fetch_and_explicit(&p->gate, ~GATE_OPEN, memory_order_acq_rel);
