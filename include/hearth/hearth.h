@@ -265,11 +265,25 @@ typedef struct {
     int n_rows, n_cols;  /* n_cols: the matrix's row length */
 } hearth_product;
 
+/* How far opening a model is. */
+typedef struct {
+    const char *phase; /* "metadata", "tokenizer", "plan", "weights" (preload or lock), "ready" */
+    double fraction;   /* of the whole */
+    uint64_t read_bytes, file_bytes; /* phase "weights": in memory by now, and of how many */
+} hearth_progress;
+
 typedef struct {
     hearth_source source;
     int n_ctx_tokens; /* longest sequence; 0: the largest power of two up to the trained length that fits */
-    /* Called while opening, on the calling thread: phase "map", "metadata", "tokenizer", "plan". */
-    void (*progress)(void *arg, const char *phase, double fraction);
+    /* All bytes of the file are in memory, and mapped, when hearth_model_open() returns. HEARTH_ERR_MEMORY when they
+     * are more than the budget of the engine, or than the machine has free. */
+    bool preload;
+    /* The same, and the system may not take them away again (mlock) until the model is released. HEARTH_ERR_MEMORY
+     * names the limit when the process may not lock as much. */
+    bool lock;
+    /* Called while opening, on the calling thread; in phase "weights" every few MB. False ends it with
+     * HEARTH_ERR_CANCELLED. NULL: not wanted. */
+    bool (*progress)(void *arg, const hearth_progress *at);
     void *progress_arg;
     /* Sees the inputs of every matrix product that any request causes (importance matrices), product by product, rows
      * in the order of tokens. The output matrix has rows only for tokens whose logits are wanted. Called on the engine
@@ -280,8 +294,9 @@ typedef struct {
 } hearth_model_options;
 
 /* Open a model in an engine. The weights are mapped, not copied: the file must stay where it
- * is until the model is released. Only metadata is waited for here; helper threads begin
- * to read the weights ahead, and the first request pays for what they have not reached.
+ * is until the model is released. Only metadata is waited for here unless the options say
+ * otherwise; helper threads begin to read the weights ahead in the order of their use, and
+ * the first request pays for what they have not reached.
  * HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or tensor this build does
  * not know) or HEARTH_ERR_MEMORY (with the arithmetic). One model per engine for now; a
  * second is HEARTH_ERR_USAGE.
@@ -292,6 +307,13 @@ void hearth_model_release(hearth_model *model); /* NULL is a no-op */
 
 /* The plan it was opened with. */
 void hearth_model_plan(const hearth_model *model, hearth_plan *plan);
+/* How far helper threads have brought the weights into memory; answers before that wait for what they need. */
+typedef struct {
+    uint64_t read_bytes, file_bytes; /* read ahead by now, and of how many */
+    bool reading;                    /* it goes on */
+    bool preloaded, locked;          /* as asked for in the options */
+} hearth_readahead;
+void hearth_model_readahead(const hearth_model *model, hearth_readahead *out);
 /* The file behind it; lives as long as the model. */
 hearth_file *hearth_model_file(hearth_model *model);
 /* SHA-256 of header and tensor directory, plus the size: "hhhh...-bytes". Lives as long as the model. */
@@ -484,6 +506,8 @@ typedef struct {
     int n_thinking_tokens;       /* of the output */
 
     double load_map_ms, load_metadata_ms, load_tokenizer_ms, load_plan_ms; /* of the model, once */
+    double load_weights_ms;      /* waited until all of the file was in memory; 0: not asked for */
+    bool weights_preloaded, weights_locked; /* asked for, and so it is */
     double load_template_ms;     /* compile it and find out what it can do; 0: not used yet */
     double queue_ms, template_ms, tokenize_ms;
     int n_prompt_tokens;

@@ -27,12 +27,17 @@ bool file_map_damaged(const struct file_map *m);
 enum file_advice {
     FILE_WILL_NEED, /* start reading ahead, return at once */
     FILE_POPULATE,  /* read and map now (blocks) */
+    FILE_TOUCH,     /* the same by looking at every page: for bytes in memory and kernels that cannot (before 5.14) */
     FILE_HUGE,      /* 2 MB mappings where the file system gives them */
     FILE_EVICT,     /* drop it from the page cache (POSIX_FADV_DONTNEED), for benchmarks */
 };
 /* False where the system does not offer it: advice, never an error. offset/bytes are
  * rounded outwards to pages. */
 bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum file_advice advice);
+/* Keep the pages where they are (mlock): those that are there now or, with later, as they come. file_unmap() ends it;
+ * for bytes in memory file_unlock(). HEARTH_ERR_MEMORY names the limit of this process and how to raise it. */
+bool file_lock(const struct file_map *m, bool later, hearth_error *err);
+void file_unlock(const struct file_map *m);
 /* Bytes of the map that are in the page cache now. */
 size_t file_resident_bytes(const struct file_map *m);
 

@@ -167,6 +167,7 @@ void machine_use_read(struct machine_use *out)
 }
 
 uint64_t process_resident_bytes(void) { return number_in("/proc/self/status", "VmRSS:") * 1024; }
+uint64_t process_locked_bytes(void) { return number_in("/proc/self/status", "VmLck:") * 1024; }
 uint64_t process_peak_resident_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
 
 void process_fault_counts(struct process_faults *out)

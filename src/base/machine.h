@@ -41,6 +41,7 @@ void machine_use_read(struct machine_use *out);
 /* Of this process. */
 uint64_t process_resident_bytes(void);
 uint64_t process_peak_resident_bytes(void);
+uint64_t process_locked_bytes(void); /* mlock() */
 struct process_faults {
     uint64_t minor, major;
 };

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -181,10 +182,65 @@ bool file_map_damaged(const struct file_map *m)
     return m->slot >= 0 && atomic_load_explicit(&watched[m->slot].damaged, memory_order_acquire);
 }
 
+/* One byte of each page. A lost part of a file is no failure here: the handler marks the map. */
+static bool touch(const uint8_t *p, size_t n)
+{
+    for (size_t at = 0; at < n; at += PAGE_BYTES)
+        (void)*(const volatile uint8_t *)(p + at);
+    return true;
+}
+
+static bool populate(void *p, size_t n)
+{
+#ifdef MADV_POPULATE_READ
+    if (madvise(p, n, MADV_POPULATE_READ) == 0)
+        return true;
+    if (errno != EINVAL) /* what kernels before 5.14 say to it */
+        return false;
+#endif
+    return touch(p, n);
+}
+
+/* Whole pages around the map's bytes. */
+static void *pages_of(const struct file_map *m, size_t *bytes)
+{
+    size_t before = (uintptr_t)m->ptr % PAGE_BYTES;
+    *bytes = align_size(before + m->bytes, PAGE_BYTES);
+    return (void *)((uintptr_t)m->ptr - before);
+}
+
+bool file_lock(const struct file_map *m, bool later, hearth_error *err)
+{
+    size_t n;
+    void *p = pages_of(m, &n);
+    if (mlock2(p, n, later ? MLOCK_ONFAULT : 0) == 0)
+        return true;
+    int code = errno;
+    struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    if (limit.rlim_cur == RLIM_INFINITY)
+        return fail(err, HEARTH_ERR_MEMORY, "cannot lock %zu MiB of weights in memory: %s; leave out --lock", n >> 20,
+                    strerror(code));
+    return fail(err, HEARTH_ERR_MEMORY,
+                "cannot lock %zu MiB of weights in memory, the limit on locked memory is %llu KiB; raise it (ulimit "
+                "-l; LimitMEMLOCK= of a service; memlock in limits.conf) or leave out --lock",
+                n >> 20, (unsigned long long)limit.rlim_cur >> 10);
+}
+
+void file_unlock(const struct file_map *m)
+{
+    size_t n;
+    void *p = pages_of(m, &n);
+    (void)munlock(p, n);
+}
+
 bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum file_advice advice)
 {
-    if (m->fd < 0 || offset >= m->bytes)
+    if (offset >= m->bytes)
         return false;
+    if (m->fd < 0)
+        return (advice == FILE_POPULATE || advice == FILE_TOUCH)
+            && touch(m->ptr + offset, min_size(bytes, m->bytes - offset));
     size_t first = offset / PAGE_BYTES * PAGE_BYTES;
     size_t n = min_size(m->bytes, offset + bytes) - first;
     void *p = (void *)(uintptr_t)(m->ptr + first);
@@ -192,11 +248,9 @@ bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum fil
     case FILE_WILL_NEED:
         return madvise(p, n, MADV_WILLNEED) == 0;
     case FILE_POPULATE:
-#ifdef MADV_POPULATE_READ
-        return madvise(p, n, MADV_POPULATE_READ) == 0;
-#else
-        return false;
-#endif
+        return populate(p, n);
+    case FILE_TOUCH:
+        return touch(p, n);
     case FILE_HUGE:
         return madvise(p, n, MADV_HUGEPAGE) == 0;
     case FILE_EVICT:

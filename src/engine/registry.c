@@ -8,10 +8,15 @@
 #include "base/machine.h"
 #include "engine/engine.h"
 
-static void progress(const hearth_model_options *o, const char *phase, double fraction)
+static bool progress_at(const hearth_model_options *o, const hearth_progress *at, hearth_error *err)
 {
-    if (o->progress)
-        o->progress(o->progress_arg, phase, fraction);
+    return !o->progress || o->progress(o->progress_arg, at)
+        || fail(err, HEARTH_ERR_CANCELLED, "opening the model was interrupted");
+}
+
+static bool progress(const hearth_model_options *o, const char *phase, double fraction, hearth_error *err)
+{
+    return progress_at(o, &(hearth_progress){ .phase = phase, .fraction = fraction }, err);
 }
 
 /* ---- memory ---- */
@@ -116,6 +121,8 @@ static void destroy(hearth_model *m)
 {
     engine_detach(m->engine, m);
     readahead_end(&m->readahead);
+    for (uint32_t i = 0; m->locked && i < m->file->n_maps; i++)
+        file_unlock(&m->file->maps[i]);
     kv_destroy(&m->kv);
     mem_pages_free(m->ws_memory, m->ws_memory_bytes);
     mem_pages_free(m->room_memory, m->room_bytes);
@@ -123,10 +130,78 @@ static void destroy(hearth_model *m)
     mem_free(m);
 }
 
+/* ---- weights into memory ---- */
+
+static void need_weight(struct readahead *r, const struct weight *w, uint32_t rank)
+{
+    const void *data = w->vec ? (const void *)w->vec : w->mat.data;
+    uint64_t bytes = w->vec ? (uint64_t)w->mat.n_cols * sizeof *w->vec : (uint64_t)w->mat.n_rows * w->mat.row_bytes;
+    readahead_need(r, data, bytes, rank);
+}
+
+/* Layer by layer, the output after them. Of an embedding that is not also the output a few rows are looked up: it
+ * comes last. */
+static void name_order(struct readahead *r, const struct model *m)
+{
+    uint32_t n_layers = (uint32_t)m->hp.n_layers;
+    for (uint32_t l = 0; l < n_layers; l++)
+        for (int slot = 0; slot < N_LAYER_SLOTS; slot++)
+            need_weight(r, &m->layers[l].w[slot], l);
+    for (int slot = 0; slot < N_GLOBAL_SLOTS; slot++)
+        need_weight(r, &m->global[slot], slot == G_TOKEN_EMBD ? n_layers + 1 : n_layers);
+}
+
+/* A lock that is refused is refused before the file is read. */
+static bool begin_reading(hearth_model *m, const hearth_model_options *o, hearth_error *err)
+{
+    struct machine machine;
+    machine_read(&machine);
+    uint64_t room = m->engine->budget_bytes ? m->engine->budget_bytes : machine_memory_budget(&machine);
+    for (uint32_t i = 0; o->lock && i < m->file->n_maps; i++) {
+        if (!file_lock(&m->file->maps[i], true, err))
+            return err_context(err, "%s", m->file->name);
+        m->locked = true;
+    }
+    if (!readahead_plan(&m->readahead, m->file->maps, m->file->n_maps, room, err))
+        return false;
+    name_order(&m->readahead, &m->file->model);
+    readahead_begin(&m->readahead);
+    return true;
+}
+
+static bool show_reading(void *options, uint64_t read_bytes, uint64_t file_bytes)
+{
+    const hearth_model_options *o = options;
+    return progress_at(o, &(hearth_progress){ "weights", 0.9, read_bytes, file_bytes }, NULL);
+}
+
+/* Last: what can be refused sooner is refused before gigabytes are read. */
+static bool finish_reading(hearth_model *m, const hearth_model_options *o, hearth_error *err)
+{
+    int64_t start = clock_ns();
+    if (!o->preload && !o->lock)
+        return true;
+    uint64_t own = m->plan.total_bytes - m->plan.weights_bytes, file = m->readahead.file_bytes;
+    if (file + own > m->plan.budget_bytes)
+        return fail(err, HEARTH_ERR_MEMORY,
+                    "%s: %llu MiB of weights to be kept in memory + KV cache, workspace and vocabulary %llu MiB do not "
+                    "fit in the %llu MiB there are; lower --ctx, or leave out --preload and --lock",
+                    m->file->name, (unsigned long long)(file >> 20), (unsigned long long)(own >> 20),
+                    (unsigned long long)(m->plan.budget_bytes >> 20));
+    if (!readahead_fill(&m->readahead, show_reading, (void *)(uintptr_t)o, err))
+        return err_context(err, "%s", m->file->name);
+    for (uint32_t i = 0; o->lock && i < m->file->n_maps; i++)
+        if (!file_lock(&m->file->maps[i], false, err))
+            return err_context(err, "%s", m->file->name);
+    m->weights_ms = clock_ms_since(start);
+    return true;
+}
+
 static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_error *err)
 {
     struct hearth_engine *e = m->engine;
-    progress(o, "metadata", 0);
+    if (!progress(o, "metadata", 0, err))
+        return false;
     m->file = hearth_file_open(&o->source, err);
     if (!m->file)
         return false;
@@ -135,11 +210,8 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
             *err = m->file->problem;
         return err_context(err, "%s", m->file->name);
     }
-    struct machine machine;
-    machine_read(&machine);
-    uint64_t room = e->budget_bytes ? e->budget_bytes : machine_memory_budget(&machine);
-    readahead_begin(&m->readahead, m->file->maps, m->file->n_maps, room);
-    progress(o, "tokenizer", 0.3);
+    if (!begin_reading(m, o, err) || !progress(o, "tokenizer", 0.3, err))
+        return false;
     m->tokenizer = file_tokenizer(m->file, err);
     if (!m->tokenizer)
         return err_context(err, "%s", m->file->name);
@@ -148,7 +220,8 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
         return fail(err, HEARTH_ERR_FORMAT,
                     "%s: the vocabulary has %d tokens but the weights only %d rows; the file is damaged", m->file->name,
                     n_tokens, m->file->model.hp.n_vocab);
-    progress(o, "plan", 0.8);
+    if (!progress(o, "plan", 0.8, err))
+        return false;
     int64_t start = clock_ns();
     struct plan_request r = { .n_ctx = o->n_ctx_tokens,
                               .n_seqs = e->n_seqs,
@@ -162,8 +235,7 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
     if (!registry_identity(m->file, m->identity, err) || !make_memory(m, &r, err) || !engine_attach(e, m, err))
         return false;
     m->file->plan_ms = clock_ms_since(start);
-    progress(o, "ready", 1);
-    return true;
+    return finish_reading(m, o, err) && progress(o, "ready", 1, err);
 }
 
 hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err)
@@ -196,5 +268,13 @@ void hearth_model_release(hearth_model *m)
 }
 
 void hearth_model_plan(const hearth_model *m, hearth_plan *plan) { *plan = m->plan; }
+
+void hearth_model_readahead(const hearth_model *m, hearth_readahead *out)
+{
+    *out = (hearth_readahead){ .file_bytes = m->readahead.file_bytes, .preloaded = m->readahead.filled,
+                               .locked = m->locked };
+    out->reading = readahead_look(&m->readahead, &out->read_bytes);
+}
+
 hearth_file *hearth_model_file(hearth_model *m) { return m->file; }
 const char *hearth_model_identity(const hearth_model *m) { return m->identity; }

@@ -48,6 +48,7 @@ struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err);
 struct chat *file_chat(hearth_file *f, hearth_error *err);
 bool file_damaged(const hearth_file *f); /* a mapped part shrank under us */
 uint64_t file_total_bytes(const hearth_file *f);
+static inline bool file_is_mapped(const hearth_file *f) { return f->maps[0].fd >= 0; } /* else bytes in memory */
 
 /* What a plan is made from. */
 struct plan_request {
@@ -72,6 +73,8 @@ struct hearth_model {
     char identity[96];
     hearth_plan plan;
     struct readahead readahead; /* of the file's parts */
+    bool locked;                /* the file's parts, in memory */
+    double weights_ms;          /* waited for them */
 
     /* Owned by the engine thread from here on. */
     struct kv_pool kv;

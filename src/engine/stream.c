@@ -232,6 +232,9 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->load_tokenizer_ms = f->tokenizer_ms;
     r->load_plan_ms = f->plan_ms;
     r->load_template_ms = f->template_ms;
+    r->load_weights_ms = m->weights_ms;
+    r->weights_preloaded = m->readahead.filled;
+    r->weights_locked = m->locked;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
         receipt_note(r, "%s\n", tokenizer_guessed);
     if (f->model.n_unused_tensors > 0)
@@ -242,8 +245,9 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     const struct readahead *ahead = &m->readahead;
     if (ahead->no_huge)
         receipt_note(r, "the weights are in small pages: the system gives no 2 MB ones for files\n");
-    if (ahead->refused)
-        receipt_note(r, "the weights are not read ahead: the system does not offer it\n");
+    if (file_is_mapped(f) && !ahead->no_room && ahead->n_threads < READAHEAD_THREADS)
+        receipt_note(r, ahead->n_threads ? "the weights are read ahead by one thread: a second could not be started\n"
+                                         : "the weights are not read ahead: no thread could be started for it\n");
     if (ahead->no_room)
         receipt_note(r, "the weights are not read ahead: they are %llu MiB, free are %llu MiB\n",
                      (unsigned long long)(ahead->file_bytes >> 20), (unsigned long long)(ahead->room_bytes >> 20));

@@ -229,9 +229,11 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "n_logit_bias", json_integer((json_int_t)r->n_logit_bias));
     put(&o, "bos_added", json_boolean(r->bos_added));
     put(&o, "ignore_eos", json_boolean(r->ignore_eos));
-    put(&o, "load", json_pack("{s:o, s:o, s:o, s:o, s:o}", "map_ms", of_ms(r->load_map_ms), "metadata_ms",
+    put(&o, "load", json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "map_ms", of_ms(r->load_map_ms), "metadata_ms",
                               of_ms(r->load_metadata_ms), "tokenizer_ms", of_ms(r->load_tokenizer_ms), "plan_ms",
-                              of_ms(r->load_plan_ms), "template_ms", of_ms(r->load_template_ms)));
+                              of_ms(r->load_plan_ms), "template_ms", of_ms(r->load_template_ms), "weights_ms",
+                              of_ms(r->load_weights_ms)));
+    put(&o, "weights", json_pack("{s:b, s:b}", "preloaded", r->weights_preloaded, "locked", r->weights_locked));
     put(&o, "queue_ms", of_ms(r->queue_ms));
     put(&o, "template", of_template(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/machine.h"
 #include "tiny.h"
 
 enum { MAX_IDS = 512 };
@@ -679,6 +680,92 @@ static void a_type_without_kernels_is_refused_by_name(void **state)
 
 /* ---- memory (contract 3) ---- */
 
+struct phases {
+    char text[256]; /* each once */
+    const char *stop_at;
+    uint64_t file_bytes;
+};
+
+static bool note_phase(void *arg, const hearth_progress *at)
+{
+    struct phases *p = arg;
+    if (!strstr(p->text, at->phase)) {
+        strcat(p->text, at->phase);
+        strcat(p->text, " ");
+    }
+    assert_true(at->read_bytes <= at->file_bytes && at->fraction >= 0 && at->fraction <= 1);
+    if (at->file_bytes)
+        p->file_bytes = at->file_bytes;
+    return !p->stop_at || strcmp(at->phase, p->stop_at) != 0;
+}
+
+static void weights_are_in_memory_when_asked_for(void **state)
+{
+    (void)state;
+    char path[256];
+    static struct answer a;
+    hearth_error err = { 0 };
+    hearth_span span;
+    hearth_readahead at;
+    hearth_plan plan;
+    struct phases phases = { 0 };
+    make(path, sizeof path, "preload", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    hearth_model_options o = { .source.path = path, .n_ctx_tokens = 128, .preload = true, .progress = note_phase,
+                               .progress_arg = &phases };
+    hearth_engine *e = hearth_engine_create(NULL, &err);
+    hearth_model *m = hearth_model_open(e, &o, &err);
+    if (!m)
+        fail_msg("%s", err.message);
+    hearth_model_readahead(m, &at);
+    assert_true(at.preloaded && !at.locked && !at.reading);
+    assert_true(at.read_bytes == at.file_bytes && at.file_bytes == phases.file_bytes && at.file_bytes > 100000);
+    assert_string_equal(phases.text, "metadata tokenizer plan weights ready ");
+    hearth_request r = request_for(&span, long_prompt);
+    r.max_tokens = 2;
+    answer(m, &r, &a);
+    assert_true(a.receipt.weights_preloaded && !a.receipt.weights_locked && a.receipt.load_weights_ms > 0);
+    hearth_model_plan(m, &plan);
+    hearth_model_release(m);
+
+    o.preload = false;
+    o.lock = true;
+    m = hearth_model_open(e, &o, &err);
+    if (m) {
+        hearth_model_readahead(m, &at);
+        assert_true(at.preloaded && at.locked);
+        assert_true(process_locked_bytes() >= at.file_bytes);
+        hearth_model_release(m);
+        assert_int_equal(process_locked_bytes(), 0);
+    } else { /* this process may not */
+        assert_int_equal(err.status, HEARTH_ERR_MEMORY);
+        assert_non_null(strstr(err.message, "limit on locked memory"));
+    }
+
+    o.lock = false;
+    o.preload = true;
+    static const char *const phase[] = { "metadata", "tokenizer", "plan", "weights", "ready" };
+    for (size_t i = 0; i < sizeof phase / sizeof *phase; i++) {
+        phases = (struct phases){ .stop_at = phase[i] };
+        assert_null(hearth_model_open(e, &o, &err));
+        assert_int_equal(err.status, HEARTH_ERR_CANCELLED);
+    }
+    hearth_engine_destroy(e);
+
+    /* Its own memory fits, but not with the file beside it. */
+    e = hearth_engine_create(&(hearth_engine_options){ .budget_bytes = plan.total_bytes - 1 }, &err);
+    phases = (struct phases){ 0 };
+    assert_null(hearth_model_open(e, &o, &err));
+    assert_int_equal(err.status, HEARTH_ERR_MEMORY);
+    assert_non_null(strstr(err.message, "--preload"));
+    o.preload = false;
+    m = hearth_model_open(e, &o, &err);
+    if (!m)
+        fail_msg("%s", err.message);
+    hearth_model_release(m);
+    hearth_engine_destroy(e);
+    unlink(path);
+}
+
 static void a_context_that_does_not_fit_is_refused_with_the_sum(void **state)
 {
     (void)state;
@@ -810,6 +897,7 @@ int main(void)
         cmocka_unit_test(nan_in_a_weight_is_named_by_layer_and_tensor),
         cmocka_unit_test(a_file_cut_short_while_mapped_fails_the_model_not_the_process),
         cmocka_unit_test(a_type_without_kernels_is_refused_by_name),
+        cmocka_unit_test(weights_are_in_memory_when_asked_for),
         cmocka_unit_test(a_context_that_does_not_fit_is_refused_with_the_sum),
         cmocka_unit_test(a_running_answer_allocates_nothing),
     };

@@ -332,12 +332,14 @@ struct model {
     hearth_engine *engine;
     hearth_model *model;
     const hearth_request *request;
+    bool preload;
 };
 
 static bool open_model(struct model *m, hearth_error *err)
 {
     hearth_engine_options engine = { .n_threads = 2, .n_seqs = 2, .n_step_tokens = 32, .budget_bytes = 256 << 20 };
-    hearth_model_options o = { .source = { .path = m->path, .chat_template = m->template }, .n_ctx_tokens = 512 };
+    hearth_model_options o = { .source = { .path = m->path, .chat_template = m->template }, .n_ctx_tokens = 512,
+                               .preload = m->preload };
     m->engine = hearth_engine_create(&engine, err);
     m->model = m->engine ? hearth_model_open(m->engine, &o, err) : NULL;
     return m->model != NULL;
@@ -435,6 +437,7 @@ static void a_model_of_every_architecture_opens_or_says_why(void **state)
     for (size_t i = 0; i < ARRAY_LEN(archs); i++) {
         model_make(&m, archs[i]);
         m.request = &r;
+        m.preload = i == 1;
         try_all((struct subject){ .name = archs[i], .op = open_and_ask, .arg = &m, .files = true, .alone = true });
         unlink(m.path);
     }
