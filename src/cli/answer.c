@@ -70,9 +70,11 @@ void answer_read(struct answer *a)
             cancelled = true;
         }
         if (!hearth_stream_poll(a->stream, &event)) {
-            interrupt_wait();
+            interrupt_wait_ms(a->loading ? loading_look(a->loading) : -1);
             continue;
         }
+        if (a->loading)
+            loading_end(a->loading);
         take_event(a, &event);
         if (event.type == HEARTH_EVENT_END)
             return;

@@ -6,10 +6,12 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "cli/loading.h"
 #include "hearth/hearth.h"
 
 struct answer {
     hearth_stream *stream; /* borrowed */
+    struct loading *loading; /* shown until the first event; NULL: not shown */
     bool json;             /* collect, print one object at the end; false: text as it comes */
     bool digest;           /* --json: with the key digest */
     bool keep;             /* collect text and thinking also without json */

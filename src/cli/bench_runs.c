@@ -6,12 +6,13 @@
 #include "base/err.h"
 #include "base/rng.h"
 
-bool bench_open(struct bench_model *m, const hearth_source *source, int n_threads, int n_seqs, int n_ctx,
+bool bench_open(struct bench_model *m, const hearth_model_options *model, int n_threads, int n_seqs, int n_ctx,
                 hearth_error *err)
 {
     hearth_engine_options engine = { .n_threads = n_threads, .n_seqs = n_seqs };
-    hearth_model_options options = { .source = *source, .n_ctx_tokens = n_ctx };
+    hearth_model_options options = *model;
     hearth_file_info info;
+    options.n_ctx_tokens = n_ctx;
     *m = (struct bench_model){ .engine = hearth_engine_create(&engine, err) };
     m->model = m->engine ? hearth_model_open(m->engine, &options, err) : NULL;
     if (!m->model)

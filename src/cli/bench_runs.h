@@ -10,8 +10,8 @@ struct bench_model {
     int n_vocab;
 };
 
-/* An engine of its own with the model in it. n_ctx 0: as without a word said. */
-bool bench_open(struct bench_model *m, const hearth_source *source, int n_threads, int n_seqs, int n_ctx,
+/* An engine of its own with the model in it. n_ctx 0: as without a word said. model: all but the context. */
+bool bench_open(struct bench_model *m, const hearth_model_options *model, int n_threads, int n_seqs, int n_ctx,
                 hearth_error *err);
 void bench_close(struct bench_model *m); /* fine on a zeroed struct */
 

@@ -10,9 +10,10 @@
 #include "cli/bench_runs.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
+#include "cli/loading.h"
 #include "cli/model_choice.h"
 
-enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, JSON, CSV, N_OPTS };
+enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, PRELOAD, LOCK, JSON, CSV, N_OPTS };
 enum { LONG_RUNS = 3 };
 static const double quiet_percent = 5, long_s = 4, least_s = 0.5, most_s = 30;
 
@@ -29,6 +30,8 @@ static const struct opt options[N_OPTS] = {
     [RUNS] = { .name = "runs", .type = OPT_INT, .value = "N", .least = 1, .most = BENCH_MOST_RUNS / 3, .dflt = "5",
                .help = "runs of each figure, 3 where one takes over 4 s; more while others use the machine" },
     [THREADS] = OPT_THREADS_ROW,
+    [PRELOAD] = OPT_PRELOAD_ROW,
+    [LOCK] = OPT_LOCK_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
     [CSV] = { .name = "csv", .type = OPT_FLAG, .help = "print rows of benchmark,value,unit,low,high,runs,roof,others" },
 };
@@ -36,6 +39,7 @@ static const struct opt options[N_OPTS] = {
 struct job {
     const struct args *args;
     struct model_choice choice;
+    hearth_model_options model; /* of every opening */
     struct bench_result *result;
     struct roofs *roofs;
     hearth_cost cost;
@@ -190,13 +194,13 @@ static bool measure_rows(struct job *job, hearth_error *err)
     hearth_receipt r;
     bool alone = job->n_list[BENCH_PREFILL] + job->n_list[BENCH_DECODE] > 0, ok = true;
     if (alone)
-        ok = bench_open(&m, &job->choice.source, job->n_threads, 1, n_ctx_alone(job), err)
+        ok = bench_open(&m, &job->model, job->n_threads, 1, n_ctx_alone(job), err)
           && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err) /* every page of the weights is mapped */
           && measure_list(job, &m, BENCH_PREFILL, err) && measure_list(job, &m, BENCH_DECODE, err);
     bench_close(&m);
     int n_seqs = longest(job, BENCH_BATCH);
     if (ok && n_seqs > 0)
-        ok = bench_open(&m, &job->choice.source, job->n_threads, n_seqs + 1,
+        ok = bench_open(&m, &job->model, job->n_threads, n_seqs + 1,
                         max_int(BENCH_PLUG_PROMPT, BENCH_SHORT_PROMPT + job->n_tokens) + 1, err)
           && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err) && measure_list(job, &m, BENCH_BATCH, err);
     bench_close(&m);
@@ -213,7 +217,7 @@ static bool measure_start(struct job *job, hearth_error *err)
         hearth_plan plan;
         int64_t start = clock_ns();
         show(job, "load and first token", -1, i + 1);
-        bool ok = bench_open(&m, &job->choice.source, job->n_threads, 1, 0, err);
+        bool ok = bench_open(&m, &job->model, job->n_threads, 1, 0, err);
         load[i] = clock_ms_since(start);
         ok = ok && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err)
           && hearth_file_cost(hearth_model_file(m.model), &job->cost);
@@ -332,6 +336,7 @@ static int run_job(struct job *job, hearth_error *err)
     if (!job->choice.from_line)
         model_say(&job->choice);
     job->result->model = job->choice.text;
+    job->model = (hearth_model_options){ .source = job->choice.source, .preload = v[PRELOAD].on, .lock = v[LOCK].on };
     if (!fit_lists(job, err) || !measure(job, err))
         return model_report(&job->choice, err);
     if (v[JSON].on)

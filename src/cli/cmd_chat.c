@@ -4,11 +4,12 @@
 
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
+#include "cli/loading.h"
 #include "cli/template_choice.h"
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    CTX, TIMING, HISTORY, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, CTX, TIMING, HISTORY, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -26,6 +27,8 @@ static const struct opt options[N_OPTS] = {
     [SEED] = OPT_SEED_ROW,
     [THREADS] = OPT_THREADS_ROW,
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
+    [PRELOAD] = OPT_PRELOAD_ROW,
+    [LOCK] = OPT_LOCK_ROW,
     [CTX] = OPT_CTX_ROW,
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
@@ -60,6 +63,8 @@ static int run(const struct args *a)
             .n_threads = (int)v[THREADS].i,
             .n_threads_prefill = (int)v[THREADS_PREFILL].i,
             .n_ctx_tokens = (int)v[CTX].i,
+            .preload = v[PRELOAD].on,
+            .lock = v[LOCK].on,
             .system = v[SYSTEM].text,
             .template_kwargs = template.kwargs,
             .thinking = template.thinking,

@@ -9,10 +9,11 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/kld.h"
+#include "cli/loading.h"
 #include "cli/model_choice.h"
 #include "cli/windows.h"
 
-enum { MODEL, KLD, WINDOW, LIMIT, THREADS, JSON, N_OPTS };
+enum { MODEL, KLD, WINDOW, LIMIT, THREADS, PRELOAD, LOCK, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
@@ -21,6 +22,8 @@ static const struct opt options[N_OPTS] = {
     [WINDOW] = OPT_WINDOW_ROW,
     [LIMIT] = OPT_WINDOW_LIMIT_ROW,
     [THREADS] = OPT_THREADS_ROW,
+    [PRELOAD] = OPT_PRELOAD_ROW,
+    [LOCK] = OPT_LOCK_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object, with the sum of each window" },
 };
 
@@ -262,11 +265,17 @@ static bool measure(struct job *job, hearth_error *err)
     return ok;
 }
 
+static bool open_one(struct job *job, struct measured *m, const hearth_source *source, hearth_error *err)
+{
+    const struct opt_value *v = job->args->value;
+    hearth_model_options model = { .source = *source, .preload = v[PRELOAD].on, .lock = v[LOCK].on };
+    return measured_open(m, model, &job->windows, (int)v[THREADS].i, v[KLD].text ? 1 : 0, err);
+}
+
 static int run_job(struct job *job, hearth_error *err)
 {
     const struct opt_value *v = job->args->value;
     struct kld_summary kld;
-    int in_flight = v[KLD].text ? 1 : 0, n_threads = (int)v[THREADS].i;
     if (!read_words(job))
         return EXIT_USAGE;
     if (!interrupt_init(err))
@@ -274,14 +283,10 @@ static int run_job(struct job *job, hearth_error *err)
     if (!job->choice.from_line)
         model_say(&job->choice);
     interrupt_hold();
-    if (!read_windows(job, err)
-        || !measured_open(&job->model, (hearth_model_options){ .source = job->choice.source }, &job->windows, n_threads,
-                          in_flight, err))
+    if (!read_windows(job, err) || !open_one(job, &job->model, &job->choice.source, err))
         return model_report(&job->choice, err);
     if (v[KLD].text
-        && !(measured_open(&job->reference, (hearth_model_options){ .source = job->reference_choice.source },
-                           &job->windows, n_threads, in_flight, err)
-             && check_vocabularies(job, err)))
+        && !(open_one(job, &job->reference, &job->reference_choice.source, err) && check_vocabularies(job, err)))
         return report(err);
     if (!measure(job, err))
         return report(err);

@@ -17,7 +17,7 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
-    THREADS_PREFILL, CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
+    THREADS_PREFILL, PRELOAD, LOCK, CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -36,6 +36,8 @@ static const struct opt options[N_OPTS] = {
     [SEED] = OPT_SEED_ROW,
     [THREADS] = OPT_THREADS_ROW,
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
+    [PRELOAD] = OPT_PRELOAD_ROW,
+    [LOCK] = OPT_LOCK_ROW,
     [CTX] = OPT_CTX_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
@@ -124,7 +126,10 @@ static bool open_model(struct job *job, hearth_error *err)
     job->engine = hearth_engine_create(&engine, err);
     if (!job->engine)
         return false;
+    struct loading loading;
+    loading_open(&loading, &model, v[PRELOAD].on, v[LOCK].on);
     job->model = hearth_model_open(job->engine, &model, err);
+    loading_opened(&loading);
     return job->model != NULL;
 }
 
@@ -249,7 +254,10 @@ static int ask(struct job *job, hearth_error *err)
     if (!stream)
         return report(err);
 
+    struct loading loading;
+    loading_begin(&loading, job->model);
     struct answer answer = { .stream = stream,
+                             .loading = &loading,
                              .json = v[JSON].on,
                              .digest = v[DIGEST].on,
                              .show_thinking = v[SHOW_THINKING].on };
@@ -292,6 +300,8 @@ static int converse(const struct job *job)
         .n_threads = (int)v[THREADS].i,
         .n_threads_prefill = (int)v[THREADS_PREFILL].i,
         .n_ctx_tokens = (int)v[CTX].i,
+        .preload = v[PRELOAD].on,
+        .lock = v[LOCK].on,
         .system = v[SYSTEM].text,
         .template_kwargs = job->template.kwargs,
         .thinking = job->template.thinking,

@@ -132,7 +132,10 @@ static bool answer(struct dialogue *d, hearth_error *err)
     hearth_stream *stream = submit(d, err);
     if (!stream)
         return false;
-    struct answer a = { .stream = stream, .keep = true, .show_thinking = d->setup->show_thinking };
+    struct loading loading;
+    loading_begin(&loading, d->model);
+    struct answer a = { .stream = stream, .loading = &loading, .keep = true,
+                        .show_thinking = d->setup->show_thinking };
     answer_read(&a);
     answer_finish(&a, NULL);
     if (a.last && a.last != '\n' && !isatty(STDOUT_FILENO)) { /* the next answer begins on a line of its own */
@@ -308,7 +311,10 @@ static bool open_model(struct dialogue *d, hearth_error *err)
                                      .n_seqs = 1 };
     hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens };
     d->engine = hearth_engine_create(&engine, err);
+    struct loading loading;
+    loading_open(&loading, &model, d->setup->preload, d->setup->lock);
     d->model = d->engine ? hearth_model_open(d->engine, &model, err) : NULL;
+    loading_opened(&loading);
     d->file = d->model ? hearth_model_file(d->model) : NULL;
     return d->model != NULL;
 }

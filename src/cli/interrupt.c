@@ -64,10 +64,10 @@ bool interrupt_pending(void) { return pending || terminated; }
 bool interrupt_terminated(void) { return terminated; }
 void interrupt_clear(void) { pending = 0; }
 
-bool interrupt_wait_input(int fd)
+static bool wait_input(int fd, int ms)
 {
     struct pollfd p[2] = { { .fd = wake_read, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
-    while (poll(p, 2, -1) < 0 && errno == EINTR)
+    while (poll(p, 2, ms) < 0 && errno == EINTR)
         ;
     char drained[256];
     while (read(wake_read, drained, sizeof drained) > 0)
@@ -75,4 +75,6 @@ bool interrupt_wait_input(int fd)
     return p[1].revents != 0;
 }
 
-void interrupt_wait(void) { interrupt_wait_input(-1); }
+bool interrupt_wait_input(int fd) { return wait_input(fd, -1); }
+void interrupt_wait_ms(int ms) { wait_input(-1, ms); }
+void interrupt_wait(void) { wait_input(-1, -1); }

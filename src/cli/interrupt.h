@@ -25,5 +25,7 @@ void interrupt_clear(void);
 void interrupt_wake(void *arg);
 /* Sleep until woken or interrupted since the last call. */
 void interrupt_wait(void);
-/* The same, or until fd has something to read (its end included): true then. */
+/* The same, or until ms milliseconds are over; below 0: without end. */
+void interrupt_wait_ms(int ms);
+/* As interrupt_wait(), or until fd has something to read (its end included): true then. */
 bool interrupt_wait_input(int fd);

@@ -46,7 +46,7 @@ struct measured {
     int n_in_flight; /* windows computed side by side */
 };
 
-/* n_in_flight 0: as many as fill a step. options: source and observer; the context is a window. */
+/* n_in_flight 0: as many as fill a step. options: source, observer, preload and lock; the context is a window. */
 bool measured_open(struct measured *m, hearth_model_options options, const struct windows *w, int n_threads,
                    int n_in_flight, hearth_error *err);
 void measured_close(struct measured *m); /* fine on a zeroed struct */

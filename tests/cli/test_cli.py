@@ -210,6 +210,23 @@ class Run(CliTest):
         for word in ("arithmetic_revision", "1 (request)", "top_k 40 (default)", "kv_bytes"):
             self.assertIn(word, err)
 
+    def test_weights_are_in_memory_when_asked_for(self):
+        model = os.path.join(ROOT, "models", "tolstoy-4m-q8_0.gguf")
+        ask = ("run", model, "--raw", "-p", PROMPT, "-n", "2", "--json")
+        receipts = [json.loads(hearth(*ask, *how).text)["hearth"] for how in ((), ("--preload",))]
+        self.assertEqual([r["weights"] for r in receipts], [{"preloaded": False, "locked": False},
+                                                            {"preloaded": True, "locked": False}])
+        self.assertEqual(receipts[0]["load"]["weights_ms"], 0)
+        self.assertGreaterEqual(receipts[1]["load"]["weights_ms"], 0)
+        r = hearth(*ask, "--lock")
+        if r.code == 0:
+            self.assertEqual(json.loads(r.text)["hearth"]["weights"], {"preloaded": True, "locked": True})
+        else:  # this process may not
+            self.assertEqual(r.code, 4)
+            self.assertRegex(r.err, r"cannot lock 4 MiB of weights in memory, the limit on locked memory is \d+ KiB; ")
+        r = hearth("perplexity", model, "-", "--preload", "--limit", "1", "--window", "16", stdin=PROMPT.encode() * 9)
+        self.assertEqual(r.code, 0, r.err)
+
     def test_the_order_of_samplers_and_the_breakers_are_the_lines(self):
         ask = ("-p", PROMPT, "--json", "--samplers", "dry;Typical;temp", "--typical", "0.9", "--dry-multiplier", "0.8",
                "--dry-sequence-breaker", "\\n", "--dry-sequence-breaker", "zz##zz")

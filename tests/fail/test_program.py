@@ -85,6 +85,7 @@ SCENARIOS = [
     Scenario("run", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--ctx", "64"]),
     Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"]),
     Scenario("run --receipt", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--receipt"], tells="  memory "),
+    Scenario("run --preload", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--preload"]),
     Scenario("run a chat", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--chat-template", "t.jinja"],
              files={"t.jinja": RENDERED.encode()}),
     Scenario("chat", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"], TYPED.encode(),
