@@ -314,6 +314,15 @@ typedef struct {
     bool preloaded, locked;          /* as asked for in the options */
 } hearth_readahead;
 void hearth_model_readahead(const hearth_model *model, hearth_readahead *out);
+/* What is in memory now, and how much of it in pages of 2 MB, which the processor finds faster; zeros where the system
+ * does not tell. Takes milliseconds for a large model. */
+typedef struct {
+    uint64_t resident_bytes, huge_bytes;
+} hearth_page_use;
+typedef struct {
+    hearth_page_use weights, kv, workspace;
+} hearth_pages;
+void hearth_model_pages(const hearth_model *model, hearth_pages *out);
 /* The file behind it; lives as long as the model. */
 hearth_file *hearth_model_file(hearth_model *model);
 /* SHA-256 of header and tensor directory, plus the size: "hhhh...-bytes". Lives as long as the model. */
@@ -524,6 +533,7 @@ typedef struct {
 
     hearth_plan plan;            /* memory by part */
     uint64_t resident_bytes, peak_resident_bytes;
+    bool kv_huge, workspace_huge, weights_huge; /* the system gives 2 MB pages to them, as far as it has some */
     uint64_t minor_faults, major_faults; /* of the process while it ran */
 
     char digest[65];             /* of every step's logits, when asked for; else "" */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/system_text.h"
+
 static atomic_ullong n_calls;
 static atomic_ullong fail_call; /* 0: never */
 static atomic_bool fail_on;     /* and all after it */
@@ -49,7 +51,7 @@ enum { HUGE_BYTES = 2 << 20 };
 void *mem_pages(size_t bytes, bool *huge)
 {
     if (huge)
-        *huge = false;
+        *huge = bytes < HUGE_BYTES;
     if (told_to_fail())
         return NULL;
     /* Over-allocate by one large page and give the ends back, so that the block starts on
@@ -69,9 +71,9 @@ void *mem_pages(size_t bytes, bool *huge)
         munmap(p, before);
     if (whole > before + kept)
         munmap(p + before + kept, whole - before - kept);
-    bool granted = madvise(p + before, kept, MADV_HUGEPAGE) == 0;
+    bool taken = madvise(p + before, kept, MADV_HUGEPAGE) == 0;
     if (huge)
-        *huge = granted;
+        *huge = taken && system_gives_huge_pages("");
     return p + before;
 }
 

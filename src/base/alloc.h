@@ -16,8 +16,8 @@ void mem_free(void *p);
 uint64_t mem_n_refused(void);
 
 /* Zeroed pages straight from the system, 2 MB aligned where that helps, or NULL.
- * Untouched pages cost nothing. *huge says whether 2 MB pages were asked for and granted
- * as advice (NULL: not interested). */
+ * Untouched pages cost nothing. *huge (NULL: not interested): 2 MB pages were asked for and the system
+ * gives them, as far as it finds some free when a page is touched. Blocks below 2 MB are true: they need none. */
 void *mem_pages(size_t bytes, bool *huge);
 void mem_pages_free(void *p, size_t bytes);
 

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "base/machine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <hwloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -169,6 +171,48 @@ void machine_use_read(struct machine_use *out)
 uint64_t process_resident_bytes(void) { return number_in("/proc/self/status", "VmRSS:") * 1024; }
 uint64_t process_locked_bytes(void) { return number_in("/proc/self/status", "VmLck:") * 1024; }
 uint64_t process_peak_resident_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
+
+/* One line of smaps after the other: "start-end ..." begins a map, "Name: n kB" is about it. */
+static void take_smaps_line(const char *line, uintptr_t first, uintptr_t last, bool *inside, struct process_pages *out)
+{
+    static const char *const huge[] = { "AnonHugePages:", "FilePmdMapped:", "ShmemPmdMapped:" };
+    unsigned long long start, end, kib;
+    if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+        *inside = start <= last && end > first;
+    if (!*inside)
+        return;
+    if (sscanf(line, "Rss: %llu", &kib) == 1)
+        out->resident_bytes += kib * 1024;
+    for (size_t i = 0; i < ARRAY_LEN(huge); i++)
+        if (strncmp(line, huge[i], strlen(huge[i])) == 0)
+            out->huge_bytes += strtoull(line + strlen(huge[i]), NULL, 10) * 1024;
+}
+
+bool process_pages_read(const char *path, const void *start, size_t bytes, struct process_pages *out)
+{
+    char text[4096], line[256];
+    size_t n_line = 0;
+    bool inside = false;
+    *out = (struct process_pages){ 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    for (ssize_t n; bytes && ((n = read(fd, text, sizeof text)) > 0 || (n < 0 && errno == EINTR));)
+        for (ssize_t i = 0; i < n; i++)
+            if (text[i] == '\n') {
+                line[n_line] = 0;
+                take_smaps_line(line, (uintptr_t)start, (uintptr_t)start + bytes - 1, &inside, out);
+                n_line = 0;
+            } else if (n_line < sizeof line - 1) {
+                line[n_line++] = text[i];
+            }
+    close(fd);
+    if (out->resident_bytes > bytes)
+        out->resident_bytes = bytes;
+    if (out->huge_bytes > out->resident_bytes)
+        out->huge_bytes = out->resident_bytes;
+    return true;
+}
 
 void process_fault_counts(struct process_faults *out)
 {

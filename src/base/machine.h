@@ -42,6 +42,12 @@ void machine_use_read(struct machine_use *out);
 uint64_t process_resident_bytes(void);
 uint64_t process_peak_resident_bytes(void);
 uint64_t process_locked_bytes(void); /* mlock() */
+/* Pages of the maps that [start, start + bytes) overlaps, and of them those in 2 MB mappings; each at most bytes.
+ * Reads all of /proc/self/smaps: milliseconds for a large model. path: that file. False: there is none. */
+struct process_pages {
+    uint64_t resident_bytes, huge_bytes;
+};
+bool process_pages_read(const char *path, const void *start, size_t bytes, struct process_pages *out);
 struct process_faults {
     uint64_t minor, major;
 };

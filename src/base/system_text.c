@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,4 +42,17 @@ uint64_t number_in(const char *path, const char *key)
     struct small_text text;
     read_small(path, &text);
     return number_after(&text, key);
+}
+
+bool system_gives_huge_pages(const char *root)
+{
+    static const char *const names[] = { "hugepages-2048kB/enabled", "enabled" }; /* the first since Linux 6.8 */
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char path[512];
+        struct small_text text;
+        snprintf(path, sizeof path, "%s/sys/kernel/mm/transparent_hugepage/%s", root, names[i]);
+        if (read_small(path, &text) && !strstr(text.bytes, "[inherit]"))
+            return !strstr(text.bytes, "[never]");
+    }
+    return true;
 }

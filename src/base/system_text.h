@@ -11,3 +11,7 @@ bool read_small(const char *path, struct small_text *out);
 /* First number after `key` at the beginning of a line; 0 when absent. */
 uint64_t number_after(const struct small_text *text, const char *key);
 uint64_t number_in(const char *path, const char *key);
+
+/* Whether 2 MB pages are given to memory that asks for them (transparent huge pages are not off); true where the system
+ * does not say. madvise() succeeds either way. root: put before /sys, "" for the machine itself. */
+bool system_gives_huge_pages(const char *root);

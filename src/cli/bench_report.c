@@ -21,6 +21,15 @@ static double roof_of(struct bench_result *r, int kind, double *low, double *hig
 
 /* ---- text ---- */
 
+/* "725 of 788 MiB": what of it is in pages of 2 MB. */
+static const char *huge_text(char out[2 * UNITS_BYTES + 8], const hearth_page_use *use)
+{
+    char huge[UNITS_BYTES], all[UNITS_BYTES];
+    snprintf(out, 2 * UNITS_BYTES + 8, "%s of %s", text_of_bytes(huge, use->huge_bytes),
+             text_of_bytes(all, use->resident_bytes));
+    return out;
+}
+
 static void print_head(struct bench_result *r)
 {
     char peak[UNITS_BYTES], file[UNITS_BYTES];
@@ -33,6 +42,9 @@ static void print_head(struct bench_result *r)
     }
     printf("load %.1f ms, first token %.1f ms later, peak memory %s with a file of %s\n", r->load_ms,
            r->first_token_ms, text_of_bytes(peak, r->peak_rss_bytes), text_of_bytes(file, r->file_bytes));
+    char weights[2 * UNITS_BYTES + 8], kv[2 * UNITS_BYTES + 8], workspace[2 * UNITS_BYTES + 8];
+    printf("in pages of 2 MB: weights %s, KV cache %s, workspace %s\n", huge_text(weights, &r->pages.weights),
+           huge_text(kv, &r->pages.kv), huge_text(workspace, &r->pages.workspace));
 }
 
 void bench_print_text(struct bench_result *r)
@@ -100,16 +112,29 @@ static json_t *rows_json(struct bench_result *r, enum bench_kind kind)
     return list;
 }
 
+static json_t *use_json(const hearth_page_use *use)
+{
+    return json_pack("{s:I, s:I}", "resident_bytes", (json_int_t)use->resident_bytes, "huge_bytes",
+                     (json_int_t)use->huge_bytes);
+}
+
+static json_t *pages_json(const hearth_pages *p)
+{
+    return json_pack("{s:o, s:o, s:o}", "weights", use_json(&p->weights), "kv", use_json(&p->kv), "workspace",
+                     use_json(&p->workspace));
+}
+
 bool bench_print_json(struct bench_result *r, hearth_error *err)
 {
     double roof[N_ROOFS];
     for (int i = 0; i < N_ROOFS; i++)
         roof[i] = roof_of(r, i, NULL, NULL);
     json_t *o = json_pack(
-        "{s:o, s:s, s:i, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:f, s:f}", "model",
+        "{s:o, s:s, s:i, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "model",
         json_of_text(r->model), "isa", r->isa, "n_threads", r->n_threads, "n_runs", r->n_runs, "roof", roof_key[0],
         roof[0], roof_key[1], roof[1], roof_key[2], roof[2], "load_ms", r->load_ms, "first_token_ms",
         r->first_token_ms, "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "file_bytes", (json_int_t)r->file_bytes,
+        "huge_pages", pages_json(&r->pages),
         "prefill", rows_json(r, BENCH_PREFILL), "decode", rows_json(r, BENCH_DECODE), "batch",
         rows_json(r, BENCH_BATCH), "others_percent", r->others, "stolen_percent", r->stolen);
     return json_print(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6), "the JSON of the figures", err);

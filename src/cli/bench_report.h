@@ -13,6 +13,7 @@ struct bench_result {
     struct bench_readings roof[N_ROOFS];
     double load_ms, first_token_ms;
     uint64_t peak_rss_bytes, file_bytes;
+    hearth_pages pages; /* after a first answer */
     double others, stolen; /* of the machine while it all ran, percent; others includes stolen */
     struct bench_row row[BENCH_MOST_ROWS];
     int n_rows;

@@ -224,6 +224,7 @@ static bool measure_start(struct job *job, hearth_error *err)
         if (ok) {
             first[i] = r.first_token_ms;
             hearth_model_plan(m.model, &plan);
+            hearth_model_pages(m.model, &job->result->pages);
             job->result->n_threads = plan.n_threads;
         }
         bench_close(&m);

@@ -31,7 +31,7 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
         return false;
     workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
-    m->ws_memory = mem_pages(m->ws_memory_bytes, NULL);
+    m->ws_memory = mem_pages(m->ws_memory_bytes, &m->ws_huge);
     m->room_bytes = registry_room_bytes(n_vocab, m->plan.n_ctx_tokens);
     m->room_memory = mem_pages(m->room_bytes, NULL);
     if (!m->ws_memory || !m->room_memory)
@@ -268,6 +268,24 @@ void hearth_model_release(hearth_model *m)
 }
 
 void hearth_model_plan(const hearth_model *m, hearth_plan *plan) { *plan = m->plan; }
+
+static hearth_page_use page_use(const void *start, size_t bytes)
+{
+    struct process_pages use;
+    process_pages_read("/proc/self/smaps", start, bytes, &use);
+    return (hearth_page_use){ use.resident_bytes, use.huge_bytes };
+}
+
+void hearth_model_pages(const hearth_model *m, hearth_pages *out)
+{
+    *out = (hearth_pages){ .kv = page_use(m->kv.data, m->kv.bytes),
+                           .workspace = page_use(m->ws_memory, m->ws_memory_bytes) };
+    for (uint32_t i = 0; i < m->file->n_maps; i++) {
+        hearth_page_use use = page_use(m->file->maps[i].ptr, m->file->maps[i].bytes);
+        out->weights.resident_bytes += use.resident_bytes;
+        out->weights.huge_bytes += use.huge_bytes;
+    }
+}
 
 void hearth_model_readahead(const hearth_model *m, hearth_readahead *out)
 {

@@ -82,6 +82,7 @@ struct hearth_model {
     struct observer observer;
     void *ws_memory;
     size_t ws_memory_bytes;
+    bool ws_huge; /* 2 MB pages were granted */
     struct sampler_room room;
     float *logits_copy; /* [n_vocab] */
     void *room_memory;

@@ -223,6 +223,7 @@ void receipt_note(hearth_receipt *r, const char *fmt, ...)
 static void describe_model(hearth_receipt *r, const hearth_model *m)
 {
     const hearth_file *f = m->file;
+    const struct readahead *ahead = &m->readahead;
     snprintf(r->model_name, sizeof r->model_name, "%s", f->name);
     snprintf(r->model_identity, sizeof r->model_identity, "%s", m->identity);
     r->plan = m->plan;
@@ -235,6 +236,9 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->load_weights_ms = m->weights_ms;
     r->weights_preloaded = m->readahead.filled;
     r->weights_locked = m->locked;
+    r->kv_huge = m->kv.huge;
+    r->workspace_huge = m->ws_huge;
+    r->weights_huge = file_is_mapped(f) && !ahead->no_huge && !ahead->no_room;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
         receipt_note(r, "%s\n", tokenizer_guessed);
     if (f->model.n_unused_tensors > 0)
@@ -242,7 +246,8 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
                      STR_ARG(f->model.unused_tensor));
     if (!m->kv.huge)
         receipt_note(r, "the KV cache is in small pages: the system gave no 2 MB ones\n");
-    const struct readahead *ahead = &m->readahead;
+    if (!m->ws_huge)
+        receipt_note(r, "the workspace is in small pages: the system gave no 2 MB ones\n");
     if (ahead->no_huge)
         receipt_note(r, "the weights are in small pages: the system gives no 2 MB ones for files\n");
     if (file_is_mapped(f) && !ahead->no_room && ahead->n_threads < READAHEAD_THREADS)

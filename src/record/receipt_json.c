@@ -139,7 +139,10 @@ json_t *plan_to_json(const hearth_plan *plan)
 static json_t *of_memory(const hearth_receipt *r)
 {
     json_t *memory = plan_to_json(&r->plan);
-    if (json_object_set_new(memory, "resident_bytes", of_u64(r->resident_bytes)) == 0
+    json_t *huge = json_pack("{s:b, s:b, s:b}", "weights", r->weights_huge, "kv", r->kv_huge, "workspace",
+                             r->workspace_huge);
+    if (json_object_set_new(memory, "huge_pages", huge) == 0
+        && json_object_set_new(memory, "resident_bytes", of_u64(r->resident_bytes)) == 0
         && json_object_set_new(memory, "peak_resident_bytes", of_u64(r->peak_resident_bytes)) == 0)
         return memory;
     json_decref(memory);

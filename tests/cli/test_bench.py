@@ -29,6 +29,10 @@ class Bench(unittest.TestCase):
             self.assertGreater(value, 0)
         self.assertGreater(got["peak_rss_bytes"], 1 << 20)
         self.assertLess(got["peak_rss_bytes"], 200 << 20, "the memory that the roofs are measured with is in it")
+        self.assertEqual(sorted(got["huge_pages"]), ["kv", "weights", "workspace"])
+        for use in got["huge_pages"].values():
+            self.assertLessEqual(use["huge_bytes"], use["resident_bytes"])
+        self.assertGreater(got["huge_pages"]["workspace"]["resident_bytes"], 0)
         self.assertEqual([sorted(row) for row in got["prefill"]], 2 * [["n", "roof_share", "tok_s"]])
         self.assertEqual([sorted(row) for row in got["decode"]], 2 * [["ctx", "roof_share", "tok_s"]])
         self.assertEqual([sorted(row) for row in got["batch"]], 2 * [["n", "tok_s"]])

@@ -12,6 +12,7 @@
 
 #include "base/cgroup.h"
 #include "base/machine.h"
+#include "base/system_text.h"
 
 #include <cmocka.h>
 
@@ -191,6 +192,51 @@ static void two_threads_of_a_core_are_one_core(void **state)
     assert_int_equal(cores("00000101"), 2);
 }
 
+static void huge_pages_are_given_unless_they_are_off(void **state)
+{
+    (void)state;
+#define HUGE "/sys/kernel/mm/transparent_hugepage/"
+    assert_true(system_gives_huge_pages(root)); /* nothing says otherwise */
+    put(HUGE "enabled", "always madvise [never]\n");
+    assert_false(system_gives_huge_pages(root));
+    put(HUGE "enabled", "always [madvise] never\n");
+    assert_true(system_gives_huge_pages(root));
+    put(HUGE "hugepages-2048kB/enabled", "always inherit madvise [never]\n");
+    assert_false(system_gives_huge_pages(root));
+    put(HUGE "hugepages-2048kB/enabled", "always [inherit] madvise never\n");
+    assert_true(system_gives_huge_pages(root));
+    put(HUGE "enabled", "always madvise [never]\n");
+    assert_false(system_gives_huge_pages(root));
+    put(HUGE "hugepages-2048kB/enabled", "[always] inherit madvise never\n");
+    assert_true(system_gives_huge_pages(root));
+}
+
+static void pages_are_counted_for_the_maps_asked_for(void **state)
+{
+    (void)state;
+    char path[300];
+    struct process_pages use;
+    put("/smaps", "10000-20000 r--p 00000000 fe:00 1  /a/file with: words\nSize: 64 kB\nRss:          40 kB\n"
+                  "AnonHugePages:         0 kB\nFilePmdMapped:        8 kB\n"
+                  "20000-28000 rw-p 00000000 00:00 0 \nRss:           32 kB\nAnonHugePages:        32 kB\n"
+                  "VmFlags: rd wr\n"
+                  "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \nRss:            4 kB");
+    snprintf(path, sizeof path, "%s/smaps", root);
+    assert_true(process_pages_read(path, (void *)0x10000, 0x10000, &use));
+    assert_int_equal(use.resident_bytes, 40 << 10);
+    assert_int_equal(use.huge_bytes, 8 << 10);
+    assert_true(process_pages_read(path, (void *)0x1f000, 0x9000, &use)); /* both, and no more than was asked for */
+    assert_int_equal(use.resident_bytes, 0x9000);
+    assert_int_equal(use.huge_bytes, 0x9000);
+    assert_true(process_pages_read(path, (void *)0x28000, 0x1000, &use));
+    assert_int_equal(use.resident_bytes, 0);
+    assert_true(process_pages_read(path, (void *)0x10000, 0, &use));
+    assert_int_equal(use.resident_bytes, 0);
+    assert_false(process_pages_read("/nowhere/smaps", (void *)0x10000, 1, &use));
+    assert_true(process_pages_read("/proc/self/smaps", root, 1, &use));
+    assert_int_equal(use.resident_bytes, 1);
+}
+
 static void threads_are_held_to_the_quota(void **state)
 {
     (void)state;
@@ -216,6 +262,8 @@ int main(void)
         TEST(a_group_that_cannot_be_seen_leaves_the_root),
         TEST(lines_that_make_no_sense_are_no_limit),
         TEST(two_threads_of_a_core_are_one_core),
+        TEST(huge_pages_are_given_unless_they_are_off),
+        TEST(pages_are_counted_for_the_maps_asked_for),
         TEST(threads_are_held_to_the_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
