@@ -6,7 +6,7 @@
 struct task {
     const float **q;
     float **o;
-    int *n_keys;
+    struct key_span *seen;
     float *m, *l, *sums;
 };
 
@@ -23,7 +23,7 @@ static size_t task_layout(struct task *t, void *mem, int n_heads_per_kv, int hea
     size_t n = (size_t)n_heads_per_kv * ATTENTION_TASK_TOKENS, used = 0;
     t->q = take(mem, &used, n * sizeof *t->q);
     t->o = take(mem, &used, n * sizeof *t->o);
-    t->n_keys = take(mem, &used, n * sizeof *t->n_keys);
+    t->seen = take(mem, &used, n * sizeof *t->seen);
     t->m = take(mem, &used, n * sizeof *t->m);
     t->l = take(mem, &used, n * sizeof *t->l);
     t->sums = take(mem, &used, n * (size_t)head_dim * sizeof *t->sums);
@@ -34,6 +34,19 @@ size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim)
 {
     struct task t;
     return task_layout(&t, NULL, n_heads_per_kv, head_dim);
+}
+
+/* The oldest position that one at pos sees. */
+static int first_key(const struct attention *a, int pos)
+{
+    return a->window > 0 && pos >= a->window ? pos - a->window + 1 : 0;
+}
+
+static struct key_span keys_seen(const struct attention *a, int pos, int page)
+{
+    int start = page * KV_PAGE_TOKENS;
+    return (struct key_span){ .first = max_int(0, first_key(a, pos) - start),
+                              .end = max_int(0, min_int(pos + 1 - start, KV_PAGE_TOKENS)) };
 }
 
 void attention_task(const struct attention *a, int kv_head, int t0, int t1, void *scratch)
@@ -49,18 +62,21 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
         t.m[i] = -INFINITY;
         t.l[i] = 0;
     }
-    int last = a->first_pos + t1 - 1;
-    for (int page = 0; page <= last / KV_PAGE_TOKENS; page++) {
-        for (int i = 0; i < n_q; i++) {
-            int seen = a->first_pos + t0 + i / per_kv + 1 - page * KV_PAGE_TOKENS;
-            t.n_keys[i] = max_int(0, min_int(seen, KV_PAGE_TOKENS));
-        }
-        a->k->attend_page(t.q, t.n_keys, n_q, kv_k(&a->kv, page, a->layer, kv_head),
-                          kv_v(&a->kv, page, a->layer, kv_head), head_dim, a->scale, t.m, t.l, t.o);
+    const float *sinks = a->sinks ? a->sinks + (ptrdiff_t)kv_head * per_kv : NULL;
+    int last = (a->first_pos + t1 - 1) / KV_PAGE_TOKENS;
+    for (int page = first_key(a, a->first_pos + t0) / KV_PAGE_TOKENS; page <= last; page++) {
+        for (int i = 0; i < n_q; i++)
+            t.seen[i] = keys_seen(a, a->first_pos + t0 + i / per_kv, page);
+        struct attend_page p = { .k = kv_k(&a->kv, page, a->layer, kv_head),
+                                 .v = kv_v(&a->kv, page, a->layer, kv_head),
+                                 .head_dim = head_dim,
+                                 .scale = a->scale,
+                                 .soft_cap = a->soft_cap };
+        a->k->attend_page(&p, t.q, t.seen, n_q, t.m, t.l, t.o);
     }
     for (int i = 0; i < n_q; i++) {
         size_t head = (size_t)(kv_head * per_kv + i % per_kv);
         float *out = a->out + (size_t)(t0 + i / per_kv) * a->out_stride + head * (size_t)head_dim;
-        a->k->attend_finish(out, t.o[i], t.l[i], head_dim);
+        a->k->attend_finish(out, t.o[i], t.m[i], t.l[i], sinks ? &sinks[i % per_kv] : NULL, head_dim);
     }
 }

@@ -32,6 +32,11 @@ struct attention {
     int layer;
     int n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
     float scale;
+    int window;              /* a position sees itself and window - 1 before it; 0: all before it. Pages of which
+                              * nothing is seen are not read */
+    float soft_cap;          /* scores become cap * tanh(score / cap) before they are weighed; 0: as they are */
+    const float *sinks;      /* [n_heads] a logit of each query head that joins the sum of its weights and has no
+                              * value (attention sinks as in gpt-oss); NULL: none */
     int n_tokens, first_pos; /* these rows are positions first_pos .. first_pos + n_tokens - 1 */
     const float *q;          /* [n_tokens][q_stride], head h at h * head_dim, already rotated */
     size_t q_stride;

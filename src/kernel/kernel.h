@@ -39,6 +39,20 @@ struct act_view {
     int n_group;           /* columns side by side, 1..tile_cols */
 };
 
+/* What attention needs to know about a page of one layer and KV head, the same for all queries. */
+struct attend_page {
+    const uint16_t *k; /* [head_dim][64] */
+    const uint16_t *v; /* [64][head_dim] */
+    int head_dim;
+    float scale;       /* multiplies each score */
+    float soft_cap;    /* scores are then cap * tanh(score / cap); 0: as they are */
+};
+
+/* Keys of a page that a query sees: first..end - 1, of 0..63; first >= end: none. */
+struct key_span {
+    int first, end;
+};
+
 struct kernels {
     const char *isa;
     const struct roof_loops *roof; /* what the machine can do at most is measured with: roof.h */
@@ -72,15 +86,13 @@ struct kernels {
     /* K and V of one token and one KV head into slot 0..63 of a page (f16). K page:
      * [head_dim][64]; V page: [64][head_dim]. */
     void (*kv_store)(uint16_t *k_page, uint16_t *v_page, const float *k, const float *v, int head_dim, int slot);
-    /* One page of attention for n_q query vectors q[i] (each head_dim values), of which
-     * query i sees the first n_keys[i] (0..64) keys. State per query: m (largest score so far; starts at
-     * -INFINITY), l (sum of weights), o[head_dim] (weighted V, not yet divided); the page is
-     * computed on its own maximum and merged into the state. scale multiplies each score. */
-    void (*attend_page)(const float *const *q, const int *n_keys, int n_q, const uint16_t *k_page,
-                        const uint16_t *v_page, int head_dim, float scale, float *m, float *l,
-                        float *const *o);
-    /* out = o / l */
-    void (*attend_finish)(float *out, const float *o, float l, int head_dim);
+    /* One page of attention for n_q query vectors q[i] (each head_dim values), of which query i sees the keys
+     * seen[i]. State per query: m (largest score so far; starts at -INFINITY), l (sum of weights), o[head_dim]
+     * (weighted V, not yet divided); the page is computed on its own maximum and merged into the state. */
+    void (*attend_page)(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
+                        float *m, float *l, float *const *o);
+    /* out = o / l; with a sink, its e^(sink - m) joins l first: a logit that takes weight and has no value. */
+    void (*attend_finish)(float *out, const float *o, float m, float l, const float *sink, int head_dim);
 
     /* Over logits: the arg-max (ties: lowest id; NaN never wins), and sum over exp(x - max)
      * of a tile of at most 4096 values. */
@@ -93,6 +105,7 @@ struct kernels {
     int (*collect)(struct candidate *out, const float *x, int n, float least, int32_t first_id);
     bool (*all_finite)(const float *x, int n);
     void (*exp_row)(float *y, const float *x, int n, float minus); /* y = exp(x - minus); tests and sampling */
+    void (*soft_cap)(float *y, const float *x, int n, float cap);  /* y = cap * tanh(x / cap); cap > 0; y may be x */
 };
 
 /* Bytes of scratch the gemm kernels need for rows of n_cols values. The same for every table: they

@@ -20,7 +20,8 @@ struct cache {
 
 static float through_f16(float x) { return f16_to_f32(f16_from_f32(x)); }
 
-static struct cache cache_make(const struct kernels *kernels, int head_dim, int n_keys, struct rng *rng)
+/* Keys first.. are stored; older ones stay NaNs, and pages of nothing else are not there at all. */
+static struct cache cache_make(const struct kernels *kernels, int head_dim, int first, int n_keys, struct rng *rng)
 {
     struct cache c = { .view = { .head_dim = head_dim, .pages = NULL } };
     c.view.head_bytes = (size_t)head_dim * KV_PAGE_TOKENS * 2 * sizeof(uint16_t);
@@ -33,7 +34,7 @@ static struct cache cache_make(const struct kernels *kernels, int head_dim, int 
     c.k = guard_alloc(sizeof(float) * 2 * MAX_KEYS * (size_t)head_dim);
     c.v = guard_alloc(sizeof(float) * 2 * MAX_KEYS * (size_t)head_dim);
     for (int p = 0; p < n_pages; p++)
-        c.table[p] = (uint32_t)(n_pages - 1 - p); /* the first page of the sequence ends the pool */
+        c.table[p] = (uint32_t)(p < first / 64 ? 1 << 20 : n_pages - 1 - p); /* the first page ends the pool */
     for (int i = 0; i < 2 * n_keys; i++) {
         int head = i / n_keys, key = i % n_keys;
         float *k = c.k + (ptrdiff_t)(head * MAX_KEYS + key) * head_dim;
@@ -42,6 +43,8 @@ static struct cache cache_make(const struct kernels *kernels, int head_dim, int 
             k[d] = through_f16(rng_normal(rng));
             v[d] = through_f16(rng_normal(rng));
         }
+        if (key < first)
+            continue;
         struct kv_view view = c.view;
         view.pages = c.table;
         kernels->kv_store(kv_k(&view, key / 64, 0, head), kv_v(&view, key / 64, 0, head), k, v, head_dim, key % 64);
@@ -77,9 +80,10 @@ static void check_reference(const struct attention *a, const struct cache *c, co
         for (int h = 0; h < a->n_heads; h++) {
             int kv = h / (a->n_heads / a->n_kv_heads);
             const float *q = a->q + (ptrdiff_t)t * (ptrdiff_t)a->q_stride + h * head_dim;
+            struct ref_rules rules = { a->window, (double)a->soft_cap, a->sinks ? &a->sinks[h] : NULL };
             ref_attention(want, q, c->k + (ptrdiff_t)kv * MAX_KEYS * head_dim,
                           c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, a->first_pos + t + 1, head_dim,
-                          (double)a->scale);
+                          (double)a->scale, &rules);
             for (int d = 0; d < head_dim; d++) {
                 float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * head_dim + d];
                 if (!(fabs((double)y - want[d]) <= 2e-5))
@@ -89,18 +93,31 @@ static void check_reference(const struct attention *a, const struct cache *c, co
         }
 }
 
-static void check_case(int head_dim, int heads_per_kv, int first_pos, int n_tokens, uint64_t seed)
+/* What a case is made of; zeros: plain causal attention. */
+struct place {
+    int head_dim, heads_per_kv, first_pos, n_tokens, window;
+    float soft_cap;
+    bool sinks;
+};
+
+static void check_case(struct place p, uint64_t seed)
 {
     struct rng rng = { seed, 0 };
-    struct cache c = cache_make(scalar_table(), head_dim, first_pos + n_tokens, &rng);
+    int first = p.window > 0 ? max_int(0, p.first_pos - p.window + 1) : 0;
+    struct cache c = cache_make(scalar_table(), p.head_dim, first, p.first_pos + p.n_tokens, &rng);
     c.view.pages = c.table;
-    size_t row = 2 * (size_t)heads_per_kv * (size_t)head_dim, n = row * (size_t)n_tokens, bytes = n * sizeof(float);
+    size_t row = 2 * (size_t)p.heads_per_kv * (size_t)p.head_dim, n = row * (size_t)p.n_tokens;
+    size_t bytes = n * sizeof(float), n_heads = 2 * (size_t)p.heads_per_kv;
     float *q = guard_alloc(bytes), *want = guard_alloc(bytes), *got = guard_alloc(bytes);
+    float *sinks = guard_alloc(n_heads * sizeof(float));
     for (size_t i = 0; i < n; i++)
         q[i] = rng_normal(&rng) * 2;
-    struct attention a = { .kv = c.view, .n_heads = 2 * heads_per_kv, .n_kv_heads = 2,
-                           .scale = 2.4f / sqrtf((float)head_dim),
-                           .n_tokens = n_tokens, .first_pos = first_pos, .q = q, .q_stride = row, .out_stride = row };
+    for (size_t i = 0; i < n_heads; i++)
+        sinks[i] = i == 0 ? 40.0f : i == 1 ? -40.0f : rng_normal(&rng) * 3;
+    struct attention a = { .kv = c.view, .n_heads = (int)n_heads, .n_kv_heads = 2,
+                           .scale = 2.4f / sqrtf((float)p.head_dim), .window = p.window, .soft_cap = p.soft_cap,
+                           .sinks = p.sinks ? sinks : NULL, .n_tokens = p.n_tokens, .first_pos = p.first_pos,
+                           .q = q, .q_stride = row, .out_stride = row };
     attend(&a, scalar_table(), 1, want);
     check_reference(&a, &c, want);
     EACH_TABLE(k)
@@ -110,26 +127,79 @@ static void check_case(int head_dim, int heads_per_kv, int first_pos, int n_toke
             attend(&a, k, at_once, got);
             int i = first_difference(got, want, (int)n);
             if (i >= 0)
-                fail_msg("%s: head size %d, %d heads per KV head, %d tokens at %d, %d together, seed %llu: %a, "
-                         "scalar %a at %d", k->isa, head_dim, heads_per_kv, n_tokens, first_pos, at_once,
-                         (unsigned long long)seed, (double)got[i], (double)want[i], i);
+                fail_msg("%s: head size %d, %d heads per KV head, %d tokens at %d, window %d, cap %g, %d together, "
+                         "seed %llu: %a, scalar %a at %d", k->isa, p.head_dim, p.heads_per_kv, p.n_tokens, p.first_pos,
+                         p.window, (double)p.soft_cap, at_once, (unsigned long long)seed, (double)got[i],
+                         (double)want[i], i);
         }
     }
+    guard_free(sinks, n_heads * sizeof(float));
     guard_free(q, bytes);
     guard_free(want, bytes);
     guard_free(got, bytes);
     cache_free(&c);
 }
 
+static const int dims[] = { 8, 24, 64, 80, 128, 136, 512 };
+static const int places[][2] = { { 0, 1 }, { 0, 20 }, { 15, 3 }, { 60, 9 }, { 63, 1 }, { 64, 1 }, { 127, 20 } };
+
 static void attention_is_softmax_in_every_table_and_grouping(void **state)
 {
     (void)state;
-    static const int dims[] = { 8, 24, 64, 80, 128, 136, 512 };
-    static const int places[][2] = { { 0, 1 }, { 0, 20 }, { 15, 3 }, { 60, 9 }, { 63, 1 }, { 64, 1 }, { 127, 20 } };
     uint64_t seed = 1;
     for (size_t d = 0; d < ARRAY_LEN(dims); d++)
         for (size_t p = 0; p < ARRAY_LEN(places); p++)
-            check_case(dims[d], 1 + (int)(p % 5), places[p][0], places[p][1], seed++);
+            check_case((struct place){ dims[d], 1 + (int)(p % 5), places[p][0], places[p][1] }, seed++);
+}
+
+/* Windows that end inside a page, at its edge, beyond the start; and all rules at once. */
+static void windows_caps_and_sinks_follow_their_formulas(void **state)
+{
+    (void)state;
+    static const int windows[] = { 0, 1, 2, 17, 63, 64, 65, 100, 128, 1000 };
+    uint64_t seed = 100;
+    for (size_t w = 0; w < ARRAY_LEN(windows); w++)
+        for (size_t p = 0; p < ARRAY_LEN(places); p++) {
+            int rules = (int)(w + p) % 4, head_dim = dims[(w + 3 * p) % ARRAY_LEN(dims)];
+            check_case((struct place){ head_dim, 1 + (int)(p % 5), places[p][0], places[p][1], windows[w],
+                                        rules & 1 ? 1.5f : 0, rules & 2 }, seed++);
+        }
+}
+
+static void soft_caps_are_tanh_to_the_last_digits(void **state)
+{
+    (void)state;
+    enum { N = 4096 };
+    static float x[N], want[N], got[N];
+    double worst = 0;
+    for (int part = -40; part < 20; part++) {
+        for (int i = 0; i < N; i++)
+            x[i] = (i % 2 ? -1.0f : 1.0f) * ldexpf(1 + (float)i / N, part / 2);
+        scalar_table()->soft_cap(want, x, N, 1);
+        for (int i = 0; i < N; i++) {
+            double ref = tanh((double)x[i]);
+            worst = fmax(worst, fabs((double)want[i] - ref) / ldexp(1, ilogb(ref) - 23));
+        }
+        EACH_TABLE(k)
+        {
+            for (int cap = 1; cap <= 50; cap += 49) {
+                scalar_table()->soft_cap(want, x, N, (float)cap);
+                k->soft_cap(got, x, N, (float)cap);
+                int i = first_difference(got, want, N);
+                if (i >= 0)
+                    fail_msg("%s: %d tanh(%a / %d) is %a, scalar %a", k->isa, cap, (double)x[i], cap, (double)got[i],
+                             (double)want[i]);
+            }
+        }
+    }
+    if (!(worst <= 3)) /* 2.75 observed; subtracting 1 from e^y instead is off by thousands near 0 */
+        fail_msg("tanh is off by %g units in the last place", worst);
+    float ends[6] = { -INFINITY, INFINITY, NAN, 0, -0.0f, 1e-42f }, y[6];
+    EACH_TABLE(k)
+    {
+        k->soft_cap(y, ends, 6, 1);
+        assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == 0 && signbit(y[4]) && y[5] == 1e-42f);
+    }
 }
 
 static void queries_without_keys_keep_their_state(void **state)
@@ -141,10 +211,12 @@ static void queries_without_keys_keep_their_state(void **state)
     float q[D] = { 1 }, o[D] = { 5 }, m = 3, l = 7;
     const float *queries[] = { q };
     float *outs[] = { o };
-    int none = 0;
+    const struct key_span none[] = { { 0, 0 }, { 5, 5 }, { 90, 64 } };
+    struct attend_page p = { .k = page, .v = page + D * KV_PAGE_TOKENS, .head_dim = D, .scale = 1 };
     EACH_TABLE(k)
     {
-        k->attend_page(queries, &none, 1, page, page + D * KV_PAGE_TOKENS, D, 1, &m, &l, outs);
+        for (size_t i = 0; i < ARRAY_LEN(none); i++)
+            k->attend_page(&p, queries, &none[i], 1, &m, &l, outs);
         assert_true(m == 3 && l == 7 && o[0] == 5 && o[1] == 0);
     }
 }
@@ -179,6 +251,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_softmax_in_every_table_and_grouping),
+        cmocka_unit_test(windows_caps_and_sinks_follow_their_formulas),
+        cmocka_unit_test(soft_caps_are_tanh_to_the_last_digits),
         cmocka_unit_test(queries_without_keys_keep_their_state),
         cmocka_unit_test(stored_halves_round_to_nearest_even_everywhere),
     };

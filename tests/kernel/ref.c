@@ -22,19 +22,23 @@ void ref_rope(double *x, int n_rot, const float *cos, const float *sin, bool hal
 }
 
 void ref_attention(double *out, const float *q, const float *k, const float *v, int n_keys, int head_dim,
-                   double scale)
+                   double scale, const struct ref_rules *rules)
 {
-    double score[1024], most = -INFINITY, sum = 0;
-    for (int i = 0; i < n_keys; i++) {
+    double score[1024], most = rules->sink ? (double)*rules->sink : -INFINITY;
+    int first = rules->window > 0 && n_keys > rules->window ? n_keys - rules->window : 0;
+    for (int i = first; i < n_keys; i++) {
         score[i] = 0;
         for (int d = 0; d < head_dim; d++)
             score[i] += (double)q[d] * (double)k[(long)i * head_dim + d];
         score[i] *= scale;
+        if (rules->soft_cap > 0)
+            score[i] = rules->soft_cap * tanh(score[i] / rules->soft_cap);
         most = fmax(most, score[i]);
     }
+    double sum = rules->sink ? exp((double)*rules->sink - most) : 0;
     for (int d = 0; d < head_dim; d++)
         out[d] = 0;
-    for (int i = 0; i < n_keys; i++) {
+    for (int i = first; i < n_keys; i++) {
         double p = exp(score[i] - most);
         sum += p;
         for (int d = 0; d < head_dim; d++)

@@ -6,6 +6,12 @@
 void ref_rmsnorm(double *y, const float *x, const float *weight, int n, double eps);
 /* One head in place. */
 void ref_rope(double *x, int n_rot, const float *cos, const float *sin, bool halves);
-/* One query over n_keys keys; k and v are [key][head_dim]. */
+/* What changes attention; zeros: nothing. */
+struct ref_rules {
+    int window;        /* keys of the last `window` positions only */
+    double soft_cap;
+    const float *sink; /* of this query head */
+};
+/* One query at the last of n_keys keys; k and v are [key][head_dim]. */
 void ref_attention(double *out, const float *q, const float *k, const float *v, int n_keys, int head_dim,
-                   double scale);
+                   double scale, const struct ref_rules *rules);

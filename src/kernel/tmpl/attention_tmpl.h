@@ -1,7 +1,7 @@
 /* attention_tmpl.h: one page of 64 keys against query vectors.
  *
  * A score is one chain over the head dimension, lanes = keys. An output value is one chain over the
- * keys, lanes = dimensions. Queries that see equally many keys go together, up to 4, so that a page's
+ * keys, lanes = dimensions. Queries that see the same keys go together, up to 4, so that a page's
  * conversion from f16 serves them all; together or alone, the bits are the same. */
 
 enum { ATTEND_QUERIES = 4 };
@@ -39,19 +39,25 @@ TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float
     }
 }
 
-/* Scores to weights in place: p = e^(s * scale - page maximum), 0 for keys not seen. */
-TEMPLATE void attend_softmax(float *s, int n_keys, float scale, float *page_max, float *page_sum)
+/* Scores to weights in place: p = e^(score - page maximum), 0 for keys not seen. A score is s * scale, held within
+ * +-cap where there is a cap. Lanes are places in the page, so sums do not depend on which keys are seen. */
+static void attend_softmax(float *s, struct key_span seen, const struct attend_page *page, float *page_max,
+                           float *page_sum)
 {
     vf32 v[4], most = v_setf(-INFINITY), none = most, sum = v_zerof();
     UNROLLED
     for (int j = 0; j < 4; j++) {
-        v[j] = v_keep(v_mulf(v_loadf(s + 16 * j), v_setf(scale)), none, n_keys - 16 * j);
+        v[j] = v_mulf(v_loadf(s + 16 * j), v_setf(page->scale));
+        if (page->soft_cap > 0)
+            v[j] = v_soft_cap(v[j], v_setf(page->soft_cap));
+        v[j] = v_keep(none, v_keep(v[j], none, seen.end - 16 * j), seen.first - 16 * j);
         most = v_maxf(v[j], most);
     }
     *page_max = v_max_lanesf(most);
     UNROLLED
     for (int j = 0; j < 4; j++) {
-        vf32 p = v_keep(v_exp(v_subf(v[j], v_setf(*page_max))), v_zerof(), n_keys - 16 * j);
+        vf32 p = v_keep(v_exp(v_subf(v[j], v_setf(*page_max))), v_zerof(), seen.end - 16 * j);
+        p = v_keep(v_zerof(), p, seen.first - 16 * j);
         v_storef(s + 16 * j, p);
         sum = v_addf(sum, p);
     }
@@ -65,7 +71,7 @@ struct attend_merge {
 };
 
 TEMPLATE void attend_values(float *const *o, const float p[ATTEND_QUERIES][KV_PAGE_TOKENS],
-                            const struct attend_merge *merge, const uint16_t *v_page, int n_keys, int head_dim,
+                            const struct attend_merge *merge, const struct attend_page *page, struct key_span seen,
                             int first, int n, const int nq, const int nv)
 {
     vf32 acc[ATTEND_QUERIES][4];
@@ -76,8 +82,8 @@ TEMPLATE void attend_values(float *const *o, const float p[ATTEND_QUERIES][KV_PA
             acc[i][j] = v_zerof();
     }
     UNROLL_NO
-    for (int key = 0; key < n_keys; key++) {
-        const uint16_t *at = v_page + (ptrdiff_t)key * head_dim + first;
+    for (int key = seen.first; key < seen.end; key++) {
+        const uint16_t *at = page->v + (ptrdiff_t)key * page->head_dim + first;
         vf32 v[4];
         UNROLLED
         for (int j = 0; j < nv; j++)
@@ -121,70 +127,71 @@ TEMPLATE struct attend_merge attend_state(float page_max, float page_sum, float 
     return merge;
 }
 
-TEMPLATE void attend_some(const float *const *q, int n_keys, const uint16_t *k_page, const uint16_t *v_page,
-                          int head_dim, float scale, float *m, float *l, float *const *o, const int nq)
+#define ATTEND_ARGS                                                                                                 \
+    const struct attend_page *page, const float *const *q, struct key_span seen, float *m, float *l, float *const *o
+
+TEMPLATE void attend_some(ATTEND_ARGS, const int nq)
 {
     float s[ATTEND_QUERIES][KV_PAGE_TOKENS];
     struct attend_merge merge[ATTEND_QUERIES];
-    for (int first = 0; first < n_keys; first += 16 * ISA_ATTEND_VECS)
-        attend_scores(s, q, k_page, head_dim, first, nq, ISA_ATTEND_VECS);
+    const int step = 16 * ISA_ATTEND_VECS, head_dim = page->head_dim;
+    int begin = seen.first / step * step, end = (seen.end + step - 1) / step * step;
+    for (int first = begin; first < end; first += step)
+        attend_scores(s, q, page->k, head_dim, first, nq, ISA_ATTEND_VECS);
     for (int i = 0; i < nq; i++) {
         float page_max, page_sum;
-        for (int key = (n_keys + 15) / 16 * 16; key < KV_PAGE_TOKENS; key++)
+        for (int key = 0; key < begin; key++)
             s[i][key] = 0;
-        attend_softmax(s[i], n_keys, scale, &page_max, &page_sum);
+        for (int key = end; key < KV_PAGE_TOKENS; key++)
+            s[i][key] = 0;
+        attend_softmax(s[i], seen, page, &page_max, &page_sum);
         merge[i] = attend_state(page_max, page_sum, &m[i], &l[i]);
     }
     int d = 0;
-    for (; d + 16 * ISA_ATTEND_VECS <= head_dim; d += 16 * ISA_ATTEND_VECS)
-        attend_values(o, s, merge, v_page, n_keys, head_dim, d, 16, nq, ISA_ATTEND_VECS);
+    for (; d + step <= head_dim; d += step)
+        attend_values(o, s, merge, page, seen, d, 16, nq, ISA_ATTEND_VECS);
     for (; d + 16 <= head_dim; d += 16)
-        attend_values(o, s, merge, v_page, n_keys, head_dim, d, 16, nq, 1);
+        attend_values(o, s, merge, page, seen, d, 16, nq, 1);
     if (d < head_dim)
-        attend_values(o, s, merge, v_page, n_keys, head_dim, d, head_dim - d, nq, 1);
+        attend_values(o, s, merge, page, seen, d, head_dim - d, nq, 1);
 }
 
-static void attend_1(const float *const *q, int n_keys, const uint16_t *k_page, const uint16_t *v_page, int head_dim,
-                     float scale, float *m, float *l, float *const *o)
-{
-    attend_some(q, n_keys, k_page, v_page, head_dim, scale, m, l, o, 1);
-}
-static void attend_2(const float *const *q, int n_keys, const uint16_t *k_page, const uint16_t *v_page, int head_dim,
-                     float scale, float *m, float *l, float *const *o)
-{
-    attend_some(q, n_keys, k_page, v_page, head_dim, scale, m, l, o, 2);
-}
-static void attend_3(const float *const *q, int n_keys, const uint16_t *k_page, const uint16_t *v_page, int head_dim,
-                     float scale, float *m, float *l, float *const *o)
-{
-    attend_some(q, n_keys, k_page, v_page, head_dim, scale, m, l, o, 3);
-}
-static void attend_4(const float *const *q, int n_keys, const uint16_t *k_page, const uint16_t *v_page, int head_dim,
-                     float scale, float *m, float *l, float *const *o)
-{
-    attend_some(q, n_keys, k_page, v_page, head_dim, scale, m, l, o, 4);
-}
+static void attend_1(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 1); }
+static void attend_2(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 2); }
+static void attend_3(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 3); }
+static void attend_4(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 4); }
 
-static void attend_page(const float *const *q, const int *n_keys, int n_q, const uint16_t *k_page,
-                        const uint16_t *v_page, int head_dim, float scale, float *m, float *l, float *const *o)
+static void attend_page(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
+                        float *m, float *l, float *const *o)
 {
-    static void (*const attend[])(const float *const *, int, const uint16_t *, const uint16_t *, int, float, float *,
-                                  float *, float *const *) = { 0, attend_1, attend_2, attend_3, attend_4 };
+    static void (*const attend[])(ATTEND_ARGS) = { 0, attend_1, attend_2, attend_3, attend_4 };
     for (int i = 0; i < n_q;) {
+        const struct key_span *same = &seen[i];
         int n = 1;
-        while (n < ATTEND_QUERIES && i + n < n_q && n_keys[i + n] == n_keys[i])
+        while (n < ATTEND_QUERIES && i + n < n_q && same[n].first == same->first && same[n].end == same->end)
             n++;
-        if (n_keys[i] > 0)
-            attend[n](q + i, n_keys[i], k_page, v_page, head_dim, scale, m + i, l + i, o + i);
+        if (seen[i].first < seen[i].end)
+            attend[n](page, q + i, seen[i], m + i, l + i, o + i);
         i += n;
     }
 }
 
-static void attend_finish(float *out, const float *o, float l, int head_dim)
+static void attend_finish(float *out, const float *o, float m, float l, const float *sink, int head_dim)
 {
+    float both[16] = { 0, -INFINITY };
+    if (sink) {
+        float most = m > *sink ? m : *sink;
+        both[0] = m - most;
+        both[1] = *sink - most;
+        v_storef(both, v_exp(v_loadf(both)));
+        l = fmaf(l, both[0], both[1]);
+    }
     for (int d = 0; d < head_dim; d += 16) {
         int n = min_int(16, head_dim - d);
-        v_storef_n(out + d, v_divf(v_loadf_n(o + d, n), v_setf(l)), n);
+        vf32 sum = v_loadf_n(o + d, n);
+        if (sink)
+            sum = v_mulf(sum, v_setf(both[0]));
+        v_storef_n(out + d, v_divf(sum, v_setf(l)), n);
     }
 }
 

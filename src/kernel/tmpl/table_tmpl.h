@@ -142,4 +142,5 @@ const struct kernels PASTE(kernels_, ISA) = {
     .sum_exp = sum_exp,
     .all_finite = all_finite,
     .exp_row = exp_row,
+    .soft_cap = soft_cap,
 };

@@ -1,38 +1,71 @@
 /* vec_tmpl.h: norms, activations, rotations, softmax parts. */
 
-/* e^x within 2 units in the last place; -infinity gives 0, a NaN stays one.
- *
- * x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts), a polynomial in r, and 2^n applied as two exact
- * powers so that results below 2^-126 are rounded once. */
-TEMPLATE vf32 v_exp(vf32 x)
+/* x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts). Returns r; *n: that whole number, *magic_n: the same
+ * in the low bits of 1.5 * 2^23. */
+TEMPLATE vf32 exp_reduce(vf32 x, vf32 *n, vf32 *magic_n)
 {
-    x = v_maxf(v_setf(-104.0f), x); /* e^-104 rounds to 0 */
-    x = v_minf(v_setf(89.0f), x);   /* e^89 rounds to infinity */
     const vf32 magic = v_setf(0x1.8p23f);
-    vf32 shifted = v_fma(x, v_setf(0x1.715476p+0f), magic);
-    vf32 n = v_subf(shifted, magic);
-    vf32 r = v_fnma(n, v_setf(0x1.62e4p-1f), x);
-    r = v_fnma(n, v_setf(0x1.7f7d1cp-20f), r);
-    vf32 p = v_setf(0x1.a01a02p-13f); /* Taylor: 1/7! ... */
+    *magic_n = v_fma(x, v_setf(0x1.715476p+0f), magic);
+    *n = v_subf(*magic_n, magic);
+    return v_fnma(*n, v_setf(0x1.7f7d1cp-20f), v_fnma(*n, v_setf(0x1.62e4p-1f), x));
+}
+TEMPLATE vi32 exp_power(vf32 magic_n) { return v_sub32(v_bitsf(magic_n), v_bitsf(v_setf(0x1.8p23f))); }
+TEMPLATE vf32 exp_of_power(vi32 n) { return v_asf(v_shl32(v_add32(n, v_set32(127)), 23)); } /* 2^n */
+
+/* (e^r - 1) / r, |r| <= ln 2 / 2: Taylor, 1/7! ... */
+TEMPLATE vf32 exp_poly(vf32 r)
+{
+    vf32 p = v_setf(0x1.a01a02p-13f);
     p = v_fma(p, r, v_setf(0x1.6c16c2p-10f));
     p = v_fma(p, r, v_setf(0x1.111112p-7f));
     p = v_fma(p, r, v_setf(0x1.555556p-5f));
     p = v_fma(p, r, v_setf(0x1.555556p-3f));
     p = v_fma(p, r, v_setf(0.5f));
-    p = v_fma(p, r, v_setf(1.0f));
-    p = v_fma(p, r, v_setf(1.0f));
-    vi32 power = v_sub32(v_bitsf(shifted), v_bitsf(magic));
+    return v_fma(p, r, v_setf(1.0f));
+}
+
+/* e^x within 2 units in the last place; -infinity gives 0, a NaN stays one. 2^n is applied as two exact powers
+ * so that results below 2^-126 are rounded once. */
+TEMPLATE vf32 v_exp(vf32 x)
+{
+    x = v_maxf(v_setf(-104.0f), x); /* e^-104 rounds to 0 */
+    x = v_minf(v_setf(89.0f), x);   /* e^89 rounds to infinity */
+    vf32 n, magic_n, r = exp_reduce(x, &n, &magic_n);
+    vf32 p = v_fma(exp_poly(r), r, v_setf(1.0f));
+    vi32 power = exp_power(magic_n);
     vi32 first = v_sar32(power, 1);
     vi32 second = v_sub32(power, first);
-    p = v_mulf(p, v_asf(v_shl32(v_add32(first, v_set32(127)), 23)));
-    return v_mulf(p, v_asf(v_shl32(v_add32(second, v_set32(127)), 23)));
+    p = v_mulf(p, exp_of_power(first));
+    return v_mulf(p, exp_of_power(second));
 }
+
+/* tanh x within 3 units in the last place; a NaN stays one. With y = 2 |x| and z = e^y - 1, which is 2^n (e^r - 1)
+ * + 2^n - 1 and so keeps its digits near 0: tanh |x| = z / (z + 2). Above 10 it rounds to 1. */
+TEMPLATE vf32 v_tanh(vf32 x)
+{
+    vi32 sign = v_and32(v_bitsf(x), v_set32(INT32_MIN));
+    vf32 most = v_minf(v_setf(10.0f), v_asf(v_and32(v_bitsf(x), v_set32(INT32_MAX))));
+    vf32 n, magic_n, r = exp_reduce(v_addf(most, most), &n, &magic_n);
+    vf32 two_n = exp_of_power(exp_power(magic_n));
+    vf32 z = v_fma(two_n, v_mulf(exp_poly(r), r), v_subf(two_n, v_setf(1.0f)));
+    return v_asf(v_or32(v_bitsf(v_divf(z, v_addf(z, v_setf(2.0f)))), sign));
+}
+
+TEMPLATE vf32 v_soft_cap(vf32 x, vf32 cap) { return v_mulf(cap, v_tanh(v_divf(x, cap))); }
 
 static void exp_row(float *y, const float *x, int n, float minus)
 {
     for (int i = 0; i < n; i += 16) {
         int m = min_int(16, n - i);
         v_storef_n(y + i, v_exp(v_subf(v_loadf_n(x + i, m), v_setf(minus))), m);
+    }
+}
+
+static void soft_cap(float *y, const float *x, int n, float cap)
+{
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        v_storef_n(y + i, v_soft_cap(v_loadf_n(x + i, m), v_setf(cap)), m);
     }
 }
 
