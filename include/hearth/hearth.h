@@ -66,6 +66,16 @@ const char *hearth_isa_list(void);
 /* Writes up to cap names of supported architectures (static strings), returns how many exist. */
 size_t hearth_architectures(const char **names, size_t cap);
 
+/* What keys and values are kept as: HEARTH_KV_f16 (the default, 0), HEARTH_KV_bf16, HEARTH_KV_q8: kv_types.def. */
+typedef enum {
+#define KV_TYPE(name, value_bytes, group, help) HEARTH_KV_##name,
+#include "hearth/kv_types.def"
+    HEARTH_N_KV_TYPES
+} hearth_kv_type;
+
+/* "f16"; NULL for a value that is none of them. Static. */
+const char *hearth_kv_type_name(hearth_kv_type type);
+
 /* ------------------------------------------------------------------ files: look before loading */
 
 /* Where a model's bytes come from. Give path, or bytes that outlive the handle. */
@@ -108,17 +118,18 @@ void hearth_file_describe(const hearth_file *file, hearth_file_info *info);
 /* What computing costs: what a speed is held against. Multiply-adds of matrices and attention; the rest is small. */
 typedef struct {
     uint64_t pass_bytes;     /* weights read in one pass over the model, by however many tokens share it */
-    uint64_t kv_bytes;       /* keys and values of one position, read once for every later token; at f16 */
+    uint64_t kv_bytes;       /* keys and values of one position, read once for every later token */
     uint64_t layer_macs;     /* of one token in the matrices of all layers */
     uint64_t output_macs;    /* of one token's logits: once a prompt, once each token that is generated */
     uint64_t attention_macs; /* of one token with one position that it sees, all layers */
 } hearth_cost;
-/* False for a file that this build cannot run. */
-bool hearth_file_cost(const hearth_file *file, hearth_cost *cost);
+/* With keys and values of this type. False for a file that this build cannot run. */
+bool hearth_file_cost(const hearth_file *file, hearth_kv_type kv_type, hearth_cost *cost);
 
 /* Memory by part, computed from shapes before anything is touched. */
 typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
+    hearth_kv_type kv_type;
     uint64_t kv_bytes;        /* the paged pool */
     uint64_t workspace_bytes; /* activations, logits, scratch of every thread */
     uint64_t vocabulary_bytes;
@@ -133,8 +144,8 @@ typedef struct {
 /* The plan on this machine: n_ctx_tokens 0 chooses, as hearth_model_open() would;
  * n_threads 0: one per physical core; budget_bytes 0: what the machine has free.
  * A plan that does not fit is not an error: plan->fits says so and reason has the sum. */
-bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, int n_threads, uint64_t budget_bytes,
-                      hearth_plan *plan, hearth_error *err);
+bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,
+                      uint64_t budget_bytes, hearth_plan *plan, hearth_error *err);
 
 /* Tokenize with the file's own vocabulary. parse_special: texts of special tokens become
  * those tokens (only for text you trust). add_bos: as the file asks. Writes up to cap ids,
@@ -275,6 +286,7 @@ typedef struct {
 typedef struct {
     hearth_source source;
     int n_ctx_tokens; /* longest sequence; 0: the largest power of two up to the trained length that fits */
+    hearth_kv_type kv_type; /* of all its sequences: f16 unless said. Another one is another arithmetic: other bits */
     /* All bytes of the file are in memory, and mapped, when hearth_model_open() returns. HEARTH_ERR_MEMORY when they
      * are more than the budget of the engine, or than the machine has free. */
     bool preload;

@@ -220,7 +220,7 @@ static bool measure_start(struct job *job, hearth_error *err)
         bool ok = bench_open(&m, &job->model, job->n_threads, 1, 0, err);
         load[i] = clock_ms_since(start);
         ok = ok && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err)
-          && hearth_file_cost(hearth_model_file(m.model), &job->cost);
+          && hearth_file_cost(hearth_model_file(m.model), HEARTH_KV_f16, &job->cost);
         if (ok) {
             first[i] = r.first_token_ms;
             hearth_model_plan(m.model, &plan);
@@ -293,7 +293,7 @@ static bool fit_lists(struct job *job, hearth_error *err)
             }
             job->n_list[kind] = kept;
         }
-        ok = hearth_file_plan(file, n_ctx_alone(job), job->n_threads, 0, &plan, err);
+        ok = hearth_file_plan(file, n_ctx_alone(job), HEARTH_KV_f16, job->n_threads, 0, &plan, err);
         if (!ok || plan.fits)
             break;
         limit = max_int(longest(job, BENCH_PREFILL), longest(job, BENCH_DECODE)) / 2;

@@ -39,7 +39,8 @@ static void look(struct report *r, hearth_file *file, const struct args *a)
 {
     r->file = file;
     hearth_file_describe(file, &r->info);
-    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, (int)a->value[THREADS].i, 0, &r->plan, &r->plan_error);
+    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, HEARTH_KV_f16, (int)a->value[THREADS].i, 0, &r->plan,
+                                   &r->plan_error);
     r->problem = "";
     if (!r->info.runs)
         r->problem = r->info.problem;

@@ -222,7 +222,7 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->n_ff = f->runs ? hp->n_ff : int_key(f, "feed_forward_length", MAX_FF);
     info->n_ctx_train = f->runs ? hp->n_ctx_train : int_key(f, "context_length", MAX_CTX);
     info->n_vocab = f->runs ? hp->n_vocab : vocabulary_size(f);
-    info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp) : 0;
+    info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp, HEARTH_KV_f16) : 0;
 }
 
 void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
@@ -252,16 +252,16 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
     info->warning = t && tokenizer_vocab(t)->pre_guessed ? tokenizer_guessed : "";
 }
 
-bool hearth_file_cost(const hearth_file *f, hearth_cost *cost)
+bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost *cost)
 {
     *cost = (hearth_cost){ 0 };
-    if (!f->runs)
+    if (!f->runs || !hearth_kv_type_name(kv_type))
         return false;
     const struct hparams *hp = &f->model.hp;
     const struct mat *output = &f->model.global[G_OUTPUT].mat;
     *cost = (hearth_cost){
         .pass_bytes = f->model.decode_bytes,
-        .kv_bytes = model_kv_bytes_per_token(hp),
+        .kv_bytes = model_kv_bytes_per_token(hp, kv_type),
         .layer_macs = f->model.layer_macs,
         .output_macs = (uint64_t)output->n_rows * (uint64_t)output->n_cols,
         .attention_macs = 2 * (uint64_t)hp->n_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim,

@@ -30,10 +30,10 @@ static uint64_t vocabulary_bytes(const hearth_file *f)
     return tokens.n * 48 + merges.n * 32;
 }
 
-static uint64_t kv_bytes(const struct hparams *hp, int n_ctx, int n_seqs)
+static uint64_t kv_bytes(const struct hparams *hp, hearth_kv_type type, int n_ctx, int n_seqs)
 {
     uint64_t pages = ((uint64_t)n_ctx + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    return pages * (uint64_t)n_seqs * kv_page_bytes(hp);
+    return pages * (uint64_t)n_seqs * kv_page_bytes(hp, type);
 }
 
 static uint64_t own_bytes(const hearth_plan *p) { return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes; }
@@ -54,7 +54,8 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->n_ctx_tokens = n_ctx;
     p->n_threads = r->n_threads;
     p->weights_bytes = f->model.weight_bytes;
-    p->kv_bytes = kv_bytes(&f->model.hp, n_ctx, r->n_seqs);
+    p->kv_type = r->kv_type;
+    p->kv_bytes = kv_bytes(&f->model.hp, r->kv_type, n_ctx, r->n_seqs);
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->total_bytes = p->weights_bytes + own_bytes(p);
@@ -120,7 +121,7 @@ bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
 {
     double mib = 1.0 / (1 << 20);
     uint64_t rest = p->workspace_bytes + p->vocabulary_bytes;
-    uint64_t per_token = model_kv_bytes_per_token(&f->model.hp);
+    uint64_t per_token = model_kv_bytes_per_token(&f->model.hp, p->kv_type);
     uint64_t fits = p->budget_bytes > rest && per_token ? (p->budget_bytes - rest) / per_token : 0;
     if (fits >= 64)
         return fail(
@@ -137,10 +138,20 @@ bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
         f->name, (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->budget_bytes * mib);
 }
 
-bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, int n_threads, uint64_t budget_bytes, hearth_plan *plan,
-                      hearth_error *err)
+bool kv_type_ok(hearth_kv_type type, hearth_error *err)
+{
+    return hearth_kv_type_name(type)
+               ? true
+               : fail(err, HEARTH_ERR_USAGE, "KV type %d is none that this build has (0 to %d)", (int)type,
+                      HEARTH_N_KV_TYPES - 1);
+}
+
+bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,
+                      uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
 {
     err_clear(err);
+    if (!kv_type_ok(kv_type, err))
+        return false;
     if (!f->runs) {
         if (err)
             *err = f->problem;
@@ -152,6 +163,7 @@ bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, int n_threads, uin
                               .n_seqs = 1,
                               .n_threads = n_threads > 0 ? n_threads : machine_default_threads(&m),
                               .n_step_tokens = ENGINE_STEP_TOKENS,
+                              .kv_type = kv_type,
                               .budget_bytes = budget_bytes };
     plan_make(plan, f, &r);
     return true;

@@ -16,6 +16,15 @@ const char *hearth_isa(hearth_error *err)
 
 const char *hearth_isa_list(void) { return kernels_usable_names(); }
 
+const char *hearth_kv_type_name(hearth_kv_type type)
+{
+    static const char *const names[HEARTH_N_KV_TYPES] = {
+#define KV_TYPE(name, value_bytes, group, help) #name,
+#include "hearth/kv_types.def"
+    };
+    return (size_t)type < HEARTH_N_KV_TYPES ? names[type] : NULL;
+}
+
 size_t hearth_architectures(const char **names, size_t cap)
 {
     size_t n = 0;

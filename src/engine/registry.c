@@ -27,7 +27,7 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     int n_vocab = model->hp.n_vocab;
     uint32_t pages_per_seq = ((uint32_t)m->plan.n_ctx_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
-    if (!kv_create(&m->kv, &model->hp, pages_per_seq * (uint32_t)r->n_seqs, err))
+    if (!kv_create(&m->kv, &model->hp, r->kv_type, pages_per_seq * (uint32_t)r->n_seqs, err))
         return false;
     workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
@@ -227,6 +227,7 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
                               .n_seqs = e->n_seqs,
                               .n_threads = max_int(e->n_threads, e->n_threads_prefill),
                               .n_step_tokens = e->n_step_tokens,
+                              .kv_type = o->kv_type,
                               .budget_bytes = e->budget_bytes,
                               .observed = o->on_product != NULL };
     plan_make(&m->plan, m->file, &r);
@@ -245,6 +246,8 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
         fail(err, HEARTH_ERR_USAGE, "a context of %d tokens is out of range (0 to %d)", options->n_ctx_tokens, MAX_CTX);
         return NULL;
     }
+    if (!kv_type_ok(options->kv_type, err))
+        return NULL;
     hearth_model *m = mem_alloc(sizeof *m);
     if (!m) {
         fail_memory(err, "a model");

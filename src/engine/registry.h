@@ -54,9 +54,12 @@ static inline bool file_is_mapped(const hearth_file *f) { return f->maps[0].fd >
 struct plan_request {
     int n_ctx; /* 0: choose */
     int n_seqs, n_threads, n_step_tokens;
+    hearth_kv_type kv_type;
     uint64_t budget_bytes; /* 0: what the machine has free */
     bool observed;         /* somebody looks at the inputs of matrix products */
 };
+/* False, with the error, for a number that names no type. */
+bool kv_type_ok(hearth_kv_type type, hearth_error *err);
 /* Pure but for the machine's free memory when budget_bytes is 0. Never fails: plan->fits. */
 void plan_make(hearth_plan *plan, const hearth_file *f, const struct plan_request *r);
 /* The sum in words, for a plan that does not fit. */

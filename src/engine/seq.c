@@ -167,7 +167,8 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     r->major_faults = faults.major - s->faults_at_begin.major;
     const struct hparams *hp = &st->model->file->model.hp;
     r->decode_bytes_per_token =
-        st->model->file->model.decode_bytes + model_kv_bytes_per_token(hp) * (uint64_t)(s->n_total - s->n_output / 2);
+        st->model->file->model.decode_bytes
+        + model_kv_bytes_per_token(hp, st->model->kv.type) * (uint64_t)(s->n_total - s->n_output / 2);
     if (st->digest)
         sha256_hex(st->digest, r->digest);
 }

@@ -2,22 +2,18 @@
 
 #include "base/alloc.h"
 
-static size_t head_bytes(const struct hparams *hp)
+size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
 {
-    return 2 * sizeof(uint16_t) * (size_t)hp->head_dim * KV_PAGE_TOKENS; /* K and V */
+    return 2 * kv_half_bytes(type, hp->head_dim) * (size_t)hp->n_kv_heads * (size_t)hp->n_layers;
 }
 
-size_t kv_page_bytes(const struct hparams *hp)
+bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
+               hearth_error *err)
 {
-    return head_bytes(hp) * (size_t)hp->n_kv_heads * (size_t)hp->n_layers;
-}
-
-bool kv_create(struct kv_pool *pool, const struct hparams *hp, uint32_t n_pages, hearth_error *err)
-{
-    *pool = (struct kv_pool){ .head_dim = hp->head_dim, .n_pages = n_pages, .n_free = n_pages };
-    pool->head_bytes = head_bytes(hp);
+    *pool = (struct kv_pool){ .head_dim = hp->head_dim, .type = type, .n_pages = n_pages, .n_free = n_pages };
+    pool->head_bytes = 2 * kv_half_bytes(type, hp->head_dim); /* K and V */
     pool->layer_bytes = pool->head_bytes * (size_t)hp->n_kv_heads;
-    pool->page_bytes = kv_page_bytes(hp);
+    pool->page_bytes = kv_page_bytes(hp, type);
     uint64_t bytes;
     if (!mul_ok(pool->page_bytes, n_pages, &bytes) || bytes > SIZE_MAX)
         return fail(err, HEARTH_ERR_MEMORY,
@@ -93,5 +89,6 @@ struct kv_view kv_seq_view(const struct kv_pool *pool, const struct kv_seq *s)
                              .page_bytes = pool->page_bytes,
                              .layer_bytes = pool->layer_bytes,
                              .head_bytes = pool->head_bytes,
-                             .head_dim = pool->head_dim };
+                             .head_dim = pool->head_dim,
+                             .type = pool->type };
 }

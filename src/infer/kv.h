@@ -12,6 +12,7 @@ struct kv_pool {
     uint8_t *data;
     size_t bytes, page_bytes, layer_bytes, head_bytes;
     int head_dim;
+    hearth_kv_type type;
     uint32_t n_pages, n_free;
     uint32_t *free_pages; /* stack of n_free page numbers */
     uint16_t *n_refs;     /* [n_pages] */
@@ -19,9 +20,10 @@ struct kv_pool {
 };
 
 /* Bytes of one page for this model. */
-size_t kv_page_bytes(const struct hparams *hp);
-/* Pages for n sequences of n_ctx tokens each. */
-bool kv_create(struct kv_pool *pool, const struct hparams *hp, uint32_t n_pages, hearth_error *err);
+size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type);
+/* n_pages pages, all of one type: what one sequence left, another may go on from. */
+bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
+               hearth_error *err);
 void kv_destroy(struct kv_pool *pool); /* fine on a zeroed struct */
 
 /* The pages of one sequence. */

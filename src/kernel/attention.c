@@ -2,6 +2,17 @@
 
 #include <math.h>
 
+size_t kv_half_bytes(hearth_kv_type type, int head_dim)
+{
+    static const struct { size_t value_bytes, group; } types[HEARTH_N_KV_TYPES] = {
+#define KV_TYPE(name, value_bytes, group, help) [HEARTH_KV_##name] = { value_bytes, group },
+#include "hearth/kv_types.def"
+    };
+    size_t n = (size_t)head_dim, group = types[type].group;
+    size_t scale_bytes = group ? (n + group - 1) / group * sizeof(uint16_t) : 0;
+    return KV_PAGE_TOKENS * (n * types[type].value_bytes + scale_bytes);
+}
+
 /* Scratch of one task: pointers to each query and its sums, the state (m, l), and the sums themselves. */
 struct task {
     const float **q;
@@ -72,7 +83,7 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
                                  .head_dim = head_dim,
                                  .scale = a->scale,
                                  .soft_cap = a->soft_cap };
-        a->k->attend_page(&p, t.q, t.seen, n_q, t.m, t.l, t.o);
+        a->k->attend_page[a->kv.type](&p, t.q, t.seen, n_q, t.m, t.l, t.o);
     }
     for (int i = 0; i < n_q; i++) {
         size_t head = (size_t)(kv_head * per_kv + i % per_kv);

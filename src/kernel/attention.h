@@ -2,7 +2,8 @@
  *
  * The layout of a page is a contract between this file and infer/kv.c:
  *
- *   page = [layer][kv head][ K: f16 [head_dim][64] | V: f16 [64][head_dim] ]
+ *   page = [layer][kv head][ K | V ], each kv_half_bytes(): scales if the type has them, then
+ *          K: values [head_dim][64], V: values [64][head_dim]
  *
  * Allocation, sharing and eviction live in infer/kv.c, which fills these views. */
 #pragma once
@@ -14,16 +15,20 @@ struct kv_view {
     const uint32_t *pages;  /* page table of the sequence: pool page of each 64 positions */
     size_t page_bytes, layer_bytes, head_bytes;
     int head_dim;
+    hearth_kv_type type;
 };
 
-static inline uint16_t *kv_k(const struct kv_view *v, int page, int layer, int head)
+/* Bytes of the 64 keys, or of the 64 values, of one KV head: a multiple of 64. */
+size_t kv_half_bytes(hearth_kv_type type, int head_dim);
+
+static inline uint8_t *kv_k(const struct kv_view *v, int page, int layer, int head)
 {
-    return (uint16_t *)(void *)(v->base + (size_t)v->pages[page] * v->page_bytes + (size_t)layer * v->layer_bytes
-                                + (size_t)head * v->head_bytes);
+    return v->base + (size_t)v->pages[page] * v->page_bytes + (size_t)layer * v->layer_bytes
+           + (size_t)head * v->head_bytes;
 }
-static inline uint16_t *kv_v(const struct kv_view *v, int page, int layer, int head)
+static inline uint8_t *kv_v(const struct kv_view *v, int page, int layer, int head)
 {
-    return kv_k(v, page, layer, head) + (size_t)v->head_dim * KV_PAGE_TOKENS;
+    return kv_k(v, page, layer, head) + v->head_bytes / 2;
 }
 
 struct attention {

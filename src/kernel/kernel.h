@@ -41,8 +41,7 @@ struct act_view {
 
 /* What attention needs to know about a page of one layer and KV head, the same for all queries. */
 struct attend_page {
-    const uint16_t *k; /* [head_dim][64] */
-    const uint16_t *v; /* [64][head_dim] */
+    const uint8_t *k, *v; /* layout: tmpl/kv_tmpl.h */
     int head_dim;
     float scale;       /* multiplies each score */
     float soft_cap;    /* scores are then cap * tanh(score / cap); 0: as they are */
@@ -83,14 +82,14 @@ struct kernels {
      * (i, i + n_rot/2); else pair (2i, 2i + 1). */
     void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);
 
-    /* K and V of one token and one KV head into slot 0..63 of a page (f16). K page:
-     * [head_dim][64]; V page: [64][head_dim]. */
-    void (*kv_store)(uint16_t *k_page, uint16_t *v_page, const float *k, const float *v, int head_dim, int slot);
+    /* K and V of one token and one KV head into slot 0..63 of a page. */
+    void (*kv_store[HEARTH_N_KV_TYPES])(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim,
+                                        int slot);
     /* One page of attention for n_q query vectors q[i] (each head_dim values), of which query i sees the keys
      * seen[i]. State per query: m (largest score so far; starts at -INFINITY), l (sum of weights), o[head_dim]
      * (weighted V, not yet divided); the page is computed on its own maximum and merged into the state. */
-    void (*attend_page)(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
-                        float *m, float *l, float *const *o);
+    void (*attend_page[HEARTH_N_KV_TYPES])(const struct attend_page *page, const float *const *q,
+                                           const struct key_span *seen, int n_q, float *m, float *l, float *const *o);
     /* out = o / l; with a sink, its e^(sink - m) joins l first: a logit that takes weight and has no value. */
     void (*attend_finish)(float *out, const float *o, float m, float l, const float *sink, int head_dim);
 

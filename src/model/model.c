@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include "kernel/attention.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -230,7 +232,8 @@ void model_free(struct model *m)
     *m = (struct model){ 0 };
 }
 
-uint64_t model_kv_bytes_per_token(const struct hparams *hp)
+uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
 {
-    return 2ull * sizeof(uint16_t) * (uint64_t)hp->n_layers * (uint64_t)hp->n_kv_heads * (uint64_t)hp->head_dim;
+    uint64_t of_head = 2 * kv_half_bytes(type, hp->head_dim) / KV_PAGE_TOKENS;
+    return of_head * (uint64_t)hp->n_layers * (uint64_t)hp->n_kv_heads;
 }

@@ -39,5 +39,5 @@ struct model {
 bool model_load(struct model *m, const struct gguf *g, hearth_error *err);
 void model_free(struct model *m); /* fine on a zeroed struct */
 
-/* Bytes of keys and values for one position of one sequence, f16. */
-uint64_t model_kv_bytes_per_token(const struct hparams *hp);
+/* Bytes of keys and values for one position of one sequence. */
+uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "dtype/half.h"
+#include "dtype/q8_0.h"
 #include "kernel/attention.h"
 #include "ref.h"
 
@@ -15,16 +15,47 @@ struct cache {
     struct kv_view view;
     uint32_t table[8];
     size_t bytes;
-    float *k, *v; /* [head][key][head_dim], as f16 holds them */
+    float *k, *v; /* [head][key][head_dim], as the type holds them */
 };
 
-static float through_f16(float x) { return f16_to_f32(f16_from_f32(x)); }
+/* What the type makes of a key or value, by plain definitions. */
+static void round_f16(float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = f16_to_f32(f16_from_f32(x[i]));
+}
+static void round_bf16(float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        x[i] = bf16_to_f32(bf16_from_f32(x[i]));
+}
+static void round_q8(float *x, int n)
+{
+    for (int i = 0; i < n; i += 32) {
+        float of_block[32] = { 0 };
+        struct block_q8_0 block;
+        size_t bytes = sizeof(float) * (size_t)min_int(32, n - i);
+        memcpy(of_block, x + i, bytes);
+        q8_0_block_from_f32(&block, of_block);
+        q8_0_block_to_f32(of_block, &block);
+        memcpy(x + i, of_block, bytes);
+    }
+}
+static void round_row(hearth_kv_type type, float *x, int n)
+{
+    static void (*const round_of[])(float *, int) = {
+#define KV_TYPE(name, value_bytes, group, help) round_##name,
+#include "hearth/kv_types.def"
+    };
+    round_of[type](x, n);
+}
 
 /* Keys first.. are stored; older ones stay NaNs, and pages of nothing else are not there at all. */
-static struct cache cache_make(const struct kernels *kernels, int head_dim, int first, int n_keys, struct rng *rng)
+static struct cache cache_make(const struct kernels *kernels, hearth_kv_type type, int head_dim, int first, int n_keys,
+                               struct rng *rng)
 {
-    struct cache c = { .view = { .head_dim = head_dim, .pages = NULL } };
-    c.view.head_bytes = (size_t)head_dim * KV_PAGE_TOKENS * 2 * sizeof(uint16_t);
+    struct cache c = { .view = { .head_dim = head_dim, .type = type } };
+    c.view.head_bytes = 2 * kv_half_bytes(type, head_dim);
     c.view.layer_bytes = 2 * c.view.head_bytes;
     c.view.page_bytes = c.view.layer_bytes;
     int n_pages = (n_keys + 63) / 64;
@@ -40,14 +71,17 @@ static struct cache cache_make(const struct kernels *kernels, int head_dim, int 
         float *k = c.k + (ptrdiff_t)(head * MAX_KEYS + key) * head_dim;
         float *v = c.v + (ptrdiff_t)(head * MAX_KEYS + key) * head_dim;
         for (int d = 0; d < head_dim; d++) {
-            k[d] = through_f16(rng_normal(rng));
-            v[d] = through_f16(rng_normal(rng));
+            k[d] = rng_normal(rng);
+            v[d] = rng_normal(rng);
         }
         if (key < first)
             continue;
         struct kv_view view = c.view;
         view.pages = c.table;
-        kernels->kv_store(kv_k(&view, key / 64, 0, head), kv_v(&view, key / 64, 0, head), k, v, head_dim, key % 64);
+        kernels->kv_store[type](kv_k(&view, key / 64, 0, head), kv_v(&view, key / 64, 0, head), k, v, head_dim,
+                                key % 64);
+        round_row(type, k, head_dim);
+        round_row(type, v, head_dim);
     }
     return c;
 }
@@ -98,13 +132,14 @@ struct place {
     int head_dim, heads_per_kv, first_pos, n_tokens, window;
     float soft_cap;
     bool sinks;
+    hearth_kv_type type;
 };
 
 static void check_case(struct place p, uint64_t seed)
 {
     struct rng rng = { seed, 0 };
     int first = p.window > 0 ? max_int(0, p.first_pos - p.window + 1) : 0;
-    struct cache c = cache_make(scalar_table(), p.head_dim, first, p.first_pos + p.n_tokens, &rng);
+    struct cache c = cache_make(scalar_table(), p.type, p.head_dim, first, p.first_pos + p.n_tokens, &rng);
     c.view.pages = c.table;
     size_t row = 2 * (size_t)p.heads_per_kv * (size_t)p.head_dim, n = row * (size_t)p.n_tokens;
     size_t bytes = n * sizeof(float), n_heads = 2 * (size_t)p.heads_per_kv;
@@ -127,10 +162,10 @@ static void check_case(struct place p, uint64_t seed)
             attend(&a, k, at_once, got);
             int i = first_difference(got, want, (int)n);
             if (i >= 0)
-                fail_msg("%s: head size %d, %d heads per KV head, %d tokens at %d, window %d, cap %g, %d together, "
-                         "seed %llu: %a, scalar %a at %d", k->isa, p.head_dim, p.heads_per_kv, p.n_tokens, p.first_pos,
-                         p.window, (double)p.soft_cap, at_once, (unsigned long long)seed, (double)got[i],
-                         (double)want[i], i);
+                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d, cap %g, %d together, "
+                         "seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
+                         p.heads_per_kv, p.n_tokens, p.first_pos, p.window, (double)p.soft_cap, at_once,
+                         (unsigned long long)seed, (double)got[i], (double)want[i], i);
         }
     }
     guard_free(sinks, n_heads * sizeof(float));
@@ -149,7 +184,10 @@ static void attention_is_softmax_in_every_table_and_grouping(void **state)
     uint64_t seed = 1;
     for (size_t d = 0; d < ARRAY_LEN(dims); d++)
         for (size_t p = 0; p < ARRAY_LEN(places); p++)
-            check_case((struct place){ dims[d], 1 + (int)(p % 5), places[p][0], places[p][1] }, seed++);
+            for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
+                check_case((struct place){ .head_dim = dims[d], .heads_per_kv = 1 + (int)(p % 5),
+                                           .first_pos = places[p][0], .n_tokens = places[p][1],
+                                           .type = (hearth_kv_type)type }, seed++);
 }
 
 /* Windows that end inside a page, at its edge, beyond the start; and all rules at once. */
@@ -162,7 +200,8 @@ static void windows_caps_and_sinks_follow_their_formulas(void **state)
         for (size_t p = 0; p < ARRAY_LEN(places); p++) {
             int rules = (int)(w + p) % 4, head_dim = dims[(w + 3 * p) % ARRAY_LEN(dims)];
             check_case((struct place){ head_dim, 1 + (int)(p % 5), places[p][0], places[p][1], windows[w],
-                                        rules & 1 ? 1.5f : 0, rules & 2 }, seed++);
+                                        rules & 1 ? 1.5f : 0, rules & 2,
+                                        (hearth_kv_type)((w + p) % HEARTH_N_KV_TYPES) }, seed++);
         }
 }
 
@@ -206,17 +245,18 @@ static void queries_without_keys_keep_their_state(void **state)
 {
     (void)state;
     enum { D = 64 };
-    static uint16_t page[2 * D * KV_PAGE_TOKENS];
+    static uint8_t page[2 * 2 * D * KV_PAGE_TOKENS];
     memset(page, 0xff, sizeof page);
     float q[D] = { 1 }, o[D] = { 5 }, m = 3, l = 7;
     const float *queries[] = { q };
     float *outs[] = { o };
     const struct key_span none[] = { { 0, 0 }, { 5, 5 }, { 90, 64 } };
-    struct attend_page p = { .k = page, .v = page + D * KV_PAGE_TOKENS, .head_dim = D, .scale = 1 };
+    struct attend_page p = { .k = page, .v = page + 2 * D * KV_PAGE_TOKENS, .head_dim = D, .scale = 1 };
     EACH_TABLE(k)
     {
         for (size_t i = 0; i < ARRAY_LEN(none); i++)
-            k->attend_page(&p, queries, &none[i], 1, &m, &l, outs);
+            for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
+                k->attend_page[type](&p, queries, &none[i], 1, &m, &l, outs);
         assert_true(m == 3 && l == 7 && o[0] == 5 && o[1] == 0);
     }
 }
@@ -227,23 +267,94 @@ static void stored_halves_round_to_nearest_even_everywhere(void **state)
     enum { D = 16 };
     struct rng rng = { 9, 0 };
     static uint16_t page[2 * D * KV_PAGE_TOKENS];
+    uint8_t *bytes = (uint8_t *)page;
     for (int round = 0; round < 20000; round++) {
         float x[D];
         for (int i = 0; i < D; i++) {
             uint32_t bits = (uint32_t)rng_u64(&rng);
             uint32_t near_half = (0x38000000u + (bits >> 3 & 0x0fffe000u)) | 0x1000u; /* a tie, or next to it */
-            x[i] = f32_of_bits(i % 2 ? bits : near_half + (bits & 3) - 1);
+            uint32_t near_bf16 = (bits & 0xffff0000u) | 0x8000u;
+            x[i] = f32_of_bits(i % 4 == 1 ? near_bf16 + (bits & 3) - 1 : i % 2 ? bits : near_half + (bits & 3) - 1);
         }
         EACH_TABLE(k)
         {
-            k->kv_store(page, page + D * KV_PAGE_TOKENS, x, x, D, 5);
-            for (int i = 0; i < D; i++) {
-                uint16_t want = f16_from_f32(x[i]);
-                if (page[i * KV_PAGE_TOKENS + 5] != want || page[D * KV_PAGE_TOKENS + 5 * D + i] != want)
-                    fail_msg("%s: %a is stored as %04x, want %04x", k->isa, (double)x[i],
-                             page[i * KV_PAGE_TOKENS + 5], want);
+            for (int t = 0; t < 2; t++) {
+                k->kv_store[t ? HEARTH_KV_bf16 : HEARTH_KV_f16](bytes, bytes + 2 * D * KV_PAGE_TOKENS, x, x, D, 5);
+                for (int i = 0; i < D; i++) {
+                    uint16_t want = t ? bf16_from_f32(x[i]) : f16_from_f32(x[i]);
+                    if (page[i * KV_PAGE_TOKENS + 5] != want || page[D * KV_PAGE_TOKENS + 5 * D + i] != want)
+                        fail_msg("%s: %a is stored as %04x, want %04x", k->isa, (double)x[i],
+                                 page[i * KV_PAGE_TOKENS + 5], want);
+                }
             }
         }
+    }
+}
+
+/* Against the plain definition of q8_0, which has the same rule; the last group is short in some heads. */
+static void stored_q8_follows_its_definition(void **state)
+{
+    (void)state;
+    enum { MOST = 80, SLOT = 63 };
+    struct rng rng = { 10, 0 };
+    for (int round = 0; round < 3000; round++) {
+        static const int sizes[] = { 8, 24, 32, 64, 80 };
+        int n = sizes[round % 5], n_groups = (n + 31) / 32;
+        size_t bytes = kv_half_bytes(HEARTH_KV_q8, n), codes_at = (size_t)n_groups * KV_PAGE_TOKENS * 2;
+        assert_int_equal(bytes, codes_at + (size_t)n * KV_PAGE_TOKENS);
+        float x[MOST + 32] = { 0 };
+        for (int i = 0; i < n; i++) {
+            float size = ldexpf(1, (int)(round % 61) - 30); /* scales that f16 has, that it rounds to 0, to infinity */
+            x[i] = round % 3 ? rng_normal(&rng) * size : ((float)rng_below(&rng, 255) - 127 + 0.5f) * size;
+        }
+        uint8_t *k_page = guard_alloc(bytes), *v_page = guard_alloc(bytes);
+        EACH_TABLE(k)
+        {
+            k->kv_store[HEARTH_KV_q8](k_page, v_page, x, x, n, SLOT);
+            for (int g = 0; g < n_groups; g++) {
+                struct block_q8_0 want;
+                uint16_t scale[2];
+                q8_0_block_from_f32(&want, x + 32 * g);
+                memcpy(&scale[0], k_page + 2 * (g * KV_PAGE_TOKENS + SLOT), 2);
+                memcpy(&scale[1], v_page + 2 * (g * KV_PAGE_TOKENS + SLOT), 2);
+                assert_true(scale[0] == want.scale && scale[1] == want.scale);
+                for (int i = 32 * g; i < n && i < 32 * (g + 1); i++) {
+                    int8_t key = (int8_t)k_page[codes_at + (size_t)(i * KV_PAGE_TOKENS + SLOT)];
+                    int8_t value = (int8_t)v_page[codes_at + (size_t)(SLOT * n + i)];
+                    if (key != want.codes[i % 32] || value != want.codes[i % 32])
+                        fail_msg("%s: %a is stored as %d and %d, want %d", k->isa, (double)x[i], key, value,
+                                 want.codes[i % 32]);
+                }
+            }
+        }
+        guard_free(k_page, bytes);
+        guard_free(v_page, bytes);
+    }
+}
+
+/* A model that computes nonsense must not look sound. */
+static void what_is_no_number_stays_none_in_every_type(void **state)
+{
+    (void)state;
+    enum { D = 40 };
+    static uint8_t k_page[4 * D * KV_PAGE_TOKENS], v_page[4 * D * KV_PAGE_TOKENS];
+    static const float bad[] = { NAN, INFINITY, -INFINITY, 1e30f };
+    EACH_TABLE(k)
+    {
+        for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
+            for (size_t b = 0; b < ARRAY_LEN(bad); b++) {
+                float x[D], q[D], o[D], m = -INFINITY, l = 0, *outs[] = { o };
+                const float *queries[] = { q };
+                const struct key_span seen = { 0, 1 };
+                struct attend_page p = { .k = k_page, .v = v_page, .head_dim = D, .scale = 1 };
+                for (int i = 0; i < D; i++)
+                    x[i] = q[i] = i == 35 && type != HEARTH_KV_bf16 ? bad[b] : i == 35 ? bad[b % 3] : 1;
+                q[35] = 1;
+                k->kv_store[type](k_page, v_page, x, x, D, 0);
+                k->attend_page[type](&p, queries, &seen, 1, &m, &l, outs);
+                k->attend_finish(o, o, m, l, NULL, D);
+                assert_false(isfinite(o[35]));
+            }
     }
 }
 
@@ -255,6 +366,8 @@ int main(void)
         cmocka_unit_test(soft_caps_are_tanh_to_the_last_digits),
         cmocka_unit_test(queries_without_keys_keep_their_state),
         cmocka_unit_test(stored_halves_round_to_nearest_even_everywhere),
+        cmocka_unit_test(stored_q8_follows_its_definition),
+        cmocka_unit_test(what_is_no_number_stays_none_in_every_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,17 +31,22 @@ struct opened {
     hearth_model *model;
 };
 
-static struct opened open_with(const char *path, hearth_engine_options eo, int n_ctx)
+static struct opened open_typed(const char *path, hearth_engine_options eo, int n_ctx, hearth_kv_type type)
 {
+    hearth_model_options mo = { .source.path = path, .n_ctx_tokens = n_ctx, .kv_type = type };
     hearth_error err = { 0 };
     struct opened o = { 0 };
     o.engine = hearth_engine_create(&eo, &err);
     if (o.engine)
-        o.model =
-            hearth_model_open(o.engine, &(hearth_model_options){ .source.path = path, .n_ctx_tokens = n_ctx }, &err);
+        o.model = hearth_model_open(o.engine, &mo, &err);
     if (!o.model)
         fail_msg("%s: %s", path, err.message);
     return o;
+}
+
+static struct opened open_with(const char *path, hearth_engine_options eo, int n_ctx)
+{
+    return open_typed(path, eo, n_ctx, HEARTH_KV_f16);
 }
 
 static void close_all(struct opened *o)
@@ -254,6 +259,62 @@ static void what_the_cache_still_has_changes_no_bit(void **state)
         close_all(&o);
         unlink(path);
     }
+}
+
+/* Another arithmetic each, but the same in chunks, by threads and out of the cache. */
+static void every_kv_type_keeps_its_bits(void **state)
+{
+    static struct answer of_type[HEARTH_N_KV_TYPES], other;
+    (void)state;
+    char path[256];
+    hearth_span span;
+    make(path, sizeof path, "kv", (struct tiny){ .arch = "llama", .type = DTYPE_q4_K });
+    for (int t = 0; t < HEARTH_N_KV_TYPES; t++) {
+        hearth_kv_type type = (hearth_kv_type)t;
+        struct opened o = open_typed(path, (hearth_engine_options){ .n_threads = 1 }, 0, type);
+        hearth_request r = request_for(&span, long_prompt);
+        answer(o.model, &r, &of_type[t]);
+        close_all(&o);
+        o = open_typed(path, (hearth_engine_options){ .n_threads = 2 }, 0, type);
+        r.n_chunk_tokens = 17;
+        answer(o.model, &r, &other);
+        assert_same(&of_type[t], &other);
+        r.no_prefix_cache = false;
+        answer(o.model, &r, &other);
+        assert_same(&of_type[t], &other);
+        assert_int_equal(other.receipt.n_cached_tokens, other.receipt.n_prompt_tokens - 1);
+        assert_int_equal(other.receipt.plan.kv_type, type);
+        close_all(&o);
+        for (int before = 0; before < t; before++)
+            assert_string_not_equal(of_type[t].digest, of_type[before].digest);
+    }
+    unlink(path);
+}
+
+static void plans_and_costs_count_the_bytes_of_a_kv_type(void **state)
+{
+    (void)state;
+    char path[256];
+    hearth_error err = { 0 };
+    make(path, sizeof path, "kv_bytes", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
+    hearth_file *f = hearth_file_open(&(hearth_source){ .path = path }, NULL);
+    static const uint64_t of_head[] = { [HEARTH_KV_f16] = 128, [HEARTH_KV_bf16] = 128, [HEARTH_KV_q8] = 68 };
+    for (int t = 0; t < HEARTH_N_KV_TYPES; t++) { /* 2 layers, K and V, 2 heads of 64 */
+        hearth_cost c;
+        hearth_plan p;
+        assert_true(hearth_file_cost(f, (hearth_kv_type)t, &c));
+        assert_int_equal(c.kv_bytes, 2 * 2 * 2 * of_head[t]);
+        assert_true(hearth_file_plan(f, 100, (hearth_kv_type)t, 1, 1 << 30, &p, &err));
+        assert_int_equal(p.kv_bytes, 128 * c.kv_bytes); /* whole pages */
+        assert_int_equal(p.kv_type, t);
+    }
+    hearth_plan none;
+    assert_false(hearth_file_plan(f, 100, HEARTH_N_KV_TYPES, 1, 1 << 30, &none, &err));
+    assert_int_equal(err.status, HEARTH_ERR_USAGE);
+    assert_null(hearth_kv_type_name(HEARTH_N_KV_TYPES));
+    assert_string_equal(hearth_kv_type_name(0), "f16");
+    hearth_file_close(f);
+    unlink(path);
 }
 
 /* Two conversations in turn keep a slot each; a third takes the one that was left alone longest. */
@@ -865,7 +926,7 @@ static void costs_are_those_of_the_shapes(void **state)
         hearth_file *f = hearth_file_open(&(hearth_source){ .path = path }, NULL);
         hearth_cost c;
         assert_non_null(f);
-        assert_true(hearth_file_cost(f, &c));
+        assert_true(hearth_file_cost(f, HEARTH_KV_f16, &c));
         assert_int_equal(c.layer_macs, 1179648);
         assert_int_equal(c.output_macs, 288 * 256);
         assert_int_equal(c.attention_macs, 2 * 2 * 4 * 64);
@@ -884,6 +945,8 @@ int main(void)
         cmocka_unit_test(costs_are_those_of_the_shapes),
         cmocka_unit_test(an_engine_that_is_destroyed_ends_what_runs),
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
+        cmocka_unit_test(every_kv_type_keeps_its_bits),
+        cmocka_unit_test(plans_and_costs_count_the_bytes_of_a_kv_type),
         cmocka_unit_test(conversations_keep_their_slots),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
         cmocka_unit_test(scoring_shows_whole_distributions),

@@ -235,6 +235,11 @@ TEMPLATE vf32 v_dup_pairs(const float *p, int n)
     return _mm512_permutexvar_ps(twice, v_loadf_n(p, n));
 }
 
+TEMPLATE vf32 v_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
 /* --- 16-bit floats --- */
 TEMPLATE __m256i zmm_load16(const uint16_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 TEMPLATE __m256i zmm_load16_n(const uint16_t *p, int n) { return _mm256_maskz_loadu_epi16(zmm_mask(n), p); }

@@ -358,6 +358,14 @@ TEMPLATE vf32 v_dup_pairs(const float *p, int n)
     return (vf32){ { vzip1q_f32(a, a), vzip2q_f32(a, a), vzip1q_f32(b, b), vzip2q_f32(b, b) } };
 }
 
+TEMPLATE vf32 v_load_i8(const int8_t *p)
+{
+    int8x16_t x = vld1q_s8(p);
+    int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+    return (vf32){ { vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+                     vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))) } };
+}
+
 /* --- 16-bit floats --- */
 TEMPLATE float32x4_t neon_f16(uint16x4_t x) { return vcvt_f32_f16(vreinterpret_f16_u16(x)); }
 TEMPLATE float32x4_t neon_bf16(uint16x4_t x) { return vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(x), 16)); }

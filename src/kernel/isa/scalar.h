@@ -433,6 +433,13 @@ TEMPLATE vf32 v_dup_pairs(const float *p, int n) /* p[i] in lanes 2i and 2i + 1,
     return r;
 }
 
+TEMPLATE vf32 v_load_i8(const int8_t *p) /* 16 whole numbers */
+{
+    vf32 r;
+    LANES(i) r.v[i] = p[i];
+    return r;
+}
+
 /* --- 16-bit floats --- */
 TEMPLATE vf32 v_load_f16_n(const uint16_t *p, int n)
 {

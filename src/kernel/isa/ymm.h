@@ -304,6 +304,12 @@ TEMPLATE vf32 v_dup_pairs(const float *p, int n)
                    _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7)) };
 }
 
+TEMPLATE __m256 ymm_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+TEMPLATE vf32 v_load_i8(const int8_t *p) { return (vf32){ ymm_load_i8(p), ymm_load_i8(p + 8) }; }
+
 /* --- 16-bit floats --- */
 TEMPLATE __m128i ymm_load16(const uint16_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 TEMPLATE vf32 v_load_f16(const uint16_t *p)

@@ -2,15 +2,17 @@
  *
  * A score is one chain over the head dimension, lanes = keys. An output value is one chain over the
  * keys, lanes = dimensions. Queries that see the same keys go together, up to 4, so that a page's
- * conversion from f16 serves them all; together or alone, the bits are the same. */
+ * conversion to floats serves them all; together or alone, the bits are the same.
+ *
+ * Where groups of values share a scale, a score is a chain over the groups, each of them a chain of its own that
+ * ends with one multiplication; and a key's weight is multiplied with the scale before it meets the value. */
 
 enum { ATTEND_QUERIES = 4 };
 
-/* s[i][first .. first + 16 * nv) for nq queries. */
-TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float *const *q, const uint16_t *k_page,
-                            int head_dim, int first, const int nq, const int nv)
+/* q[begin .. end) with 16 * nv keys from `first` on. */
+TEMPLATE void attend_chain(vf32 acc[ATTEND_QUERIES][4], const float *const *q, const uint8_t *keys, int begin, int end,
+                           int first, const int nq, const int nv, kv_values_fn *values)
 {
-    vf32 acc[ATTEND_QUERIES][4];
     UNROLLED
     for (int i = 0; i < nq; i++) {
         UNROLLED
@@ -18,11 +20,11 @@ TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float
             acc[i][j] = v_zerof();
     }
     UNROLL_NO
-    for (int d = 0; d < head_dim; d++) {
+    for (int d = begin; d < end; d++) {
         vf32 k[4];
         UNROLLED
         for (int j = 0; j < nv; j++)
-            k[j] = v_load_f16(k_page + (ptrdiff_t)d * KV_PAGE_TOKENS + first + 16 * j);
+            k[j] = values(keys, (ptrdiff_t)d * KV_PAGE_TOKENS + first + 16 * j, 16);
         UNROLLED
         for (int i = 0; i < nq; i++) {
             vf32 x = v_setf(q[i][d]);
@@ -31,11 +33,29 @@ TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float
                 acc[i][j] = v_fma(x, k[j], acc[i][j]);
         }
     }
-    UNROLLED
-    for (int i = 0; i < nq; i++) {
+}
+
+/* s[i][first .. first + 16 * nv) for nq queries. */
+TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float *const *q,
+                            const struct attend_page *page, int first, const int nq, const int nv, const int group,
+                            kv_values_fn *values)
+{
+    const uint8_t *keys = page->k + kv_scales_bytes(page->head_dim, group);
+    const int step = group > 0 ? group : page->head_dim;
+    UNROLL_NO
+    for (int d = 0; d < page->head_dim; d += step) {
+        vf32 acc[ATTEND_QUERIES][4];
+        attend_chain(acc, q, keys, d, min_int(page->head_dim, d + step), first, nq, nv, values);
         UNROLLED
-        for (int j = 0; j < nv; j++)
-            v_storef(s[i] + first + 16 * j, acc[i][j]);
+        for (int j = 0; j < nv; j++) {
+            ptrdiff_t place = group > 0 ? (ptrdiff_t)(d / step) * KV_PAGE_TOKENS + first + 16 * j : 0;
+            vf32 scale = group > 0 ? v_load_f16(kv_halves(page->k) + place) : v_zerof();
+            UNROLLED
+            for (int i = 0; i < nq; i++) {
+                float *to = s[i] + first + 16 * j;
+                v_storef(to, group == 0 ? acc[i][j] : v_fma(scale, acc[i][j], d == 0 ? v_zerof() : v_loadf(to)));
+            }
+        }
     }
 }
 
@@ -70,10 +90,28 @@ struct attend_merge {
     bool first; /* nothing is there yet */
 };
 
+/* The weights of a query times the scales of n_groups groups of values. */
+TEMPLATE void attend_weigh(float weighed[2][ATTEND_QUERIES][KV_PAGE_TOKENS],
+                           const float p[ATTEND_QUERIES][KV_PAGE_TOKENS], const uint16_t *scales, struct key_span seen,
+                           const int nq, const int n_groups)
+{
+    for (int key = seen.first / 16 * 16; key < seen.end; key += 16)
+        for (int g = 0; g < n_groups; g++) {
+            vf32 scale = v_load_f16(scales + g * KV_PAGE_TOKENS + key);
+            for (int i = 0; i < nq; i++)
+                v_storef(weighed[g][i] + key, v_mulf(v_loadf(p[i] + key), scale));
+        }
+}
+
 TEMPLATE void attend_values(float *const *o, const float p[ATTEND_QUERIES][KV_PAGE_TOKENS],
                             const struct attend_merge *merge, const struct attend_page *page, struct key_span seen,
-                            int first, int n, const int nq, const int nv)
+                            int first, int n, const int nq, const int nv, const int group, kv_values_fn *values)
 {
+    const int n_groups = group == 0 ? 0 : 16 * nv > group ? 16 * nv / group : 1;
+    float weighed[2][ATTEND_QUERIES][KV_PAGE_TOKENS]; /* left alone without groups */
+    if (group > 0)
+        attend_weigh(weighed, p, kv_halves(page->v) + (ptrdiff_t)(first / group) * KV_PAGE_TOKENS, seen, nq, n_groups);
+    const uint8_t *at = page->v + kv_scales_bytes(page->head_dim, group);
     vf32 acc[ATTEND_QUERIES][4];
     UNROLLED
     for (int i = 0; i < nq; i++) {
@@ -83,17 +121,17 @@ TEMPLATE void attend_values(float *const *o, const float p[ATTEND_QUERIES][KV_PA
     }
     UNROLL_NO
     for (int key = seen.first; key < seen.end; key++) {
-        const uint16_t *at = page->v + (ptrdiff_t)key * page->head_dim + first;
         vf32 v[4];
         UNROLLED
         for (int j = 0; j < nv; j++)
-            v[j] = n == 16 ? v_load_f16(at + 16 * j) : v_load_f16_n(at + 16 * j, n);
+            v[j] = values(at, (ptrdiff_t)key * page->head_dim + first + 16 * j, n);
         UNROLLED
         for (int i = 0; i < nq; i++) {
-            vf32 weight = v_setf(p[i][key]);
             UNROLLED
-            for (int j = 0; j < nv; j++)
-                acc[i][j] = v_fma(weight, v[j], acc[i][j]);
+            for (int j = 0; j < nv; j++) {
+                const float *weights = group > 0 ? weighed[16 * j / group][i] : p[i];
+                acc[i][j] = v_fma(v_setf(weights[key]), v[j], acc[i][j]);
+            }
         }
     }
     UNROLLED
@@ -130,14 +168,14 @@ TEMPLATE struct attend_merge attend_state(float page_max, float page_sum, float 
 #define ATTEND_ARGS                                                                                                 \
     const struct attend_page *page, const float *const *q, struct key_span seen, float *m, float *l, float *const *o
 
-TEMPLATE void attend_some(ATTEND_ARGS, const int nq)
+TEMPLATE void attend_some(ATTEND_ARGS, const int nq, const int group, kv_values_fn *values)
 {
     float s[ATTEND_QUERIES][KV_PAGE_TOKENS];
     struct attend_merge merge[ATTEND_QUERIES];
     const int step = 16 * ISA_ATTEND_VECS, head_dim = page->head_dim;
     int begin = seen.first / step * step, end = (seen.end + step - 1) / step * step;
     for (int first = begin; first < end; first += step)
-        attend_scores(s, q, page->k, head_dim, first, nq, ISA_ATTEND_VECS);
+        attend_scores(s, q, page, first, nq, ISA_ATTEND_VECS, group, values);
     for (int i = 0; i < nq; i++) {
         float page_max, page_sum;
         for (int key = 0; key < begin; key++)
@@ -149,32 +187,42 @@ TEMPLATE void attend_some(ATTEND_ARGS, const int nq)
     }
     int d = 0;
     for (; d + step <= head_dim; d += step)
-        attend_values(o, s, merge, page, seen, d, 16, nq, ISA_ATTEND_VECS);
+        attend_values(o, s, merge, page, seen, d, 16, nq, ISA_ATTEND_VECS, group, values);
     for (; d + 16 <= head_dim; d += 16)
-        attend_values(o, s, merge, page, seen, d, 16, nq, 1);
+        attend_values(o, s, merge, page, seen, d, 16, nq, 1, group, values);
     if (d < head_dim)
-        attend_values(o, s, merge, page, seen, d, head_dim - d, nq, 1);
+        attend_values(o, s, merge, page, seen, d, head_dim - d, nq, 1, group, values);
 }
 
-static void attend_1(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 1); }
-static void attend_2(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 2); }
-static void attend_3(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 3); }
-static void attend_4(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 4); }
+typedef void attend_fn(ATTEND_ARGS);
 
-static void attend_page(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
-                        float *m, float *l, float *const *o)
+TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
+                         float *m, float *l, float *const *o, attend_fn *const attend[ATTEND_QUERIES + 1])
 {
-    static void (*const attend[])(ATTEND_ARGS) = { 0, attend_1, attend_2, attend_3, attend_4 };
     for (int i = 0; i < n_q;) {
         const struct key_span *same = &seen[i];
         int n = 1;
         while (n < ATTEND_QUERIES && i + n < n_q && same[n].first == same->first && same[n].end == same->end)
             n++;
-        if (seen[i].first < seen[i].end)
-            attend[n](page, q + i, seen[i], m + i, l + i, o + i);
+        if (same->first < same->end)
+            attend[n](page, q + i, *same, m + i, l + i, o + i);
         i += n;
     }
 }
+
+#define KV_TYPE(name, value_bytes, group, help)                                                                     \
+    static void attend_1_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 1, group, kv_values_##name); }   \
+    static void attend_2_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 2, group, kv_values_##name); }   \
+    static void attend_3_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 3, group, kv_values_##name); }   \
+    static void attend_4_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 4, group, kv_values_##name); }   \
+    static void attend_page_##name(const struct attend_page *page, const float *const *q,                           \
+                                   const struct key_span *seen, int n_q, float *m, float *l, float *const *o)       \
+    {                                                                                                               \
+        static attend_fn *const attend[] = { 0, attend_1_##name, attend_2_##name, attend_3_##name,                  \
+                                             attend_4_##name };                                                     \
+        attend_all(page, q, seen, n_q, m, l, o, attend);                                                            \
+    }
+#include "hearth/kv_types.def"
 
 static void attend_finish(float *out, const float *o, float m, float l, const float *sink, int head_dim)
 {
@@ -192,17 +240,5 @@ static void attend_finish(float *out, const float *o, float m, float l, const fl
         if (sink)
             sum = v_mulf(sum, v_setf(both[0]));
         v_storef_n(out + d, v_divf(sum, v_setf(l)), n);
-    }
-}
-
-static void kv_store(uint16_t *k_page, uint16_t *v_page, const float *k, const float *v, int head_dim, int slot)
-{
-    for (int d = 0; d < head_dim; d += 16) {
-        int n = min_int(16, head_dim - d);
-        uint16_t half[16];
-        v_store_f16_n(half, v_loadf_n(k + d, n), n);
-        for (int i = 0; i < n; i++)
-            k_page[(ptrdiff_t)(d + i) * KV_PAGE_TOKENS + slot] = half[i];
-        v_store_f16_n(v_page + (ptrdiff_t)slot * head_dim + d, v_loadf_n(v + d, n), n);
     }
 }

@@ -5,6 +5,8 @@
 
 #include "kernel/tmpl/vec_tmpl.h"
 
+#include "kernel/tmpl/kv_tmpl.h"
+
 #include "kernel/tmpl/attention_tmpl.h"
 #include "kernel/tmpl/float_tmpl.h"
 #include "kernel/tmpl/gemv_tmpl.h"
@@ -133,8 +135,10 @@ const struct kernels PASTE(kernels_, ISA) = {
     .add = add,
     .silu_mul = silu_mul,
     .rope = rope,
-    .kv_store = kv_store,
-    .attend_page = attend_page,
+#define KV_TYPE(name, value_bytes, group, help) .kv_store[HEARTH_KV_##name] = kv_store_##name,
+#include "hearth/kv_types.def"
+#define KV_TYPE(name, value_bytes, group, help) .attend_page[HEARTH_KV_##name] = attend_page_##name,
+#include "hearth/kv_types.def"
     .attend_finish = attend_finish,
     .argmax = argmax,
     .block_max = block_max,

@@ -43,8 +43,8 @@ static void finish_qkv(struct pass *p, int row)
     int page = ws->row_pos[row] / KV_PAGE_TOKENS, slot = ws->row_pos[row] % KV_PAGE_TOKENS;
     for (int h = 0; h < hp->n_kv_heads; h++) {
         size_t at = (size_t)h * (size_t)hp->head_dim;
-        p->k->kv_store(kv_k(kv, page, p->layer_index, h), kv_v(kv, page, p->layer_index, h), k + at, v + at,
-                       hp->head_dim, slot);
+        p->k->kv_store[kv->type](kv_k(kv, page, p->layer_index, h), kv_v(kv, page, p->layer_index, h), k + at, v + at,
+                                 hp->head_dim, slot);
     }
 }
 
