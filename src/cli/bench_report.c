@@ -33,8 +33,8 @@ static const char *huge_text(char out[2 * UNITS_BYTES + 8], const hearth_page_us
 static void print_head(struct bench_result *r)
 {
     char peak[UNITS_BYTES], file[UNITS_BYTES];
-    printf("%s: %s, %d thread%s, hearth %s\n", r->model, r->isa, r->n_threads, r->n_threads == 1 ? "" : "s",
-           hearth_version());
+    printf("%s: %s, %d thread%s, KV %s, hearth %s\n", r->model, r->isa, r->n_threads, r->n_threads == 1 ? "" : "s",
+           hearth_kv_type_name(r->kv_type), hearth_version());
     for (int i = 0; i < N_ROOFS; i++) {
         double low, high, v = roof_of(r, i, &low, &high);
         printf("%-7s%8.1f %-6s  (%.1f to %.1f in %d readings)\n", roof_name[i], v, roof_unit[i], low, high,
@@ -130,12 +130,12 @@ bool bench_print_json(struct bench_result *r, hearth_error *err)
     for (int i = 0; i < N_ROOFS; i++)
         roof[i] = roof_of(r, i, NULL, NULL);
     json_t *o = json_pack(
-        "{s:o, s:s, s:i, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "model",
-        json_of_text(r->model), "isa", r->isa, "n_threads", r->n_threads, "n_runs", r->n_runs, "roof", roof_key[0],
-        roof[0], roof_key[1], roof[1], roof_key[2], roof[2], "load_ms", r->load_ms, "first_token_ms",
-        r->first_token_ms, "peak_rss_bytes", (json_int_t)r->peak_rss_bytes, "file_bytes", (json_int_t)r->file_bytes,
-        "huge_pages", pages_json(&r->pages),
-        "prefill", rows_json(r, BENCH_PREFILL), "decode", rows_json(r, BENCH_DECODE), "batch",
-        rows_json(r, BENCH_BATCH), "others_percent", r->others, "stolen_percent", r->stolen);
+        "{s:o, s:s, s:s, s:i, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:f}", "model",
+        json_of_text(r->model), "isa", r->isa, "kv_type", hearth_kv_type_name(r->kv_type), "n_threads", r->n_threads,
+        "n_runs", r->n_runs, "roof", roof_key[0], roof[0], roof_key[1], roof[1], roof_key[2], roof[2], "load_ms",
+        r->load_ms, "first_token_ms", r->first_token_ms, "peak_rss_bytes", (json_int_t)r->peak_rss_bytes,
+        "file_bytes", (json_int_t)r->file_bytes, "huge_pages", pages_json(&r->pages), "prefill",
+        rows_json(r, BENCH_PREFILL), "decode", rows_json(r, BENCH_DECODE), "batch", rows_json(r, BENCH_BATCH),
+        "others_percent", r->others, "stolen_percent", r->stolen);
     return json_print(o, JSON_INDENT(2) | JSON_REAL_PRECISION(6), "the JSON of the figures", err);
 }

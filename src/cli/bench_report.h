@@ -10,6 +10,7 @@ struct bench_result {
     const char *model;    /* as shown */
     const char *isa;
     int n_threads, n_runs;
+    hearth_kv_type kv_type;
     struct bench_readings roof[N_ROOFS];
     double load_ms, first_token_ms;
     uint64_t peak_rss_bytes, file_bytes;

@@ -13,7 +13,7 @@
 #include "cli/loading.h"
 #include "cli/model_choice.h"
 
-enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, PRELOAD, LOCK, JSON, CSV, N_OPTS };
+enum { MODEL, PREFILL, DECODE, BATCH, TOKENS, RUNS, THREADS, KV_TYPE, PRELOAD, LOCK, JSON, CSV, N_OPTS };
 enum { LONG_RUNS = 3 };
 static const double quiet_percent = 5, long_s = 4, least_s = 0.5, most_s = 30;
 
@@ -30,6 +30,7 @@ static const struct opt options[N_OPTS] = {
     [RUNS] = { .name = "runs", .type = OPT_INT, .value = "N", .least = 1, .most = BENCH_MOST_RUNS / 3, .dflt = "5",
                .help = "runs of each figure, 3 where one takes over 4 s; more while others use the machine" },
     [THREADS] = OPT_THREADS_ROW,
+    [KV_TYPE] = OPT_KV_TYPE_ROW,
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
@@ -220,7 +221,7 @@ static bool measure_start(struct job *job, hearth_error *err)
         bool ok = bench_open(&m, &job->model, job->n_threads, 1, 0, err);
         load[i] = clock_ms_since(start);
         ok = ok && bench_answer(&m, BENCH_SHORT_PROMPT, 2, false, &r, err)
-          && hearth_file_cost(hearth_model_file(m.model), HEARTH_KV_f16, &job->cost);
+          && hearth_file_cost(hearth_model_file(m.model), job->result->kv_type, &job->cost);
         if (ok) {
             first[i] = r.first_token_ms;
             hearth_model_plan(m.model, &plan);
@@ -293,7 +294,7 @@ static bool fit_lists(struct job *job, hearth_error *err)
             }
             job->n_list[kind] = kept;
         }
-        ok = hearth_file_plan(file, n_ctx_alone(job), HEARTH_KV_f16, job->n_threads, 0, &plan, err);
+        ok = hearth_file_plan(file, n_ctx_alone(job), job->result->kv_type, job->n_threads, 0, &plan, err);
         if (!ok || plan.fits)
             break;
         limit = max_int(longest(job, BENCH_PREFILL), longest(job, BENCH_DECODE)) / 2;
@@ -337,7 +338,8 @@ static int run_job(struct job *job, hearth_error *err)
     if (!job->choice.from_line)
         model_say(&job->choice);
     job->result->model = job->choice.text;
-    job->model = (hearth_model_options){ .source = job->choice.source, .preload = v[PRELOAD].on, .lock = v[LOCK].on };
+    job->model = (hearth_model_options){ .source = job->choice.source, .kv_type = job->result->kv_type,
+                                         .preload = v[PRELOAD].on, .lock = v[LOCK].on };
     if (!fit_lists(job, err) || !measure(job, err))
         return model_report(&job->choice, err);
     if (v[JSON].on)
@@ -356,6 +358,7 @@ static int run(const struct args *a)
     }
     job.n_runs = job.result->n_runs = asked_number(a, RUNS);
     job.n_tokens = asked_number(a, TOKENS);
+    job.result->kv_type = (hearth_kv_type)a->value[KV_TYPE].i;
     job.n_threads = (int)a->value[THREADS].i;
     int code = run_job(&job, &err);
     roofs_destroy(job.roofs);

@@ -9,7 +9,7 @@
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, CTX, TIMING, HISTORY, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, CTX, KV_TYPE, TIMING, HISTORY, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -30,6 +30,7 @@ static const struct opt options[N_OPTS] = {
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
     [CTX] = OPT_CTX_ROW,
+    [KV_TYPE] = OPT_KV_TYPE_ROW,
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
@@ -63,6 +64,7 @@ static int run(const struct args *a)
             .n_threads = (int)v[THREADS].i,
             .n_threads_prefill = (int)v[THREADS_PREFILL].i,
             .n_ctx_tokens = (int)v[CTX].i,
+            .kv_type = (hearth_kv_type)v[KV_TYPE].i,
             .preload = v[PRELOAD].on,
             .lock = v[LOCK].on,
             .system = v[SYSTEM].text,

@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/generate_opts.h"
 #include "cli/inspect_template.h"
 #include "cli/json_out.h"
 #include "cli/template_choice.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
 
-enum { MODEL, TEMPLATE, CHAT_TEMPLATE, THREADS, CTX, JSON, N_OPTS };
+enum { MODEL, TEMPLATE, CHAT_TEMPLATE, THREADS, CTX, KV_TYPE, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
@@ -22,6 +23,7 @@ static const struct opt options[N_OPTS] = {
                   .dflt = "one for each physical core", .help = "plan for this many threads" },
     [CTX] = { .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30,
               .dflt = "the largest power of two up to the trained length that fits", .help = "plan for this context" },
+    [KV_TYPE] = OPT_KV_TYPE_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
 };
 
@@ -30,6 +32,8 @@ struct report {
     hearth_file_info info;
     hearth_plan plan;
     bool has_plan;
+    hearth_kv_type kv_type;
+    uint64_t kv_bytes_per_token; /* 0: not known */
     const char *problem; /* why it does not run here; "" when it does */
     hearth_file *file;
     hearth_error plan_error;
@@ -37,9 +41,12 @@ struct report {
 
 static void look(struct report *r, hearth_file *file, const struct args *a)
 {
+    hearth_cost cost;
     r->file = file;
+    r->kv_type = (hearth_kv_type)a->value[KV_TYPE].i;
+    r->kv_bytes_per_token = hearth_file_cost(file, r->kv_type, &cost) ? cost.kv_bytes : 0;
     hearth_file_describe(file, &r->info);
-    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, HEARTH_KV_f16, (int)a->value[THREADS].i, 0, &r->plan,
+    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, r->kv_type, (int)a->value[THREADS].i, 0, &r->plan,
                                    &r->plan_error);
     r->problem = "";
     if (!r->info.runs)
@@ -78,16 +85,17 @@ static void print_file(const struct report *r)
     line("weights", "%s%s%s", text_of_bytes(b, i->weight_bytes), i->types[0] ? ": " : "", i->types);
 }
 
-static void print_shape(const hearth_file_info *i)
+static void print_shape(const struct report *r)
 {
+    const hearth_file_info *i = &r->info;
     char a[UNITS_BYTES];
     if (i->n_layers > 0)
         line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d", i->n_layers, i->n_embd, i->n_heads,
              i->head_dim, i->n_kv_heads, i->n_ff);
     if (i->n_ctx_train > 0)
         line("context", "%d tokens as trained", i->n_ctx_train);
-    if (i->kv_bytes_per_token > 0)
-        line("KV cache", "%s per token (f16)", text_of_bytes(a, i->kv_bytes_per_token));
+    if (r->kv_bytes_per_token > 0)
+        line("KV cache", "%s per token (%s)", text_of_bytes(a, r->kv_bytes_per_token), hearth_kv_type_name(r->kv_type));
     if (i->tokenizer[0])
         line("tokenizer", "%s, %d tokens", i->tokenizer, i->n_vocab);
     else
@@ -122,7 +130,7 @@ static void print_plan(const hearth_plan *p)
 static void print_text(const struct report *r)
 {
     print_file(r);
-    print_shape(&r->info);
+    print_shape(r);
     print_template(r);
     if (r->has_plan)
         print_plan(&r->plan);
@@ -150,7 +158,7 @@ static json_t *report_json(const struct report *r)
         (int)i->gguf_version, "n_parts", (int)i->n_parts,
         "n_metadata", (int)i->n_metadata, "n_tensors", (int)i->n_tensors, "file_bytes", (json_int_t)i->file_bytes,
         "weight_bytes", (json_int_t)i->weight_bytes, "types", json_of_text(i->types), "shape", shape_json(i),
-        "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)i->kv_bytes_per_token,
+        "n_ctx_train_tokens", count_or_null(i->n_ctx_train), "kv_bytes_per_token", (json_int_t)r->kv_bytes_per_token,
         "tokenizer", json_of_text(i->tokenizer), "warnings",
         i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
         i->template_text[0] ? json_of_text(i->template_text) : json_null(), "template", template_to_json(r->file),

@@ -13,7 +13,7 @@
 #include "cli/model_choice.h"
 #include "cli/windows.h"
 
-enum { MODEL, KLD, WINDOW, LIMIT, THREADS, PRELOAD, LOCK, JSON, N_OPTS };
+enum { MODEL, KLD, WINDOW, LIMIT, THREADS, KV_TYPE, PRELOAD, LOCK, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
@@ -22,6 +22,7 @@ static const struct opt options[N_OPTS] = {
     [WINDOW] = OPT_WINDOW_ROW,
     [LIMIT] = OPT_WINDOW_LIMIT_ROW,
     [THREADS] = OPT_THREADS_ROW,
+    [KV_TYPE] = OPT_KV_TYPE_ROW, /* the reference of --kld keeps to the default */
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object, with the sum of each window" },
@@ -265,10 +266,12 @@ static bool measure(struct job *job, hearth_error *err)
     return ok;
 }
 
-static bool open_one(struct job *job, struct measured *m, const hearth_source *source, hearth_error *err)
+static bool open_one(struct job *job, struct measured *m, const hearth_source *source, hearth_kv_type kv_type,
+                     hearth_error *err)
 {
     const struct opt_value *v = job->args->value;
-    hearth_model_options model = { .source = *source, .preload = v[PRELOAD].on, .lock = v[LOCK].on };
+    hearth_model_options model = { .source = *source, .kv_type = kv_type,
+                                   .preload = v[PRELOAD].on, .lock = v[LOCK].on };
     return measured_open(m, model, &job->windows, (int)v[THREADS].i, v[KLD].text ? 1 : 0, err);
 }
 
@@ -283,10 +286,12 @@ static int run_job(struct job *job, hearth_error *err)
     if (!job->choice.from_line)
         model_say(&job->choice);
     interrupt_hold();
-    if (!read_windows(job, err) || !open_one(job, &job->model, &job->choice.source, err))
+    hearth_kv_type kv_type = (hearth_kv_type)v[KV_TYPE].i;
+    if (!read_windows(job, err) || !open_one(job, &job->model, &job->choice.source, kv_type, err))
         return model_report(&job->choice, err);
     if (v[KLD].text
-        && !(open_one(job, &job->reference, &job->reference_choice.source, err) && check_vocabularies(job, err)))
+        && !(open_one(job, &job->reference, &job->reference_choice.source, HEARTH_KV_f16, err)
+             && check_vocabularies(job, err)))
         return report(err);
     if (!measure(job, err))
         return report(err);

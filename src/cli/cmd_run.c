@@ -17,7 +17,7 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
-    THREADS_PREFILL, PRELOAD, LOCK, CTX, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
+    THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -39,6 +39,7 @@ static const struct opt options[N_OPTS] = {
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
     [CTX] = OPT_CTX_ROW,
+    [KV_TYPE] = OPT_KV_TYPE_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
     [RAW] = { .name = "raw", .type = OPT_FLAG, .help = "complete the prompt as it stands, without the chat template "
@@ -122,7 +123,8 @@ static bool open_model(struct job *job, hearth_error *err)
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .n_seqs = 1,
                                      .n_step_tokens = (int)v[CHUNK].i };
-    hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i };
+    hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i,
+                                   .kv_type = (hearth_kv_type)v[KV_TYPE].i };
     job->engine = hearth_engine_create(&engine, err);
     if (!job->engine)
         return false;
@@ -300,6 +302,7 @@ static int converse(const struct job *job)
         .n_threads = (int)v[THREADS].i,
         .n_threads_prefill = (int)v[THREADS_PREFILL].i,
         .n_ctx_tokens = (int)v[CTX].i,
+        .kv_type = (hearth_kv_type)v[KV_TYPE].i,
         .preload = v[PRELOAD].on,
         .lock = v[LOCK].on,
         .system = v[SYSTEM].text,

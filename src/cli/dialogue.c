@@ -309,7 +309,8 @@ static bool open_model(struct dialogue *d, hearth_error *err)
     hearth_engine_options engine = { .n_threads = d->setup->n_threads,
                                      .n_threads_prefill = d->setup->n_threads_prefill,
                                      .n_seqs = 1 };
-    hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens };
+    hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens,
+                                   .kv_type = d->setup->kv_type };
     d->engine = hearth_engine_create(&engine, err);
     struct loading loading;
     loading_open(&loading, &model, d->setup->preload, d->setup->lock);

@@ -13,6 +13,7 @@ struct dialogue_setup {
     const struct opt_value *sampling;     /* [HEARTH_N_SAMPLING] rows of sampling_rows.def */
     const struct sampling_choice *sampling_choice;
     int n_threads, n_threads_prefill, n_ctx_tokens; /* 0: the engine chooses */
+    hearth_kv_type kv_type;
     bool preload, lock;
     const char *system;                   /* NULL: none */
     const char *template_kwargs;          /* NULL: none */

@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+const char kv_type_choices[] =
+#define KV_TYPE(name, value_bytes, group, help) "|" #name
+#include "hearth/kv_types.def"
+    ;
+
 void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], const hearth_model *model,
                    const struct opt_value given[HEARTH_N_SAMPLING])
 {

@@ -32,6 +32,13 @@
         .dflt = "the largest power of two up to the trained length that fits",                                \
         .help = "most tokens of prompt and answer together"                                                   \
     }
+/* What a line leaves unsaid is the first of them, with the value 0. */
+#define OPT_KV_TYPE_ROW                                                                                       \
+    {                                                                                                         \
+        .name = "kv-type", .type = OPT_CHOICE, .value = kv_type_choices + 1, .dflt = "f16",                   \
+        .help = "what keys and values are kept as: q8 takes about half of f16's memory; each gives other bits" \
+    }
+extern const char kv_type_choices[]; /* "|f16|bf16|...": those of hearth_kv_type */
 
 #define OPT_SAMPLERS_ROW                                                                                      \
     {                                                                                                         \

@@ -42,7 +42,7 @@ class Bench(unittest.TestCase):
         for row in got["prefill"] + got["decode"] + got["batch"]:
             self.assertGreater(row["tok_s"], 0)
             self.assertGreater(row.get("roof_share", 1), 0)
-        self.assertEqual((got["n_threads"], got["n_runs"]), (2, 1))
+        self.assertEqual((got["n_threads"], got["n_runs"], got["kv_type"]), (2, 1, "f16"))
         self.assertGreaterEqual(got["others_percent"], got["stolen_percent"])
 
     def test_the_built_in_model_is_measured_as_far_as_it_reaches(self):

@@ -204,6 +204,17 @@ class Run(CliTest):
         self.assertEqual(o["digest"], o["hearth"]["digest"])
         self.assertIn(f"\ndigest {o['digest']}\n", self.answer("-p", PROMPT, "--digest").err)
 
+    def test_the_type_of_keys_and_values_is_in_the_receipt_and_in_the_bits(self):
+        digests = set()
+        for kv_type in "f16", "bf16", "q8":
+            o = json.loads(self.answer("-p", PROMPT, "--json", "--digest", "--kv-type", kv_type).text)
+            self.assertEqual(o["hearth"]["memory"]["kv_type"], kv_type)
+            digests.add(o["digest"])
+        self.assertEqual(len(digests), 3)
+        done = hearth("run", "-p", PROMPT, "--kv-type", "q9")
+        self.assertEqual((done.code, done.text), (2, ""))
+        self.assertIn("f16|bf16|q8", done.err)
+
     def test_the_receipt_is_printed_when_asked_for(self):
         self.assertNotIn("arithmetic_revision", self.answer("-p", PROMPT).err)
         err = self.answer("-p", PROMPT, "--receipt").err
@@ -459,6 +470,15 @@ class Inspect(CliTest):
     def test_a_plan_for_another_context(self):
         plan = json.loads(self.done(hearth("inspect", self.tiny, "--json", "--ctx", "128", "-t", "1")).text)["plan"]
         self.assertEqual((plan["n_ctx_tokens"], plan["n_threads"]), (128, 1))
+
+    def test_a_plan_for_another_type_of_keys_and_values(self):
+        for kv_type, of_32 in ("f16", 64), ("bf16", 64), ("q8", 34):
+            o = json.loads(self.done(hearth("inspect", self.tiny, "--json", "--ctx", "128", "--kv-type", kv_type)).text)
+            shape, plan = o["shape"], o["plan"]
+            per_token = 2 * shape["n_layers"] * shape["n_kv_heads"] * shape["head_dim"] // 32 * of_32
+            self.assertEqual((o["kv_bytes_per_token"], plan["kv_bytes"]), (per_token, 128 * per_token))
+            self.assertEqual(plan["kv_type"], kv_type)
+            self.assertIn(f"({kv_type})", hearth("inspect", self.tiny, "--kv-type", kv_type).text)
 
     def test_a_file_that_cannot_run_is_described_and_ends_with_1(self):
         r = self.done(hearth("inspect", self.unknown), 1)

@@ -25,6 +25,7 @@ MODELS = [BUILT_IN, "stories260K-f32", "tolstoy-4m-f16", "tolstoy-4m-bf16", "tol
           "tolstoy-4m-q6_k", "tolstoy-outlier-q4_k_m", "tolstoy-4m-q4_1", "tolstoy-4m-q5_0", "tolstoy-4m-q5_1",
           "tolstoy-4m-q2_k", "tolstoy-4m-q3_k_m", "tolstoy-4m-q5_k_m", "tolstoy-4m-iq4_nl", "tolstoy-4m-iq4_xs",
           "tolstoy-4m-tq1_0", "tolstoy-4m-tq2_0"]
+KV_TYPES = ["bf16", "q8"]  # beside f16, in the built-in model
 WAYS = [("-t", "1"), ("-t", "2"), ("-t", "2", "--chunk", "7"), ("-t", "1", "--chunk", "1"),
         ("-t", "1", "--threads-prefill", "3")]
 
@@ -56,6 +57,11 @@ def goldens():
     return {name: (rev, value) for rev, name, value in rows}
 
 
+def kv_golden(kv_type):
+    """Its row's name in the goldens."""
+    return f"{BUILT_IN}/kv-{kv_type}"
+
+
 def family(model):
     """Models of one family share a vocabulary."""
     return model.split("-")[0]
@@ -73,16 +79,20 @@ class SameBits(unittest.TestCase):
         self.assertIn("scalar", names)
         return names
 
-    def check(self, model):
-        rev, want = goldens()[model]
+    def check(self, model, golden=None, kv_type="f16"):
+        rev, want = goldens()[golden or model]
         self.assertEqual(revision(), rev, "raise the revision and remake the goldens together")
         for isa in self.isas():
             for how in WAYS:
-                with self.subTest(model=model, isa=isa, how=how):
-                    self.assertEqual(digest(model, *how, isa=isa), want)
+                with self.subTest(model=model, isa=isa, kv_type=kv_type, how=how):
+                    self.assertEqual(digest(model, "--kv-type", kv_type, *how, isa=isa), want)
 
     def test_the_built_in_model_on_every_instruction_set_thread_count_and_chunk(self):
         self.check(BUILT_IN)
+
+    def test_every_type_of_keys_and_values_on_every_instruction_set_thread_count_and_chunk(self):
+        for kv_type in KV_TYPES:
+            self.check(BUILT_IN, kv_golden(kv_type), kv_type)
 
     @unittest.skipUnless(FIXTURES, "needs HEARTH_FIXTURES")
     def test_every_format_on_every_instruction_set_thread_count_and_chunk(self):
@@ -102,6 +112,9 @@ def remake():
         f.write("# arithmetic revision, model, SHA-256\n")
         for model in MODELS:
             f.write(f"{revision()}\t{model}\t{digest(model, '-t', '1', isa='scalar')}\n")
+        for kv_type in KV_TYPES:
+            got = digest(BUILT_IN, "-t", "1", "--kv-type", kv_type, isa="scalar")
+            f.write(f"{revision()}\t{kv_golden(kv_type)}\t{got}\n")
     with open(PROMPT_IDS, "w", encoding="utf-8") as f:
         f.write("# The prompt of digests.tsv as token ids: tests/cli/test_same_bits.py --remake, hearth itself.\n")
         f.write("# family of models, ids\n")

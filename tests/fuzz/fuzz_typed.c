@@ -69,6 +69,7 @@ void hearth_model_plan(const hearth_model *model, hearth_plan *plan)
     *plan = (hearth_plan){ .n_ctx_tokens = 4096 };
 }
 
+const char *hearth_kv_type_name(hearth_kv_type type) { return type == 0 ? "f16" : NULL; }
 void hearth_rendered_free(hearth_rendered *rendered) { must(!rendered); }
 void prompt_print(FILE *out, hearth_file *file, const hearth_rendered *r) { (void)out, (void)file, (void)r; }
 void receipt_print_all(const hearth_receipt *r) { (void)r; }
