@@ -184,10 +184,13 @@ static void attention_is_softmax_in_every_table_and_grouping(void **state)
     uint64_t seed = 1;
     for (size_t d = 0; d < ARRAY_LEN(dims); d++)
         for (size_t p = 0; p < ARRAY_LEN(places); p++)
-            for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
+            for (int type = 0; type < HEARTH_N_KV_TYPES; type++) {
+                if (dims[d] > 136 && type != (int)p % HEARTH_N_KV_TYPES)
+                    continue; /* half of the time goes to the largest heads: one type at each place */
                 check_case((struct place){ .head_dim = dims[d], .heads_per_kv = 1 + (int)(p % 5),
                                            .first_pos = places[p][0], .n_tokens = places[p][1],
                                            .type = (hearth_kv_type)type }, seed++);
+            }
 }
 
 /* Windows that end inside a page, at its edge, beyond the start; and all rules at once. */
@@ -198,10 +201,10 @@ static void windows_caps_and_sinks_follow_their_formulas(void **state)
     uint64_t seed = 100;
     for (size_t w = 0; w < ARRAY_LEN(windows); w++)
         for (size_t p = 0; p < ARRAY_LEN(places); p++) {
-            int rules = (int)(w + p) % 4, head_dim = dims[(w + 3 * p) % ARRAY_LEN(dims)];
+            int rules = (int)(w + p) % 4, head_dim = dims[(w + 2 * p) % (ARRAY_LEN(dims) - 1)];
             check_case((struct place){ head_dim, 1 + (int)(p % 5), places[p][0], places[p][1], windows[w],
-                                        rules & 1 ? 1.5f : 0, rules & 2,
-                                        (hearth_kv_type)((w + p) % HEARTH_N_KV_TYPES) }, seed++);
+                                       rules & 1 ? 1.5f : 0, rules & 2,
+                                       (hearth_kv_type)((w + p) % HEARTH_N_KV_TYPES) }, seed++);
         }
 }
 
@@ -268,7 +271,7 @@ static void stored_halves_round_to_nearest_even_everywhere(void **state)
     struct rng rng = { 9, 0 };
     static uint16_t page[2 * D * KV_PAGE_TOKENS];
     uint8_t *bytes = (uint8_t *)page;
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 10000; round++) {
         float x[D];
         for (int i = 0; i < D; i++) {
             uint32_t bits = (uint32_t)rng_u64(&rng);
@@ -297,7 +300,7 @@ static void stored_q8_follows_its_definition(void **state)
     (void)state;
     enum { MOST = 80, SLOT = 63 };
     struct rng rng = { 10, 0 };
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < 1000; round++) {
         static const int sizes[] = { 8, 24, 32, 64, 80 };
         int n = sizes[round % 5], n_groups = (n + 31) / 32;
         size_t bytes = kv_half_bytes(HEARTH_KV_q8, n), codes_at = (size_t)n_groups * KV_PAGE_TOKENS * 2;
