@@ -43,7 +43,7 @@ struct act_view {
 struct attend_page {
     const uint8_t *k, *v; /* layout: tmpl/kv_tmpl.h */
     int head_dim;
-    float scale;       /* multiplies each score */
+    float scale;       /* multiplies each score; above 0 */
     float soft_cap;    /* scores are then cap * tanh(score / cap); 0: as they are */
 };
 

@@ -59,25 +59,27 @@ TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float
     }
 }
 
-/* Scores to weights in place: p = e^(score - page maximum), 0 for keys not seen. A score is s * scale, held within
- * +-cap where there is a cap. Lanes are places in the page, so sums do not depend on which keys are seen. */
-static void attend_softmax(float *s, struct key_span seen, const struct attend_page *page, float *page_max,
-                           float *page_sum)
+/* s = cap * tanh(s * scale / cap): apart from the softmax, which has no time for it. */
+static __attribute__((noinline)) void attend_cap(float *s, float scale, float cap)
+{
+    for (int key = 0; key < KV_PAGE_TOKENS; key += 16)
+        v_storef(s + key, v_soft_cap(v_mulf(v_loadf(s + key), v_setf(scale)), v_setf(cap)));
+}
+
+/* Scores to weights in place: p = e^(s * scale - page maximum), 0 for keys not seen: those from n_keys on, and
+ * those that are -infinity. Lanes are places in the page, so sums do not depend on which keys are seen. */
+TEMPLATE void attend_softmax(float *s, int n_keys, float scale, float *page_max, float *page_sum)
 {
     vf32 v[4], most = v_setf(-INFINITY), none = most, sum = v_zerof();
     UNROLLED
     for (int j = 0; j < 4; j++) {
-        v[j] = v_mulf(v_loadf(s + 16 * j), v_setf(page->scale));
-        if (page->soft_cap > 0)
-            v[j] = v_soft_cap(v[j], v_setf(page->soft_cap));
-        v[j] = v_keep(none, v_keep(v[j], none, seen.end - 16 * j), seen.first - 16 * j);
+        v[j] = v_keep(v_mulf(v_loadf(s + 16 * j), v_setf(scale)), none, n_keys - 16 * j);
         most = v_maxf(v[j], most);
     }
     *page_max = v_max_lanesf(most);
     UNROLLED
     for (int j = 0; j < 4; j++) {
-        vf32 p = v_keep(v_exp(v_subf(v[j], v_setf(*page_max))), v_zerof(), seen.end - 16 * j);
-        p = v_keep(v_zerof(), p, seen.first - 16 * j);
+        vf32 p = v_keep(v_exp(v_subf(v[j], v_setf(*page_max))), v_zerof(), n_keys - 16 * j);
         v_storef(s + 16 * j, p);
         sum = v_addf(sum, p);
     }
@@ -177,12 +179,18 @@ TEMPLATE void attend_some(ATTEND_ARGS, const int nq, const int group, kv_values_
     for (int first = begin; first < end; first += step)
         attend_scores(s, q, page, first, nq, ISA_ATTEND_VECS, group, values);
     for (int i = 0; i < nq; i++) {
-        float page_max, page_sum;
-        for (int key = 0; key < begin; key++)
-            s[i][key] = 0;
+        float page_max, page_sum, scale = page->scale;
         for (int key = end; key < KV_PAGE_TOKENS; key++)
             s[i][key] = 0;
-        attend_softmax(s[i], seen, page, &page_max, &page_sum);
+        if (page->soft_cap > 0) {
+            for (int key = 0; key < begin; key++)
+                s[i][key] = 0;
+            attend_cap(s[i], scale, page->soft_cap);
+            scale = 1;
+        }
+        for (int key = 0; key < seen.first; key++)
+            s[i][key] = -INFINITY;
+        attend_softmax(s[i], seen.end, scale, &page_max, &page_sum);
         merge[i] = attend_state(page_max, page_sum, &m[i], &l[i]);
     }
     int d = 0;
