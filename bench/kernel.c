@@ -162,18 +162,18 @@ static void bench_gemm(enum dtype type, int n_cols, int n_tokens)
 /* --- attention --- */
 
 /* One token over a long context (from memory), or 8 tokens over a short one (from the cache). */
-static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
+static void bench_attention_of(hearth_kv_type type, int head_dim, int per_kv, int n_tokens, int n_keys)
 {
     enum { HEADS = 8 };
     static uint32_t pages[1 << 14];
     double rate[MAX_WINDOWS];
     char name[80];
-    size_t head_bytes = (size_t)head_dim * KV_PAGE_TOKENS * 4, page_bytes = HEADS * head_bytes;
+    size_t head_bytes = 2 * kv_half_bytes(type, head_dim), page_bytes = HEADS * head_bytes;
     for (int i = 0; i <= n_keys / KV_PAGE_TOKENS; i++)
         pages[i] = (uint32_t)i;
-    struct attention a = { .k = bench.k, .kv = { bench.weights, pages, page_bytes, page_bytes, head_bytes, head_dim },
-                           .n_heads = HEADS * per_kv, .n_kv_heads = HEADS, .scale = 0.01f, .n_tokens = n_tokens,
-                           .first_pos = n_keys - n_tokens, .q = bench.x, .out = bench.y };
+    struct kv_view kv = { bench.weights, pages, page_bytes, page_bytes, head_bytes, head_dim, type };
+    struct attention a = { .k = bench.k, .kv = kv, .n_heads = HEADS * per_kv, .n_kv_heads = HEADS, .scale = 0.01f,
+                           .n_tokens = n_tokens, .first_pos = n_keys - n_tokens, .q = bench.x, .out = bench.y };
     a.q_stride = a.out_stride = (size_t)(HEADS * per_kv * head_dim);
     for (int i = 0; i < bench.n_windows; i++) {
         int64_t start = clock_ns();
@@ -183,8 +183,14 @@ static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
         rate[i] = n_tokens == 1 ? (double)n_keys / KV_PAGE_TOKENS * (double)page_bytes / ns
                                 : 2.0 * n_tokens * HEADS * per_kv * head_dim * n_keys / ns;
     }
-    snprintf(name, sizeof name, "attention head %d x %d, %d tokens, %d keys", head_dim, per_kv, n_tokens, n_keys);
+    snprintf(name, sizeof name, "attention %s head %d x %d, %d tokens, %d keys", hearth_kv_type_name(type), head_dim,
+             per_kv, n_tokens, n_keys);
     report(name, rate, NULL, n_tokens == 1 ? "GB/s" : "GMAC/s");
+}
+static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
+{
+    for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
+        bench_attention_of((hearth_kv_type)type, head_dim, per_kv, n_tokens, n_keys);
 }
 
 static void bench_format(enum dtype type)
