@@ -311,6 +311,12 @@ static void plans_and_costs_count_the_bytes_of_a_kv_type(void **state)
     hearth_plan none;
     assert_false(hearth_file_plan(f, 100, HEARTH_N_KV_TYPES, 1, 1 << 30, &none, &err));
     assert_int_equal(err.status, HEARTH_ERR_USAGE);
+    err = (hearth_error){ 0 };
+    hearth_engine *e = hearth_engine_create(NULL, &err);
+    hearth_model_options o = { .source.path = path, .kv_type = HEARTH_N_KV_TYPES };
+    assert_null(hearth_model_open(e, &o, &err));
+    assert_int_equal(err.status, HEARTH_ERR_USAGE);
+    hearth_engine_destroy(e);
     assert_null(hearth_kv_type_name(HEARTH_N_KV_TYPES));
     assert_string_equal(hearth_kv_type_name(0), "f16");
     hearth_file_close(f);
