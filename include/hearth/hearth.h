@@ -300,7 +300,8 @@ typedef struct {
     /* Sees the inputs of every matrix product that any request causes (importance matrices), product by product, rows
      * in the order of tokens. The output matrix has rows only for tokens whose logits are wanted. Called on the engine
      * thread, which waits: reduce them and return; call nothing of hearth from it. on_product_arg must live as long as
-     * the model. Costs memory for one step's widest input, in the plan. NULL: costs nothing. */
+     * the model. Costs memory for one step's widest input, in the plan, and speculation, which computes tokens that do
+     * not come. NULL: costs nothing. */
     void (*on_product)(void *arg, const hearth_product *product);
     void *on_product_arg;
 } hearth_model_options;
@@ -403,6 +404,9 @@ typedef struct {
 
 enum { HEARTH_MAX_BREAKERS = 16, HEARTH_BREAKER_BYTES = 64 };
 
+/* hearth_request.speculate */
+enum { HEARTH_SPECULATE_OFF = -1, HEARTH_SPECULATE_AUTO = 0, HEARTH_MAX_DRAFT = 16 };
+
 typedef struct {
     /* The prompt: a conversation, spans of one text, or token ids; one of the three. */
     const hearth_chat *chat;
@@ -432,6 +436,10 @@ typedef struct {
     bool want_logprob;         /* log-probability of each token (before the sampler chain) */
     bool want_digest;          /* SHA-256 over the bits of every step's logits, in the receipt */
     int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
+    /* Where the text repeats itself, what followed then is computed together with the last token, and kept as far as
+     * it is what would have come anyway: the answer has the same bits, in less time. 0: as long as it pays and other
+     * sequences leave room; 1 to HEARTH_MAX_DRAFT: so many tokens at a time, always; HEARTH_SPECULATE_OFF: not. */
+    int speculate;
 
     /* Scoring: nothing is generated. Each prompt token from index score_from (>= 1) on comes
      * as a HEARTH_EVENT_TOKEN with its log-probability given all before it. */
@@ -537,6 +545,9 @@ typedef struct {
     int n_prefill_chunks;
     int n_output_tokens;
     double decode_ms;            /* first token out to the last */
+    int speculate;               /* as in the request; HEARTH_SPECULATE_OFF also where it could not be */
+    int n_draft_tokens;          /* computed before it was known that they come */
+    int n_accepted_tokens;       /* of them came: so many steps were saved */
     double sample_ms;            /* inside the two */
     double first_token_ms;       /* submit to first token */
     double total_ms;

@@ -41,7 +41,7 @@ static hearth_stream *submit(struct bench_model *m, int n_prompt, int n_output, 
     for (int i = 0; i < n_prompt; i++)
         ids[i] = (int32_t)(rng_mix((uint64_t)which << 32 | (uint64_t)i) % (uint64_t)m->n_vocab);
     hearth_request r = { .prompt_ids = ids, .n_prompt_ids = (size_t)n_prompt, .max_tokens = n_output,
-                         .no_prefix_cache = !keep, .ignore_eos = true };
+                         .no_prefix_cache = !keep, .ignore_eos = true, .speculate = HEARTH_SPECULATE_OFF };
     hearth_sampling_defaults(NULL, &r.sampling, NULL);
     r.sampling.temperature = 0;
     hearth_stream *s = hearth_submit(m->model, &r, err);

@@ -127,8 +127,31 @@ static void plan_step(struct hearth_engine *e, struct plan *plan)
             (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
         if (s->stream)
             view[i].n_chunk = chunk_of(s);
+        if (view[i].state == SEQ_DECODE) {
+            view[i].n_draft = seq_draft(s);
+            view[i].insists = s->stream->request.speculate > 0;
+        }
     }
-    sched_plan(plan, view, e->n_seqs, min_int(e->n_step_tokens, e->model->ws.max_tokens));
+    int max_columns = e->model->ws.max_tokens;
+    sched_plan(plan, view, e->n_seqs, min_int(e->n_step_tokens, max_columns), max_columns);
+}
+
+static bool is_decode(const struct hearth_engine *e, const struct slice *slice)
+{
+    return slice->first >= e->seqs[slice->seq].n_prompt;
+}
+
+/* Pages for the slice; where there are none for a draft, it goes without. */
+static bool reserve(struct hearth_engine *e, struct slice *slice)
+{
+    struct kv_pool *pool = &e->model->kv;
+    struct kv_seq *kv = &e->seqs[slice->seq].kv;
+    if (kv_seq_reserve(pool, kv, slice->first + slice->n))
+        return true;
+    if (!is_decode(e, slice))
+        return false;
+    slice->n = 1;
+    return kv_seq_reserve(pool, kv, slice->first + 1);
 }
 
 /* Rows of the step. A slice whose pages cannot be had ends its sequence. */
@@ -140,7 +163,7 @@ static void batch_fill(struct hearth_engine *e, struct plan *plan)
     for (int i = 0; i < plan->n_slices; i++) {
         struct slice slice = plan->slice[i];
         struct seq *s = &e->seqs[slice.seq];
-        if (!kv_seq_reserve(&e->model->kv, &s->kv, slice.first + slice.n)) {
+        if (!reserve(e, &slice)) {
             hearth_error err = { 0 };
             fail(&err, HEARTH_ERR_MEMORY,
                  "the KV cache is full: %u pages of %d tokens are in use; raise --ctx or send less at once",
@@ -164,7 +187,7 @@ static void batch_fill(struct hearth_engine *e, struct plan *plan)
 
 /* A row of the batch whose logits are wanted, and for what. */
 struct wanted {
-    int row, seq;
+    int row, slice, seq;
     int score_index; /* prompt token it predicts; -1: sample */
 };
 
@@ -179,22 +202,30 @@ static int list_wanted(const struct hearth_engine *e, const struct plan *plan, s
             for (int t = 0; t < slice->n; t++)
                 if (slice->first + t + 1 < s->n_prompt
                     && (size_t)(slice->first + t + 1) >= s->stream->request.score_from)
-                    w[n++] = (struct wanted){ first_row + t, slice->seq, slice->first + t + 1 };
+                    w[n++] = (struct wanted){ first_row + t, i, slice->seq, slice->first + t + 1 };
         } else if (slice->last) {
-            w[n++] = (struct wanted){ first_row + slice->n - 1, slice->seq, -1 };
+            for (int t = is_decode(e, slice) ? 0 : slice->n - 1; t < slice->n; t++)
+                w[n++] = (struct wanted){ first_row + t, i, slice->seq, -1 };
         }
     }
     return n;
 }
 
-/* NaN or Inf: run the step again with the probe, to name layer and tensor. Writes the same
- * KV again, so other sequences are not disturbed. */
-static void end_not_finite(struct hearth_engine *e, struct seq *s)
+/* NaN or Inf: run the slice again with the probe, up to this row, to name layer and tensor; then the step once more,
+ * whose other rows are still wanted. Writes the same KV again, so other sequences are not disturbed. */
+static void end_not_finite(struct hearth_engine *e, const struct wanted *w)
 {
+    struct seq *s = &e->seqs[w->seq];
     struct probe probe = { .layer = -1 };
     hearth_error err = { 0 };
     const struct model *m = &e->model->file->model;
-    model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, &probe, NULL);
+    struct batch_slice slice = e->slices[w->slice];
+    struct batch alone = { .tokens = e->batch_tokens + slice.first_row, .slices = &slice, .n_slices = 1,
+                           .n_tokens = w->row - slice.first_row + 1 };
+    slice.n_tokens = alone.n_tokens;
+    slice.first_row = 0;
+    model_forward(m, e->kernels, e->pool, &e->model->ws, &alone, &probe, NULL);
+    model_forward(m, e->kernels, e->pool, &e->model->ws, &e->batch, NULL, NULL);
     if (!probe.name[0])
         snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
     char layer[32] = "";
@@ -216,16 +247,16 @@ static int use_group(struct hearth_engine *e, const struct wanted *w, int n)
     for (int i = 0; i < n; i++) {
         struct seq *s = &e->seqs[w[i].seq];
         float *logits = ws->logits + (size_t)i * (size_t)n_vocab;
-        if (!s->stream)
-            continue; /* ended earlier in this step */
+        if (!seq_wants(s))
+            continue; /* ended earlier in this step, or behind a draft that was wrong */
         if (!e->kernels->all_finite(logits, n_vocab)) {
-            end_not_finite(e, s);
+            end_not_finite(e, &w[i]);
             return i + 1;
         }
         if (w[i].score_index >= 0)
             seq_score(s, e->kernels, logits, w[i].score_index);
         else
-            seq_sample(s, e->kernels, logits);
+            seq_verify(s, e->kernels, logits);
     }
     return n;
 }
@@ -234,6 +265,10 @@ static void use_logits(struct hearth_engine *e, const struct wanted *w, int n)
 {
     int rows[SCHED_MAX_SEQS], most = min_int(e->model->ws.max_logit_rows, SCHED_MAX_SEQS);
     for (int at = 0; at < n;) {
+        if (!seq_wants(&e->seqs[w[at].seq])) {
+            at++;
+            continue;
+        }
         int group = min_int(n - at, most);
         for (int i = 0; i < group; i++)
             rows[i] = w[at + i].row;
@@ -247,10 +282,18 @@ static void advance(struct hearth_engine *e, const struct plan *plan)
 {
     for (int i = 0; i < plan->n_slices; i++) {
         struct seq *s = &e->seqs[plan->slice[i].seq];
-        s->n_done = plan->slice[i].first + plan->slice[i].n;
-        if (s->stream && plan->slice[i].first < s->n_prompt)
+        bool decode = is_decode(e, &plan->slice[i]);
+        s->n_done = plan->slice[i].first + (decode ? 1 : plan->slice[i].n);
+        seq_try(s, decode ? plan->slice[i].n - 1 : 0);
+        if (!decode)
             s->stream->receipt.n_prefill_chunks++;
     }
+}
+
+static void settle(struct hearth_engine *e, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++)
+        seq_settle(&e->seqs[plan->slice[i].seq], &e->model->kv);
 }
 
 /* Scored sequences whose prompt is through. */
@@ -303,6 +346,7 @@ static bool engine_step(struct hearth_engine *e)
         return true;
     }
     use_logits(e, wanted, list_wanted(e, &plan, wanted));
+    settle(e, &plan);
     end_scored(e);
     return true;
 }

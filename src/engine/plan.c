@@ -40,7 +40,8 @@ static uint64_t own_bytes(const hearth_plan *p) { return p->kv_bytes + p->worksp
 
 struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
 {
-    return (struct workspace_shape){ .max_tokens = max_int(min_int(r->n_step_tokens, n_ctx), r->n_seqs),
+    int least = max_int(r->n_seqs, min_int(1 + LOOKUP_MOST, n_ctx)); /* room for a draft, however short the steps */
+    return (struct workspace_shape){ .max_tokens = max_int(min_int(r->n_step_tokens, n_ctx), least),
                                      .max_logit_rows = max_int(r->n_seqs, LOGIT_ROWS),
                                      .n_threads = r->n_threads,
                                      .observed = r->observed };
@@ -56,7 +57,8 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->weights_bytes = f->model.weight_bytes;
     p->kv_type = r->kv_type;
     p->kv_bytes = kv_bytes(&f->model.hp, r->kv_type, n_ctx, r->n_seqs);
-    p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx);
+    p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
+                         + (uint64_t)r->n_seqs * lookup_bytes(n_ctx);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }

@@ -48,6 +48,7 @@ static void seqs_free(struct hearth_engine *e, struct hearth_model *m)
     for (int i = 0; e->seqs && i < e->n_seqs; i++) {
         kv_seq_destroy(&m->kv, &e->seqs[i].kv);
         mem_free(e->seqs[i].history);
+        mem_free(e->seqs[i].lookup.last);
         mem_free(e->seqs[i].held);
         mem_free(e->seqs[i].thinking);
     }
@@ -72,7 +73,10 @@ static bool seqs_make(struct hearth_engine *e, struct hearth_model *m)
         s->history = mem_alloc(n_ctx * sizeof *s->history);
         s->held = mem_alloc(STREAM_TEXT_MAX_BYTES);
         s->thinking = mem_alloc(STREAM_TEXT_MAX_BYTES);
-        ok = s->history && s->held && s->thinking && kv_seq_create(&s->kv, pages, NULL);
+        void *index = mem_alloc(lookup_bytes((int)n_ctx));
+        if (index)
+            lookup_layout(&s->lookup, index, (int)n_ctx);
+        ok = s->history && s->held && s->thinking && index && kv_seq_create(&s->kv, pages, NULL);
     }
     return ok;
 }

@@ -5,6 +5,7 @@
 #include "engine/readahead.h"
 #include "format/gguf.h"
 #include "infer/kv.h"
+#include "infer/lookup.h"
 #include "infer/sampler.h"
 #include "model/forward.h"
 #include "text/chat/chat.h"

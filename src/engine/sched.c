@@ -16,7 +16,24 @@ static int oldest_prompt(const struct sched_seq *seqs, int n_seqs, const bool *t
     return best;
 }
 
-void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens)
+/* One round: a token more for every decoding slice that has some of its draft left. False: nobody took one. */
+static bool add_drafts(struct plan *p, const struct sched_seq *seqs, int max_columns)
+{
+    bool added = false;
+    for (int i = 0; i < p->n_slices; i++) {
+        struct slice *slice = &p->slice[i];
+        const struct sched_seq *s = &seqs[slice->seq];
+        if (s->state != SEQ_DECODE || slice->n > s->n_draft
+            || p->n_tokens >= (s->insists ? max_columns : min_int(max_columns, SCHED_FREE_COLUMNS)))
+            continue;
+        slice->n++;
+        p->n_tokens++;
+        added = true;
+    }
+    return added;
+}
+
+void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_columns)
 {
     bool taken[SCHED_MAX_SEQS] = { false };
     p->n_slices = p->n_tokens = 0;
@@ -35,4 +52,6 @@ void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int ma
             n = min_int(n, seqs[i].n_chunk);
         add(p, i, seqs[i].n_done, n, n == left);
     }
+    while (add_drafts(p, seqs, max_columns))
+        ;
 }

@@ -27,6 +27,10 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->n_output = 0;
     s->n_held = 0;
     sampling_memory_begin(&s->sampling, &stream->request.sampling);
+    if (stream->request.speculate != HEARTH_SPECULATE_OFF)
+        lookup_begin(&s->lookup, stream->request.speculate);
+    s->n_draft = 0;
+    s->dropped = false;
     splitter_init(&s->split, stream->chat ? &chat_traits(stream->chat)->marks : &none, stream->starts_thinking);
     detok_init(&s->detok, stream->model->tokenizer, false, stream->request.ignore_eos);
     s->begin_ns = clock_ns();
@@ -269,6 +273,57 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
         return false;
     }
     return true;
+}
+
+/* ---- drafts ----
+ *
+ * A step with a draft is so many steps of one token each, as far as its tokens are what comes. Whatever would come
+ * between two such steps is looked at between two rows. */
+
+int seq_draft(struct seq *s)
+{
+    const struct hearth_stream *st = s->stream;
+    const hearth_request *r = &st->request;
+    /* An observer sees the inputs of tokens that are part of the text, and each once. */
+    if (r->speculate == HEARTH_SPECULATE_OFF || st->model->observer.see)
+        return 0;
+    int most = min_int(LOOKUP_MOST, st->model->plan.n_ctx_tokens - s->n_total - 1);
+    if (r->max_tokens > 0)
+        most = min_int(most, r->max_tokens - s->n_output - 1);
+    return lookup_draft(&s->lookup, s->history, s->n_total, most);
+}
+
+void seq_try(struct seq *s, int n)
+{
+    s->n_draft = n;
+    s->n_right = s->n_verified = 0;
+    s->dropped = false;
+    s->stream->receipt.n_draft_tokens += n;
+}
+
+bool seq_wants(const struct seq *s) { return s->stream && !s->dropped; }
+
+void seq_verify(struct seq *s, const struct kernels *k, float *logits)
+{
+    if (s->n_verified++ > 0) {
+        s->n_done++;
+        s->stream->receipt.n_accepted_tokens++;
+    }
+    int32_t draft = s->n_right < s->n_draft ? s->history[s->n_total] : -1;
+    bool goes_on = seq_sample(s, k, logits) && s->n_right < s->n_draft;
+    bool right = goes_on && s->history[s->n_total - 1] == draft;
+    s->n_right += right;
+    s->dropped = !right || !stream_has_room(s->stream) || atomic_load(&s->stream->cancelled);
+}
+
+void seq_settle(struct seq *s, struct kv_pool *pool)
+{
+    if (s->n_draft == 0)
+        return;
+    if (s->stream)
+        lookup_learn(&s->lookup, s->n_right, s->n_right == s->n_verified - 1 && s->n_right < s->n_draft);
+    kv_seq_cut(pool, &s->kv, s->n_done);
+    s->n_draft = 0;
 }
 
 void seq_score(struct seq *s, const struct kernels *k, const float *logits, int index)

@@ -13,6 +13,10 @@ struct seq {
     int n_done;            /* positions in the KV cache */
     int n_output;
     struct sampling_memory sampling; /* what the sampler remembers of this request */
+    struct lookup lookup;
+    int n_draft, n_right; /* tokens behind the last one that this step tries; of them were right */
+    int n_verified;       /* rows of this step that were looked at */
+    bool dropped;         /* the rest of the step's rows is not wanted */
     struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
 
     struct detok detok;
@@ -35,6 +39,16 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
 /* One row of logits: sample, send the token. False when the sequence has ended (END is sent
  * and the slot is free; `finished` holds the stream). logits are changed. */
 bool seq_sample(struct seq *s, const struct kernels *k, float *logits);
+
+/* What may come next, to be computed in the same step: into history behind n_total. Returns how many tokens. */
+int seq_draft(struct seq *s);
+/* A step has computed the last token and n tokens of the draft (0: none). What follows must be called in this order:
+ * seq_verify() for rows 0, 1 ... n, as long as seq_wants() says so; then seq_settle(). */
+void seq_try(struct seq *s, int n);
+bool seq_wants(const struct seq *s);
+/* The next row: as seq_sample(), then a look at whether the draft was right. */
+void seq_verify(struct seq *s, const struct kernels *k, float *logits);
+void seq_settle(struct seq *s, struct kv_pool *pool);
 
 /* Scoring: logits of the position before prompt token `index`. */
 void seq_score(struct seq *s, const struct kernels *k, const float *logits, int index);

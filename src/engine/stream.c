@@ -81,6 +81,9 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
         || !check_count("n_alternatives", r->n_alternatives, MAX_ALTERNATIVES, err)
         || !check_count("n_chunk_tokens", r->n_chunk_tokens, INT32_MAX, err))
         return false;
+    if (r->speculate < HEARTH_SPECULATE_OFF || r->speculate > HEARTH_MAX_DRAFT)
+        return fail(err, HEARTH_ERR_USAGE, "speculate is %d; it must be %d (off), 0 (as it pays) or a length up to %d",
+                    r->speculate, HEARTH_SPECULATE_OFF, HEARTH_MAX_DRAFT);
     for (size_t i = 0; i < r->n_logit_bias; i++)
         if (r->logit_bias[i].id < 0 || r->logit_bias[i].id >= n_vocab || isnan(r->logit_bias[i].bias))
             return fail(err, HEARTH_ERR_USAGE,
@@ -319,6 +322,11 @@ static void begin_receipt(struct hearth_stream *s)
     memcpy(r->sampling_origin, s->request.sampling_origin, sizeof r->sampling_origin);
     r->n_logit_bias = s->request.n_logit_bias;
     r->ignore_eos = s->request.ignore_eos;
+    r->speculate = s->request.speculate;
+    if (r->speculate > 0 && s->model->observer.see) {
+        r->speculate = HEARTH_SPECULATE_OFF;
+        receipt_note(r, "speculation is off: somebody looks at the inputs of matrix products\n");
+    }
 }
 
 struct hearth_stream *stream_create(struct hearth_model *model, const hearth_request *request, hearth_error *err)

@@ -4,6 +4,8 @@
  * Events lie in a ring of fixed size; a reader that does not read stops its own sequence and
  * nobody else's. Two references: the caller's and the engine's. */
 #pragma once
+#include <assert.h>
+
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "base/thread.h"
@@ -53,6 +55,8 @@ struct hearth_stream {
     hearth_receipt receipt; /* complete once ended */
     hearth_error error;
 };
+
+static_assert((int)HEARTH_MAX_DRAFT == (int)LOOKUP_MOST, "the public limit is the drafter's");
 
 /* Copies and checks the request. NULL and err when it can never run. */
 struct hearth_stream *stream_create(struct hearth_model *model, const hearth_request *request, hearth_error *err);

@@ -1,0 +1,136 @@
+#include "infer/lookup.h"
+
+#include <string.h>
+
+enum {
+    MOST_PLACES = 1 << 16, /* the table of hashes: 256 KB, whatever the context */
+    MOST_STEPS = 32,       /* places of a chain that are looked at */
+    ONE = 1024,            /* a chance of 1 */
+    COLUMN_COST = 160,     /* a column more, in 1/1024 of a step of one */
+    IDLE_MOST = 64,        /* places without a draft before one token is tried */
+};
+
+static int table_size(int n_ctx)
+{
+    int n = 64;
+    while (n < n_ctx && n < MOST_PLACES)
+        n *= 2;
+    return n;
+}
+
+size_t lookup_bytes(int n_ctx) { return ((size_t)table_size(n_ctx) + (size_t)n_ctx) * sizeof(int32_t); }
+
+void lookup_layout(struct lookup *l, void *memory, int n_ctx)
+{
+    *l = (struct lookup){ .last = memory, .n_last = table_size(n_ctx) };
+    l->before = l->last + l->n_last;
+}
+
+void lookup_begin(struct lookup *l, int fixed)
+{
+    memset(l->last, 0, (size_t)l->n_last * sizeof *l->last);
+    l->n_indexed = 0;
+    l->fixed = fixed;
+    for (int i = 0; i < LOOKUP_CLASSES; i++) {
+        l->chance[i] = ONE / 2;
+        l->n_idle[i] = 0;
+    }
+}
+
+/* Of the two tokens before place `at`. Multiplication modulo 2^32 is the mixing. */
+static WRAPS int32_t *chain(const struct lookup *l, const int32_t *history, int at)
+{
+    uint32_t a = (uint32_t)history[at - 2], b = (uint32_t)history[at - 1];
+    uint32_t h = (a * 0x9e3779b1u ^ b) * 0x85ebca6bu;
+    return &l->last[(h ^ h >> 15) & (uint32_t)(l->n_last - 1)];
+}
+
+/* Every pair that a known token follows. */
+static void catch_up(struct lookup *l, const int32_t *history, int n)
+{
+    for (int at = max_int(l->n_indexed, LOOKUP_MATCH_LEAST); at < n; at++) {
+        int32_t *last = chain(l, history, at);
+        l->before[at] = *last;
+        *last = at;
+    }
+    l->n_indexed = n;
+}
+
+static int match_length(const int32_t *history, int n, int at)
+{
+    int length = 0;
+    while (length < LOOKUP_MATCH_MOST && length < at && history[at - 1 - length] == history[n - 1 - length])
+        length++;
+    return length;
+}
+
+/* The place to go on from; *length 0: none. */
+static int find(const struct lookup *l, const int32_t *history, int n, int *length)
+{
+    int best = 0, at = *chain(l, history, n);
+    *length = LOOKUP_MATCH_LEAST - 1;
+    for (int i = 0; at && i < MOST_STEPS && *length < LOOKUP_MATCH_MOST; i++, at = l->before[at]) {
+        int common = match_length(history, n, at);
+        if (common > *length) {
+            best = at;
+            *length = common;
+        }
+    }
+    if (!best)
+        *length = 0;
+    return best;
+}
+
+static int class_of(int length) { return length >= 8 ? 3 : length >= 4 ? 2 : length - LOOKUP_MATCH_LEAST; }
+
+/* The length that gives most tokens for the time of a step, when each token of a draft is right with this chance. */
+static int best_length(int chance, int most)
+{
+    int64_t tokens = ONE, right = ONE, best_tokens = ONE, best_cost = ONE;
+    int best = 0;
+    for (int n = 1; n <= most; n++) {
+        right = right * chance / ONE;
+        tokens += right;
+        int64_t cost = ONE + (int64_t)n * COLUMN_COST;
+        if (tokens * best_cost > best_tokens * cost) {
+            best = n;
+            best_tokens = tokens;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+static int wanted(struct lookup *l, int length)
+{
+    if (l->fixed)
+        return l->fixed;
+    l->class = class_of(length);
+    int n = best_length(l->chance[l->class], LOOKUP_MOST);
+    return n > 0 || ++l->n_idle[l->class] < IDLE_MOST ? n : 1;
+}
+
+int lookup_draft(struct lookup *l, int32_t *history, int n, int most)
+{
+    int length;
+    catch_up(l, history, n);
+    if (n < LOOKUP_MATCH_LEAST || most <= 0)
+        return 0;
+    int at = find(l, history, n, &length);
+    if (length == 0)
+        return 0;
+    int n_draft = min_int(wanted(l, length), most);
+    for (int i = 0; i < n_draft; i++)
+        history[n + i] = history[at + i]; /* may run into the draft itself: then the text goes round */
+    return n_draft;
+}
+
+void lookup_learn(struct lookup *l, int n_right, bool wrong)
+{
+    int *chance = &l->chance[l->class];
+    l->n_idle[l->class] = 0;
+    for (int i = 0; i < n_right; i++)
+        *chance += (ONE - *chance) / 8;
+    if (wrong)
+        *chance -= *chance / 8;
+}
