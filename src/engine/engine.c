@@ -118,6 +118,27 @@ static int chunk_of(const struct seq *s)
     return r->n_chunk_tokens > 0 ? min_int(r->n_chunk_tokens, most) : most;
 }
 
+/* Who decodes says in turn what may come next, each knowing the columns that the step has already. A prompt in the
+ * step leaves no room: its columns cost as much as a draft's, and are not in vain. */
+static void draft(struct hearth_engine *e, struct sched_seq *view)
+{
+    int n_columns = 0;
+    bool prompts = false;
+    for (int i = 0; i < e->n_seqs; i++) {
+        n_columns += view[i].state == SEQ_DECODE;
+        prompts = prompts || view[i].state == SEQ_PREFILL;
+    }
+    e->n_steps++;
+    for (int i = 0; i < e->n_seqs; i++) {
+        int turn = (int)((e->n_steps + (unsigned)i) % (unsigned)e->n_seqs);
+        struct seq *s = &e->seqs[turn];
+        if (view[turn].state != SEQ_DECODE || (prompts && s->stream->request.speculate == HEARTH_SPECULATE_AUTO))
+            continue;
+        view[turn].n_draft = seq_draft(s, n_columns);
+        n_columns += view[turn].n_draft;
+    }
+}
+
 static void plan_step(struct hearth_engine *e, struct plan *plan)
 {
     struct sched_seq view[SCHED_MAX_SEQS];
@@ -127,11 +148,8 @@ static void plan_step(struct hearth_engine *e, struct plan *plan)
             (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
         if (s->stream)
             view[i].n_chunk = chunk_of(s);
-        if (view[i].state == SEQ_DECODE) {
-            view[i].n_draft = seq_draft(s);
-            view[i].insists = s->stream->request.speculate > 0;
-        }
     }
+    draft(e, view);
     int max_columns = e->model->ws.max_tokens;
     sched_plan(plan, view, e->n_seqs, min_int(e->n_step_tokens, max_columns), max_columns);
 }

@@ -33,6 +33,7 @@ struct hearth_engine {
     /* Owned by the engine thread while a model is attached. */
     struct seq *seqs; /* [n_seqs] */
     uint64_t n_begun;
+    unsigned n_steps; /* whose turn it is to draft first */
     struct batch batch;
     int32_t *batch_tokens;      /* [n_step_tokens] */
     struct batch_slice *slices; /* [n_seqs] */

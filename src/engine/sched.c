@@ -23,8 +23,7 @@ static bool add_drafts(struct plan *p, const struct sched_seq *seqs, int max_col
     for (int i = 0; i < p->n_slices; i++) {
         struct slice *slice = &p->slice[i];
         const struct sched_seq *s = &seqs[slice->seq];
-        if (s->state != SEQ_DECODE || slice->n > s->n_draft
-            || p->n_tokens >= (s->insists ? max_columns : min_int(max_columns, SCHED_FREE_COLUMNS)))
+        if (s->state != SEQ_DECODE || slice->n > s->n_draft || p->n_tokens >= max_columns)
             continue;
         slice->n++;
         p->n_tokens++;

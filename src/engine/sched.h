@@ -2,10 +2,7 @@
 #pragma once
 #include "base/base.h"
 
-enum {
-    SCHED_MAX_SEQS = 64,
-    SCHED_FREE_COLUMNS = 8, /* a step of so many tokens costs little more than one of a single token */
-};
+enum { SCHED_MAX_SEQS = 64 };
 
 enum seq_state {
     SEQ_FREE,    /* no request in this slot */
@@ -21,7 +18,6 @@ struct sched_seq {
     int n_chunk;          /* most prompt tokens of it in one step; 0: no limit of its own */
     uint64_t order;       /* of arrival */
     int n_draft;          /* decoding: tokens that may come next, to be computed with the last one */
-    bool insists;         /* on its draft, also where it costs more than free columns */
 };
 
 struct slice {
@@ -36,6 +32,5 @@ struct plan {
 
 /* Decoding sequences come first, because somebody is watching each of them; what room is left
  * goes to prompts in order of arrival, in chunks. n_seqs <= max_tokens. Drafts come last, a token for
- * each sequence in turn: into the columns that are free, those that insist up to max_columns (at least
- * max_tokens) in all. */
+ * each sequence in turn, up to max_columns (at least max_tokens) in all. */
 void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_columns);

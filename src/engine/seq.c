@@ -28,7 +28,9 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->n_held = 0;
     sampling_memory_begin(&s->sampling, &stream->request.sampling);
     if (stream->request.speculate != HEARTH_SPECULATE_OFF)
-        lookup_begin(&s->lookup, stream->request.speculate);
+        lookup_begin(&s->lookup, stream->request.speculate,
+                     stream->model->file->model.decode_bytes > LOOKUP_CACHE_BYTES ? LOOKUP_FROM_MEMORY
+                                                                                  : LOOKUP_FROM_CACHE);
     s->n_draft = 0;
     s->dropped = false;
     splitter_init(&s->split, stream->chat ? &chat_traits(stream->chat)->marks : &none, stream->starts_thinking);
@@ -280,7 +282,7 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
  * A step with a draft is so many steps of one token each, as far as its tokens are what comes. Whatever would come
  * between two such steps is looked at between two rows. */
 
-int seq_draft(struct seq *s)
+int seq_draft(struct seq *s, int n_columns)
 {
     const struct hearth_stream *st = s->stream;
     const hearth_request *r = &st->request;
@@ -290,7 +292,7 @@ int seq_draft(struct seq *s)
     int most = min_int(LOOKUP_MOST, st->model->plan.n_ctx_tokens - s->n_total - 1);
     if (r->max_tokens > 0)
         most = min_int(most, r->max_tokens - s->n_output - 1);
-    return lookup_draft(&s->lookup, s->history, s->n_total, most);
+    return lookup_draft(&s->lookup, s->history, s->n_total, most, n_columns);
 }
 
 void seq_try(struct seq *s, int n)

@@ -40,8 +40,9 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
  * and the slot is free; `finished` holds the stream). logits are changed. */
 bool seq_sample(struct seq *s, const struct kernels *k, float *logits);
 
-/* What may come next, to be computed in the same step: into history behind n_total. Returns how many tokens. */
-int seq_draft(struct seq *s);
+/* What may come next, to be computed in the same step: into history behind n_total. Returns how many tokens. n_columns:
+ * of the step so far. */
+int seq_draft(struct seq *s, int n_columns);
 /* A step has computed the last token and n tokens of the draft (0: none). What follows must be called in this order:
  * seq_verify() for rows 0, 1 ... n, as long as seq_wants() says so; then seq_settle(). */
 void seq_try(struct seq *s, int n);

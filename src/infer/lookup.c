@@ -6,9 +6,19 @@ enum {
     MOST_PLACES = 1 << 16, /* the table of hashes: 256 KB, whatever the context */
     MOST_STEPS = 32,       /* places of a chain that are looked at */
     ONE = 1024,            /* a chance of 1 */
-    COLUMN_COST = 160,     /* a column more, in 1/1024 of a step of one */
     IDLE_MOST = 64,        /* places without a draft before one token is tried */
+    MOST_COLUMNS = 17,
 };
+
+/* A step by its columns, in 1/64 of a step of one column: what bench_speculation measures with one thread. From memory:
+ * llama-3.2-1b in Q4_K_M. From a cache: the dearer of a 4M model in Q8_0 and one of 0.26M in F32, about. */
+static const uint16_t step_cost[][1 + MOST_COLUMNS] = {
+    [LOOKUP_FROM_CACHE] = { 0, 64, 92, 116, 126, 154, 168, 186, 194, 212, 228, 240, 250, 260, 268, 276, 284, 290 },
+    [LOOKUP_FROM_MEMORY] = { 0, 64, 68, 75, 83, 166, 168, 174, 180, 184, 185, 186, 187, 188, 189, 190, 191, 192 },
+};
+
+/* Before anything is known: the longer the match, the likelier. */
+static const int first_chance[LOOKUP_CLASSES] = { ONE / 4, ONE * 3 / 8, ONE / 2, ONE * 3 / 4 };
 
 static int table_size(int n_ctx)
 {
@@ -26,13 +36,14 @@ void lookup_layout(struct lookup *l, void *memory, int n_ctx)
     l->before = l->last + l->n_last;
 }
 
-void lookup_begin(struct lookup *l, int fixed)
+void lookup_begin(struct lookup *l, int fixed, enum lookup_cost cost)
 {
     memset(l->last, 0, (size_t)l->n_last * sizeof *l->last);
     l->n_indexed = 0;
     l->fixed = fixed;
+    l->cost = cost;
     for (int i = 0; i < LOOKUP_CLASSES; i++) {
-        l->chance[i] = ONE / 2;
+        l->chance[i] = first_chance[i];
         l->n_idle[i] = 0;
     }
 }
@@ -83,34 +94,33 @@ static int find(const struct lookup *l, const int32_t *history, int n, int *leng
 
 static int class_of(int length) { return length >= 8 ? 3 : length >= 4 ? 2 : length - LOOKUP_MATCH_LEAST; }
 
-/* The length that gives most tokens for the time of a step, when each token of a draft is right with this chance. */
-static int best_length(int chance, int most)
+/* The length that gives most tokens for the time of a step, when each token of a draft is right with this chance and
+ * the other columns give a token each. */
+static int best_length(const uint16_t *cost, int chance, int n_columns)
 {
-    int64_t tokens = ONE, right = ONE, best_tokens = ONE, best_cost = ONE;
+    int64_t right = ONE, tokens = (int64_t)n_columns * ONE, best_tokens = tokens;
     int best = 0;
-    for (int n = 1; n <= most; n++) {
+    for (int n = 1; n <= LOOKUP_MOST && n_columns + n <= MOST_COLUMNS; n++) {
         right = right * chance / ONE;
         tokens += right;
-        int64_t cost = ONE + (int64_t)n * COLUMN_COST;
-        if (tokens * best_cost > best_tokens * cost) {
+        if (tokens * cost[n_columns + best] > best_tokens * cost[n_columns + n]) {
             best = n;
             best_tokens = tokens;
-            best_cost = cost;
         }
     }
     return best;
 }
 
-static int wanted(struct lookup *l, int length)
+static int wanted(struct lookup *l, int length, int n_columns)
 {
     if (l->fixed)
         return l->fixed;
     l->class = class_of(length);
-    int n = best_length(l->chance[l->class], LOOKUP_MOST);
-    return n > 0 || ++l->n_idle[l->class] < IDLE_MOST ? n : 1;
+    int n = best_length(step_cost[l->cost], l->chance[l->class], n_columns);
+    return n > 0 || ++l->n_idle[l->class] < IDLE_MOST || n_columns >= MOST_COLUMNS ? n : 1;
 }
 
-int lookup_draft(struct lookup *l, int32_t *history, int n, int most)
+int lookup_draft(struct lookup *l, int32_t *history, int n, int most, int n_columns)
 {
     int length;
     catch_up(l, history, n);
@@ -119,7 +129,7 @@ int lookup_draft(struct lookup *l, int32_t *history, int n, int most)
     int at = find(l, history, n, &length);
     if (length == 0)
         return 0;
-    int n_draft = min_int(wanted(l, length), most);
+    int n_draft = min_int(wanted(l, length, n_columns), most);
     for (int i = 0; i < n_draft; i++)
         history[n + i] = history[at + i]; /* may run into the draft itself: then the text goes round */
     return n_draft;

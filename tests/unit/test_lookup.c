@@ -22,7 +22,7 @@ static void open_lookup(int n_ctx, int fixed)
     memory = malloc(lookup_bytes(n_ctx)); /* exactly so much: the address sanitizer looks */
     assert_non_null(memory);
     lookup_layout(&lookup, memory, n_ctx);
-    lookup_begin(&lookup, fixed);
+    lookup_begin(&lookup, fixed, LOOKUP_FROM_MEMORY);
 }
 
 static int fill(const char *text)
@@ -35,7 +35,7 @@ static int fill(const char *text)
 
 static void assert_draft(const char *text, int most, const char *want)
 {
-    int n = fill(text), n_draft = lookup_draft(&lookup, history, n, most);
+    int n = fill(text), n_draft = lookup_draft(&lookup, history, n, most, 1);
     assert_int_equal(n_draft, strlen(want));
     for (int i = 0; i < n_draft; i++)
         assert_int_equal(history[n + i], want[i]);
@@ -83,7 +83,7 @@ static void the_index_follows_the_sequence(void **state)
     assert_draft("abcdab", 16, "cda");
     assert_draft("abcdabX", 16, ""); /* the draft was wrong: nothing of it stays */
     assert_draft("abcdabXab", 16, "Xab");
-    lookup_begin(&lookup, 3);
+    lookup_begin(&lookup, 3, LOOKUP_FROM_MEMORY);
     assert_draft("ab", 16, ""); /* and of another sequence nothing */
 }
 
@@ -100,7 +100,7 @@ static void collisions_cost_matches_and_nothing_else(void **state)
     for (int n = 1; n + LOOKUP_MOST < MAX_CTX; n++) {
         int32_t kept[LOOKUP_MOST], a = history[n - 1], b = n > 1 ? history[n - 2] : 0;
         memcpy(kept, history + n, sizeof kept);
-        int n_draft = lookup_draft(&lookup, history, n, LOOKUP_MOST);
+        int n_draft = lookup_draft(&lookup, history, n, LOOKUP_MOST, 1);
         for (int i = 0; i < n_draft; i++)
             assert_in_range(history[n + i] + 2, 0, 11);
         bool stood_there = n_draft == 0;
@@ -121,8 +121,8 @@ static void memory_is_bounded_and_the_last_place_is_inside(void **state)
     open_lookup(100, 4);
     for (int i = 0; i < 100; i++)
         history[i] = i % 7;
-    assert_int_equal(lookup_draft(&lookup, history, 99, 1), 1);
-    assert_int_equal(lookup_draft(&lookup, history, 100, 0), 0);
+    assert_int_equal(lookup_draft(&lookup, history, 99, 1, 1), 1);
+    assert_int_equal(lookup_draft(&lookup, history, 100, 0, 1), 0);
 }
 
 /* ---- how long ---- */
@@ -132,7 +132,7 @@ static int next_length(int n)
 {
     for (int i = 0; i < n; i++)
         history[i] = 1;
-    return lookup_draft(&lookup, history, n, LOOKUP_MOST);
+    return lookup_draft(&lookup, history, n, LOOKUP_MOST, 1);
 }
 
 static void drafts_grow_while_they_are_right_and_shrink_when_not(void **state)
@@ -183,11 +183,35 @@ static void lengths_of_matches_are_judged_apart(void **state)
     (void)state;
     open_lookup(MAX_CTX, 0);
     for (int i = 0; i < 30; i++) {
-        lookup_draft(&lookup, history, fill("ab-cab"), 16);
+        lookup_draft(&lookup, history, fill("ab-cab"), 16, 1);
         lookup_learn(&lookup, 0, true);
     }
-    assert_int_equal(lookup_draft(&lookup, history, fill("ab-cab"), 16), 0);
-    assert_true(lookup_draft(&lookup, history, fill("ab-cab-cab"), 16) > 0);
+    assert_int_equal(lookup_draft(&lookup, history, fill("ab-cab"), 16, 1), 0);
+    assert_true(lookup_draft(&lookup, history, fill("ab-cab-cab"), 16, 1) > 0);
+}
+
+/* The same place with other sequences in the step, and with weights in a cache. */
+static void columns_that_cost_more_make_drafts_shorter(void **state)
+{
+    (void)state;
+    int alone[2], before = LOOKUP_MOST;
+    for (int i = 0; i < 2; i++) {
+        open_lookup(MAX_CTX, 0);
+        lookup_begin(&lookup, 0, i ? LOOKUP_FROM_CACHE : LOOKUP_FROM_MEMORY);
+        lookup_draft(&lookup, history, fill("ab-cab"), 16, 1);
+        for (int k = 0; k < 6; k++)
+            lookup_learn(&lookup, 1, k % 2);
+        alone[i] = lookup_draft(&lookup, history, fill("ab-cab"), 16, 1);
+    }
+    assert_true(alone[1] < alone[0]);
+    lookup_begin(&lookup, 0, LOOKUP_FROM_MEMORY);
+    for (int columns = 1; columns < 64; columns++) {
+        int n = lookup_draft(&lookup, history, fill("ab-cab-cab-cab"), 16, columns);
+        assert_true(columns > 4 || n <= before); /* dearer from one column to the next */
+        assert_true(n == 0 || columns + n <= 17);
+        before = n;
+    }
+    assert_int_equal(before, 0);
 }
 
 int main(void)
@@ -202,6 +226,7 @@ int main(void)
         cmocka_unit_test(drafts_grow_while_they_are_right_and_shrink_when_not),
         cmocka_unit_test(drafts_that_lose_end_and_are_tried_again_rarely),
         cmocka_unit_test(lengths_of_matches_are_judged_apart),
+        cmocka_unit_test(columns_that_cost_more_make_drafts_shorter),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(memory);

@@ -75,8 +75,8 @@ static void paused_and_free_slots_get_nothing(void **state)
     assert_int_equal(p.n_tokens, 0);
 }
 
-/* Two columns are taken and six are free: three tokens for each, and what the draft does not have goes to the other. */
-static void drafts_share_the_free_columns(void **state)
+/* Two columns are taken and six are left: three tokens for each, and what the one does not have goes to the other. */
+static void drafts_share_the_columns_that_are_left(void **state)
 {
     (void)state;
     struct sched_seq seqs[] = {
@@ -85,32 +85,31 @@ static void drafts_share_the_free_columns(void **state)
         { .state = SEQ_PAUSED, .n_prompt = 3, .n_done = 9, .n_draft = 16 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 512, 512);
+    sched_plan(&p, seqs, 3, 2, 8);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].n, 4);
     assert_int_equal(p.slice[1].n, 4);
-    assert_int_equal(p.n_tokens, SCHED_FREE_COLUMNS);
+    assert_int_equal(p.n_tokens, 8);
     seqs[0].n_draft = 1;
-    sched_plan(&p, seqs, 3, 512, 512);
+    sched_plan(&p, seqs, 3, 8, 8);
     assert_int_equal(p.slice[0].n, 2);
     assert_int_equal(p.slice[1].n, 6);
-    sched_plan(&p, seqs, 3, 512, 5); /* the workspace has no more */
-    assert_int_equal(p.n_tokens, 5);
+    sched_plan(&p, seqs, 3, 512, 512);
+    assert_int_equal(p.n_tokens, 2 + 17);
 }
 
-static void drafts_that_do_not_insist_wait_for_a_prompt(void **state)
+static void a_draft_comes_beside_a_prompt_and_not_instead(void **state)
 {
     (void)state;
-    struct sched_seq seqs[] = {
+    static const struct sched_seq seqs[] = {
         { .state = SEQ_DECODE, .n_prompt = 3, .n_done = 7, .n_draft = 4 },
-        { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 0 },
+        { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 0, .n_draft = 4 },
     };
     struct plan p;
     sched_plan(&p, seqs, 2, 16, 16);
     assert_int_equal(p.slice[0].n, 1);
     assert_int_equal(p.slice[1].n, 15);
-    seqs[0].insists = true;
-    sched_plan(&p, seqs, 2, 16, 32); /* beside the chunk, not instead of it */
+    sched_plan(&p, seqs, 2, 16, 32);
     assert_int_equal(p.slice[0].n, 5);
     assert_int_equal(p.slice[1].n, 15);
     assert_int_equal(p.n_tokens, 20);
@@ -123,8 +122,8 @@ int main(void)
         cmocka_unit_test(the_last_chunk_of_a_prompt_asks_for_logits),
         cmocka_unit_test(prompts_come_in_order_of_arrival_not_of_slots),
         cmocka_unit_test(a_sequence_own_chunk_is_held),
-        cmocka_unit_test(drafts_share_the_free_columns),
-        cmocka_unit_test(drafts_that_do_not_insist_wait_for_a_prompt),
+        cmocka_unit_test(drafts_share_the_columns_that_are_left),
+        cmocka_unit_test(a_draft_comes_beside_a_prompt_and_not_instead),
         cmocka_unit_test(paused_and_free_slots_get_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
