@@ -9,7 +9,7 @@
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, CTX, KV_TYPE, TIMING, HISTORY, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, CTX, KV_TYPE, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -34,6 +34,7 @@ static const struct opt options[N_OPTS] = {
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
+    [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
     [BREAKER] = OPT_BREAKER_ROW,
 #include "cli/sampling_rows.def"
@@ -50,7 +51,9 @@ static int run(const struct args *a)
     if (!model_choose(&model, &cmd_chat, a->word[0], &v[MODEL]))
         return EXIT_USAGE;
     struct sampling_choice sampling;
-    if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err))
+    int speculate;
+    if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err)
+        || !speculate_choose(&speculate, &v[SPECULATE], &err))
         return usage_error(&cmd_chat, "%s", err.message);
     int code;
     if (template_choose(&template, &model.source, true, &v[TEMPLATE], &v[KWARGS], &v[THINKING], &v[NO_THINKING], &err))
@@ -61,6 +64,7 @@ static int run(const struct args *a)
             .seed = v[SEED],
             .sampling = &v[SAMPLING],
             .sampling_choice = &sampling,
+            .speculate = speculate,
             .n_threads = (int)v[THREADS].i,
             .n_threads_prefill = (int)v[THREADS_PREFILL].i,
             .n_ctx_tokens = (int)v[CTX].i,

@@ -17,7 +17,8 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
-    THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SAMPLERS, BREAKER,
+    THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SPECULATE, SAMPLERS,
+    BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -52,6 +53,7 @@ static const struct opt options[N_OPTS] = {
                "thinking where there was some, finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
+    [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
     [BREAKER] = OPT_BREAKER_ROW,
 #include "cli/sampling_rows.def"
@@ -68,6 +70,7 @@ struct job {
     struct model_choice choice;
     struct template_choice template;
     struct sampling_choice sampling;
+    int speculate; /* as in hearth_request */
     bool raw; /* no template: the prompt as it stands */
     char *prompt; /* mem_alloc'ed */
     size_t prompt_bytes;
@@ -173,6 +176,7 @@ static void fill_request(const struct job *job, const struct question *q, hearth
         .ignore_eos = v[IGNORE_EOS].on,
         .want_digest = v[DIGEST].on,
         .n_chunk_tokens = (int)v[CHUNK].i,
+        .speculate = job->speculate,
     };
     sampling_fill(&r->sampling, r->sampling_origin, job->model, &v[SAMPLING]);
     sampling_choice_fill(r, &job->sampling);
@@ -299,6 +303,7 @@ static int converse(const struct job *job)
         .seed = v[SEED],
         .sampling = &v[SAMPLING],
         .sampling_choice = &job->sampling,
+        .speculate = job->speculate,
         .n_threads = (int)v[THREADS].i,
         .n_threads_prefill = (int)v[THREADS_PREFILL].i,
         .n_ctx_tokens = (int)v[CTX].i,
@@ -319,7 +324,8 @@ static int run_job(struct job *job, hearth_error *err)
         return EXIT_USAGE;
     const struct opt_value *v = job->args->value;
     bool conversation = is_conversation(job->args, words);
-    if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err))
+    if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err)
+        || !speculate_choose(&job->speculate, &v[SPECULATE], err))
         return usage_error(&cmd_run, "%s", err->message);
     if (!template_choose(&job->template, &job->choice.source, conversation, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                          &v[NO_THINKING], err))

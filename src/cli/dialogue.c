@@ -56,6 +56,7 @@ static hearth_stream *submit(struct dialogue *d, hearth_error *err)
     };
     sampling_fill(&r.sampling, r.sampling_origin, d->model, d->sampling);
     sampling_choice_fill(&r, d->setup->sampling_choice);
+    r.speculate = d->setup->speculate;
     r.sampling_order = d->has_order ? &d->order : NULL;
     return hearth_submit(d->model, &r, err);
 }

@@ -12,6 +12,7 @@ struct dialogue_setup {
     struct opt_value max_tokens, seed;
     const struct opt_value *sampling;     /* [HEARTH_N_SAMPLING] rows of sampling_rows.def */
     const struct sampling_choice *sampling_choice;
+    int speculate;                        /* as in hearth_request */
     int n_threads, n_threads_prefill, n_ctx_tokens; /* 0: the engine chooses */
     hearth_kv_type kv_type;
     bool preload, lock;

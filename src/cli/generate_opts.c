@@ -1,5 +1,6 @@
 #include "cli/generate_opts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char kv_type_choices[] =
@@ -18,6 +19,21 @@ void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], 
         hearth_sampling_set(s, i, whole ? (double)given[i].i : given[i].f);
         origin[i] = HEARTH_FROM_REQUEST;
     }
+}
+
+bool speculate_choose(int *speculate, const struct opt_value *given, hearth_error *err)
+{
+    const char *text = given->origin == OPT_UNSET ? "auto" : given->text;
+    char *end;
+    long n = strtol(text, &end, 10);
+    *speculate = strcmp(text, "off") == 0 ? HEARTH_SPECULATE_OFF : HEARTH_SPECULATE_AUTO;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "off") == 0)
+        return true;
+    *speculate = (int)n;
+    if (text[0] >= '0' && text[0] <= '9' && !*end && n >= 1 && n <= HEARTH_MAX_DRAFT)
+        return true;
+    return fail(err, HEARTH_ERR_USAGE, "--speculate is '%.40s'; it must be auto, off or a number from 1 to %d", text,
+                HEARTH_MAX_DRAFT);
 }
 
 /* \n, \t and \\ as people write them on a command line. */

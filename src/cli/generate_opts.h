@@ -54,6 +54,15 @@ extern const char kv_type_choices[]; /* "|f16|bf16|...": those of hearth_kv_type
         .help = "dry: a token with this in it ends a repetition; may be given several times, \\n is a newline, " \
                 "none: no breakers"                                                                           \
     }
+#define OPT_SPECULATE_ROW                                                                                     \
+    {                                                                                                         \
+        .name = "speculate", .type = OPT_TEXT, .value = "auto|off|N", .dflt = "auto",                         \
+        .help = "where the text repeats itself, compute what followed then together with the last token: auto as " \
+                "long as it pays, N (1 to 16) so many tokens at a time; the answer does not depend on it"     \
+    }
+
+/* As hearth_request.speculate has it. HEARTH_ERR_USAGE has the text and what there is. */
+bool speculate_choose(int *speculate, const struct opt_value *given, hearth_error *err);
 
 /* What --samplers and --dry-sequence-breaker say. Texts point into itself: not to be copied. */
 struct sampling_choice {

@@ -176,14 +176,23 @@ static json_t *of_prefill(const hearth_receipt *r)
                      of_ms(r->prefill_ms), "tokens_per_s", of_rate(computed, r->prefill_ms));
 }
 
-/* The first token belongs to prefill: decode_ms runs from it to the last. */
+/* The first token belongs to prefill: decode_ms runs from it to the last. Tokens that were drafted cost no step. */
 static json_t *of_decode(const hearth_receipt *r)
 {
-    int steps = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
+    int tokens = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
+    int steps = tokens > r->n_accepted_tokens ? tokens - r->n_accepted_tokens : 0;
     return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens, "n_thinking_tokens",
-                     r->n_thinking_tokens, "ms", of_ms(r->decode_ms),
-                     "tokens_per_s", of_rate(steps, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token),
+                     r->n_thinking_tokens, "ms", of_ms(r->decode_ms), "tokens_per_s", of_rate(tokens, r->decode_ms),
+                     "bytes_per_token", of_u64(r->decode_bytes_per_token),
                      "gb_per_s", of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms));
+}
+
+static json_t *of_speculation(const hearth_receipt *r)
+{
+    json_t *setting = r->speculate > 0 ? json_integer(r->speculate)
+                                       : json_string(r->speculate == HEARTH_SPECULATE_OFF ? "off" : "auto");
+    return json_pack("{s:o, s:i, s:i}", "setting", setting, "n_draft_tokens", r->n_draft_tokens, "n_accepted_tokens",
+                     r->n_accepted_tokens);
 }
 
 /* Sticky: one check at the end. */
@@ -243,6 +252,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
     put(&o, "prefill", of_prefill(r));
     put(&o, "decode", of_decode(r));
+    put(&o, "speculation", of_speculation(r));
     put(&o, "sample_ms", of_ms(r->sample_ms));
     put(&o, "first_token_ms", of_ms(r->first_token_ms));
     put(&o, "total_ms", of_ms(r->total_ms));

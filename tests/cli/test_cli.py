@@ -198,6 +198,29 @@ class Run(CliTest):
         self.assertEqual(receipt["seed"], {"value": 1, "from": "request"})
         self.assertEqual(receipt["decode"]["n_output_tokens"], 12)
 
+    def test_drafts_change_the_receipt_and_nothing_of_the_answer(self):
+        repeats = ("-p", "Now it is and now it was and now it is and now it was and now", "-n", "90", "--temp", "0",
+                   "--ignore-eos", "--digest", "--json")
+        answers = {}
+        for how in ("off", "auto", "1", "4", "16"):
+            answers[how] = json.loads(hearth("run", "--raw", *repeats, "--speculate", how).text)
+            self.assertEqual(answers[how]["token_ids"], answers["off"]["token_ids"])
+            self.assertEqual(answers[how]["digest"], answers["off"]["digest"])
+            said = answers[how]["hearth"]["speculation"]
+            self.assertEqual(said["setting"], int(how) if how.isdigit() else how)
+            self.assertLessEqual(said["n_accepted_tokens"], said["n_draft_tokens"])
+        self.assertEqual(answers["off"]["hearth"]["speculation"]["n_draft_tokens"], 0)
+        self.assertGreater(answers["4"]["hearth"]["speculation"]["n_accepted_tokens"], 5)
+        err = hearth("run", "--raw", *repeats[:-1], "--speculate", "4").err
+        self.assertRegex(err, r"end: max_tokens 90, \d+ of \d+ drafted tokens right")
+
+    def test_a_length_of_drafts_that_cannot_be_is_refused(self):
+        for command in (("run", "-p", PROMPT, "-n", "2"), ("chat",)):
+            for text in ("0", "17", "-1", "on", "4x", ""):
+                done = hearth(*command, "--speculate=" + text)
+                self.assertEqual((done.code, done.text), (2, ""))
+                self.assertIn("must be auto, off or a number from 1 to 16", done.err)
+
     def test_the_digest_is_the_same_in_both_forms(self):
         o = json.loads(self.answer("-p", PROMPT, "--json", "--digest").text)
         self.assertRegex(o["digest"], r"^[0-9a-f]{64}$")

@@ -26,8 +26,8 @@ MODELS = [BUILT_IN, "stories260K-f32", "tolstoy-4m-f16", "tolstoy-4m-bf16", "tol
           "tolstoy-4m-q2_k", "tolstoy-4m-q3_k_m", "tolstoy-4m-q5_k_m", "tolstoy-4m-iq4_nl", "tolstoy-4m-iq4_xs",
           "tolstoy-4m-tq1_0", "tolstoy-4m-tq2_0"]
 KV_TYPES = ["bf16", "q8"]  # beside f16, in the built-in model
-WAYS = [("-t", "1"), ("-t", "2"), ("-t", "2", "--chunk", "7"), ("-t", "1", "--chunk", "1"),
-        ("-t", "1", "--threads-prefill", "3")]
+WAYS = [("-t", "1", "--speculate", "off"), ("-t", "2"), ("-t", "2", "--chunk", "7", "--speculate", "8"),
+        ("-t", "1", "--chunk", "1", "--speculate", "3"), ("-t", "1", "--threads-prefill", "3")]
 
 
 def path_of(model):
