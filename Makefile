@@ -39,7 +39,7 @@ lint: setup-test
 bench:
 	$(setup) build bench
 	@tools/build.sh $(BUILD)
-	@ninja -C $(BUILD) bench/bench_kernel bench/bench_chat bench/bench_sampler
+	@ninja -C $(BUILD) bench/bench_kernel bench/bench_chat bench/bench_sampler bench/bench_speculation
 	@bench/engine.py --build $(BUILD)
 
 fuzz:

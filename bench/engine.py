@@ -145,7 +145,7 @@ class Bench:
 
     def speed_once(self, m):
         for t in self.threads:
-            argv = m.run(*SHORT, "--ignore-eos", "-n", str(m.n_decode), "-t", str(t))
+            argv = m.run(*SHORT, "--ignore-eos", "--speculate", "off", "-n", str(m.n_decode), "-t", str(t))
             before, others = measure.roofs(self.kernel), Others()
             d, between = measure.receipt(argv)["decode"], None
             others_decode, between = others.percent(), measure.roofs(self.kernel)
