@@ -2,8 +2,8 @@
  *
  *   bench_speculation [--csv FILE] [--windows N] [--threads N] [--tokens N] [--text FILE] MODEL.gguf
  *
- * Forced: a bias lets one token come again and again, so every draft is right; N tokens a draft beside none, and how
- * long a step is then (in steps of one token). With a text, cut into passages: "repeats" gives the model one passage
+ * Forced: a bias lets one token come again and again, so every draft is right; N tokens a draft, and as many as pay,
+ * beside none, and how long a step is then (in steps of one token). With a text, cut into passages: "repeats" gives the model one passage
  * twice and its beginning once more, "free" a passage once, and lets it go on, with drafts as they pay beside none.
  * Runs with and without alternate; a figure is the median of N windows, each over all passages. Rows
  * "benchmark,value,unit,low,high,runs,roof" are appended to FILE, as by bench_kernel; the unit "x" is tokens a second
@@ -94,7 +94,7 @@ static hearth_request request_for(float temperature)
 
 static void bench_forced(void)
 {
-    static const int lengths[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12, 16 };
+    static const int lengths[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, HEARTH_SPECULATE_AUTO };
     static const hearth_logit_bias bias = { 300, INFINITY };
     static double gain[ARRAY_LEN(lengths)][MAX_WINDOWS], step[ARRAY_LEN(lengths)][MAX_WINDOWS], alone[MAX_WINDOWS];
     char what[64];
@@ -118,8 +118,11 @@ static void bench_forced(void)
         }
     report("off", alone, "tok/s");
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
-        snprintf(what, sizeof what, "forced, drafts of %d", lengths[i]);
+        bool as_it_pays = lengths[i] == HEARTH_SPECULATE_AUTO;
+        snprintf(what, sizeof what, as_it_pays ? "forced, drafts as they pay" : "forced, drafts of %d", lengths[i]);
         report(what, gain[i], "x");
+        if (as_it_pays)
+            continue;
         snprintf(what, sizeof what, "a step of %d columns", lengths[i] + 1);
         report(what, step[i], "steps");
     }

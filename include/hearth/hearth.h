@@ -131,7 +131,7 @@ typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
     hearth_kv_type kv_type;
     uint64_t kv_bytes;        /* the paged pool */
-    uint64_t workspace_bytes; /* activations, logits, scratch of every thread */
+    uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts */
     uint64_t vocabulary_bytes;
     uint64_t total_bytes;
     uint64_t budget_bytes;    /* what it is held against */
