@@ -438,7 +438,8 @@ typedef struct {
     int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
     /* Where the text repeats itself, what followed then is computed together with the last token, and kept as far as
      * it is what would have come anyway: the answer has the same bits, in less time. 0: as long as it pays and other
-     * sequences leave room; 1 to HEARTH_MAX_DRAFT: so many tokens at a time, always; HEARTH_SPECULATE_OFF: not. */
+     * sequences leave room; 1 to HEARTH_MAX_DRAFT: so many tokens at a time, wherever a step has
+     * room for them; HEARTH_SPECULATE_OFF: not. */
     int speculate;
 
     /* Scoring: nothing is generated. Each prompt token from index score_from (>= 1) on comes
