@@ -3,8 +3,9 @@
  *   bench_speculation [--csv FILE] [--windows N] [--threads N] [--tokens N] [--text FILE] MODEL.gguf
  *
  * Forced: a bias lets one token come again and again, so every draft is right; N tokens a draft, and as many as pay,
- * beside none, and how long a step is then (in steps of one token). With a text, cut into passages: "repeats" gives the model one passage
- * twice and its beginning once more, "free" a passage once, and lets it go on, with drafts as they pay beside none.
+ * beside none, and how long a step is then (in steps of one token). With a text, cut into passages: "repeats" gives the
+ * model one passage twice and its beginning once more, "free" a passage once, and lets it go on, with drafts as they
+ * pay beside none.
  * Runs with and without alternate; a figure is the median of N windows, each over all passages. Rows
  * "benchmark,value,unit,low,high,runs,roof" are appended to FILE, as by bench_kernel; the unit "x" is tokens a second
  * over those without drafts, and there is no roof (0). */
