@@ -4,8 +4,9 @@
 
 enum {
     MOST_PLACES = 1 << 16, /* the table of hashes: 256 KB, whatever the context */
-    MOST_STEPS = 32,       /* places of a chain that are looked at */
-    ONE = 1024,            /* a chance of 1 */
+    MOST_STEPS = 64,       /* places of a chain that are looked at */
+    ONE = 4096,            /* a chance of 1 */
+    FAST = 4, SLOW = 16,   /* a token moves the chance by 1/4 of what is missing at first, later by 1/16 */
     IDLE_MOST = 64,        /* places without a draft before one token is tried */
     MOST_COLUMNS = 17,
 };
@@ -17,8 +18,10 @@ static const uint16_t step_cost[][1 + MOST_COLUMNS] = {
     [LOOKUP_FROM_MEMORY] = { 0, 64, 68, 75, 83, 166, 168, 174, 180, 184, 185, 186, 187, 188, 189, 190, 191, 192 },
 };
 
+static const int class_from[LOOKUP_CLASSES] = { LOOKUP_MATCH_LEAST, 3, 4, 8, 16, LOOKUP_MATCH_MOST };
 /* Before anything is known: the longer the match, the likelier. */
-static const int first_chance[LOOKUP_CLASSES] = { ONE / 4, ONE * 3 / 8, ONE / 2, ONE * 3 / 4 };
+static const int first_chance[LOOKUP_CLASSES] = { ONE / 4,     ONE * 3 / 8, ONE / 2,
+                                                  ONE * 3 / 4, ONE * 7 / 8, ONE * 15 / 16 };
 
 static int table_size(int n_ctx)
 {
@@ -44,7 +47,7 @@ void lookup_begin(struct lookup *l, int fixed, enum lookup_cost cost)
     l->cost = cost;
     for (int i = 0; i < LOOKUP_CLASSES; i++) {
         l->chance[i] = first_chance[i];
-        l->n_idle[i] = 0;
+        l->n_seen[i] = l->n_idle[i] = 0;
     }
 }
 
@@ -92,7 +95,13 @@ static int find(const struct lookup *l, const int32_t *history, int n, int *leng
     return best;
 }
 
-static int class_of(int length) { return length >= 8 ? 3 : length >= 4 ? 2 : length - LOOKUP_MATCH_LEAST; }
+static int class_of(int length)
+{
+    int class = LOOKUP_CLASSES - 1;
+    while (length < class_from[class])
+        class--;
+    return class;
+}
 
 /* The length that gives most tokens for the time of a step, when each token of a draft is right with this chance and
  * the other columns give a token each. */
@@ -135,12 +144,19 @@ int lookup_draft(struct lookup *l, int32_t *history, int n, int most, int n_colu
     return n_draft;
 }
 
+static void see(struct lookup *l, bool right)
+{
+    int *n = &l->n_seen[l->class], *chance = &l->chance[l->class];
+    int rate = min_int(FAST + *n, SLOW);
+    *chance += ((right ? ONE : 0) - *chance) / rate;
+    *n = min_int(*n + 1, SLOW);
+}
+
 void lookup_learn(struct lookup *l, int n_right, bool wrong)
 {
-    int *chance = &l->chance[l->class];
     l->n_idle[l->class] = 0;
     for (int i = 0; i < n_right; i++)
-        *chance += (ONE - *chance) / 8;
+        see(l, true);
     if (wrong)
-        *chance -= *chance / 8;
+        see(l, false);
 }

@@ -18,8 +18,8 @@
 enum {
     LOOKUP_MOST = 16,       /* tokens in a draft */
     LOOKUP_MATCH_LEAST = 2, /* tokens that must have stood there before: those the index is made of */
-    LOOKUP_MATCH_MOST = 8,  /* longer ones count as this */
-    LOOKUP_CLASSES = 4,     /* of match lengths: 2, 3, 4 to 7, 8 */
+    LOOKUP_MATCH_MOST = 32, /* longer ones count as this */
+    LOOKUP_CLASSES = 6,     /* of match lengths: from 2, 3, 4, 8, 16, 32 on */
 };
 
 /* Where a step's weights come from, which decides what a column more costs. */
@@ -34,7 +34,8 @@ struct lookup {
     int fixed;       /* draft so many tokens wherever there is a match; 0: as many as pay */
     enum lookup_cost cost;
     int class;       /* of the draft under way */
-    int chance[LOOKUP_CLASSES]; /* that the next token of a draft is right, in 1/1024 */
+    int chance[LOOKUP_CLASSES]; /* that the next token of a draft is right, in 1/4096 */
+    int n_seen[LOOKUP_CLASSES]; /* tokens that were right or wrong, up to what matters */
     int n_idle[LOOKUP_CLASSES]; /* places that were not drafted from since the last draft */
 };
 
