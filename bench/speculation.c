@@ -158,12 +158,13 @@ static void bench_text(const char *what, bool repeats, float temperature)
     hearth_plan plan;
     hearth_model_plan(bench.model, &plan);
     for (int w = -1; w < bench.n_windows; w++) {
-        struct run without = { 0 }, with = { 0 };
+        struct run without = { 0 }, with = { 0 }, first = { 0 };
         for (int i = 0; i < PASSAGES; i++) {
             make_prompt(i, repeats);
             hearth_request r = request_for(temperature);
             r.max_tokens = repeats ? bench.n_tokens : plan.n_ctx_tokens - (int)bench.n_ids - 1;
             r.max_tokens = min_int(r.max_tokens, 4 * bench.n_tokens);
+            add_run(&first, &r, HEARTH_SPECULATE_OFF); /* the prompt is computed: not like the others */
             add_run(&without, &r, HEARTH_SPECULATE_OFF);
             add_run(&with, &r, HEARTH_SPECULATE_AUTO);
             add_run(&with, &r, HEARTH_SPECULATE_AUTO);
