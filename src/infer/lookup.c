@@ -12,10 +12,10 @@ enum {
 };
 
 /* A step by its columns, in 1/64 of a step of one column: what bench_speculation measures with one thread. From memory:
- * llama-3.2-1b in Q4_K_M. From a cache: the dearer of a 4M model in Q8_0 and one of 0.26M in F32, about. */
+ * llama-3.2-1b in Q4_K_M and Q8_0. From a cache: the dearer of a 4M model in Q8_0 and one of 0.26M in F32, about. */
 static const uint16_t step_cost[][1 + MOST_COLUMNS] = {
     [LOOKUP_FROM_CACHE] = { 0, 64, 92, 116, 126, 154, 168, 186, 194, 212, 228, 240, 250, 260, 268, 276, 284, 290 },
-    [LOOKUP_FROM_MEMORY] = { 0, 64, 68, 75, 83, 166, 168, 174, 180, 184, 185, 186, 187, 188, 189, 190, 191, 192 },
+    [LOOKUP_FROM_MEMORY] = { 0, 64, 66, 74, 90, 100, 102, 104, 110, 112, 114, 115, 116, 117, 120, 122, 125, 128 },
 };
 
 static const int class_from[LOOKUP_CLASSES] = { LOOKUP_MATCH_LEAST, 3, 4, 8, 16, LOOKUP_MATCH_MOST };
@@ -126,6 +126,7 @@ static int wanted(struct lookup *l, int length, int n_columns)
         return l->fixed;
     l->class = class_of(length);
     int n = best_length(step_cost[l->cost], l->chance[l->class], n_columns);
+    n = min_int(n, 1 + l->n_seen[l->class]); /* what nothing is known of begins small */
     return n > 0 || ++l->n_idle[l->class] < IDLE_MOST || n_columns >= MOST_COLUMNS ? n : 1;
 }
 
