@@ -21,8 +21,8 @@ for folder in "tests/fuzz/corpus/$target" "tests/golden/$target"; do
 done
 words=''
 if [ -f "tests/fuzz/$target.dict" ]; then words=-dict=tests/fuzz/$target.dict; fi
-# An input that takes 2 s, or one allocation of 100 MB, is a finding (docs: reliability of the loader). libFuzzer counts
-# the seconds of the wall: one that was slow only because others used the machine is not slow again, and fuzzing goes on.
+# An input that takes 2 s, or one allocation of 100 MB, is a finding. libFuzzer counts the seconds of the wall: one that
+# was slow only because others used the machine is not slow again when it runs alone, and fuzzing goes on.
 limits='-timeout=2 -timeout_exitcode=70 -malloc_limit_mb=100'
 end=$(($(date +%s) + seconds))
 while left=$((end - $(date +%s))) && [ "$left" -gt 0 ]; do
