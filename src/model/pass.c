@@ -74,20 +74,21 @@ void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_st
     p->jobs[p->n_jobs++] = (struct gemm_job){ w, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };
 }
 
+/* Tiles begin .. end of all jobs, those that belong to this one. */
+static void gemm_tiles(const struct pass *p, const struct gemm_job *job, int begin, int end, void *scratch)
+{
+    const struct mat *w = &job->w->mat;
+    int row0 = max_int(0, begin - job->first_tile) * TILE_ROWS;
+    int row1 = min_int(w->n_rows, (end - job->first_tile) * TILE_ROWS);
+    gemm_rows(p->k, w, row0, row1, job->x, job->y, job->y_stride, scratch);
+}
+
 static void stage_gemm(void *pass, int thread, int n_threads)
 {
-    (void)n_threads;
     struct pass *p = pass;
-    uint8_t *scratch = pass_scratch(p, thread);
-    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;) {
-        int j = p->n_jobs - 1;
-        while (p->jobs[j].first_tile > tile)
-            j--;
-        const struct gemm_job *job = &p->jobs[j];
-        const struct mat *w = &job->w->mat;
-        int row0 = (tile - job->first_tile) * TILE_ROWS;
-        gemm_rows(p->k, w, row0, min_int(w->n_rows, row0 + TILE_ROWS), job->x, job->y, job->y_stride, scratch);
-    }
+    for (int n, tile; (tile = tiles_take_run(&p->tiles, n_threads, &n)) < p->tiles.n;)
+        for (int j = 0; j < p->n_jobs; j++)
+            gemm_tiles(p, &p->jobs[j], tile, tile + n, pass_scratch(p, thread));
 }
 
 static void show_product(const struct pass *p, const struct weight *w)
