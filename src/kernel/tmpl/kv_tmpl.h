@@ -7,6 +7,11 @@
  * shorter), then [head_dim][64] values: lanes = keys. That of values has the scales in the same order, then
  * [64][head_dim] values: lanes = dimensions. */
 
+enum {
+#define KV_TYPE(name, value_bytes, group, help) KV_GROUP_##name = group,
+#include "hearth/kv_types.def"
+};
+
 /* Values i.. of the n <= 16 that are there; other lanes are 0. */
 typedef vf32 kv_values_fn(const uint8_t *values, ptrdiff_t i, int n);
 
@@ -90,7 +95,7 @@ TEMPLATE uint16_t kv_round_q8(int8_t codes[32], const float *x, int n)
 
 static void kv_store_q8(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim, int slot)
 {
-    enum { GROUP = 32 };
+    enum { GROUP = KV_GROUP_q8 };
     uint16_t *k_scales = (uint16_t *)(void *)k_page, *v_scales = (uint16_t *)(void *)v_page;
     uint8_t *keys = k_page + kv_scales_bytes(head_dim, GROUP), *values = v_page + kv_scales_bytes(head_dim, GROUP);
     for (int d = 0; d < head_dim; d += GROUP) {
