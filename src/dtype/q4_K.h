@@ -54,7 +54,7 @@ static const uint8_t q4_K_order[4][2] = { { 0, 2 }, { 1, 3 }, { 4, 6 }, { 5, 7 }
 /* Codes 0..15. */
 TEMPLATE void q4_K_codes(const uint8_t *block, vi8 codes[4])
 {
-    vi8 a = v_load8(block + 16), b = v_load8(block + 80);
+    vi8 a = v_load8_once(block + 16), b = v_load8_once(block + 80);
     codes[0] = v_nib_lo(a);
     codes[1] = v_nib_hi(a);
     codes[2] = v_nib_lo(b);

@@ -68,7 +68,7 @@ static const uint8_t q6_K_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 }
 TEMPLATE void q6_K_codes(const uint8_t *block, vi8 codes[4])
 {
     for (int n = 0; n < 2; n++) {
-        vi8 low = v_load8(block + 64 * n);
+        vi8 low = v_load8_once(block + 64 * n);
         vi8 high = v_load_halves(block + 128 + 32 * n, block + 128 + 32 * n);
         codes[2 * n] = v_or8(v_nib_lo(low), v_bits(high, 4, 2, 0x30));
         codes[2 * n + 1] = v_or8(v_nib_hi(low), v_bits(high, 0, -2, 0x30));

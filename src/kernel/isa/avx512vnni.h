@@ -6,7 +6,7 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 16384 };
+enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
@@ -22,9 +22,18 @@ TEMPLATE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT
 
 /* --- bytes --- */
 TEMPLATE vi8 v_load8(const void *p) { return _mm512_loadu_si512(p); }
+/* Compilers fold a load into each instruction that uses it, and loads are what there is too few of. */
+TEMPLATE vi8 v_load8_once(const void *p)
+{
+    vi8 a = v_load8(p);
+    __asm__("" : "+v"(a));
+    return a;
+}
 TEMPLATE void v_store8(void *p, vi8 a) { _mm512_storeu_si512(p, a); }
 TEMPLATE vi8 v_load_halves(const void *p, const void *q)
 {
+    if (p == q)
+        return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)p));
     __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)p));
     return _mm512_inserti64x4(low, _mm256_loadu_si256((const __m256i *)q), 1);
 }

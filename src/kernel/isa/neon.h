@@ -5,7 +5,7 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 16384 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
@@ -32,6 +32,7 @@ TEMPLATE vi8 v_load8(const void *p)
     const uint8_t *b = p;
     return (vi8){ { vld1q_u8(b), vld1q_u8(b + 16), vld1q_u8(b + 32), vld1q_u8(b + 48) } };
 }
+TEMPLATE vi8 v_load8_once(const void *p) { return v_load8(p); }
 TEMPLATE void v_store8(void *p, vi8 x)
 {
     uint8_t *b = p;

@@ -34,6 +34,8 @@ TEMPLATE vi8 v_load8(const void *p)
     memcpy(r.v, p, 64);
     return r;
 }
+/* The same, for what several instructions use: from memory once. */
+TEMPLATE vi8 v_load8_once(const void *p) { return v_load8(p); }
 TEMPLATE void v_store8(void *p, vi8 a) { memcpy(p, a.v, 64); }
 TEMPLATE vi8 v_load_halves(const void *p, const void *q) /* 32 bytes each */
 {

@@ -4,7 +4,7 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 16384 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
@@ -23,6 +23,7 @@ TEMPLATE void ymm_store(void *p, __m256i x) { _mm256_storeu_si256((__m256i *)p, 
 TEMPLATE vi8 ymm_twice(__m256i x) { return (vi8){ x, x }; }
 
 TEMPLATE vi8 v_load8(const void *p) { return (vi8){ ymm_load(p), ymm_load((const char *)p + 32) }; }
+TEMPLATE vi8 v_load8_once(const void *p) { return v_load8(p); }
 TEMPLATE void v_store8(void *p, vi8 x)
 {
     ymm_store(p, x.a);

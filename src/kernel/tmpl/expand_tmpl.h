@@ -25,7 +25,8 @@ TEMPLATE void expanded_rows16(float *y, size_t y_stride, const uint8_t *const ro
     for (int c = 0; c < nc; c++)
         acc[c] = v_zerof();
     for (int b = 0; b < n_cols / 256; b++) {
-        size_t at = (size_t)b * e->block_bytes, ahead = ahead_of(at, row_bytes);
+        size_t at = (size_t)b * e->block_bytes;
+        const uint8_t *ahead = ahead_of(rows, at, row_bytes);
         struct a256_acts a[GEMV_COLS];
         vi32 part[GEMV_COLS][16];
         float d[16];
@@ -38,7 +39,7 @@ TEMPLATE void expanded_rows16(float *y, size_t y_stride, const uint8_t *const ro
             int16_t scale[16];
             d[r] = e->expand(codes, scale, rows[r] + at);
             if (ISA_PREFETCH_BYTES > 0)
-                v_prefetch(rows[r] + ahead);
+                v_prefetch(ahead + (size_t)r * e->block_bytes);
             UNROLLED
             for (int c = 0; c < nc; c++)
                 part[c][r] = v_zero32();

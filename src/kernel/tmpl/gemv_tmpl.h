@@ -1,9 +1,9 @@
-/* gemv_tmpl.h: 16 rows of quantized weights times 1..4 columns, straight from the file.
+/* gemv_tmpl.h: rows of quantized weights times 1..4 columns, straight from the file.
  *
- * Lanes = rows, and one float chain per column runs in 16 lanes at once. Either the bytes of 16 rows are turned first
- * (formats with a scale per 32), or each row's integer products are summed in 16 lanes of its own, and 16 such
- * vectors are turned and added (256 values). With fewer than 16 rows left the last row stands in for the missing
- * ones and is not stored. */
+ * One float chain per row and column runs in 16 lanes at once, lanes = 16 rows. Either the bytes of 16 rows are turned
+ * first (formats with a scale per 32), or blocks are taken in the order of the file, each one's integer products are
+ * summed in 16 lanes of its own, and the sums are turned (256 values). With fewer than 16 rows left the last row stands
+ * in for the missing ones, or nothing does, and they are not stored. */
 
 enum { GEMV_COLS = 4 };
 
@@ -15,12 +15,10 @@ TEMPLATE void take_rows(const uint8_t *rows[16], const uint8_t *w, size_t row_by
         rows[r] = w + (size_t)min_int(r, n_rows - 1) * row_bytes;
 }
 
-/* Where, from a row's start, to prefetch when the 16 rows are being read at `offset`: the same row
- * further on, or past its end the row 16 below. */
-TEMPLATE size_t ahead_of(size_t offset, size_t row_bytes)
+/* Where to prefetch as many bytes as 16 rows have from `offset` on: in the next 16 rows, in the order of the file. */
+TEMPLATE const uint8_t *ahead_of(const uint8_t *const rows[16], size_t offset, size_t row_bytes)
 {
-    size_t ahead = offset + ISA_PREFETCH_BYTES / 16;
-    return ahead < row_bytes ? ahead : ahead + 15 * row_bytes;
+    return rows[0] + 16 * (row_bytes + offset);
 }
 
 TEMPLATE void store_rows(float *y, size_t y_stride, int n_rows, const vf32 *acc, const int nc)
@@ -201,11 +199,10 @@ TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16
         acc[c] = v_zerof();
     for (; b + step <= n; b += step, at += bytes) {
         rows_words(w, rows, at, (int)bytes);
-        size_t ahead = ahead_of(at, row_bytes);
+        const uint8_t *ahead = ahead_of(rows, at, row_bytes);
         if (ISA_PREFETCH_BYTES > 0)
-            for (int r = 0; r < 16; r++)
-                for (size_t o = 0; o < bytes; o += 64)
-                    v_prefetch(rows[r] + ahead + o);
+            for (size_t o = 0; o < 16 * bytes; o += 64)
+                v_prefetch(ahead + o);
         a32_segment_dots(acc, w, x, b, step, nc, n_values, (int)block_bytes, word, form);
     }
     if (b < n) {
@@ -215,6 +212,18 @@ TEMPLATE void a32_rows16(float *y, size_t y_stride, const uint8_t *const rows[16
         a32_segment_dots(acc, w, x, b, n - b, nc, n_values, (int)block_bytes, word, form);
     }
     store_rows(y, y_stride, n_rows, acc, nc);
+}
+
+TEMPLATE void a32_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
+                       const struct act_view *x, const int nc, const int n_values, const size_t block_bytes,
+                       word_fn *word, const int form)
+{
+    for (int r = 0; r < n_rows; r += 16) {
+        const uint8_t *rows[16];
+        take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
+        a32_rows16(y + r, y_stride, rows, min_int(16, n_rows - r), n_cols, row_bytes, x, nc, n_values, block_bytes,
+                   word, form);
+    }
 }
 
 /* --- formats with 256 values, integer sub-scales ---
@@ -260,6 +269,7 @@ TEMPLATE vi32 a256_minus_32(vi32 x)
     return v_or32(v_and32(x, v_set32(0x1f1f1f1f)), sign);
 }
 
+/* One column's activations of a block. */
 struct a256_acts {
     vi8 q[4];      /* in the order of the weights' codes */
     vi32 start[4]; /* -offset * (sum of each 4 codes) */
@@ -276,6 +286,10 @@ TEMPLATE void a256_take_acts(struct a256_acts *a, const int8_t *q, const int nc,
             a->start[j] = offset ? v_sub32(v_zero32(), v_dot_u7(v_zero32(), v_set8(offset), a->q[j])) : v_zero32();
     }
 }
+TEMPLATE vi32 a256_start(const struct a256_acts *a, const int j, const int form, const int offset)
+{
+    return form & A256_SIGNED || offset ? a->start[j] : v_zero32();
+}
 
 /* sum + scale * (the products of codes and activations). */
 TEMPLATE vi32 a256_scaled(vi32 sum, vi32 start, vi8 w, vi8 q, vi32 scale, const int form)
@@ -287,63 +301,197 @@ TEMPLATE vi32 a256_scaled(vi32 sum, vi32 start, vi8 w, vi8 q, vi32 scale, const 
     return v_mac16(sum, v_dot_u7(start, w, q), scale);
 }
 
-TEMPLATE void a256_rows16(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,
-                          size_t row_bytes, const struct act_view *x, const int nc, const size_t block_bytes,
-                          codes4_fn *codes, heads_fn *heads, const uint8_t order[4][2], const int form,
-                          const int offset)
+/* Rows are read in the order of the file, because memory gives one stream all it has, and 16 streams of a few lines
+ * each, prefetched or not, four fifths of that. Only rows that are longer than a turn are read in pieces. */
+enum { A256_TURN = 64 }; /* blocks of a row */
+
+/* What a turn needs of the activations, made once for all rows. */
+struct a256_turn {
+    struct a256_acts acts[GEMV_COLS][A256_TURN];
+    int32_t pairs[GEMV_COLS][8][A256_TURN + 15]; /* what minima meet, of every block and again from the first */
+    int n;
+};
+/* What 16 rows are to a turn: of block b of row r, at r * n + b. Read and written as if there were 16 blocks more. */
+struct a256_sums {
+    int32_t isum[GEMV_COLS][16 * A256_TURN + 16], msum[GEMV_COLS][16 * A256_TURN + 16];
+    int32_t d[16 * A256_TURN + 16], dmin[16 * A256_TURN + 16]; /* floats */
+};
+
+/* Blocks first .. first + n - 1. */
+TEMPLATE void a256_begin(struct a256_turn *t, const struct act_view *x, int first, int n, const int nc,
+                         const uint8_t order[4][2], const int form, const int offset)
 {
-    const bool per16 = form & A256_PER16;
-    const int n_pairs = per16 ? 8 : 4, first = per16 ? 0 : 16; /* of the sums that minima belong to */
-    vf32 acc[GEMV_COLS];
-    UNROLLED
+    const int n_pairs = form & A256_PER16 ? 8 : 4, skip = form & A256_PER16 ? 0 : 16; /* of a block's sums */
+    t->n = n;
+    for (int b = 0; b < n; b++)
+        for (int c = 0; c < nc; c++)
+            a256_take_acts(&t->acts[c][b], x->q + 32 * (ptrdiff_t)(8 * (first + b) * nc + c), nc, order, form, offset);
+    if (!(form & A256_MINS))
+        return;
     for (int c = 0; c < nc; c++)
-        acc[c] = v_zerof();
-    for (int b = 0; b < n_cols / 256; b++) {
-        size_t at = (size_t)b * block_bytes, ahead = ahead_of(at, row_bytes);
-        struct a256_heads h;
-        heads(&h, rows, at);
-        struct a256_acts a[GEMV_COLS];
-        vi32 part[GEMV_COLS][16];
+        for (int b = 0; b < n + 15; b++) {
+            const int16_t *sums = x->sums + ACT_SUMS * (ptrdiff_t)((first + b % n) * nc + c) + skip;
+            for (int i = 0; i < n_pairs; i++)
+                memcpy(&t->pairs[c][i][b], sums + 2 * i, sizeof(int32_t));
+        }
+}
+
+/* 16 blocks in the order of the file, of which the first is number b of its row; their sums go to s from `at` on. */
+TEMPLATE void a256_16_blocks(struct a256_sums *s, int at, const uint8_t *p, const struct a256_turn *t, int b,
+                             const int nc, const size_t block_bytes, codes4_fn *codes, heads_fn *heads,
+                             const uint8_t order[4][2], const int form, const int offset)
+{
+    const int first = b;
+    const uint8_t *block[16];
+    vi32 part[GEMV_COLS][16];
+    struct a256_heads h;
+    UNROLLED
+    for (int r = 0; r < 16; r++)
+        block[r] = p + (size_t)r * block_bytes;
+    heads(&h, block, 0);
+    const size_t n_lines = (16 * block_bytes + 63) / 64;
+    const uint8_t *ahead = p + ISA_PREFETCH_BYTES;
+    if (ISA_PREFETCH_BYTES > 0) {
+        UNROLLED
+        for (size_t i = n_lines / 16 * 16; i < n_lines; i++)
+            v_prefetch(ahead + 64 * i);
+    }
+    UNROLL_NO
+    for (int r = 0; r < 16; r++, p += block_bytes, b = b + 1 == t->n ? 0 : b + 1) {
+        vi8 w4[4];
+        codes(p, w4);
+        if (ISA_PREFETCH_BYTES > 0) {
+            UNROLLED
+            for (size_t i = 0; i < n_lines / 16; i++)
+                v_prefetch(ahead + 64 * i);
+            ahead += n_lines / 16 * 64;
+        }
+        vi32 sum[GEMV_COLS];
         UNROLLED
         for (int c = 0; c < nc; c++)
-            a256_take_acts(&a[c], x->q + 32 * (ptrdiff_t)(8 * b * nc + c), nc, order, form, offset);
-        UNROLL_NO
-        for (int r = 0; r < 16; r++) {
-            vi8 w[4];
-            codes(rows[r] + at, w);
-            if (ISA_PREFETCH_BYTES > 0)
-                for (size_t o = 0; o < block_bytes; o += 64)
-                    v_prefetch(rows[r] + ahead + o);
-            vi32 sum[GEMV_COLS];
-            UNROLLED
-            for (int c = 0; c < nc; c++)
-                sum[c] = v_zero32();
-            UNROLLED
-            for (int j = 0; j < 4; j++) {
-                vi32 scale = form & A256_ONE ? v_zero32()
-                             : per16         ? v_spread4(h.scale16[r] + 4 * j)
+            sum[c] = v_zero32();
+        UNROLLED
+        for (int j = 0; j < 4; j++) {
+            vi32 scale = form & A256_ONE     ? v_zero32()
+                         : form & A256_PER16 ? v_spread4(h.scale16[r] + 4 * j)
                                              : v_spread2(&h.scale32[j / 2][r], order[j][0] % 4, order[j][1] % 4);
-                UNROLLED
-                for (int c = 0; c < nc; c++)
-                    sum[c] = a256_scaled(sum[c], a[c].start[j], w[j], a[c].q[j], scale, form);
-            }
             UNROLLED
-            for (int c = 0; c < nc; c++)
-                part[c][r] = sum[c];
+            for (int c = 0; c < nc; c++) {
+                const struct a256_acts *a = &t->acts[c][b];
+                sum[c] = a256_scaled(sum[c], a256_start(a, j, form, offset), w4[j], a->q[j], scale, form);
+            }
         }
         UNROLLED
+        for (int c = 0; c < nc; c++)
+            part[c][r] = sum[c];
+    }
+    const int n_pairs = !(form & A256_MINS) ? 0 : form & A256_PER16 ? 8 : 4;
+    UNROLLED
+    for (int c = 0; c < nc; c++) {
+        vi32 m = v_zero32();
+        UNROLLED
+        for (int k = 0; k < n_pairs; k++)
+            m = v_dot16(m, h.min_pairs[k], v_load32(t->pairs[c][k] + first));
+        v_store32(s->isum[c] + at, v_reduce16(part[c]));
+        if (form & A256_MINS)
+            v_store32(s->msum[c] + at, m);
+    }
+    v_store32(s->d + at, v_bitsf(h.d));
+    if (form & A256_MINS)
+        v_store32(s->dmin + at, v_bitsf(h.dmin));
+}
+
+/* b modulo n, where b is seldom much more. */
+TEMPLATE int wrapped(int b, int n)
+{
+    while (b >= n)
+        b -= n;
+    return b;
+}
+
+/* n blocks that follow one another, from the first of a row on. */
+TEMPLATE void a256_run(struct a256_sums *s, int at, const uint8_t *p, int n, const struct a256_turn *t, const int nc,
+                       const size_t block_bytes, codes4_fn *codes, heads_fn *heads, const uint8_t order[4][2],
+                       const int form, const int offset)
+{
+    uint8_t last[16 * 256];
+    for (int i = 0, b = 0; i < n; i += 16, b = wrapped(b + 16, t->n)) {
+        const uint8_t *from = p + (size_t)i * block_bytes;
+        if (n - i < 16) {
+            memset(last, 0, sizeof last);
+            from = memcpy(last, from, (size_t)(n - i) * block_bytes);
+        }
+        a256_16_blocks(s, at + i, from, t, b, nc, block_bytes, codes, heads, order, form, offset);
+    }
+}
+
+/* 16 values of every row from block b on, lanes = rows. */
+TEMPLATE void a256_turned(vi32 out[16], const int32_t *values, int b, int n)
+{
+    vi8 t[16];
+    UNROLLED
+    for (int r = 0; r < 16; r++)
+        t[r] = v_as8(v_load32(values + r * n + b));
+    v_transpose16(t);
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        out[i] = v_as32(t[i]);
+}
+
+/* The float chains of 16 rows over a turn whose first block is number `first`. */
+TEMPLATE void a256_chains(vf32 *acc, const struct a256_sums *s, int n, const struct act_view *x, int first,
+                          const int nc, const int form)
+{
+    for (int b = 0; b < n; b += 16) {
+        vi32 d[16], dmin[16], isum[GEMV_COLS][16], msum[GEMV_COLS][16];
+        a256_turned(d, s->d, b, n);
+        if (form & A256_MINS)
+            a256_turned(dmin, s->dmin, b, n);
+        UNROLLED
         for (int c = 0; c < nc; c++) {
-            vf32 d = v_setf(x->d[b * nc + c]);
-            acc[c] = v_fma(v_mulf(h.d, d), v_cvtf(v_reduce16(part[c])), acc[c]);
-            if (form & A256_MINS) {
-                const int16_t *sums = x->sums + ACT_SUMS * (ptrdiff_t)(b * nc + c) + first;
-                vi32 m = v_zero32();
-                UNROLLED
-                for (int i = 0; i < n_pairs; i++)
-                    m = v_dot16(m, h.min_pairs[i], v_bcast32(sums + 2 * i));
-                acc[c] = v_fnma(v_mulf(h.dmin, d), v_cvtf(m), acc[c]);
+            a256_turned(isum[c], s->isum[c], b, n);
+            if (form & A256_MINS)
+                a256_turned(msum[c], s->msum[c], b, n);
+        }
+        UNROLL_NO
+        for (int i = 0; i < min_int(16, n - b); i++) {
+            UNROLLED
+            for (int c = 0; c < nc; c++) {
+                vf32 da = v_setf(x->d[(first + b + i) * nc + c]);
+                acc[c] = v_fma(v_mulf(v_asf(d[i]), da), v_cvtf(isum[c][i]), acc[c]);
+                if (form & A256_MINS)
+                    acc[c] = v_fnma(v_mulf(v_asf(dmin[i]), da), v_cvtf(msum[c][i]), acc[c]);
             }
         }
     }
-    store_rows(y, y_stride, n_rows, acc, nc);
+}
+
+/* All rows, a turn at a time; between turns the chains rest in y. */
+TEMPLATE void a256_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
+                        const struct act_view *x, const int nc, const size_t block_bytes, codes4_fn *codes,
+                        heads_fn *heads, const uint8_t order[4][2], const int form, const int offset)
+{
+    struct a256_turn t;
+    struct a256_sums s;
+    if (n_rows < 16)
+        memset(&s, 0, sizeof s);
+    for (int first = 0; first < n_cols / 256; first += A256_TURN) {
+        int n = min_int(A256_TURN, n_cols / 256 - first);
+        a256_begin(&t, x, first, n, nc, order, form, offset);
+        for (int row = 0; row < n_rows; row += 16) {
+            int n16 = min_int(16, n_rows - row);
+            bool whole = (size_t)n * block_bytes == row_bytes; /* the rows follow one another */
+            for (int r = 0; r < n16; r += whole ? n16 : 1)
+                a256_run(&s, r * n, w + (size_t)(row + r) * row_bytes + (size_t)first * block_bytes,
+                         whole ? n16 * n : n, &t, nc, block_bytes, codes, heads, order, form, offset);
+            vf32 acc[GEMV_COLS];
+            UNROLLED
+            for (int c = 0; c < nc; c++)
+                acc[c] = first == 0  ? v_zerof()
+                         : n16 == 16 ? v_loadf(y + (size_t)c * y_stride + row)
+                                     : v_loadf_n(y + (size_t)c * y_stride + row, n16);
+            a256_chains(acc, &s, n, x, first, nc, form);
+            store_rows(y + row, y_stride, n16, acc, nc);
+        }
+    }
 }

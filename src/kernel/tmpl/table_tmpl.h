@@ -25,30 +25,19 @@
     float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x,   \
         int n_views, void *scratch
 
-/* A format's 16-row step for a number of columns. */
-typedef void rows16_fn(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,
-                       size_t row_bytes, const struct act_view *x);
-
-static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
-                      const struct act_view *x, rows16_fn *rows16)
-{
-    for (int r = 0; r < n_rows; r += 16) {
-        const uint8_t *rows[16];
-        take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
-        rows16(y + r, y_stride, rows, min_int(16, n_rows - r), n_cols, row_bytes, x);
-    }
-}
+/* A format's rows times a number of columns, in place. */
+typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
+                     const struct act_view *x);
 
 /* <name>_few, by number of columns: those for which going through panels costs more, as the vocabulary says. */
 #define FEW_ENTRY(nc, name) [nc] = name##_rows_##nc,
 
 /* Formats as they multiply A32 activations. */
 #define A32_ROWS(nc, name, n_values, block_bytes)                                                                   \
-    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
-                                 size_t row_bytes, const struct act_view *x)                                        \
+    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows,         \
+                                 int n_cols, const struct act_view *x)                                              \
     {                                                                                                               \
-        a32_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, n_values, block_bytes, name##_word,         \
-                   name##_form);                                                                                    \
+        a32_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, nc, n_values, block_bytes, name##_word, name##_form); \
     }
 #define A32_UNPACK(name, n_values, block_bytes)                                                                     \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
@@ -57,17 +46,17 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
     }
 #define MATRIX_ACT_A32(name, n_values, block_bytes)                                                                 \
     ISA_A32_FEW(A32_ROWS, name, n_values, block_bytes)                                                              \
-    static rows16_fn *const name##_few[] = { ISA_A32_FEW(FEW_ENTRY, name) };                                        \
+    static rows_fn *const name##_few[] = { ISA_A32_FEW(FEW_ENTRY, name) };                                        \
     A32_UNPACK(name, n_values, block_bytes)                                                                         \
     MATRIX_QUANT(name, a32_tiles_of)
 
 /* Formats as they multiply A256 activations. */
 #define A256_ROWS(nc, name, n_values, block_bytes)                                                                  \
-    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *const rows[16], int n_rows, int n_cols,  \
-                                 size_t row_bytes, const struct act_view *x)                                        \
+    static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows,         \
+                                 int n_cols, const struct act_view *x)                                              \
     {                                                                                                               \
-        a256_rows16(y, y_stride, rows, n_rows, n_cols, row_bytes, x, nc, block_bytes, name##_codes, name##_heads,   \
-                    name##_order, name##_form, name##_offset);                                                      \
+        a256_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, nc, block_bytes, name##_codes, name##_heads,        \
+                  name##_order, name##_form, name##_offset);                                                        \
     }
 #define A256_UNPACK(name, n_values, block_bytes)                                                                    \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
@@ -76,16 +65,16 @@ static void gemv_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_by
     }
 #define MATRIX_ACT_A256(name, n_values, block_bytes)                                                                \
     ISA_A256_FEW(A256_ROWS, name, n_values, block_bytes)                                                            \
-    static rows16_fn *const name##_few[] = { ISA_A256_FEW(FEW_ENTRY, name) };                                       \
+    static rows_fn *const name##_few[] = { ISA_A256_FEW(FEW_ENTRY, name) };                                       \
     A256_UNPACK(name, n_values, block_bytes)                                                                        \
     MATRIX_QUANT(name, a256_tiles_of)
 
 #define MATRIX_QUANT(name, tiles_of)                                                                                \
-    static void gemv_##name(GEMV_ARGS) { gemv_rows(y, 0, w, row_bytes, n_rows, n_cols, x, name##_few[1]); }         \
+    static void gemv_##name(GEMV_ARGS) { name##_few[1](y, 0, w, row_bytes, n_rows, n_cols, x); }                    \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
         if (n_views == 1 && (size_t)x->n_group < sizeof name##_few / sizeof *name##_few)                            \
-            gemv_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, name##_few[x->n_group]);                        \
+            name##_few[x->n_group](y, y_stride, w, row_bytes, n_rows, n_cols, x);                                   \
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
                        tiles_of(name##_form));                                                                      \
