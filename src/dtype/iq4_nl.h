@@ -50,4 +50,9 @@ TEMPLATE vi8 iq4_nl_word(const vi32 *w, const int at, const int i)
 {
     return v_code_i8(v_lookup16(iq4_values, word_nibbles(w, at + 2, i)));
 }
+
+TEMPLATE vi8 iq4_nl_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_code_i8(v_lookup16(iq4_values, v_nibbles(block0 + 2, block1 + 2)));
+}
 #endif

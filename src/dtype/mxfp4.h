@@ -63,4 +63,9 @@ TEMPLATE vi8 mxfp4_word(const vi32 *w, const int at, const int i)
 {
     return v_code_i8(v_lookup16(mxfp4_doubles, word_nibbles(w, at + 1, i)));
 }
+
+TEMPLATE vi8 mxfp4_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_code_i8(v_lookup16(mxfp4_doubles, v_nibbles(block0 + 1, block1 + 1)));
+}
 #endif

@@ -44,4 +44,9 @@ TEMPLATE vi8 q1_0_word(const vi32 *w, const int at, const int i)
 {
     return v_code_u8(word_bits(word_at(w, at + 2 + i / 8 * 4), i % 8, 1), 1);
 }
+
+TEMPLATE vi8 q1_0_pair(const uint8_t *part0, const uint8_t *part1)
+{
+    return v_code_u8(v_bit_bytes(part0 + 2, part1 + 2, 2), 1);
+}
 #endif

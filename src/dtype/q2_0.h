@@ -52,4 +52,15 @@ TEMPLATE vi8 q2_0_word(const vi32 *w, const int at, const int i)
     vi32 pairs = v_or32(byte, v_shl32(byte, 12));
     return v_code_u8(v_as8(v_and32(v_or32(pairs, v_shl32(pairs, 6)), v_set32(0x03030303))), 1);
 }
+
+/* In plain C, which compilers turn into a widening load, shifts and a mask. */
+TEMPLATE vi8 q2_0_pair(const uint8_t *part0, const uint8_t *part1)
+{
+    uint32_t x[16];
+    for (int i = 0; i < 16; i++) {
+        uint32_t byte = i < 8 ? part0[2 + i] : part1[i - 6], pairs = byte | byte << 12;
+        x[i] = (pairs | pairs << 6) & 0x03030303;
+    }
+    return v_code_u8(v_load8(x), 1);
+}
 #endif

@@ -50,4 +50,9 @@ TEMPLATE vi8 q4_0_word(const vi32 *w, const int at, const int i)
 {
     return v_code_u8(word_nibbles(w, at + 2, i), 8);
 }
+
+TEMPLATE vi8 q4_0_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_code_u8(v_nibbles(block0 + 2, block1 + 2), 8);
+}
 #endif

@@ -52,4 +52,6 @@ TEMPLATE vi8 q4_1_word(const vi32 *w, const int at, const int i)
 {
     return word_nibbles(w, at + 4, i);
 }
+
+TEMPLATE vi8 q4_1_pair(const uint8_t *block0, const uint8_t *block1) { return v_nibbles(block0 + 4, block1 + 4); }
 #endif

@@ -53,4 +53,9 @@ TEMPLATE vi8 q5_0_word(const vi32 *w, const int at, const int i)
 {
     return v_code_u8(v_or8(word_nibbles(w, at + 6, i), word_bits(word_at(w, at + 2), i, 4)), 16);
 }
+
+TEMPLATE vi8 q5_0_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_code_u8(v_or8(v_nibbles(block0 + 6, block1 + 6), v_bit_bytes(block0 + 2, block1 + 2, 16)), 16);
+}
 #endif

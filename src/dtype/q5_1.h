@@ -54,4 +54,9 @@ TEMPLATE vi8 q5_1_word(const vi32 *w, const int at, const int i)
 {
     return v_or8(word_nibbles(w, at + 8, i), word_bits(word_at(w, at + 4), i, 4));
 }
+
+TEMPLATE vi8 q5_1_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_or8(v_nibbles(block0 + 8, block1 + 8), v_bit_bytes(block0 + 4, block1 + 4, 16));
+}
 #endif

@@ -41,4 +41,9 @@ TEMPLATE vi8 q8_0_word(const vi32 *w, const int at, const int i)
 {
     return v_code_i8(v_as8(word_at(w, at + 2 + 4 * i)));
 }
+
+TEMPLATE vi8 q8_0_pair(const uint8_t *block0, const uint8_t *block1)
+{
+    return v_code_i8(v_load_halves(block0 + 2, block1 + 2));
+}
 #endif

@@ -35,3 +35,8 @@ TEMPLATE vi32 v_start_sum(const int32_t *start32)
     (void)start32;
     return v_zero32();
 }
+TEMPLATE vi32 v_start_sums(const int32_t *start32)
+{
+    (void)start32;
+    return v_zero32();
+}

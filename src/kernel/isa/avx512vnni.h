@@ -61,6 +61,13 @@ TEMPLATE vi8 v_bits(vi8 a, int left0, int left1, int mask)
     __m512i left = _mm512_setr_epi32(l, l, l, l, l, l, l, l, h, h, h, h, h, h, h, h);
     return _mm512_and_si512(_mm512_rolv_epi32(a, left), _mm512_set1_epi8((char)mask));
 }
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    uint32_t low, high;
+    memcpy(&low, p, 4);
+    memcpy(&high, q, 4);
+    return _mm512_maskz_set1_epi8((__mmask64)((uint64_t)high << 32 | low), (char)value);
+}
 TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 a)
 {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table)), a);
@@ -98,6 +105,7 @@ TEMPLATE vi32 v_start(vi8 a)
     return _mm512_sub_epi32(_mm512_setzero_si512(), sum);
 }
 TEMPLATE vi32 v_start_sum(const int32_t *start32) { return _mm512_set1_epi32(*start32); }
+TEMPLATE vi32 v_start_sums(const int32_t *start32) { return v_load32(start32); }
 TEMPLATE vi32 v_mac16(vi32 acc, vi32 a, vi32 s) { return _mm512_dpwssd_epi32(acc, a, s); }
 TEMPLATE vi32 v_dot16(vi32 acc, vi32 a, vi32 b) { return _mm512_dpwssd_epi32(acc, a, b); }
 TEMPLATE vi32 v_spread2(const void *p, int a, int b)
@@ -142,13 +150,20 @@ TEMPLATE void zmm_reduce_parts(const vi32 x[16], __m512i out[4])
 TEMPLATE __m512i zmm_even(__m512i a, __m512i b) { return _mm512_shuffle_i32x4(a, b, 0x88); }
 TEMPLATE __m512i zmm_odd(__m512i a, __m512i b) { return _mm512_shuffle_i32x4(a, b, 0xdd); }
 
-TEMPLATE vi32 v_reduce16(const vi32 x[16])
+TEMPLATE void v_reduce16_halves(const vi32 x[16], vi32 *low, vi32 *high)
 {
     __m512i p[4];
     zmm_reduce_parts(x, p);
     __m512i a = _mm512_add_epi32(zmm_even(p[0], p[1]), zmm_odd(p[0], p[1]));
     __m512i b = _mm512_add_epi32(zmm_even(p[2], p[3]), zmm_odd(p[2], p[3]));
-    return _mm512_add_epi32(zmm_even(a, b), zmm_odd(a, b));
+    *low = zmm_even(a, b);
+    *high = zmm_odd(a, b);
+}
+TEMPLATE vi32 v_reduce16(const vi32 x[16])
+{
+    vi32 low, high;
+    v_reduce16_halves(x, &low, &high);
+    return _mm512_add_epi32(low, high);
 }
 /* In each 128-bit part, transpose the 4 x 4 words of four registers. */
 TEMPLATE void zmm_transpose_parts(__m512i x[4])

@@ -13,3 +13,4 @@ TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)
 TEMPLATE vi32 v_dot_u7(vi32 acc, vi8 w, vi8 a) { return v_dot(acc, w, a); }
 TEMPLATE vi32 v_start(vi8 a) { return v_sub32(v_zero32(), v_dot(v_zero32(), v_set8(0x80), a)); }
 TEMPLATE vi32 v_start_sum(const int32_t *start32) { return v_set32(*start32); }
+TEMPLATE vi32 v_start_sums(const int32_t *start32) { return v_load32(start32); }

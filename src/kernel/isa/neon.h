@@ -78,6 +78,17 @@ TEMPLATE vi8 v_bits(vi8 x, int left0, int left1, int mask)
                     neon_bits(x.v[3], left1, mask) } };
 }
 TEMPLATE vi8 v_bits_45(vi8 x, int left0, int left1) { return v_bits(x, left0, left1, 0x30); }
+TEMPLATE uint8x16_t neon_bit_bytes(const uint8_t *p, int value)
+{
+    uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t x = vcombine_u8(vdup_n_u8(p[0]), vdup_n_u8(p[1]));
+    return vandq_u8(vtstq_u8(x, bit), vdupq_n_u8((uint8_t)value));
+}
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    return (vi8){ { neon_bit_bytes(p, value), neon_bit_bytes(p + 2, value), neon_bit_bytes(q, value),
+                    neon_bit_bytes(q + 2, value) } };
+}
 TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 x)
 {
     uint8x16_t t = vreinterpretq_u8_s8(vld1q_s8(table));
@@ -154,6 +165,11 @@ TEMPLATE vi32 v_start_sum(const int32_t *start32)
     (void)start32;
     return v_zero32();
 }
+TEMPLATE vi32 v_start_sums(const int32_t *start32)
+{
+    (void)start32;
+    return v_zero32();
+}
 
 /* --- 16-bit products, scales --- */
 TEMPLATE int32x4_t neon_mac16(int32x4_t acc, int32x4_t x, int32x4_t s)
@@ -189,6 +205,17 @@ TEMPLATE int32x4_t neon_reduce4(const int32x4_t x[4])
 TEMPLATE vi32 neon_reduce16(const int32x4_t x[16])
 {
     return (vi32){ { neon_reduce4(x), neon_reduce4(x + 4), neon_reduce4(x + 8), neon_reduce4(x + 12) } };
+}
+TEMPLATE void v_reduce16_halves(const vi32 x[16], vi32 *low, vi32 *high)
+{
+    int32x4_t a[16], b[16];
+    UNROLLED
+    for (int r = 0; r < 16; r++) {
+        a[r] = vaddq_s32(x[r].v[0], x[r].v[1]);
+        b[r] = vaddq_s32(x[r].v[2], x[r].v[3]);
+    }
+    *low = neon_reduce16(a);
+    *high = neon_reduce16(b);
 }
 TEMPLATE vi32 v_reduce16(const vi32 x[16])
 {

@@ -94,6 +94,13 @@ TEMPLATE vi8 v_bits(vi8 a, int left0, int left1, int mask)
     }
     return a;
 }
+/* 32 bits at p, then at q, the lowest of each byte first: `value` where a bit is set, else 0. */
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    vi8 r;
+    BYTES(i) r.v[i] = (uint8_t)((i < 32 ? p : q)[i % 32 / 8] >> i % 8 & 1 ? value : 0);
+    return r;
+}
 TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 a) /* bytes of a are within 0..15 */
 {
     BYTES(i) a.v[i] = (uint8_t)table[a.v[i]];
@@ -226,6 +233,11 @@ TEMPLATE vi32 v_start_sum(const int32_t *start32) /* for a whole block: act_view
     (void)start32;
     return v_zero32();
 }
+TEMPLATE vi32 v_start_sums(const int32_t *start32) /* of 16 blocks */
+{
+    (void)start32;
+    return v_zero32();
+}
 /* acc + a * s, where a fits 16 bits and s is a 16-bit scale with zeros above it. */
 TEMPLATE vi32 v_mac16(vi32 acc, vi32 a, vi32 s)
 {
@@ -263,6 +275,18 @@ TEMPLATE void v_widen16(int16_t *out, const int8_t *p) /* 16 int8 to int16 */
 }
 
 /* --- turning rows into lanes --- */
+/* Lane r of low: sum of lanes 0..7 of x[r]; of high: of lanes 8..15. */
+TEMPLATE void v_reduce16_halves(const vi32 x[16], vi32 *low, vi32 *high)
+{
+    LANES(r)
+    {
+        low->v[r] = high->v[r] = 0;
+        for (int i = 0; i < 8; i++) {
+            low->v[r] += x[r].v[i];
+            high->v[r] += x[r].v[i + 8];
+        }
+    }
+}
 TEMPLATE vi32 v_reduce16(const vi32 x[16]) /* lane r: sum of the lanes of x[r] */
 {
     vi32 r;

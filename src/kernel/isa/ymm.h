@@ -55,6 +55,20 @@ TEMPLATE vi8 v_bits(vi8 x, int left0, int left1, int mask)
 {
     return (vi8){ ymm_bits(x.a, left0, mask), ymm_bits(x.b, left1, mask) };
 }
+TEMPLATE __m256i ymm_bit_bytes(const uint8_t *p, int value)
+{
+    int32_t bits;
+    memcpy(&bits, p, 4);
+    const int64_t each = 0x0101010101010101;
+    __m256i from = _mm256_setr_epi64x(0, each, 2 * each, 3 * each);
+    __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i x = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), from), bit);
+    return _mm256_and_si256(_mm256_cmpeq_epi8(x, bit), _mm256_set1_epi8((char)value));
+}
+TEMPLATE vi8 v_bit_bytes(const uint8_t *p, const uint8_t *q, int value)
+{
+    return (vi8){ ymm_bit_bytes(p, value), ymm_bit_bytes(q, value) };
+}
 TEMPLATE vi8 v_lookup16(const int8_t table[16], vi8 x)
 {
     __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
@@ -132,6 +146,17 @@ TEMPLATE __m256i ymm_reduce8(const __m256i x[8])
     __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(x[0], x[1]), _mm256_hadd_epi32(x[2], x[3]));
     __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(x[4], x[5]), _mm256_hadd_epi32(x[6], x[7]));
     return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+TEMPLATE void v_reduce16_halves(const vi32 x[16], vi32 *low, vi32 *high)
+{
+    __m256i a[16], b[16];
+    UNROLLED
+    for (int r = 0; r < 16; r++) {
+        a[r] = x[r].a;
+        b[r] = x[r].b;
+    }
+    *low = (vi32){ ymm_reduce8(a), ymm_reduce8(a + 8) };
+    *high = (vi32){ ymm_reduce8(b), ymm_reduce8(b + 8) };
 }
 TEMPLATE vi32 v_reduce16(const vi32 x[16])
 {

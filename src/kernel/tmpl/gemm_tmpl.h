@@ -66,7 +66,7 @@ TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const s
                 v_prefetch(rows[r] + at + (ptrdiff_t)o);
 }
 
-/* Some blocks, and one segment of them, into a panel; as in gemv_tmpl.h. */
+/* Some blocks, and one segment of them, into a panel; as in gemv_a32_tmpl.h. */
 TEMPLATE void a32_unit_unpack(struct panel *p, const vi32 *w, int b, int n, const int n_values,
                               const int block_bytes, word_fn *word, const int form)
 {

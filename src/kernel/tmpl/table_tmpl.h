@@ -11,6 +11,9 @@
 #include "kernel/tmpl/float_tmpl.h"
 #include "kernel/tmpl/gemv_tmpl.h"
 
+#include "kernel/tmpl/gemv_a256_tmpl.h"
+#include "kernel/tmpl/gemv_a32_tmpl.h"
+
 #include "kernel/tmpl/gemm_tmpl.h"
 #include "kernel/tmpl/quantize_tmpl.h"
 
@@ -37,7 +40,11 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
     static void name##_rows_##nc(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows,         \
                                  int n_cols, const struct act_view *x)                                              \
     {                                                                                                               \
-        a32_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, nc, n_values, block_bytes, name##_word, name##_form); \
+        if (nc == 1)                                                                                                \
+            a32_column(y, w, row_bytes, n_rows, n_cols, x, n_values, block_bytes, name##_pair, name##_form);        \
+        else                                                                                                        \
+            a32_rows(y, y_stride, w, row_bytes, n_rows, n_cols, x, nc, n_values, block_bytes, name##_word,          \
+                     name##_form);                                                                                  \
     }
 #define A32_UNPACK(name, n_values, block_bytes)                                                                     \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
