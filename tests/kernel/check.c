@@ -11,9 +11,19 @@ static size_t whole_pages(size_t bytes)
     return align_size(bytes, page);
 }
 
+/* Mappings that were given back, by their number of pages: making one costs more than what is checked in it. */
+enum { KEPT_PAGES = 64, KEPT_OF_A_SIZE = 16 };
+static uint8_t *kept[KEPT_PAGES][KEPT_OF_A_SIZE];
+static int n_kept[KEPT_PAGES];
+
 void *guard_alloc(size_t bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes), pages = used / page;
+    if (pages < KEPT_PAGES && n_kept[pages] > 0) {
+        uint8_t *again = kept[pages][--n_kept[pages]];
+        memset(again, 0, used);
+        return again + used - bytes;
+    }
     uint8_t *map = mmap(NULL, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || mprotect(map + used, page, PROT_NONE) != 0)
         fail_msg("no memory for a guarded block of %zu bytes", bytes);
@@ -22,7 +32,11 @@ void *guard_alloc(size_t bytes)
 
 void guard_free(void *p, size_t bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = whole_pages(bytes), pages = used / page;
+    if (pages < KEPT_PAGES && n_kept[pages] < KEPT_OF_A_SIZE) {
+        kept[pages][n_kept[pages]++] = (uint8_t *)p + bytes - used;
+        return;
+    }
     munmap((uint8_t *)p + bytes - used, used + page);
 }
 
