@@ -147,21 +147,24 @@ static void compare(const struct kernels *k, const struct sample *s, int n, cons
                  (double)want[i]);
 }
 
-static void check_sample(const struct sample *s)
+/* With 1 .. most columns. */
+static void check_columns(const struct sample *s, int most)
 {
     static float alone[MAX_COLS * MAX_ROWS], want[MAX_ROWS], got[MAX_COLS * MAX_ROWS];
-    for (int c = 0; c < MAX_COLS; c++)
+    for (int c = 0; c < most; c++)
         multiply_alone(scalar_table(), s, c, alone + (ptrdiff_t)c * s->rows);
     EACH_TABLE(k)
     {
         multiply_alone(k, s, 0, want);
         compare(k, s, 1, "differs from scalar", want, alone, s->rows);
-        for (int n = 1; n <= MAX_COLS; n++) {
+        for (int n = 1; n <= most; n++) {
             multiply(k, s, n, got);
             compare(k, s, n, "a column depends on its neighbours or its table", got, alone, n * s->rows);
         }
     }
 }
+
+static void check_sample(const struct sample *s) { check_columns(s, MAX_COLS); }
 
 static void each_size(bool random_bits)
 {
@@ -201,6 +204,20 @@ static void long_rows_agree(void **state)
         int k = dtype_table[t].n_values == 32 ? 2080 : 2304;
         struct sample s = sample_make((enum dtype)t, 19, k, false, 77 + (uint64_t)t);
         check_sample(&s);
+        sample_free(&s);
+    }
+}
+
+/* Rows longer than a turn in place, whose last turn is shorter than the vectors that are turned together. */
+static void rows_of_several_turns_agree(void **state)
+{
+    (void)state;
+    for (int t = 0; t < N_DTYPES; t++) {
+        const int n = dtype_table[t].n_values;
+        if (n == 1)
+            continue;
+        struct sample s = sample_make((enum dtype)t, 18, n == 256 ? 67 * 256 : 8192 + n, false, 177 + (uint64_t)t);
+        check_columns(&s, 3);
         sample_free(&s);
     }
 }
@@ -305,6 +322,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tables_columns_and_batches_agree_bit_for_bit),
         cmocka_unit_test(random_bits_as_weights_agree_and_stay_inside),
         cmocka_unit_test(long_rows_agree),
+        cmocka_unit_test(rows_of_several_turns_agree),
         cmocka_unit_test(the_scalar_table_follows_the_definition),
         cmocka_unit_test(a_nan_in_a_weight_scale_reaches_its_row_alone),
         cmocka_unit_test(every_half_becomes_the_same_float_in_hardware_and_software),
