@@ -98,7 +98,8 @@ TEMPLATE void expanded_unpack(struct panel *p, const uint8_t *const rows[16], in
 {
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * e->block_bytes;
-        prefetch_rows(rows, (ptrdiff_t)at + ahead, e->block_bytes);
+        if (ahead)
+            prefetch_rows(rows, (ptrdiff_t)at + ahead, e->block_bytes);
         expanded_panel(p, rows, b, at, e);
     }
 }

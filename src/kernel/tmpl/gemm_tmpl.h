@@ -45,7 +45,9 @@ TEMPLATE void a256_signed_scales(struct a256_side *s, const vi32 bytes[2])
 }
 
 struct panel {
-    uint8_t codes[GEMM_STRIP / 4][64];
+    const uint8_t *ahead; /* what a tile prefetches, as many lines for each 32 columns; 0: nothing */
+    int ahead_lines;
+    alignas(64) uint8_t codes[GEMM_STRIP / 4][64];
     union {
         struct {
             float d[GEMM_STRIP / 32][16], m[GEMM_STRIP / 32][16];
@@ -55,7 +57,7 @@ struct panel {
 };
 static_assert(sizeof(struct panel) * GEMM_PANELS == KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
 
-/* ahead: how far from the bytes being read those lie that will be unpacked next, for prefetching. */
+/* ahead: how far from the bytes being read those lie that will be unpacked next, for prefetching; 0: that is done. */
 typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead);
 
 TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const size_t bytes)
@@ -64,6 +66,13 @@ TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const s
         for (int r = 0; r < 16; r++)
             for (size_t o = 0; o < bytes; o += 64)
                 v_prefetch(rows[r] + at + (ptrdiff_t)o);
+}
+/* A tile's share of the lines ahead, for its columns 32 b .. */
+TEMPLATE void prefetch_panel(const struct panel *p, int b)
+{
+    if (ISA_PREFETCH_BYTES > 0)
+        for (int i = b * p->ahead_lines; i < (b + 1) * p->ahead_lines; i++)
+            v_prefetch(p->ahead + 64 * (ptrdiff_t)i);
 }
 
 /* Some blocks, and one segment of them, into a panel; as in gemv_a32_tmpl.h. */
@@ -110,7 +119,8 @@ TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0,
     vi32 w[WORDS_MAX];
     for (; b + step <= n; b += step, at += bytes) {
         rows_words(w, rows, at, (int)bytes);
-        prefetch_rows(rows, (ptrdiff_t)at + ahead, bytes);
+        if (ahead)
+            prefetch_rows(rows, (ptrdiff_t)at + ahead, bytes);
         a32_segment_unpack(p, w, b, step, n_values, (int)block_bytes, word, form);
     }
     if (b < n) {
@@ -172,7 +182,8 @@ TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * block_bytes;
         side(&p->side[b], rows, at);
-        prefetch_rows(rows, (ptrdiff_t)at + ahead, block_bytes);
+        if (ahead)
+            prefetch_rows(rows, (ptrdiff_t)at + ahead, block_bytes);
         words(p->codes + 64 * b, rows, at);
     }
 }
@@ -219,6 +230,7 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
     UNROLL_NO
     for (int b = 0; b < n_k / 32; b++, q += 32 * nc, d += nc, start += nc) {
         vi32 t[KERNEL_MAX_TILE_COLS];
+        prefetch_panel(p, b);
         UNROLLED
         for (int c = 0; c < nc; c++)
             t[c] = has_mins ? v_zero32() : v_start_sum(start + c);
@@ -238,13 +250,15 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
 }
 
 /* The integer sum of one super-block. */
-TEMPLATE void a256_sum(vi32 *sum, const int nc, const uint8_t (*w)[64], const struct a256_side *s, const int8_t *q,
-                       const int form)
+TEMPLATE void a256_sum(vi32 *sum, const int nc, const struct panel *p, int block, const int8_t *q, const int form)
 {
+    const uint8_t (*w)[64] = p->codes + 64 * block;
+    const struct a256_side *s = &p->side[block];
     const bool per16 = form & A256_PER16, u7 = !(form & A256_SIGNED);
     const int halves = per16 ? 2 : 1, n = 8 / halves;
     UNROLL_NO
     for (int b = 0; b < 8; b++) {
+        prefetch_panel(p, 8 * block + b);
         UNROLLED
         for (int half = 0; half < halves; half++) {
             vi32 t[KERNEL_MAX_TILE_COLS];
@@ -295,7 +309,7 @@ TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct pane
         } else {
             a256_pairs(sum, nc, s, sums + first, n_pairs);
         }
-        a256_sum(sum, nc, p->codes + 64 * b, s, q, form);
+        a256_sum(sum, nc, p, b, q, form);
         UNROLLED
         for (int c = 0; c < nc; c++)
             acc[c] = v_fma(v_mulf(v_loadf(s->d), v_setf(d[c])), v_cvtf(sum[c]), acc[c]);
@@ -368,6 +382,15 @@ static ptrdiff_t next_panel(int p, int n_panels, size_t row_bytes, int k0, int n
     return panel - (ptrdiff_t)(row_bytes * (size_t)k0 / (size_t)n_cols);
 }
 
+/* Where all columns meet a panel at once, memory would have nothing to do meanwhile: the tile fetches as much of the
+ * next 16 rows, in the order of the file. */
+static void panel_ahead(struct panel *p, const uint8_t *next_rows, size_t row_bytes, int k0, int n_cols)
+{
+    const size_t bytes = 16 * row_bytes * 32 / (size_t)n_cols; /* of 32 columns */
+    p->ahead = next_rows + bytes * (size_t)(k0 / 32);
+    p->ahead_lines = (int)((bytes + 63) / 64);
+}
+
 static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
                        const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
                        tile_fn *const *tiles)
@@ -382,7 +405,11 @@ static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_b
                 const uint8_t *rows[16];
                 int r = r0 + 16 * p;
                 take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
-                unpack(&panels[p], rows, k0, n_k, next_panel(p, n_panels, row_bytes, k0, n_k, n_cols));
+                panels[p].ahead_lines = 0;
+                if (n_views == 1)
+                    panel_ahead(&panels[p], rows[0] + 16 * row_bytes, row_bytes, k0, n_cols);
+                unpack(&panels[p], rows, k0, n_k,
+                       n_views == 1 ? 0 : next_panel(p, n_panels, row_bytes, k0, n_k, n_cols));
             }
             float *to = y + r0;
             for (int v = 0; v < n_views; v++) {

@@ -1,8 +1,9 @@
 /* gemv_a32_tmpl.h: formats with a scale per 32 values, or per a multiple of 32, straight from the file.
  *
  * A format says what it is: its values and bytes per block in dtype.def; in <name>_form, flags of a32_form;
- * <name>_pair(), which makes the 32 codes of two places; and <name>_word(), which makes 4 codes of 16 rows. Blocks start
- * with the scale. In a block of more than 32 values, a place is the block's start moved on by the bytes of a part. */
+ * <name>_pair(), which makes the 32 codes of two places; and <name>_word(), which makes 4 codes of 16 rows. Blocks
+ * start with the scale. In a block of more than 32 values, a place is the block's start moved on by the bytes of a
+ * part. */
 
 enum a32_form {
     A32_MINS = 1, /* w = scale * code + min: an f16 min follows the scale; codes are 0..127 as they are */
@@ -143,7 +144,8 @@ TEMPLATE void a32_column(float *y, const uint8_t *w, size_t row_bytes, int n_row
             int n16 = min_int(16, n_rows - row);
             bool whole = a32_block(n, n_values, block_bytes) == row_bytes; /* the rows follow one another */
             for (int r = 0; r < n16; r += whole ? n16 : 1)
-                a32_run(&s, r, from + (size_t)r * row_bytes, whole ? n16 * n : n, &t, n_values, block_bytes, pair, form);
+                a32_run(&s, r, from + (size_t)r * row_bytes, whole ? n16 * n : n, &t, n_values, block_bytes, pair,
+                        form);
             vf32 acc = first == 0  ? v_zerof()
                        : n16 == 16 ? v_loadf(y + row)
                                    : v_loadf_n(y + row, n16);
