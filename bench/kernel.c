@@ -1,6 +1,6 @@
 /* bench_kernel: the matrix kernels beside the two ceilings of the machine, measured in the same run.
  *
- *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...|attention]
+ *   bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]
  *
  * The roofs are those of kernel/roof.h: memory read with the widest loads, and multiply-adds on registers. Each
  * figure is the median of windows that alternate with readings of its roof, because shared machines
@@ -17,7 +17,6 @@
 #include "base/machine.h"
 #include "base/rng.h"
 #include "base/thread.h"
-#include "kernel/attention.h"
 #include "kernel/gemm.h"
 #include "kernel/roof.h"
 
@@ -159,40 +158,6 @@ static void bench_gemm(enum dtype type, int n_cols, int n_tokens)
     report(name, gmacs, roof, "GMAC/s");
 }
 
-/* --- attention --- */
-
-/* One token over a long context (from memory), or 8 tokens over a short one (from the cache). */
-static void bench_attention_of(hearth_kv_type type, int head_dim, int per_kv, int n_tokens, int n_keys)
-{
-    enum { HEADS = 8 };
-    static uint32_t pages[1 << 14];
-    double rate[MAX_WINDOWS];
-    char name[80];
-    size_t head_bytes = 2 * kv_half_bytes(type, head_dim), page_bytes = HEADS * head_bytes;
-    for (int i = 0; i <= n_keys / KV_PAGE_TOKENS; i++)
-        pages[i] = (uint32_t)i;
-    struct kv_view kv = { bench.weights, pages, page_bytes, page_bytes, head_bytes, head_dim, type };
-    struct attention a = { .k = bench.k, .kv = kv, .n_heads = HEADS * per_kv, .n_kv_heads = HEADS, .scale = 0.01f,
-                           .n_tokens = n_tokens, .first_pos = n_keys - n_tokens, .q = bench.x, .out = bench.y };
-    a.q_stride = a.out_stride = (size_t)(HEADS * per_kv * head_dim);
-    for (int i = 0; i < bench.n_windows; i++) {
-        int64_t start = clock_ns();
-        for (int h = 0; h < HEADS; h++)
-            attention_task(&a, h, 0, n_tokens, bench.scratch);
-        double ns = (double)(clock_ns() - start);
-        rate[i] = n_tokens == 1 ? (double)n_keys / KV_PAGE_TOKENS * (double)page_bytes / ns
-                                : 2.0 * n_tokens * HEADS * per_kv * head_dim * n_keys / ns;
-    }
-    snprintf(name, sizeof name, "attention %s head %d x %d, %d tokens, %d keys", hearth_kv_type_name(type), head_dim,
-             per_kv, n_tokens, n_keys);
-    report(name, rate, NULL, n_tokens == 1 ? "GB/s" : "GMAC/s");
-}
-static void bench_attention(int head_dim, int per_kv, int n_tokens, int n_keys)
-{
-    for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
-        bench_attention_of((hearth_kv_type)type, head_dim, per_kv, n_tokens, n_keys);
-}
-
 static void bench_format(enum dtype type)
 {
     fill_weights(type);
@@ -262,7 +227,7 @@ static bool set_up(hearth_error *err)
 int main(int argc, char **argv)
 {
     hearth_error err = { 0 };
-    bool chosen[N_DTYPES] = { false }, any = false, attention = false;
+    bool chosen[N_DTYPES] = { false }, any = false;
     for (int i = 1; i < argc; i++) {
         enum dtype t;
         bool more = i + 1 < argc;
@@ -276,11 +241,8 @@ int main(int argc, char **argv)
             bench.weight_bytes = (size_t)max_int(16, atoi(argv[++i])) << 20;
         else if (dtype_from_name(argv[i], &t))
             any = chosen[t] = true;
-        else if (strcmp(argv[i], "attention") == 0)
-            attention = true;
         else {
-            fprintf(stderr, "usage: bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] "
-                            "[FORMAT|attention...]\n");
+            fprintf(stderr, "usage: bench_kernel [--roofs] [--csv FILE] [--windows N] [--mib N] [FORMAT...]\n");
             return 2;
         }
     }
@@ -292,14 +254,7 @@ int main(int argc, char **argv)
     memset(bench.weights, 1, bench.weight_bytes);
     bench_roofs();
     for (int t = 0; t < N_DTYPES && !bench.roofs_only; t++)
-        if ((!any && !attention) || chosen[t])
+        if (!any || chosen[t])
             bench_format((enum dtype)t);
-    if ((!any || attention) && !bench.roofs_only) {
-        memset(bench.weights, 1, bench.weight_bytes);
-        for (int head_dim = 64; head_dim <= 128; head_dim += 64) {
-            bench_attention(head_dim, 4, 1, 8192);
-            bench_attention(head_dim, 4, 8, 512);
-        }
-    }
     return bench.csv && fclose(bench.csv) != 0;
 }
