@@ -67,6 +67,7 @@ static void measure(struct shape s, hearth_kv_type type)
         .first_pos = s.n_keys - s.n_tokens, .q = bench.q, .q_stride = (size_t)row, .out = bench.out,
         .out_stride = (size_t)row,
     };
+    int most = attention_task_tokens(s.per_kv);
     double best = 1e300, f32 = 0, read = 0, heads = s.n_tokens == 1 ? KV_HEADS : 1;
     for (int round = 0; round < bench.rounds; round++) {
         f32 = fmax(f32, f32_roof());
@@ -74,8 +75,8 @@ static void measure(struct shape s, hearth_kv_type type)
         a.layer = round % n_layers;
         int64_t start = clock_thread_ns();
         for (int h = 0; h < (int)heads; h++)
-            for (int t = 0; t < s.n_tokens; t += ATTENTION_TASK_TOKENS)
-                attention_task(&a, h, t, min_int(s.n_tokens, t + ATTENTION_TASK_TOKENS), bench.scratch);
+            for (int t = 0; t < s.n_tokens; t += most)
+                attention_task(&a, h, t, min_int(s.n_tokens, t + most), bench.scratch);
         best = fmin(best, (double)(clock_thread_ns() - start));
     }
     double seen = (double)s.n_tokens * (s.n_keys - (s.n_tokens - 1) / 2.0);
@@ -87,12 +88,12 @@ static void measure(struct shape s, hearth_kv_type type)
 
 static bool set_up(hearth_error *err)
 {
-    enum { MOST_VALUES = 512 * KV_HEADS * 8 * 128 };
+    enum { MOST_PER_KV = 8, MOST_VALUES = 512 * KV_HEADS * MOST_PER_KV * 128 };
     bench.k = kernels_get(err);
     if (!bench.k)
         return false;
     bench.cache = mem_pages(CACHE_BYTES, NULL);
-    bench.scratch = mem_pages(attention_scratch_bytes(8, 128), NULL);
+    bench.scratch = mem_pages(attention_scratch_bytes(MOST_PER_KV, 128), NULL);
     bench.q = mem_pages(sizeof(float) * MOST_VALUES, NULL);
     bench.out = mem_pages(sizeof(float) * MOST_VALUES, NULL);
     if (!bench.cache || !bench.scratch || !bench.q || !bench.out)

@@ -13,12 +13,13 @@ size_t kv_half_bytes(hearth_kv_type type, int head_dim)
     return KV_PAGE_TOKENS * (n * types[type].value_bytes + scale_bytes);
 }
 
-/* Scratch of one task: pointers to each query and its sums, the state (m, l), and the sums themselves. */
+/* Scratch of one task: pointers to each query and its sums, the state (m, l), the sums themselves, and what the kernel
+ * needs for a page. */
 struct task {
     const float **q;
     float **o;
     struct key_span *seen;
-    float *m, *l, *sums;
+    float *m, *l, *sums, *page;
 };
 
 /* Hands out the next part of the scratch; with mem NULL it only counts. */
@@ -31,13 +32,14 @@ static void *take(uint8_t *mem, size_t *used, size_t bytes)
 
 static size_t task_layout(struct task *t, void *mem, int n_heads_per_kv, int head_dim)
 {
-    size_t n = (size_t)n_heads_per_kv * ATTENTION_TASK_TOKENS, used = 0;
+    size_t n = (size_t)(n_heads_per_kv * attention_task_tokens(n_heads_per_kv)), used = 0;
     t->q = take(mem, &used, n * sizeof *t->q);
     t->o = take(mem, &used, n * sizeof *t->o);
     t->seen = take(mem, &used, n * sizeof *t->seen);
     t->m = take(mem, &used, n * sizeof *t->m);
     t->l = take(mem, &used, n * sizeof *t->l);
     t->sums = take(mem, &used, n * (size_t)head_dim * sizeof *t->sums);
+    t->page = take(mem, &used, attend_scratch_floats(head_dim, (int)n) * sizeof *t->page);
     return used;
 }
 
@@ -78,8 +80,12 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
     for (int page = first_key(a, a->first_pos + t0) / KV_PAGE_TOKENS; page <= last; page++) {
         for (int i = 0; i < n_q; i++)
             t.seen[i] = keys_seen(a, a->first_pos + t0 + i / per_kv, page);
+        int next = min_int(page + 1, last);
         struct attend_page p = { .k = kv_k(&a->kv, page, a->layer, kv_head),
                                  .v = kv_v(&a->kv, page, a->layer, kv_head),
+                                 .next_k = kv_k(&a->kv, next, a->layer, kv_head),
+                                 .next_v = kv_v(&a->kv, next, a->layer, kv_head),
+                                 .scratch = t.page,
                                  .head_dim = head_dim,
                                  .scale = a->scale,
                                  .soft_cap = a->soft_cap };

@@ -49,10 +49,15 @@ struct attention {
     size_t out_stride;
 };
 
-/* Tokens handled by one task at most; scratch for one task. */
-enum { ATTENTION_TASK_TOKENS = 8 };
+/* Tokens that one task takes at most: a page's keys and values are made floats once a task, so many queries share
+ * that, and their sums stay in the L2 cache. Scratch for one task. */
+enum { ATTENTION_TASK_QUERIES = 192, ATTENTION_TASK_TOKENS = 64 };
+static inline int attention_task_tokens(int n_heads_per_kv)
+{
+    return max_int(1, min_int(ATTENTION_TASK_TOKENS, ATTENTION_TASK_QUERIES / n_heads_per_kv));
+}
 size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim);
 
-/* The query heads of one KV head for tokens t0 <= t < t1 (at most ATTENTION_TASK_TOKENS). Keys of these
+/* The query heads of one KV head for tokens t0 <= t < t1 (at most attention_task_tokens()). Keys of these
  * positions are in the cache already. Tasks are independent: any thread, any order. */
 void attention_task(const struct attention *a, int kv_head, int t0, int t1, void *scratch);

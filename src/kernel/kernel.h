@@ -41,7 +41,9 @@ struct act_view {
 
 /* What attention needs to know about a page of one layer and KV head, the same for all queries. */
 struct attend_page {
-    const uint8_t *k, *v; /* layout: tmpl/kv_tmpl.h */
+    const uint8_t *k, *v;           /* layout: tmpl/kv_tmpl.h */
+    const uint8_t *next_k, *next_v; /* what will be read after k and v, for asking memory early; any address will do */
+    float *scratch;                 /* [attend_scratch_floats()] aligned to 64 bytes */
     int head_dim;
     float scale;       /* multiplies each score; above 0 */
     float soft_cap;    /* scores are then cap * tanh(score / cap); 0: as they are */
@@ -51,6 +53,12 @@ struct attend_page {
 struct key_span {
     int first, end;
 };
+
+/* Scratch of a page for n_q queries: keys or values as floats, and 64 scores and 5 sums of each query. */
+static inline size_t attend_scratch_floats(int head_dim, int n_q)
+{
+    return KV_PAGE_TOKENS * (size_t)head_dim + (KV_PAGE_TOKENS + 5) * align_size((size_t)n_q, KERNEL_LANES);
+}
 
 struct kernels {
     const char *isa;

@@ -1,17 +1,43 @@
 /* attention_tmpl.h: one page of 64 keys against query vectors.
  *
  * A score is one chain over the head dimension, lanes = keys. An output value is one chain over the
- * keys, lanes = dimensions. Queries that see the same keys go together, up to 4, so that a page's
- * conversion to floats serves them all; together or alone, the bits are the same.
+ * keys, lanes = dimensions. Queries go together, up to ISA_ATTEND_COLS, so that a loaded key or value serves them all;
+ * together or alone, the bits are the same.
+ *
+ * A page is done in three steps, each for all queries: scores, weights, values. Where there are many queries its keys,
+ * then its values, are made floats once and stay in the cache for all of them; where there are few, as in decoding, they
+ * are made floats on the way, and the next page is asked for meanwhile.
  *
  * Where groups of values share a scale, a score is a chain over the groups, each of them a chain of its own that
  * ends with one multiplication; and a key's weight is multiplied with the scale before it meets the value. */
 
-enum { ATTEND_QUERIES = 4 };
+/* More queries than this: the page is made floats first. */
+enum { ATTEND_FEW = 2 * ISA_ATTEND_COLS };
 
-/* q[begin .. end) with 16 * nv keys from `first` on. */
-TEMPLATE void attend_chain(vf32 acc[ATTEND_QUERIES][4], const float *const *q, const uint8_t *keys, int begin, int end,
-                           int first, const int nq, const int nv, kv_values_fn *values)
+/* How the values are read: group, bytes of one (0: floats made before, nothing is asked for ahead), as 16 floats. */
+#define KIND_ARGS const int group, const int bytes, kv_values_fn *values
+#define KIND      group, bytes, values
+
+TEMPLATE vf32 kv_values_made(const uint8_t *made, ptrdiff_t i, int n)
+{
+    const float *f = (const float *)(const void *)made + i;
+    return n == 16 ? v_loadf(f) : v_loadf_n(f, n);
+}
+
+/* What the steps of a page hand each other; in page->scratch. */
+struct attend_room {
+    float *made;            /* [KV_PAGE_TOKENS * head_dim] keys, then values, as floats */
+    float *s;               /* [n_q][KV_PAGE_TOKENS] scores, then weights */
+    float *max, *sum;       /* [n_q] of the page */
+    float *old, *now;       /* [n_q] state = state * old + page * now, if there is a state */
+    float *first;           /* [n_q] not 0: there is none */
+};
+
+/* acc[i][j] = the chain over k = begin .. end - 1 of x[g][i][k] * values(k * row + column + 16 j .. + n - 1), of which
+ * `same` vectors have one g. */
+TEMPLATE void attend_chains(vf32 acc[ISA_ATTEND_COLS][4], const float *x[2][ISA_ATTEND_COLS], const uint8_t *at,
+                            const uint8_t *next, ptrdiff_t row, ptrdiff_t column, int begin, int end, int n,
+                            const int nq, const int nv, const int same, const int bytes, kv_values_fn *values)
 {
     UNROLLED
     for (int i = 0; i < nq; i++) {
@@ -20,42 +46,67 @@ TEMPLATE void attend_chain(vf32 acc[ATTEND_QUERIES][4], const float *const *q, c
             acc[i][j] = v_zerof();
     }
     UNROLL_NO
-    for (int d = begin; d < end; d++) {
-        vf32 k[4];
+    for (int k = begin; k < end; k++) {
+        vf32 v[4];
         UNROLLED
         for (int j = 0; j < nv; j++)
-            k[j] = values(keys, (ptrdiff_t)d * KV_PAGE_TOKENS + first + 16 * j, 16);
+            v[j] = values(at, k * row + column + 16 * j, n);
+        UNROLLED
+        for (int line = 0; line < 16 * nv * bytes; line += 64)
+            v_prefetch(next + (k * row + column) * bytes + line);
         UNROLLED
         for (int i = 0; i < nq; i++) {
-            vf32 x = v_setf(q[i][d]);
+            vf32 weight[2] = { v_setf(x[0][i][k]), v_setf(x[(nv - 1) / same][i][k]) };
             UNROLLED
             for (int j = 0; j < nv; j++)
-                acc[i][j] = v_fma(x, k[j], acc[i][j]);
+                acc[i][j] = v_fma(weight[j / same], v[j], acc[i][j]);
         }
     }
 }
 
 /* s[i][first .. first + 16 * nv) for nq queries. */
-TEMPLATE void attend_scores(float s[ATTEND_QUERIES][KV_PAGE_TOKENS], const float *const *q,
-                            const struct attend_page *page, int first, const int nq, const int nv, const int group,
-                            kv_values_fn *values)
+TEMPLATE void attend_scores_part(float *s, const float *const *q, const struct attend_page *page, const uint8_t *keys,
+                                 int first, const int nq, const int nv, KIND_ARGS)
 {
-    const uint8_t *keys = page->k + kv_scales_bytes(page->head_dim, group);
+    const ptrdiff_t scales = kv_scales_bytes(page->head_dim, group);
     const int step = group > 0 ? group : page->head_dim;
+    const float *x[2][ISA_ATTEND_COLS];
+    UNROLLED
+    for (int i = 0; i < nq; i++)
+        x[0][i] = x[1][i] = q[i];
     UNROLL_NO
     for (int d = 0; d < page->head_dim; d += step) {
-        vf32 acc[ATTEND_QUERIES][4];
-        attend_chain(acc, q, keys, d, min_int(page->head_dim, d + step), first, nq, nv, values);
+        vf32 acc[ISA_ATTEND_COLS][4];
+        attend_chains(acc, x, keys, page->next_k + scales, KV_PAGE_TOKENS, first, d, min_int(page->head_dim, d + step),
+                      16, nq, nv, nv, bytes, values);
         UNROLLED
         for (int j = 0; j < nv; j++) {
             ptrdiff_t place = group > 0 ? (ptrdiff_t)(d / step) * KV_PAGE_TOKENS + first + 16 * j : 0;
             vf32 scale = group > 0 ? v_load_f16(kv_halves(page->k) + place) : v_zerof();
+            if (group > 0 && bytes > 0)
+                v_prefetch(kv_halves(page->next_k) + place);
             UNROLLED
             for (int i = 0; i < nq; i++) {
-                float *to = s[i] + first + 16 * j;
+                float *to = s + i * KV_PAGE_TOKENS + first + 16 * j;
                 v_storef(to, group == 0 ? acc[i][j] : v_fma(scale, acc[i][j], d == 0 ? v_zerof() : v_loadf(to)));
             }
         }
+    }
+}
+
+/* Scores of nq queries with the keys of a span, and whole vectors around them; 0 for the others. */
+TEMPLATE void attend_scores(float *s, const float *const *q, const struct attend_page *page, const uint8_t *keys,
+                            struct key_span span, const int nq, KIND_ARGS)
+{
+    const int step = 16 * ISA_ATTEND_VECS;
+    int begin = span.first / step * step, end = (span.end + step - 1) / step * step;
+    for (int first = begin; first < end; first += step)
+        attend_scores_part(s, q, page, keys, first, nq, ISA_ATTEND_VECS, KIND);
+    for (int i = 0; i < nq && (begin > 0 || end < KV_PAGE_TOKENS); i++) {
+        for (int key = 0; key < begin; key += 16)
+            v_storef(s + i * KV_PAGE_TOKENS + key, v_zerof());
+        for (int key = end; key < KV_PAGE_TOKENS; key += 16)
+            v_storef(s + i * KV_PAGE_TOKENS + key, v_zerof());
     }
 }
 
@@ -86,149 +137,226 @@ TEMPLATE void attend_softmax(float *s, int n_keys, float scale, float *page_max,
     *page_sum = v_sumf(sum);
 }
 
-/* How the page's sums enter a query's state: state = state * old + page * now. */
-struct attend_merge {
-    float old, now;
-    bool first; /* nothing is there yet */
-};
+/* Weights of n queries. */
+TEMPLATE void attend_weights(const struct attend_room *r, const struct attend_page *page, const struct key_span *seen,
+                             int n)
+{
+    for (int i = 0; i < n; i++) {
+        float *s = r->s + (ptrdiff_t)i * KV_PAGE_TOKENS, scale = page->scale;
+        if (page->soft_cap > 0) {
+            attend_cap(s, scale, page->soft_cap);
+            scale = 1;
+        }
+        for (int key = 0; key < seen[i].first; key++)
+            s[key] = -INFINITY;
+        if (seen[i].end == KV_PAGE_TOKENS)
+            attend_softmax(s, KV_PAGE_TOKENS, scale, &r->max[i], &r->sum[i]);
+        else
+            attend_softmax(s, seen[i].end, scale, &r->max[i], &r->sum[i]);
+    }
+}
+
+/* The maxima and sums of a page join the states of n queries; and how its values will. */
+TEMPLATE void attend_states(const struct attend_room *r, int n, float *m, float *l)
+{
+    for (int i = 0; i < n; i += 16) {
+        int some = min_int(16, n - i);
+        vf32 before = v_loadf_n(m + i, some), here = v_loadf_n(r->max + i, some), sum = v_loadf_n(r->sum + i, some);
+        vf32 most = v_maxf(here, before);
+        vf32 old = v_exp(v_subf(before, most)), now = v_exp(v_subf(here, most));
+        v_storef(r->old + i, old);
+        v_storef(r->now + i, now);
+        v_storef(r->first + i, v_zerof());
+        unsigned first = v_eq_mask(before, v_setf(-INFINITY)) & ((1u << some) - 1);
+        v_storef_n(l + i, v_fma(v_loadf_n(l + i, some), old, v_mulf(sum, now)), some);
+        v_storef_n(m + i, most, some);
+        for (; first; first &= first - 1) {
+            int at = i + __builtin_ctz(first);
+            m[at] = r->max[at];
+            l[at] = r->sum[at];
+            r->first[at] = 1;
+        }
+    }
+}
 
 /* The weights of a query times the scales of n_groups groups of values. */
-TEMPLATE void attend_weigh(float weighed[2][ATTEND_QUERIES][KV_PAGE_TOKENS],
-                           const float p[ATTEND_QUERIES][KV_PAGE_TOKENS], const uint16_t *scales, struct key_span seen,
-                           const int nq, const int n_groups)
+TEMPLATE void attend_weigh(float weighed[2][ISA_ATTEND_COLS][KV_PAGE_TOKENS], const float *p, const uint16_t *scales,
+                           struct key_span seen, const int nq, const int n_groups)
 {
     for (int key = seen.first / 16 * 16; key < seen.end; key += 16)
         for (int g = 0; g < n_groups; g++) {
             vf32 scale = v_load_f16(scales + g * KV_PAGE_TOKENS + key);
             for (int i = 0; i < nq; i++)
-                v_storef(weighed[g][i] + key, v_mulf(v_loadf(p[i] + key), scale));
+                v_storef(weighed[g][i] + key, v_mulf(v_loadf(p + i * KV_PAGE_TOKENS + key), scale));
         }
 }
 
-TEMPLATE void attend_values(float *const *o, const float p[ATTEND_QUERIES][KV_PAGE_TOKENS],
-                            const struct attend_merge *merge, const struct attend_page *page, struct key_span seen,
-                            int first, int n, const int nq, const int nv, const int group, kv_values_fn *values)
+/* Values d .. d + 16 * nv of nq queries from `query` on; n < 16: that many, nv is 1. */
+TEMPLATE void attend_values_part(float *const *o, const struct attend_room *r, int query, const struct attend_page *page,
+                                 const uint8_t *at, struct key_span seen, int d, int n, const int nq, const int nv,
+                                 KIND_ARGS)
 {
     const int n_groups = group == 0 ? 0 : 16 * nv > group ? 16 * nv / group : 1;
-    float weighed[2][ATTEND_QUERIES][KV_PAGE_TOKENS]; /* left alone without groups */
-    if (group > 0)
-        attend_weigh(weighed, p, kv_halves(page->v) + (ptrdiff_t)(first / group) * KV_PAGE_TOKENS, seen, nq, n_groups);
-    const uint8_t *at = page->v + kv_scales_bytes(page->head_dim, group);
-    vf32 acc[ATTEND_QUERIES][4];
+    const float *p = r->s + (ptrdiff_t)query * KV_PAGE_TOKENS;
+    float weighed[2][ISA_ATTEND_COLS][KV_PAGE_TOKENS]; /* left alone without groups */
+    if (group > 0) {
+        ptrdiff_t place = (ptrdiff_t)(d / group) * KV_PAGE_TOKENS;
+        attend_weigh(weighed, p, kv_halves(page->v) + place, seen, nq, n_groups);
+        for (int g = 0; g < n_groups && bytes > 0; g++)
+            v_prefetch(kv_halves(page->next_v) + place + g * KV_PAGE_TOKENS);
+    }
+    vf32 acc[ISA_ATTEND_COLS][4];
+    const uint8_t *next = page->next_v + kv_scales_bytes(page->head_dim, group);
+    const float *x[2][ISA_ATTEND_COLS];
     UNROLLED
     for (int i = 0; i < nq; i++) {
-        UNROLLED
-        for (int j = 0; j < nv; j++)
-            acc[i][j] = v_zerof();
+        x[0][i] = group > 0 ? weighed[0][i] : p + i * KV_PAGE_TOKENS;
+        x[1][i] = n_groups == 2 ? weighed[1][i] : x[0][i];
     }
-    UNROLL_NO
-    for (int key = seen.first; key < seen.end; key++) {
-        vf32 v[4];
-        UNROLLED
-        for (int j = 0; j < nv; j++)
-            v[j] = values(at, (ptrdiff_t)key * page->head_dim + first + 16 * j, n);
-        UNROLLED
-        for (int i = 0; i < nq; i++) {
-            UNROLLED
-            for (int j = 0; j < nv; j++) {
-                const float *weights = group > 0 ? weighed[16 * j / group][i] : p[i];
-                acc[i][j] = v_fma(v_setf(weights[key]), v[j], acc[i][j]);
-            }
-        }
-    }
+    attend_chains(acc, x, at, next, page->head_dim, d, seen.first, seen.end, n, nq, nv, n_groups == 2 ? nv / 2 : nv,
+                  bytes, values);
     UNROLLED
     for (int i = 0; i < nq; i++) {
+        bool first = r->first[query + i] != 0;
+        vf32 old = v_setf(r->old[query + i]), now = v_setf(r->now[query + i]);
         UNROLLED
         for (int j = 0; j < nv; j++) {
-            float *to = o[i] + first + 16 * j;
+            float *to = o[query + i] + d + 16 * j;
             vf32 sum = acc[i][j];
-            if (!merge[i].first)
-                sum = v_fma(v_loadf_n(to, n), v_setf(merge[i].old), v_mulf(sum, v_setf(merge[i].now)));
+            if (!first)
+                sum = v_fma(v_loadf_n(to, n), old, v_mulf(sum, now));
             v_storef_n(to, sum, n);
         }
     }
 }
 
-TEMPLATE struct attend_merge attend_state(float page_max, float page_sum, float *m, float *l)
+TEMPLATE void attend_values(float *const *o, const struct attend_room *r, int query, const struct attend_page *page,
+                            const uint8_t *at, struct key_span seen, const int nq, KIND_ARGS)
 {
-    struct attend_merge merge = { 0, 1, *m == -INFINITY };
-    if (merge.first) {
-        *m = page_max;
-        *l = page_sum;
-        return merge;
-    }
-    float most = page_max > *m ? page_max : *m;
-    float both[16] = { *m - most, page_max - most };
-    v_storef(both, v_exp(v_loadf(both)));
-    merge.old = both[0];
-    merge.now = both[1];
-    *m = most;
-    *l = fmaf(*l, merge.old, page_sum * merge.now);
-    return merge;
-}
-
-#define ATTEND_ARGS                                                                                                 \
-    const struct attend_page *page, const float *const *q, struct key_span seen, float *m, float *l, float *const *o
-
-TEMPLATE void attend_some(ATTEND_ARGS, const int nq, const int group, kv_values_fn *values)
-{
-    float s[ATTEND_QUERIES][KV_PAGE_TOKENS];
-    struct attend_merge merge[ATTEND_QUERIES];
     const int step = 16 * ISA_ATTEND_VECS, head_dim = page->head_dim;
-    int begin = seen.first / step * step, end = (seen.end + step - 1) / step * step;
-    for (int first = begin; first < end; first += step)
-        attend_scores(s, q, page, first, nq, ISA_ATTEND_VECS, group, values);
-    for (int i = 0; i < nq; i++) {
-        float page_max, page_sum, scale = page->scale;
-        for (int key = end; key < KV_PAGE_TOKENS; key++)
-            s[i][key] = 0;
-        if (page->soft_cap > 0) {
-            for (int key = 0; key < begin; key++)
-                s[i][key] = 0;
-            attend_cap(s[i], scale, page->soft_cap);
-            scale = 1;
-        }
-        for (int key = 0; key < seen.first; key++)
-            s[i][key] = -INFINITY;
-        attend_softmax(s[i], seen.end, scale, &page_max, &page_sum);
-        merge[i] = attend_state(page_max, page_sum, &m[i], &l[i]);
-    }
     int d = 0;
     for (; d + step <= head_dim; d += step)
-        attend_values(o, s, merge, page, seen, d, 16, nq, ISA_ATTEND_VECS, group, values);
+        attend_values_part(o, r, query, page, at, seen, d, 16, nq, ISA_ATTEND_VECS, KIND);
     for (; d + 16 <= head_dim; d += 16)
-        attend_values(o, s, merge, page, seen, d, 16, nq, 1, group, values);
+        attend_values_part(o, r, query, page, at, seen, d, 16, nq, 1, KIND);
     if (d < head_dim)
-        attend_values(o, s, merge, page, seen, d, head_dim - d, nq, 1, group, values);
+        attend_values_part(o, r, query, page, at, seen, d, head_dim - d, nq, 1, KIND);
 }
 
-typedef void attend_fn(ATTEND_ARGS);
+/* --- a page --- */
+
+#define SCORES_ARGS                                                                                                 \
+    float *s, const float *const *q, const struct attend_page *page, const uint8_t *keys, struct key_span span
+#define VALUES_ARGS                                                                                                 \
+    float *const *o, const struct attend_room *r, int query, const struct attend_page *page, const uint8_t *at,     \
+        struct key_span seen
+typedef void attend_scores_fn(SCORES_ARGS);
+typedef void attend_values_fn(VALUES_ARGS);
+
+/* The two products, by number of queries. */
+struct attend_way {
+    attend_scores_fn *scores[ISA_ATTEND_COLS + 1];
+    attend_values_fn *values[ISA_ATTEND_COLS + 1];
+};
+
+#define WAY_OF(nq, name, group, bytes, values)                                                                      \
+    static void attend_scores_##nq##_##name(SCORES_ARGS)                                                            \
+    {                                                                                                               \
+        attend_scores(s, q, page, keys, span, nq, group, bytes, values);                                            \
+    }                                                                                                               \
+    static void attend_values_##nq##_##name(VALUES_ARGS)                                                            \
+    {                                                                                                               \
+        attend_values(o, r, query, page, at, seen, nq, group, bytes, values);                                       \
+    }
+#define WAY_SCORES(nq, name) [nq] = attend_scores_##nq##_##name,
+#define WAY_VALUES(nq, name) [nq] = attend_values_##nq##_##name,
+#define WAY(name, group, bytes, values_of)                                                                          \
+    ISA_ATTEND_TILES(WAY_OF, name, group, bytes, values_of)                                                         \
+    static const struct attend_way attend_##name = { .scores = { ISA_ATTEND_TILES(WAY_SCORES, name) },              \
+                                                     .values = { ISA_ATTEND_TILES(WAY_VALUES, name) } };
+#define KV_TYPE(name, value_bytes, group, help)                                                                     \
+    WAY(name, group, value_bytes, kv_values_##name)                                                                 \
+    WAY(made_##name, group, 0, kv_values_made)                                                                      \
+    static void attend_make_##name(float *made, const uint8_t *at, ptrdiff_t n)                                     \
+    {                                                                                                               \
+        for (ptrdiff_t i = 0; i < n; i += 16)                                                                       \
+            v_storef(made + i, kv_values_##name(at, i, 16));                                                        \
+    }
+#include "hearth/kv_types.def"
+
+static struct attend_room attend_room(const struct attend_page *page, int n_q)
+{
+    ptrdiff_t n = (ptrdiff_t)align_size((size_t)n_q, 16);
+    struct attend_room r = { .made = page->scratch };
+    r.s = r.made + (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    r.max = r.s + n * KV_PAGE_TOKENS;
+    r.sum = r.max + n;
+    r.old = r.sum + n;
+    r.now = r.old + n;
+    r.first = r.now + n;
+    return r;
+}
+
+/* How many of n queries go together next: tiles are as equal as can be. */
+TEMPLATE int attend_tile(int n)
+{
+    int tiles = (n + ISA_ATTEND_COLS - 1) / ISA_ATTEND_COLS;
+    return (n + tiles - 1) / tiles;
+}
+
+/* n queries that all see something of the page. */
+static void attend_some(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n,
+                        float *m, float *l, float *const *o, const struct attend_way *way, const uint8_t *keys,
+                        const uint8_t *values, void (*make)(float *made, const uint8_t *at, ptrdiff_t n))
+{
+    struct attend_room r = attend_room(page, n);
+    ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    if (make) {
+        make(r.made, keys, n_values);
+        keys = (const uint8_t *)r.made;
+    }
+    for (int i = 0, tile; i < n; i += tile) {
+        tile = attend_tile(n - i);
+        struct key_span span = seen[i];
+        for (int j = i + 1; j < i + tile; j++)
+            span = (struct key_span){ min_int(span.first, seen[j].first), max_int(span.end, seen[j].end) };
+        way->scores[tile](r.s + (ptrdiff_t)i * KV_PAGE_TOKENS, q + i, page, keys, span);
+    }
+    attend_weights(&r, page, seen, n);
+    attend_states(&r, n, m, l);
+    if (make) {
+        make(r.made, values, n_values);
+        values = (const uint8_t *)r.made;
+    }
+    for (int i = 0, tile, same; i < n; i += tile) {
+        for (same = 1; i + same < n && seen[i + same].first == seen[i].first && seen[i + same].end == seen[i].end;)
+            same++;
+        tile = attend_tile(same);
+        way->values[tile](o, &r, i, page, values, seen[i]);
+    }
+}
 
 TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
-                         float *m, float *l, float *const *o, attend_fn *const attend[ATTEND_QUERIES + 1])
+                         float *m, float *l, float *const *o, const int group, const struct attend_way *few,
+                         const struct attend_way *many, void (*make)(float *made, const uint8_t *at, ptrdiff_t n))
 {
-    for (int i = 0; i < n_q;) {
-        const struct key_span *same = &seen[i];
-        int n = 1;
-        while (n < ATTEND_QUERIES && i + n < n_q && same[n].first == same->first && same[n].end == same->end)
+    const uint8_t *keys = page->k + kv_scales_bytes(page->head_dim, group);
+    const uint8_t *values = page->v + kv_scales_bytes(page->head_dim, group);
+    for (int i = 0, n; i < n_q; i += n + 1) {
+        for (n = 0; i + n < n_q && seen[i + n].first < seen[i + n].end;)
             n++;
-        if (same->first < same->end)
-            attend[n](page, q + i, *same, m + i, l + i, o + i);
-        i += n;
+        if (n > ATTEND_FEW)
+            attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, many, keys, values, make);
+        else if (n > 0)
+            attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, few, keys, values, NULL);
     }
 }
 
 #define KV_TYPE(name, value_bytes, group, help)                                                                     \
-    static void attend_1_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 1, group, kv_values_##name); }   \
-    static void attend_2_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 2, group, kv_values_##name); }   \
-    static void attend_3_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 3, group, kv_values_##name); }   \
-    static void attend_4_##name(ATTEND_ARGS) { attend_some(page, q, seen, m, l, o, 4, group, kv_values_##name); }   \
     static void attend_page_##name(const struct attend_page *page, const float *const *q,                           \
                                    const struct key_span *seen, int n_q, float *m, float *l, float *const *o)       \
     {                                                                                                               \
-        static attend_fn *const attend[] = { 0, attend_1_##name, attend_2_##name, attend_3_##name,                  \
-                                             attend_4_##name };                                                     \
-        attend_all(page, q, seen, n_q, m, l, o, attend);                                                            \
+        attend_all(page, q, seen, n_q, m, l, o, group, &attend_##name, &attend_made_##name, attend_make_##name);    \
     }
 #include "hearth/kv_types.def"
 

@@ -69,7 +69,7 @@ static void attend(struct pass *p, int task, void *scratch)
         s--;
     const struct batch_slice *slice = &p->b->slices[s];
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, first = (size_t)slice->first_row * n_q;
-    int n_groups = (slice->n_tokens + ATTENTION_TASK_TOKENS - 1) / ATTENTION_TASK_TOKENS;
+    int most = attention_task_tokens(hp->n_heads / hp->n_kv_heads), n_groups = (slice->n_tokens + most - 1) / most;
     int head = (task - ws->slice_task[s]) / n_groups, group = (task - ws->slice_task[s]) % n_groups;
     struct attention a = {
         .k = p->k,
@@ -85,8 +85,7 @@ static void attend(struct pass *p, int task, void *scratch)
         .out = ws->att + first,
         .out_stride = n_q,
     };
-    int t0 = group * ATTENTION_TASK_TOKENS;
-    attention_task(&a, head, t0, min_int(slice->n_tokens, t0 + ATTENTION_TASK_TOKENS), scratch);
+    attention_task(&a, head, group * most, min_int(slice->n_tokens, (group + 1) * most), scratch);
 }
 
 static void stage_attend(void *pass, int thread, int n_threads)
@@ -99,10 +98,10 @@ static void stage_attend(void *pass, int thread, int n_threads)
 
 static int number_tasks(struct pass *p)
 {
-    int n = 0;
+    int n = 0, most = attention_task_tokens(p->m->hp.n_heads / p->m->hp.n_kv_heads);
     for (int s = 0; s < p->b->n_slices; s++) {
         p->ws->slice_task[s] = n;
-        n += (p->b->slices[s].n_tokens + ATTENTION_TASK_TOKENS - 1) / ATTENTION_TASK_TOKENS * p->m->hp.n_kv_heads;
+        n += (p->b->slices[s].n_tokens + most - 1) / most * p->m->hp.n_kv_heads;
     }
     return n;
 }
