@@ -77,8 +77,13 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
     }
     const float *sinks = a->sinks ? a->sinks + (ptrdiff_t)kv_head * per_kv : NULL;
     int last = (a->first_pos + t1 - 1) / KV_PAGE_TOKENS;
+    bool all_seen = false; /* all keys of the page before, by all */
     for (int page = first_key(a, a->first_pos + t0) / KV_PAGE_TOKENS; page <= last; page++) {
-        for (int i = 0; i < n_q; i++)
+        bool were = all_seen;
+        struct key_span oldest = keys_seen(a, a->first_pos + t0, page);
+        struct key_span newest = keys_seen(a, a->first_pos + t1 - 1, page);
+        all_seen = newest.first == 0 && oldest.end == KV_PAGE_TOKENS;
+        for (int i = 0; i < n_q && !(were && all_seen); i++)
             t.seen[i] = keys_seen(a, a->first_pos + t0 + i / per_kv, page);
         int next = min_int(page + 1, last);
         struct attend_page p = { .k = kv_k(&a->kv, page, a->layer, kv_head),

@@ -54,7 +54,7 @@ struct key_span {
     int first, end;
 };
 
-/* Scratch of a page for n_q queries: keys or values as floats, and 64 scores and 5 sums of each query. */
+/* Scratch of a page for n_q queries: keys or values as floats, 64 scores of each query and 5 numbers. */
 static inline size_t attend_scratch_floats(int head_dim, int n_q)
 {
     return KV_PAGE_TOKENS * (size_t)head_dim + (KV_PAGE_TOKENS + 5) * align_size((size_t)n_q, KERNEL_LANES);

@@ -8,7 +8,8 @@
 
 enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
-#define ISA_ATTEND_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) \
+#define ISA_ATTEND_TILES(X, ...)                                                                                    \
+    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
@@ -233,10 +234,46 @@ TEMPLATE float v_max_lanesf(vf32 a)
     __m128 w2 = _mm_max_ps(w4, _mm_movehl_ps(w4, w4));
     return _mm_cvtss_f32(_mm_max_ss(w2, _mm_movehdup_ps(w2)));
 }
+TEMPLATE __m512 zmm_pairs(__m512 a, __m512 b, const int high) /* lanes 0 1 or 2 3 of each four: of a, then of b */
+{
+    __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
+}
+TEMPLATE vf32 v_max_each(const vf32 x[16])
+{
+    __m512 t[8], u[4], w[2];
+    UNROLLED
+    for (int i = 0; i < 8; i++) /* lanes i and i + 8 */
+        t[i] = _mm512_max_ps(_mm512_shuffle_f32x4(x[i], x[i + 8], 0x44), _mm512_shuffle_f32x4(x[i], x[i + 8], 0xee));
+    UNROLLED
+    for (int i = 0; i < 4; i++) /* and i + 4 */
+        u[i] = _mm512_max_ps(_mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd));
+    UNROLLED
+    for (int i = 0; i < 2; i++) /* and i + 2 */
+        w[i] = _mm512_max_ps(zmm_pairs(u[2 * i], u[2 * i + 1], 0), zmm_pairs(u[2 * i], u[2 * i + 1], 0xff));
+    __m512 r = _mm512_max_ps(_mm512_shuffle_ps(w[0], w[1], 0x88), _mm512_shuffle_ps(w[0], w[1], 0xdd));
+    return _mm512_shuffle_f32x4(r, r, 0xd8); /* rows 0..3, 8..11, 4..7, 12..15 */
+}
+TEMPLATE vf32 v_sum_each(const vf32 x[16])
+{
+    __m512 t[8], u[4], w[2];
+    UNROLLED
+    for (int i = 0; i < 8; i++) /* lanes i and i + 8 */
+        t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[i], x[i + 8], 0x44), _mm512_shuffle_f32x4(x[i], x[i + 8], 0xee));
+    UNROLLED
+    for (int i = 0; i < 4; i++) /* and i + 4 */
+        u[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd));
+    UNROLLED
+    for (int i = 0; i < 2; i++) /* and i + 2 */
+        w[i] = _mm512_add_ps(zmm_pairs(u[2 * i], u[2 * i + 1], 0), zmm_pairs(u[2 * i], u[2 * i + 1], 0xff));
+    __m512 r = _mm512_add_ps(_mm512_shuffle_ps(w[0], w[1], 0x88), _mm512_shuffle_ps(w[0], w[1], 0xdd));
+    return _mm512_shuffle_f32x4(r, r, 0xd8); /* rows 0..3, 8..11, 4..7, 12..15 */
+}
 TEMPLATE vf32 v_cvtf(vi32 a) { return _mm512_cvtepi32_ps(a); }
 TEMPLATE vi32 v_rne32(vf32 a) { return _mm512_cvtps_epi32(a); }
 TEMPLATE vf32 v_asf(vi32 a) { return _mm512_castsi512_ps(a); }
 TEMPLATE vi32 v_bitsf(vf32 a) { return _mm512_castps_si512(a); }
+TEMPLATE vf32 v_times_power(vf32 a, vf32 n) { return _mm512_scalef_ps(a, n); }
 TEMPLATE vf32 v_keep(vf32 a, vf32 other, int n) { return _mm512_mask_mov_ps(other, zmm_mask(n), a); }
 TEMPLATE unsigned v_eq_mask(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 TEMPLATE unsigned v_ge_mask(vf32 a, vf32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }

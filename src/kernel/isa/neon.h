@@ -7,7 +7,8 @@
 
 enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
-#define ISA_ATTEND_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) \
+#define ISA_ATTEND_TILES(X, ...)                                                                                    \
+    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
@@ -329,6 +330,22 @@ TEMPLATE float v_max_lanesf(vf32 x)
     float32x4_t w2 = neon_max(w4, vextq_f32(w4, w4, 2));
     return vgetq_lane_f32(neon_max(w2, vextq_f32(w2, w2, 1)), 0);
 }
+TEMPLATE vf32 v_max_each(const vf32 x[16])
+{
+    float r[16];
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        r[i] = v_max_lanesf(x[i]);
+    return v_loadf(r);
+}
+TEMPLATE vf32 v_sum_each(const vf32 x[16])
+{
+    float r[16];
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        r[i] = v_sumf(x[i]);
+    return v_loadf(r);
+}
 TEMPLATE vf32 v_cvtf(vi32 x) { return QUAD_1(vf32, vcvtq_f32_s32, x); }
 TEMPLATE vi32 v_rne32(vf32 x) { return QUAD_1(vi32, vcvtnq_s32_f32, x); }
 TEMPLATE vf32 v_asf(vi32 x) { return QUAD_1(vf32, vreinterpretq_f32_s32, x); }
@@ -338,6 +355,11 @@ TEMPLATE uint32x4_t neon_mask(int n, int i)
 {
     static const int32_t lane[4] = { 0, 1, 2, 3 };
     return vcltq_s32(vld1q_s32(lane), vdupq_n_s32(n - 4 * i));
+}
+TEMPLATE vf32 v_times_power(vf32 x, vf32 n)
+{
+    vi32 power = v_rne32(n), half = v_sar32(power, 1), rest = v_sub32(power, half), one = v_set32(127);
+    return v_mulf(v_mulf(x, v_asf(v_shl32(v_add32(half, one), 23))), v_asf(v_shl32(v_add32(rest, one), 23)));
 }
 TEMPLATE vf32 v_keep(vf32 x, vf32 other, int n)
 {

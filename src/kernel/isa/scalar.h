@@ -387,6 +387,19 @@ TEMPLATE float v_max_lanesf(vf32 a) /* the same tree of v_maxf */
             a.v[i] = a.v[i] > a.v[i + w] ? a.v[i] : a.v[i + w];
     return a.v[0];
 }
+/* Lane i: the largest lane of x[i], as v_max_lanesf finds it; the sum of its lanes, as v_sumf adds them. */
+TEMPLATE vf32 v_max_each(const vf32 x[16])
+{
+    vf32 r;
+    LANES(i) r.v[i] = v_max_lanesf(x[i]);
+    return r;
+}
+TEMPLATE vf32 v_sum_each(const vf32 x[16])
+{
+    vf32 r;
+    LANES(i) r.v[i] = v_sumf(x[i]);
+    return r;
+}
 TEMPLATE vf32 v_cvtf(vi32 a) /* nearest even */
 {
     vf32 r;
@@ -410,6 +423,13 @@ TEMPLATE vi32 v_bitsf(vf32 a)
     vi32 r;
     memcpy(r.v, a.v, 64);
     return r;
+}
+/* a * 2^n, rounded once; 1/2 <= |a| <= 2, n a whole number within +-252. NaN where a and n are. */
+TEMPLATE vf32 v_times_power(vf32 a, vf32 n)
+{
+    vi32 power = v_rne32(n), half = v_sar32(power, 1), rest = v_sub32(power, half); /* two exact powers */
+    vi32 one = v_set32(127);
+    return v_mulf(v_mulf(a, v_asf(v_shl32(v_add32(half, one), 23))), v_asf(v_shl32(v_add32(rest, one), 23)));
 }
 TEMPLATE vf32 v_keep(vf32 a, vf32 other, int n) /* lanes below n of a, the others of other */
 {

@@ -6,7 +6,8 @@
 
 enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_PREFETCH_BYTES = 8192 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
-#define ISA_ATTEND_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) \
+#define ISA_ATTEND_TILES(X, ...)                                                                                    \
+    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
@@ -279,10 +280,31 @@ TEMPLATE float v_max_lanesf(vf32 x)
     __m128 w2 = _mm_max_ps(w4, _mm_movehl_ps(w4, w4));
     return _mm_cvtss_f32(_mm_max_ss(w2, _mm_movehdup_ps(w2)));
 }
+TEMPLATE vf32 v_max_each(const vf32 x[16])
+{
+    float r[16];
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        r[i] = v_max_lanesf(x[i]);
+    return v_loadf(r);
+}
+TEMPLATE vf32 v_sum_each(const vf32 x[16])
+{
+    float r[16];
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        r[i] = v_sumf(x[i]);
+    return v_loadf(r);
+}
 TEMPLATE vf32 v_cvtf(vi32 x) { return (vf32){ _mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b) }; }
 TEMPLATE vi32 v_rne32(vf32 x) { return (vi32){ _mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b) }; }
 TEMPLATE vf32 v_asf(vi32 x) { return (vf32){ _mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b) }; }
 TEMPLATE vi32 v_bitsf(vf32 x) { return (vi32){ _mm256_castps_si256(x.a), _mm256_castps_si256(x.b) }; }
+TEMPLATE vf32 v_times_power(vf32 x, vf32 n)
+{
+    vi32 power = v_rne32(n), half = v_sar32(power, 1), rest = v_sub32(power, half), one = v_set32(127);
+    return v_mulf(v_mulf(x, v_asf(v_shl32(v_add32(half, one), 23))), v_asf(v_shl32(v_add32(rest, one), 23)));
+}
 TEMPLATE vf32 v_keep(vf32 x, vf32 other, int n)
 {
     return (vf32){ _mm256_blendv_ps(other.a, x.a, _mm256_castsi256_ps(ymm_mask(n))),

@@ -5,8 +5,8 @@
  * together or alone, the bits are the same.
  *
  * A page is done in three steps, each for all queries: scores, weights, values. Where there are many queries its keys,
- * then its values, are made floats once and stay in the cache for all of them; where there are few, as in decoding, they
- * are made floats on the way, and the next page is asked for meanwhile.
+ * then its values, are made floats once and stay in the cache for all of them; where there are few, as in decoding,
+ * they are made floats on the way, and the next page is asked for meanwhile.
  *
  * Where groups of values share a scale, a score is a chain over the groups, each of them a chain of its own that
  * ends with one multiplication; and a key's weight is multiplied with the scale before it meets the value. */
@@ -26,11 +26,11 @@ TEMPLATE vf32 kv_values_made(const uint8_t *made, ptrdiff_t i, int n)
 
 /* What the steps of a page hand each other; in page->scratch. */
 struct attend_room {
-    float *made;            /* [KV_PAGE_TOKENS * head_dim] keys, then values, as floats */
-    float *s;               /* [n_q][KV_PAGE_TOKENS] scores, then weights */
-    float *max, *sum;       /* [n_q] of the page */
-    float *old, *now;       /* [n_q] state = state * old + page * now, if there is a state */
-    float *first;           /* [n_q] not 0: there is none */
+    float *made;      /* [KV_PAGE_TOKENS * head_dim] keys, then values, as floats */
+    float *s;         /* [n_q][KV_PAGE_TOKENS] scores, then weights */
+    float *max, *sum; /* [16] of the page */
+    float *old, *now; /* [n_q] state = state * old + page * now, if there is a state */
+    float *first;     /* [n_q] not 0: there is none */
 };
 
 /* acc[i][j] = the chain over k = begin .. end - 1 of x[g][i][k] * values(k * row + column + 16 j .. + n - 1), of which
@@ -94,20 +94,13 @@ TEMPLATE void attend_scores_part(float *s, const float *const *q, const struct a
     }
 }
 
-/* Scores of nq queries with the keys of a span, and whole vectors around them; 0 for the others. */
+/* Scores of nq queries with the keys of a span, and whole vectors around them. */
 TEMPLATE void attend_scores(float *s, const float *const *q, const struct attend_page *page, const uint8_t *keys,
                             struct key_span span, const int nq, KIND_ARGS)
 {
     const int step = 16 * ISA_ATTEND_VECS;
-    int begin = span.first / step * step, end = (span.end + step - 1) / step * step;
-    for (int first = begin; first < end; first += step)
+    for (int first = span.first / step * step; first < span.end; first += step)
         attend_scores_part(s, q, page, keys, first, nq, ISA_ATTEND_VECS, KIND);
-    for (int i = 0; i < nq && (begin > 0 || end < KV_PAGE_TOKENS); i++) {
-        for (int key = 0; key < begin; key += 16)
-            v_storef(s + i * KV_PAGE_TOKENS + key, v_zerof());
-        for (int key = end; key < KV_PAGE_TOKENS; key += 16)
-            v_storef(s + i * KV_PAGE_TOKENS + key, v_zerof());
-    }
 }
 
 /* s = cap * tanh(s * scale / cap): apart from the softmax, which has no time for it. */
@@ -117,64 +110,80 @@ static __attribute__((noinline)) void attend_cap(float *s, float scale, float ca
         v_storef(s + key, v_soft_cap(v_mulf(v_loadf(s + key), v_setf(scale)), v_setf(cap)));
 }
 
-/* Scores to weights in place: p = e^(s * scale - page maximum), 0 for keys not seen: those from n_keys on, and
- * those that are -infinity. Lanes are places in the page, so sums do not depend on which keys are seen. */
-TEMPLATE void attend_softmax(float *s, int n_keys, float scale, float *page_max, float *page_sum)
+/* -infinity for the keys that a query does not see. */
+TEMPLATE void attend_hide(float *s, struct key_span seen)
 {
-    vf32 v[4], most = v_setf(-INFINITY), none = most, sum = v_zerof();
-    UNROLLED
-    for (int j = 0; j < 4; j++) {
-        v[j] = v_keep(v_mulf(v_loadf(s + 16 * j), v_setf(scale)), none, n_keys - 16 * j);
-        most = v_maxf(v[j], most);
-    }
-    *page_max = v_max_lanesf(most);
-    UNROLLED
-    for (int j = 0; j < 4; j++) {
-        vf32 p = v_keep(v_exp(v_subf(v[j], v_setf(*page_max))), v_zerof(), n_keys - 16 * j);
-        v_storef(s + 16 * j, p);
-        sum = v_addf(sum, p);
-    }
-    *page_sum = v_sumf(sum);
+    for (int key = 0; key < seen.first; key++)
+        s[key] = -INFINITY;
+    for (int key = seen.end; key < KV_PAGE_TOKENS; key++)
+        s[key] = -INFINITY;
 }
 
-/* Weights of n queries. */
-TEMPLATE void attend_weights(const struct attend_room *r, const struct attend_page *page, const struct key_span *seen,
-                             int n)
+/* Scores of n <= 16 queries to weights in place: p = e^(s * scale - page maximum), which is 0 where s is -infinity.
+ * Lanes are places in the page, so sums do not depend on which keys are seen. As scale is above 0, the largest score
+ * makes the page's maximum. */
+TEMPLATE void attend_weights(float *s, int n, vf32 scale, vf32 *page_max, vf32 *page_sum)
 {
+    alignas(64) float max[16];
+    vf32 most[16], sum[16];
+    UNROLLED
+    for (int i = 0; i < 16; i++)
+        most[i] = sum[i] = v_zerof();
+    UNROLL_NO
     for (int i = 0; i < n; i++) {
-        float *s = r->s + (ptrdiff_t)i * KV_PAGE_TOKENS, scale = page->scale;
-        if (page->soft_cap > 0) {
-            attend_cap(s, scale, page->soft_cap);
-            scale = 1;
-        }
-        for (int key = 0; key < seen[i].first; key++)
-            s[key] = -INFINITY;
-        if (seen[i].end == KV_PAGE_TOKENS)
-            attend_softmax(s, KV_PAGE_TOKENS, scale, &r->max[i], &r->sum[i]);
-        else
-            attend_softmax(s, seen[i].end, scale, &r->max[i], &r->sum[i]);
+        vf32 v = v_setf(-INFINITY);
+        UNROLLED
+        for (int j = 0; j < 4; j++)
+            v = v_maxf(v_loadf(s + i * KV_PAGE_TOKENS + 16 * j), v);
+        most[i] = v;
     }
+    *page_max = v_mulf(v_max_each(most), scale);
+    v_storef(max, *page_max);
+    UNROLL_NO
+    for (int i = 0; i < n; i++) {
+        vf32 all = v_zerof();
+        UNROLLED
+        for (int j = 0; j < 4; j++) {
+            float *at = s + i * KV_PAGE_TOKENS + 16 * j;
+            vf32 p = v_exp_low(v_subf(v_mulf(v_loadf(at), scale), v_setf(max[i])));
+            v_storef(at, p);
+            all = v_addf(all, p);
+        }
+        sum[i] = all;
+    }
+    *page_sum = v_sum_each(sum);
 }
 
-/* The maxima and sums of a page join the states of n queries; and how its values will. */
-TEMPLATE void attend_states(const struct attend_room *r, int n, float *m, float *l)
+/* Weights of n queries; the page joins their states (m, l), and how its values will. */
+static void attend_states(const struct attend_room *r, const struct attend_page *page, const struct key_span *seen,
+                          int n, float *m, float *l)
 {
+    const vf32 scale = v_setf(page->soft_cap > 0 ? 1 : page->scale);
     for (int i = 0; i < n; i += 16) {
         int some = min_int(16, n - i);
-        vf32 before = v_loadf_n(m + i, some), here = v_loadf_n(r->max + i, some), sum = v_loadf_n(r->sum + i, some);
+        float *s = r->s + (ptrdiff_t)i * KV_PAGE_TOKENS;
+        for (int j = 0; j < some; j++) {
+            if (page->soft_cap > 0)
+                attend_cap(s + j * KV_PAGE_TOKENS, page->scale, page->soft_cap);
+            attend_hide(s + j * KV_PAGE_TOKENS, seen[i + j]);
+        }
+        vf32 here, sum, before = v_loadf_n(m + i, some);
+        attend_weights(s, some, scale, &here, &sum);
         vf32 most = v_maxf(here, before);
-        vf32 old = v_exp(v_subf(before, most)), now = v_exp(v_subf(here, most));
+        vf32 old = v_exp_low(v_subf(before, most)), now = v_exp_low(v_subf(here, most));
+        unsigned first = v_eq_mask(before, v_setf(-INFINITY)) & ((1u << some) - 1);
         v_storef(r->old + i, old);
         v_storef(r->now + i, now);
         v_storef(r->first + i, v_zerof());
-        unsigned first = v_eq_mask(before, v_setf(-INFINITY)) & ((1u << some) - 1);
+        v_storef(r->max, here);
+        v_storef(r->sum, sum);
         v_storef_n(l + i, v_fma(v_loadf_n(l + i, some), old, v_mulf(sum, now)), some);
         v_storef_n(m + i, most, some);
         for (; first; first &= first - 1) {
-            int at = i + __builtin_ctz(first);
-            m[at] = r->max[at];
-            l[at] = r->sum[at];
-            r->first[at] = 1;
+            int j = __builtin_ctz(first);
+            m[i + j] = r->max[j];
+            l[i + j] = r->sum[j];
+            r->first[i + j] = 1;
         }
     }
 }
@@ -192,9 +201,9 @@ TEMPLATE void attend_weigh(float weighed[2][ISA_ATTEND_COLS][KV_PAGE_TOKENS], co
 }
 
 /* Values d .. d + 16 * nv of nq queries from `query` on; n < 16: that many, nv is 1. */
-TEMPLATE void attend_values_part(float *const *o, const struct attend_room *r, int query, const struct attend_page *page,
-                                 const uint8_t *at, struct key_span seen, int d, int n, const int nq, const int nv,
-                                 KIND_ARGS)
+TEMPLATE void attend_values_part(float *const *o, const struct attend_room *r, int query,
+                                 const struct attend_page *page, const uint8_t *at, struct key_span seen, int d, int n,
+                                 const int nq, const int nv, KIND_ARGS)
 {
     const int n_groups = group == 0 ? 0 : 16 * nv > group ? 16 * nv / group : 1;
     const float *p = r->s + (ptrdiff_t)query * KV_PAGE_TOKENS;
@@ -253,6 +262,8 @@ TEMPLATE void attend_values(float *const *o, const struct attend_room *r, int qu
 typedef void attend_scores_fn(SCORES_ARGS);
 typedef void attend_values_fn(VALUES_ARGS);
 
+typedef void attend_make_fn(float *made, const uint8_t *at, ptrdiff_t n);
+
 /* The two products, by number of queries. */
 struct attend_way {
     attend_scores_fn *scores[ISA_ATTEND_COLS + 1];
@@ -290,8 +301,8 @@ static struct attend_room attend_room(const struct attend_page *page, int n_q)
     struct attend_room r = { .made = page->scratch };
     r.s = r.made + (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
     r.max = r.s + n * KV_PAGE_TOKENS;
-    r.sum = r.max + n;
-    r.old = r.sum + n;
+    r.sum = r.max + 16;
+    r.old = r.sum + 16;
     r.now = r.old + n;
     r.first = r.now + n;
     return r;
@@ -304,41 +315,50 @@ TEMPLATE int attend_tile(int n)
     return (n + tiles - 1) / tiles;
 }
 
+/* Asks for part `at` .. end of n of `bytes` that will be made floats later. */
+TEMPLATE void attend_ask(const uint8_t *next, ptrdiff_t bytes, int at, int end, int n)
+{
+    for (ptrdiff_t i = bytes * at / n; i < bytes * end / n; i += 64)
+        v_prefetch(next + i);
+}
+
 /* n queries that all see something of the page. */
 static void attend_some(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n,
                         float *m, float *l, float *const *o, const struct attend_way *way, const uint8_t *keys,
-                        const uint8_t *values, void (*make)(float *made, const uint8_t *at, ptrdiff_t n))
+                        const uint8_t *values, attend_make_fn *make)
 {
     struct attend_room r = attend_room(page, n);
-    ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    const ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim, bytes = make ? page->v - page->k : 0;
     if (make) {
         make(r.made, keys, n_values);
         keys = (const uint8_t *)r.made;
     }
+    struct key_span span = seen[0];
+    for (int i = 1; i < n; i++)
+        span = (struct key_span){ min_int(span.first, seen[i].first), max_int(span.end, seen[i].end) };
     for (int i = 0, tile; i < n; i += tile) {
         tile = attend_tile(n - i);
-        struct key_span span = seen[i];
-        for (int j = i + 1; j < i + tile; j++)
-            span = (struct key_span){ min_int(span.first, seen[j].first), max_int(span.end, seen[j].end) };
+        attend_ask(page->v, bytes, i, i + tile, n);
         way->scores[tile](r.s + (ptrdiff_t)i * KV_PAGE_TOKENS, q + i, page, keys, span);
     }
-    attend_weights(&r, page, seen, n);
-    attend_states(&r, n, m, l);
+    attend_states(&r, page, seen, n, m, l);
     if (make) {
         make(r.made, values, n_values);
         values = (const uint8_t *)r.made;
     }
-    for (int i = 0, tile, same; i < n; i += tile) {
-        for (same = 1; i + same < n && seen[i + same].first == seen[i].first && seen[i + same].end == seen[i].end;)
-            same++;
+    for (int i = 0, tile, same = 0; i < n; i += tile, same -= tile) {
+        if (same == 0)
+            while (i + same < n && seen[i + same].first == seen[i].first && seen[i + same].end == seen[i].end)
+                same++;
         tile = attend_tile(same);
+        attend_ask(page->next_k, bytes, i, i + tile, n);
         way->values[tile](o, &r, i, page, values, seen[i]);
     }
 }
 
 TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
                          float *m, float *l, float *const *o, const int group, const struct attend_way *few,
-                         const struct attend_way *many, void (*make)(float *made, const uint8_t *at, ptrdiff_t n))
+                         const struct attend_way *many, attend_make_fn *make)
 {
     const uint8_t *keys = page->k + kv_scales_bytes(page->head_dim, group);
     const uint8_t *values = page->v + kv_scales_bytes(page->head_dim, group);

@@ -9,8 +9,12 @@ TEMPLATE vf32 exp_reduce(vf32 x, vf32 *n, vf32 *magic_n)
     *n = v_subf(*magic_n, magic);
     return v_fnma(*n, v_setf(0x1.7f7d1cp-20f), v_fnma(*n, v_setf(0x1.62e4p-1f), x));
 }
-TEMPLATE vi32 exp_power(vf32 magic_n) { return v_sub32(v_bitsf(magic_n), v_bitsf(v_setf(0x1.8p23f))); }
-TEMPLATE vf32 exp_of_power(vi32 n) { return v_asf(v_shl32(v_add32(n, v_set32(127)), 23)); } /* 2^n */
+/* 2^n out of magic_n, -126 <= n <= 127. */
+TEMPLATE vf32 exp_power(vf32 magic_n)
+{
+    vi32 n = v_sub32(v_bitsf(magic_n), v_bitsf(v_setf(0x1.8p23f)));
+    return v_asf(v_shl32(v_add32(n, v_set32(127)), 23));
+}
 
 /* (e^r - 1) / r, |r| <= ln 2 / 2: Taylor, 1/7! ... */
 TEMPLATE vf32 exp_poly(vf32 r)
@@ -24,20 +28,14 @@ TEMPLATE vf32 exp_poly(vf32 r)
     return v_fma(p, r, v_setf(1.0f));
 }
 
-/* e^x within 2 units in the last place; -infinity gives 0, a NaN stays one. 2^n is applied as two exact powers
- * so that results below 2^-126 are rounded once. */
-TEMPLATE vf32 v_exp(vf32 x)
+/* e^x within 2 units in the last place; -infinity gives 0, a NaN stays one. Of numbers that are not above 89. */
+TEMPLATE vf32 v_exp_low(vf32 x)
 {
     x = v_maxf(v_setf(-104.0f), x); /* e^-104 rounds to 0 */
-    x = v_minf(v_setf(89.0f), x);   /* e^89 rounds to infinity */
     vf32 n, magic_n, r = exp_reduce(x, &n, &magic_n);
-    vf32 p = v_fma(exp_poly(r), r, v_setf(1.0f));
-    vi32 power = exp_power(magic_n);
-    vi32 first = v_sar32(power, 1);
-    vi32 second = v_sub32(power, first);
-    p = v_mulf(p, exp_of_power(first));
-    return v_mulf(p, exp_of_power(second));
+    return v_times_power(v_fma(exp_poly(r), r, v_setf(1.0f)), n);
 }
+TEMPLATE vf32 v_exp(vf32 x) { return v_exp_low(v_minf(v_setf(89.0f), x)); } /* e^89 rounds to infinity */
 
 /* tanh x within 3 units in the last place; a NaN stays one. With y = 2 |x| and z = e^y - 1, which is 2^n (e^r - 1)
  * + 2^n - 1 and so keeps its digits near 0: tanh |x| = z / (z + 2). Above 10 it rounds to 1. */
@@ -46,7 +44,7 @@ TEMPLATE vf32 v_tanh(vf32 x)
     vi32 sign = v_and32(v_bitsf(x), v_set32(INT32_MIN));
     vf32 most = v_minf(v_setf(10.0f), v_asf(v_and32(v_bitsf(x), v_set32(INT32_MAX))));
     vf32 n, magic_n, r = exp_reduce(v_addf(most, most), &n, &magic_n);
-    vf32 two_n = exp_of_power(exp_power(magic_n));
+    vf32 two_n = exp_power(magic_n);
     vf32 z = v_fma(two_n, v_mulf(exp_poly(r), r), v_subf(two_n, v_setf(1.0f)));
     return v_asf(v_or32(v_bitsf(v_divf(z, v_addf(z, v_setf(2.0f)))), sign));
 }
