@@ -6,7 +6,8 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_EXP_VECS = 8 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \

@@ -119,6 +119,25 @@ TEMPLATE void attend_hide(float *s, struct key_span seen)
         s[key] = -INFINITY;
 }
 
+/* Scores to weights for nq queries with these maxima. */
+TEMPLATE void attend_exp(float *s, const float *max, vf32 *sum, vf32 scale, const int nq)
+{
+    const int step = min_int(4 * nq, ISA_EXP_VECS);
+    UNROLLED
+    for (int i = 0; i < 4 * nq; i += step) {
+        vf32 p[8];
+        UNROLLED
+        for (int j = 0; j < step; j++)
+            p[j] = v_subf(v_mulf(v_loadf(s + 16 * (i + j)), scale), v_setf(max[(i + j) / 4]));
+        exp_low_all(p, step);
+        UNROLLED
+        for (int j = 0; j < step; j++) {
+            v_storef(s + 16 * (i + j), p[j]);
+            sum[(i + j) / 4] = v_addf(sum[(i + j) / 4], p[j]);
+        }
+    }
+}
+
 /* Scores of n <= 16 queries to weights in place: p = e^(s * scale - page maximum), which is 0 where s is -infinity.
  * Lanes are places in the page, so sums do not depend on which keys are seen. As scale is above 0, the largest score
  * makes the page's maximum. */
@@ -139,18 +158,14 @@ TEMPLATE void attend_weights(float *s, int n, vf32 scale, vf32 *page_max, vf32 *
     }
     *page_max = v_mulf(v_max_each(most), scale);
     v_storef(max, *page_max);
+    const int together = max_int(1, ISA_EXP_VECS / 4);
+    int i = 0;
     UNROLL_NO
-    for (int i = 0; i < n; i++) {
-        vf32 all = v_zerof();
-        UNROLLED
-        for (int j = 0; j < 4; j++) {
-            float *at = s + i * KV_PAGE_TOKENS + 16 * j;
-            vf32 p = v_exp_low(v_subf(v_mulf(v_loadf(at), scale), v_setf(max[i])));
-            v_storef(at, p);
-            all = v_addf(all, p);
-        }
-        sum[i] = all;
-    }
+    for (; i + together <= n; i += together)
+        attend_exp(s + i * KV_PAGE_TOKENS, max + i, sum + i, scale, together);
+    UNROLL_NO
+    for (; i < n; i++)
+        attend_exp(s + i * KV_PAGE_TOKENS, max + i, sum + i, scale, 1);
     *page_sum = v_sum_each(sum);
 }
 
