@@ -58,8 +58,18 @@ static void stage_finish_qkv(void *pass, int thread, int n_threads)
             finish_qkv(p, row);
 }
 
-/* A task is a few tokens of one slice and one KV head; tasks of a slice are numbered head
- * first, so that neighbours read the same pages. */
+/* Tokens of a task: many, for they share the work on a page; fewer where some threads would have nothing to do. */
+static int task_tokens(const struct pass *p)
+{
+    enum { FEW = 8, TASKS_PER_THREAD = 4 };
+    const struct hparams *hp = &p->m->hp;
+    int most = attention_task_tokens(hp->n_heads / hp->n_kv_heads);
+    int fair = p->b->n_tokens * hp->n_kv_heads / (TASKS_PER_THREAD * p->ws->n_threads);
+    return min_int(most, max_int(FEW, fair));
+}
+
+/* A task is some tokens of one slice and one KV head; tasks of a slice are numbered head first, so that neighbours
+ * read the same pages, and the last tokens, which see the most, come first. */
 static void attend(struct pass *p, int task, void *scratch)
 {
     const struct hparams *hp = &p->m->hp;
@@ -69,8 +79,9 @@ static void attend(struct pass *p, int task, void *scratch)
         s--;
     const struct batch_slice *slice = &p->b->slices[s];
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, first = (size_t)slice->first_row * n_q;
-    int most = attention_task_tokens(hp->n_heads / hp->n_kv_heads), n_groups = (slice->n_tokens + most - 1) / most;
-    int head = (task - ws->slice_task[s]) / n_groups, group = (task - ws->slice_task[s]) % n_groups;
+    int most = task_tokens(p), n_groups = (slice->n_tokens + most - 1) / most;
+    int head = (task - ws->slice_task[s]) / n_groups;
+    int group = n_groups - 1 - (task - ws->slice_task[s]) % n_groups;
     struct attention a = {
         .k = p->k,
         .kv = slice->kv,
@@ -98,7 +109,7 @@ static void stage_attend(void *pass, int thread, int n_threads)
 
 static int number_tasks(struct pass *p)
 {
-    int n = 0, most = attention_task_tokens(p->m->hp.n_heads / p->m->hp.n_kv_heads);
+    int n = 0, most = task_tokens(p);
     for (int s = 0; s < p->b->n_slices; s++) {
         p->ws->slice_task[s] = n;
         n += (p->b->slices[s].n_tokens + most - 1) / most * p->m->hp.n_kv_heads;
