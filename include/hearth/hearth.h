@@ -505,6 +505,17 @@ void hearth_stream_close(hearth_stream *stream);
 
 /* ------------------------------------------------------------------ the receipt */
 
+/* Why keys and values of a prompt were found up to a token and no further. */
+typedef enum {
+    HEARTH_PREFIX_NOT_ASKED, /* no_prefix_cache; or it never ran */
+    HEARTH_PREFIX_WHOLE,     /* all were that can be: the last token is computed for its logits, and what is scored */
+    HEARTH_PREFIX_NEW,       /* nothing that is kept begins so */
+    HEARTH_PREFIX_ENDED,     /* what is kept ends there */
+    HEARTH_PREFIX_DIFFERS,   /* what is kept goes on with another token */
+    HEARTH_PREFIX_EVICTED,   /* what followed was given up for others */
+    HEARTH_PREFIX_NO_PAGE,   /* what followed is part of a page, and there was none free to copy it to */
+} hearth_prefix_end;
+
 typedef struct {
     char request_id[24];
     char model_name[128];

@@ -1,6 +1,12 @@
 #include "infer/kv.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "base/alloc.h"
+#include "base/rng.h"
+
+static_assert((int)PREFIX_PAGE_TOKENS == (int)KV_PAGE_TOKENS, "the tree is over pages of this size");
 
 size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
 {
@@ -23,7 +29,8 @@ bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type ty
     pool->data = mem_pages(pool->bytes, &pool->huge);
     pool->free_pages = mem_alloc(sizeof *pool->free_pages * n_pages);
     pool->n_refs = mem_alloc(sizeof *pool->n_refs * n_pages);
-    if (!pool->data || !pool->free_pages || !pool->n_refs) {
+    bool tree = prefix_create(&pool->tree, n_pages, rng_entropy());
+    if (!pool->data || !pool->free_pages || !pool->n_refs || !tree) {
         kv_destroy(pool);
         return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB for the KV cache; lower --ctx",
                     (size_t)bytes >> 20);
@@ -39,6 +46,7 @@ void kv_destroy(struct kv_pool *pool)
     mem_pages_free(pool->data, pool->bytes);
     mem_free(pool->free_pages);
     mem_free(pool->n_refs);
+    prefix_destroy(&pool->tree);
     *pool = (struct kv_pool){ 0 };
 }
 
@@ -57,29 +65,200 @@ void kv_seq_destroy(struct kv_pool *pool, struct kv_seq *s)
     *s = (struct kv_seq){ 0 };
 }
 
+/* ---- one page ---- */
+
+static void have(struct kv_pool *pool, uint32_t page)
+{
+    if (pool->n_refs[page]++ == 0)
+        prefix_used(&pool->tree, page);
+}
+
+static void let_go(struct kv_pool *pool, uint32_t page)
+{
+    if (--pool->n_refs[page] > 0)
+        return;
+    if (prefix_has(&pool->tree, page))
+        prefix_idle(&pool->tree, page);
+    else
+        pool->free_pages[pool->n_free++] = page;
+}
+
+/* One for a sequence to write to; PREFIX_NONE: there is none. */
+static uint32_t take_page(struct kv_pool *pool)
+{
+    uint32_t page = pool->n_free ? pool->free_pages[--pool->n_free] : prefix_give_away(&pool->tree);
+    if (page != PREFIX_NONE)
+        pool->n_refs[page] = 1;
+    return page;
+}
+
+static uint32_t before(const struct kv_seq *s, uint32_t n) { return n ? s->pages[n - 1] : PREFIX_NONE; }
+
+/* ---- pages of others ---- */
+
+/* Page n of the sequence, and all before it are in the tree, is this one of the tree. */
+static void go_on_with(struct kv_pool *pool, struct kv_seq *s, uint32_t n, uint32_t page)
+{
+    have(pool, page);
+    if (n < s->n_pages)
+        let_go(pool, s->pages[n]);
+    else
+        s->n_pages++;
+    s->pages[n] = page;
+    s->n_in_tree = n + 1;
+}
+
+/* Full pages from n on. Returns how many the sequence has then. */
+static uint32_t take_full(struct kv_pool *pool, struct kv_seq *s, uint32_t n, const int32_t *tokens, int most)
+{
+    uint32_t page, last = (uint32_t)most / KV_PAGE_TOKENS;
+    while (n < last
+           && (page = prefix_find(&pool->tree, before(s, n), s->salt, tokens + n * KV_PAGE_TOKENS)) != PREFIX_NONE)
+        go_on_with(pool, s, n++, page);
+    return n;
+}
+
+/* A copy of this page for the sequence, or, where there is no room for one and nobody else wants it, the page itself.
+ * What lies behind the tokens that are right is written before it is read. */
+static bool copy_page(struct kv_pool *pool, struct kv_seq *s, uint32_t from)
+{
+    struct prefix_tree *tree = &pool->tree;
+    have(pool, from); /* it must not be given away for the copy */
+    uint32_t page = take_page(pool);
+    if (page != PREFIX_NONE) {
+        memcpy(pool->data + page * pool->page_bytes, pool->data + from * pool->page_bytes, pool->page_bytes);
+        let_go(pool, from);
+    } else if (pool->n_refs[from] == 1 && tree->nodes[from].n_children == 0) {
+        prefix_remove(tree, from);
+        page = from;
+    } else {
+        let_go(pool, from);
+        return false;
+    }
+    s->pages[s->n_pages++] = page;
+    return true;
+}
+
+static hearth_prefix_end why_not_more(const struct kv_pool *pool, const struct kv_seq *s, const int32_t *tokens,
+                                      int most, const struct kv_match *m, int n_common)
+{
+    uint32_t parent = before(s, s->n_in_tree);
+    int full = (int)(s->n_in_tree * KV_PAGE_TOKENS);
+    if (m->n_tokens == most)
+        return HEARTH_PREFIX_WHOLE;
+    if (most - full >= KV_PAGE_TOKENS && prefix_was_there(&pool->tree, parent, s->salt, tokens + full))
+        return HEARTH_PREFIX_EVICTED;
+    if (n_common > 0)
+        return m->n_tokens == full ? HEARTH_PREFIX_NO_PAGE : m->other >= 0 ? HEARTH_PREFIX_DIFFERS
+                                                                           : HEARTH_PREFIX_ENDED;
+    if (parent == PREFIX_NONE)
+        return HEARTH_PREFIX_NEW;
+    return pool->tree.nodes[parent].n_children ? HEARTH_PREFIX_DIFFERS : HEARTH_PREFIX_ENDED;
+}
+
+void kv_seq_find(struct kv_pool *pool, struct kv_seq *s, uint64_t salt, const int32_t *tokens, int most,
+                 struct kv_match *match)
+{
+    assert(s->n_pages == 0);
+    s->salt = salt;
+    s->n_in_tree = 0;
+    int full = (int)take_full(pool, s, 0, tokens, most) * KV_PAGE_TOKENS, n_common = 0;
+    uint32_t near = prefix_nearest(&pool->tree, before(s, s->n_in_tree), salt, tokens + full,
+                                   min_int(most - full, KV_PAGE_TOKENS), &n_common, &match->other);
+    match->n_tokens = full;
+    if (near != PREFIX_NONE && copy_page(pool, s, near))
+        match->n_tokens += n_common;
+    match->end = why_not_more(pool, s, tokens, most, match, n_common);
+}
+
+void kv_look(const struct kv_pool *pool, uint64_t salt, const int32_t *tokens, int most, uint32_t *n_full,
+             uint32_t *n_idle)
+{
+    uint32_t page = PREFIX_NONE, last = (uint32_t)most / KV_PAGE_TOKENS;
+    *n_idle = 0;
+    for (*n_full = 0; *n_full < last; ++*n_full) {
+        page = prefix_find(&pool->tree, page, salt, tokens + *n_full * KV_PAGE_TOKENS);
+        if (page == PREFIX_NONE)
+            return;
+        *n_idle += pool->n_refs[page] == 0;
+    }
+}
+
+int kv_seq_join(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done, int most)
+{
+    uint32_t n = (uint32_t)n_done / KV_PAGE_TOKENS;
+    if (n != s->n_in_tree)
+        return n_done;
+    n = take_full(pool, s, n, tokens, most);
+    return max_int(n_done, (int)n * KV_PAGE_TOKENS);
+}
+
+void kv_seq_publish(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done)
+{
+    while ((int)(s->n_in_tree + 1) * KV_PAGE_TOKENS <= n_done) {
+        uint32_t n = s->n_in_tree, parent = before(s, n);
+        const int32_t *of_page = tokens + n * KV_PAGE_TOKENS;
+        uint32_t page = prefix_find(&pool->tree, parent, s->salt, of_page);
+        if (page != PREFIX_NONE) {
+            go_on_with(pool, s, n, page);
+        } else {
+            prefix_add(&pool->tree, s->pages[n], parent, s->salt, of_page, KV_PAGE_TOKENS);
+            s->n_in_tree++;
+        }
+    }
+}
+
+/* The page that is not full. One that another covers is not kept twice. */
+static void publish_rest(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n)
+{
+    struct prefix_tree *tree = &pool->tree;
+    uint32_t parent = before(s, s->n_in_tree);
+    int32_t other;
+    int n_common;
+    uint32_t near = prefix_nearest(tree, parent, s->salt, tokens, n, &n_common, &other);
+    if (near != PREFIX_NONE && n_common == n) {
+        if (tree->nodes[near].idle)
+            prefix_touch(tree, near);
+        return;
+    }
+    if (near != PREFIX_NONE && n_common == tree->nodes[near].n_tokens && tree->nodes[near].idle) {
+        prefix_remove(tree, near); /* it is not full, or it would have been gone on with */
+        pool->free_pages[pool->n_free++] = near;
+    }
+    prefix_add(tree, s->pages[s->n_in_tree], parent, s->salt, tokens, n);
+}
+
+void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done)
+{
+    kv_seq_publish(pool, s, tokens, n_done);
+    int full = (int)s->n_in_tree * KV_PAGE_TOKENS;
+    if (n_done > full)
+        publish_rest(pool, s, tokens + full, n_done - full);
+    kv_seq_clear(pool, s);
+}
+
+/* ---- pages of its own ---- */
+
 bool kv_seq_reserve(struct kv_pool *pool, struct kv_seq *s, int n_tokens)
 {
-    uint32_t need = ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    if (need > s->max_pages || (need > s->n_pages && need - s->n_pages > pool->n_free))
+    uint32_t need = kv_pages_for(n_tokens);
+    if (need > s->max_pages || (need > s->n_pages && need - s->n_pages > kv_available(pool)))
         return false;
-    while (s->n_pages < need) {
-        uint32_t page = pool->free_pages[--pool->n_free];
-        pool->n_refs[page] = 1;
-        s->pages[s->n_pages++] = page;
-    }
+    while (s->n_pages < need)
+        s->pages[s->n_pages++] = take_page(pool);
     return true;
 }
 
 void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s) { kv_seq_cut(pool, s, 0); }
 
+/* From the end on: prefix.h. */
 void kv_seq_cut(struct kv_pool *pool, struct kv_seq *s, int n_tokens)
 {
-    uint32_t keep = ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    while (s->n_pages > keep) {
-        uint32_t page = s->pages[--s->n_pages];
-        if (--pool->n_refs[page] == 0)
-            pool->free_pages[pool->n_free++] = page;
-    }
+    uint32_t keep = kv_pages_for(n_tokens);
+    while (s->n_pages > keep)
+        let_go(pool, s->pages[--s->n_pages]);
+    if (s->n_in_tree > keep)
+        s->n_in_tree = keep;
 }
 
 struct kv_view kv_seq_view(const struct kv_pool *pool, const struct kv_seq *s)

@@ -1,10 +1,15 @@
 /* kv.h: the KV cache: one pool of pages for all sequences.
  *
  * A page holds 64 positions of all layers (layout: kernel/attention.h). A sequence is a list
- * of pages; a page belongs to as many sequences as its reference count says. One owner: the
- * engine thread. Later cache classes (sliding window, latent, recurrent state) are pools of
- * their own beside this one. */
+ * of pages; a page belongs to as many sequences as its reference count says. Full pages go into
+ * a tree by their tokens (infer/prefix.h), where other sequences find them, also when the one
+ * that computed them has ended: the same tokens at the same places have the same bits
+ * (contract 1). What no sequence has is kept until its page is needed, and then given away, the
+ * oldest first. A full page is never written to; one that is not full has one sequence, and
+ * others copy it. One owner: the engine thread. Later cache classes (sliding window, latent,
+ * recurrent state) are pools of their own beside this one. */
 #pragma once
+#include "infer/prefix.h"
 #include "kernel/attention.h"
 #include "model/model.h"
 
@@ -15,28 +20,60 @@ struct kv_pool {
     hearth_kv_type type;
     uint32_t n_pages, n_free;
     uint32_t *free_pages; /* stack of n_free page numbers */
-    uint16_t *n_refs;     /* [n_pages] */
+    uint16_t *n_refs;     /* [n_pages] sequences that have it */
+    struct prefix_tree tree;
     bool huge;            /* 2 MB pages were granted */
 };
 
 /* Bytes of one page for this model. */
 size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type);
+static inline uint32_t kv_pages_for(int n_tokens)
+{
+    return ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+}
 /* n_pages pages, all of one type: what one sequence left, another may go on from. */
 bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
                hearth_error *err);
 void kv_destroy(struct kv_pool *pool); /* fine on a zeroed struct */
+/* Pages that a sequence could have: free ones, and those that are kept without one. */
+static inline uint32_t kv_available(const struct kv_pool *pool) { return pool->n_free + pool->tree.n_idle; }
 
 /* The pages of one sequence. */
 struct kv_seq {
     uint32_t *pages; /* [max_pages], owned by the sequence */
     uint32_t n_pages, max_pages;
+    uint32_t n_in_tree; /* the first so many of them can be found by others */
+    uint64_t salt;      /* under which they can */
 };
 bool kv_seq_create(struct kv_seq *s, uint32_t max_pages, hearth_error *err);
 void kv_seq_destroy(struct kv_pool *pool, struct kv_seq *s);
+
+/* How much of a prompt was there, and why not more. */
+struct kv_match {
+    int n_tokens;
+    hearth_prefix_end end;
+    int32_t other; /* HEARTH_PREFIX_DIFFERS: the token that was kept at n_tokens; -1: not known */
+};
+/* For a sequence without pages: those of the first of its tokens that are kept under this salt, at most `most` tokens
+ * of them; a page that begins right is copied. */
+void kv_seq_find(struct kv_pool *pool, struct kv_seq *s, uint64_t salt, const int32_t *tokens, int most,
+                 struct kv_match *match);
+/* How many of the pages that kv_seq_find() would find no sequence has (they are among the available ones), and how many
+ * full ones there are. */
+void kv_look(const struct kv_pool *pool, uint64_t salt, const int32_t *tokens, int most, uint32_t *n_full,
+             uint32_t *n_idle);
+/* For one that has computed n_done tokens: full pages that others have computed meanwhile. Returns how many tokens it
+ * has now. */
+int kv_seq_join(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done, int most);
+/* Let others find what is full of n_done tokens. Where such a page is there already, the sequence goes on with it. */
+void kv_seq_publish(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done);
+/* The same, and what is not full, too; then let go of all pages. */
+void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done);
+
 /* Make room for positions below n_tokens. False, and nothing changed, when the pool is empty. */
 bool kv_seq_reserve(struct kv_pool *pool, struct kv_seq *s, int n_tokens);
 /* Give back the pages that hold no position below n_tokens. */
 void kv_seq_cut(struct kv_pool *pool, struct kv_seq *s, int n_tokens);
-/* Give all pages back. */
+/* Give all pages back. What others can find of them is kept. */
 void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s);
 struct kv_view kv_seq_view(const struct kv_pool *pool, const struct kv_seq *s);
