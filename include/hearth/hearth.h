@@ -416,6 +416,10 @@ typedef struct {
     size_t n_prompt_ids;
     bool no_bos;               /* spans: do not add BOS even if the file asks for it */
     bool no_prefix_cache;      /* compute the whole prompt, also what the KV cache still has of it */
+    /* Keys and values that requests computed are kept for others whose prompts begin with the same tokens, but only for
+     * those with the same salt: give each of your users one of theirs, and none can tell by the time what another
+     * asked. */
+    uint64_t cache_salt;
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
@@ -552,7 +556,11 @@ typedef struct {
     double load_template_ms;     /* compile it and find out what it can do; 0: not used yet */
     double queue_ms, template_ms, tokenize_ms;
     int n_prompt_tokens;
-    int n_cached_tokens;         /* prompt tokens whose keys and values were still there */
+    int n_cached_tokens;         /* prompt tokens whose keys and values were there, or came meanwhile from others */
+    int n_prefix_tokens;         /* of them there when it began: at this index is the first that was not */
+    hearth_prefix_end prefix_end; /* why not more */
+    int32_t prefix_id;           /* the prompt token at that index */
+    int32_t prefix_other_id;     /* HEARTH_PREFIX_DIFFERS: the one that was kept in its place; -1: not known */
     double prefill_ms;           /* first prompt token in to first token out */
     int n_prefill_chunks;
     int n_output_tokens;

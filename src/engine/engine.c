@@ -49,25 +49,12 @@ static int count_free(const struct hearth_engine *e)
     return n;
 }
 
-/* The free slot that remembers this conversation: at least half of what it holds, or of the prompt. If there is
- * none, the one that was used longest ago, so that a conversation which pauses keeps its past as long as it can. */
-static struct seq *free_slot(struct hearth_engine *e, const struct hearth_stream *stream)
+static struct seq *free_slot(struct hearth_engine *e)
 {
-    struct seq *best = NULL;
-    int best_common = 0;
-    for (int i = 0; i < e->n_seqs; i++) {
-        struct seq *s = &e->seqs[i];
-        if (s->stream)
-            continue;
-        int common = seq_common(s, stream);
-        if (2 * common < min_int(s->n_done, (int)stream->prompt.n))
-            common = 0;
-        if (!best || common > best_common || (common == best_common && s->order < best->order)) {
-            best = s;
-            best_common = common;
-        }
-    }
-    return best;
+    int i = 0;
+    while (e->seqs[i].stream)
+        i++;
+    return &e->seqs[i];
 }
 
 /* Start what fits into free slots. Cancelled requests end here without running. */
@@ -79,7 +66,7 @@ static void inbox_drain(struct hearth_engine *e)
         lock_release(&e->lock);
         if (!stream)
             return;
-        seq_begin(free_slot(e, stream), stream, ++e->n_begun);
+        seq_begin(free_slot(e), stream, ++e->n_begun);
     }
 }
 
@@ -144,6 +131,8 @@ static void plan_step(struct hearth_engine *e, struct plan *plan)
     struct sched_seq view[SCHED_MAX_SEQS];
     for (int i = 0; i < e->n_seqs; i++) {
         struct seq *s = &e->seqs[i];
+        if (state_of(s) == SEQ_PREFILL)
+            seq_join(s);
         view[i] =
             (struct sched_seq){ .state = state_of(s), .n_prompt = s->n_prompt, .n_done = s->n_done, .order = s->order };
         if (s->stream)
@@ -310,8 +299,11 @@ static void advance(struct hearth_engine *e, const struct plan *plan)
 
 static void settle(struct hearth_engine *e, const struct plan *plan)
 {
-    for (int i = 0; i < plan->n_slices; i++)
-        seq_settle(&e->seqs[plan->slice[i].seq], &e->model->kv);
+    for (int i = 0; i < plan->n_slices; i++) {
+        struct seq *s = &e->seqs[plan->slice[i].seq];
+        seq_settle(s, &e->model->kv);
+        seq_publish(s);
+    }
 }
 
 /* Scored sequences whose prompt is through. */

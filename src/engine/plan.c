@@ -58,7 +58,8 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->kv_type = r->kv_type;
     p->kv_bytes = kv_bytes(&f->model.hp, r->kv_type, n_ctx, r->n_seqs);
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
-                         + (uint64_t)r->n_seqs * lookup_bytes(n_ctx);
+                         + (uint64_t)r->n_seqs * lookup_bytes(n_ctx)
+                         + prefix_bytes(kv_pages_for(n_ctx) * (uint32_t)r->n_seqs);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }

@@ -3,27 +3,48 @@
 #include <stdio.h>
 #include <string.h>
 
-int seq_common(const struct seq *s, const struct hearth_stream *stream)
+/* How many of its tokens may come from the cache: the last must be computed for its logits, a scored one needs those
+ * before it. */
+static int most_cached(const struct seq *s)
 {
-    const hearth_request *r = &stream->request;
-    /* The last token must be computed for its logits; a scored one needs those before it. */
-    int most = min_int(s->n_done, r->score ? (int)r->score_from - 1 : (int)stream->prompt.n - 1);
-    int n = 0;
-    while (!r->no_prefix_cache && n < most && s->history[n] == stream->prompt.ids[n])
-        n++;
-    return n;
+    const hearth_request *r = &s->stream->request;
+    if (r->no_prefix_cache)
+        return 0;
+    return (r->score ? (int)r->score_from : s->n_prompt) - 1;
+}
+
+static void find_prefix(struct seq *s)
+{
+    hearth_receipt *r = &s->stream->receipt;
+    struct kv_match match;
+    kv_seq_find(&s->stream->model->kv, &s->kv, s->stream->request.cache_salt, s->history, most_cached(s), &match);
+    s->n_done = r->n_cached_tokens = r->n_prefix_tokens = match.n_tokens;
+    r->prefix_end = s->stream->request.no_prefix_cache ? HEARTH_PREFIX_NOT_ASKED : match.end;
+    r->prefix_id = s->history[s->n_done];
+    r->prefix_other_id = match.end == HEARTH_PREFIX_DIFFERS ? match.other : -1;
+}
+
+void seq_join(struct seq *s)
+{
+    int had = s->n_done;
+    s->n_done = kv_seq_join(&s->stream->model->kv, &s->kv, s->history, had, most_cached(s));
+    s->stream->receipt.n_cached_tokens += s->n_done - had;
+}
+
+void seq_publish(struct seq *s)
+{
+    if (s->stream)
+        kv_seq_publish(&s->stream->model->kv, &s->kv, s->history, s->n_done);
 }
 
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 {
     static const struct thinking_marks none;
-    s->n_done = seq_common(s, stream);
-    kv_seq_cut(&stream->model->kv, &s->kv, s->n_done);
-    stream->receipt.n_cached_tokens = s->n_done;
     s->stream = stream;
     s->order = order;
     s->n_prompt = s->n_total = (int)stream->prompt.n;
     memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
+    find_prefix(s);
     s->n_output = 0;
     s->n_held = 0;
     sampling_memory_begin(&s->sampling, &stream->request.sampling);
@@ -189,10 +210,10 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     size_t n_thinking = split(s, (struct str){ rest, detok_finish(&s->detok, rest, sizeof rest) }, false, true);
     hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .thinking = s->thinking,
                          .n_thinking_bytes = n_thinking, .reason = reason };
-    if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
-        s->n_done = 0;
+    if (reason == HEARTH_END_ERROR) /* who knows what it computed */
         kv_seq_clear(&st->model->kv, &s->kv);
-    }
+    else
+        kv_seq_leave(&st->model->kv, &s->kv, s->history, s->n_done);
     s->stream = NULL;
     stream_end(st, &end);
     s->finished = st;

@@ -29,12 +29,13 @@ struct seq {
     struct process_faults faults_at_begin;
 };
 
-/* How many tokens of a prompt this free slot still has keys and values for. */
-int seq_common(const struct seq *s, const struct hearth_stream *stream);
-
-/* Take a prepared stream into a free slot. Positions that it has in common with what the slot
- * computed last are kept: the same tokens at the same places have the same bits (contract 1). */
+/* Take a prepared stream into a free slot, with the keys and values that are kept of its prompt. */
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
+
+/* Reading its prompt: keys and values that others have computed meanwhile are taken from them. */
+void seq_join(struct seq *s);
+/* After a step: others may have what is full. */
+void seq_publish(struct seq *s);
 
 /* One row of logits: sample, send the token. False when the sequence has ended (END is sent
  * and the slot is free; `finished` holds the stream). logits are changed. */

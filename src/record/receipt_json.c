@@ -168,6 +168,23 @@ static json_t *of_notes(const char *notes)
     return NULL;
 }
 
+/* What was kept of the prompt when it began, and why not more. */
+static json_t *of_prefix(const hearth_receipt *r)
+{
+    static const char *const why[] = {
+        [HEARTH_PREFIX_NOT_ASKED] = "not asked for", [HEARTH_PREFIX_WHOLE] = "whole",
+        [HEARTH_PREFIX_NEW] = "new",                 [HEARTH_PREFIX_ENDED] = "ended",
+        [HEARTH_PREFIX_DIFFERS] = "differs",         [HEARTH_PREFIX_EVICTED] = "evicted",
+        [HEARTH_PREFIX_NO_PAGE] = "no page",
+    };
+    json_t *id = r->n_prompt_tokens > 0 ? json_integer(r->prefix_id) : json_null();
+    json_t *other = r->prefix_end == HEARTH_PREFIX_DIFFERS && r->prefix_other_id >= 0
+                        ? json_integer(r->prefix_other_id)
+                        : json_null();
+    return json_pack("{s:i, s:s, s:o, s:o}", "n_tokens", r->n_prefix_tokens, "end", why[r->prefix_end], "id", id,
+                     "kept_id", other);
+}
+
 static json_t *of_prefill(const hearth_receipt *r)
 {
     int computed = r->n_prompt_tokens - r->n_cached_tokens;
@@ -250,6 +267,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "queue_ms", of_ms(r->queue_ms));
     put(&o, "template", of_template(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
+    put(&o, "prefix", of_prefix(r));
     put(&o, "prefill", of_prefill(r));
     put(&o, "decode", of_decode(r));
     put(&o, "speculation", of_speculation(r));

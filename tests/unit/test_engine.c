@@ -248,11 +248,12 @@ static void what_the_cache_still_has_changes_no_bit(void **state)
         assert_same(&cold, &warm);
 
         ids[70] ^= 1; /* differs inside the second page of keys and values */
-        answer(o.model, &next, &cold);
-        ids[70] ^= 1;
         next.no_prefix_cache = false;
         answer(o.model, &next, &warm);
         assert_int_equal(warm.receipt.n_cached_tokens, 70);
+        assert_int_equal(warm.receipt.prefix_end, HEARTH_PREFIX_DIFFERS);
+        assert_int_equal(warm.receipt.prefix_id, ids[70]);
+        assert_int_equal(warm.receipt.prefix_other_id, ids[70] ^ 1);
         next.no_prefix_cache = true;
         answer(o.model, &next, &cold);
         assert_same(&cold, &warm);
@@ -323,8 +324,8 @@ static void plans_and_costs_count_the_bytes_of_a_kv_type(void **state)
     unlink(path);
 }
 
-/* Two conversations in turn keep a slot each; a third takes the one that was left alone longest. */
-static void conversations_keep_their_slots(void **state)
+/* Conversations in turn keep what they computed, in whatever slot they run. */
+static void conversations_keep_their_past(void **state)
 {
     char path[256];
     static struct answer got;
@@ -337,7 +338,8 @@ static void conversations_keep_their_slots(void **state)
     static const struct {
         int text;
         bool kept;
-    } turns[] = { { 0, false }, { 1, false }, { 0, true }, { 1, true }, { 2, false }, { 1, true }, { 0, false } };
+    } turns[] = { { 0, false }, { 1, false }, { 0, true }, { 1, true },
+                  { 2, false }, { 1, true },  { 0, true }, { 2, true } };
     for (size_t i = 0; i < ARRAY_LEN(turns); i++) {
         hearth_request r = request_for(&span, texts[turns[i].text]);
         r.no_prefix_cache = false;
@@ -953,7 +955,7 @@ int main(void)
         cmocka_unit_test(what_the_cache_still_has_changes_no_bit),
         cmocka_unit_test(every_kv_type_keeps_its_bits),
         cmocka_unit_test(plans_and_costs_count_the_bytes_of_a_kv_type),
-        cmocka_unit_test(conversations_keep_their_slots),
+        cmocka_unit_test(conversations_keep_their_past),
         cmocka_unit_test(scoring_gives_the_logprobs_of_generation),
         cmocka_unit_test(scoring_shows_whole_distributions),
         cmocka_unit_test(an_observer_sees_the_inputs_of_every_product),
