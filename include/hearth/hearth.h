@@ -134,8 +134,11 @@ typedef struct {
     uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts */
     uint64_t vocabulary_bytes;
     uint64_t total_bytes;
-    uint64_t budget_bytes;    /* what it is held against */
-    int n_ctx_tokens;         /* the context this plan holds */
+    uint64_t budget_bytes;    /* what it is held against: its share, or what the engine's other models leave */
+    uint64_t machine_budget_bytes; /* of all models of the engine together */
+    int n_ctx_tokens;         /* the context this plan holds: of each request, however many run */
+    int n_seqs;               /* that may run at once */
+    int n_kv_tokens;          /* that the pool holds, of all of them together: at least one context */
     int n_threads;
     bool fits;
     char reason[256];         /* why this context: "trained length", "largest power of two that fits", ... */
@@ -260,8 +263,9 @@ typedef struct {
     int n_threads;         /* 0: one per physical core, held to the cgroup's quota */
     int n_threads_prefill; /* of steps that have prompt tokens; 0: n_threads. Answers depend on neither */
     uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
-    int n_seqs;            /* sequences computed together; 0: 1 */
+    int n_seqs;            /* sequences of a model computed together, up to 64; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
+    int step_ms;           /* while somebody is streamed to, prompts are cut so that steps take about this; 0: 100 */
 } hearth_engine_options;
 
 /* Start the engine thread. It owns every sequence, KV page and workspace. */
@@ -285,7 +289,13 @@ typedef struct {
 
 typedef struct {
     hearth_source source;
+    /* Most that its KV cache, workspace and vocabulary may take of the engine's budget, and what its weights should
+     * fit in beside them; 0: what the models that are open leave. */
+    uint64_t budget_bytes;
     int n_ctx_tokens; /* longest sequence; 0: the largest power of two up to the trained length that fits */
+    /* Keys and values that are kept for all its sequences together, in tokens, at least a context; 0: a context for
+     * each sequence, or as much as fits. Where it is less, requests wait for each other when it is used up. */
+    int n_kv_tokens;
     hearth_kv_type kv_type; /* of all its sequences: f16 unless said. Another one is another arithmetic: other bits */
     /* All bytes of the file are in memory, and mapped, when hearth_model_open() returns. HEARTH_ERR_MEMORY when they
      * are more than the budget of the engine, or than the machine has free. */
@@ -311,8 +321,8 @@ typedef struct {
  * otherwise; helper threads begin to read the weights ahead in the order of their use, and
  * the first request pays for what they have not reached.
  * HEARTH_ERR_IO, HEARTH_ERR_FORMAT (not GGUF, or an architecture or tensor this build does
- * not know) or HEARTH_ERR_MEMORY (with the arithmetic). One model per engine for now; a
- * second is HEARTH_ERR_USAGE.
+ * not know) or HEARTH_ERR_MEMORY (with the arithmetic). An engine holds up to 16 models
+ * under its one budget and gives each that has work a step in turn.
  * You own one reference; release it with hearth_model_release(). */
 hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err);
 void hearth_model_retain(hearth_model *model);
@@ -420,6 +430,7 @@ typedef struct {
      * those with the same salt: give each of your users one of theirs, and none can tell by the time what another
      * asked. */
     uint64_t cache_salt;
+    uint64_t owner;            /* who asks: waiting requests of different owners begin in turn */
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
@@ -561,6 +572,9 @@ typedef struct {
     hearth_prefix_end prefix_end; /* why not more */
     int32_t prefix_id;           /* the prompt token at that index */
     int32_t prefix_other_id;     /* HEARTH_PREFIX_DIFFERS: the one that was kept in its place; -1: not known */
+    int n_preemptions;           /* times its keys and values were given up for older requests */
+    int n_recomputed_tokens;     /* prompt and answer tokens that were computed again for it */
+    double preempted_ms;         /* it waited for pages */
     double prefill_ms;           /* first prompt token in to first token out */
     int n_prefill_chunks;
     int n_output_tokens;

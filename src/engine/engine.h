@@ -1,42 +1,42 @@
 /* engine.h: the one engine thread and what it owns. */
 #pragma once
-#include "engine/sched.h"
-#include "engine/seq.h"
+#include "engine/fair.h"
+#include "engine/stream.h"
 
-enum { ENGINE_QUEUE_MAX = 256 };
+enum { ENGINE_QUEUE_MAX = 256, ENGINE_MAX_MODELS = 16 };
 
-/* First in, first out; under the lock of its owner. */
+/* In order of arrival; under the lock of its owner. */
 struct stream_queue {
     struct hearth_stream *first, *last;
     int n;
 };
 void queue_push(struct stream_queue *q, struct hearth_stream *s);
-struct hearth_stream *queue_pop(struct stream_queue *q); /* NULL: empty */
+/* The one whose turn it is (fair.h), of this model; NULL: of any. NULL: there is none. */
+struct hearth_stream *queue_pop(struct stream_queue *q, struct fair *turns, const struct hearth_model *model);
+
+struct lane;
 
 struct hearth_engine {
     const struct kernels *kernels;
     struct pool *pool;
     int n_threads, n_threads_prefill; /* of steps without and with prompt tokens */
     int n_seqs, n_step_tokens;
+    double step_ms; /* how long a step should be while somebody is streamed to */
     uint64_t budget_bytes;
 
-    struct lock lock;           /* guards what follows, up to the blank line */
-    struct stream_queue raw;    /* submitted, to be tokenized by the helper thread */
-    struct stream_queue inbox;  /* ready to run */
-    int n_admitted;             /* streams between submit and END */
-    struct hearth_model *model; /* the attached one; NULL: none */
-    bool attached;              /* its memory is ready */
-    bool stepping;              /* the engine thread is inside a step: its model must stay */
+    struct lock lock;          /* guards what follows, up to the blank line */
+    struct stream_queue raw;   /* submitted, to be tokenized by the helper thread */
+    struct stream_queue inbox; /* ready to run */
+    struct fair raw_turns, inbox_turns;
+    int n_admitted;            /* streams between submit and END */
+    struct lane *lanes[ENGINE_MAX_MODELS]; /* of the attached models */
+    int n_lanes;
+    uint64_t planned_budget_bytes; /* what the attached ones are held against together */
+    uint64_t own_bytes, weights_bytes; /* of them */
+    bool planning;             /* somebody plans a model */
+    bool stepping;             /* the engine thread is inside a step: its models must stay */
     bool stop;
     unsigned pokes; /* something changed: look again */
-
-    /* Owned by the engine thread while a model is attached. */
-    struct seq *seqs; /* [n_seqs] */
-    uint64_t n_begun;
-    unsigned n_steps; /* whose turn it is to draft first */
-    struct batch batch;
-    int32_t *batch_tokens;      /* [n_step_tokens] */
-    struct batch_slice *slices; /* [n_seqs] */
 
     struct thread thread, helper;
 };
@@ -44,6 +44,9 @@ struct hearth_engine {
 /* The helper thread: text to tokens, one request at a time, at low priority. */
 void prepare_main(void *engine);
 
-/* Memory of the sequences for a model, and back. Caller thread, while nothing runs. */
+/* Between the two nobody else plans a model in this engine, and the bytes of those that are open stay. */
+void engine_plan_begin(struct hearth_engine *e);
+void engine_plan_end(struct hearth_engine *e);
+/* Memory of the sequences for a model whose plan is made, and back. Caller thread. */
 bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err);
 void engine_detach(struct hearth_engine *e, struct hearth_model *m);

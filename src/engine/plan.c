@@ -4,7 +4,9 @@
  * ours and must fit the budget. A context is chosen so that the weights fit beside them; where
  * even the smallest does not leave room for the weights, the plan still stands if our own
  * memory fits, and its reason says that weights will be read from disk again and again. */
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/machine.h"
 #include "engine/registry.h"
@@ -30,12 +32,6 @@ static uint64_t vocabulary_bytes(const hearth_file *f)
     return tokens.n * 48 + merges.n * 32;
 }
 
-static uint64_t kv_bytes(const struct hparams *hp, hearth_kv_type type, int n_ctx, int n_seqs)
-{
-    uint64_t pages = ((uint64_t)n_ctx + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    return pages * (uint64_t)n_seqs * kv_page_bytes(hp, type);
-}
-
 static uint64_t own_bytes(const hearth_plan *p) { return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes; }
 
 struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
@@ -47,7 +43,14 @@ struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
                                      .observed = r->observed };
 }
 
-static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request *r, int n_ctx)
+/* A page of the pool, and its place in the tree. */
+static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
+{
+    return kv_page_bytes(&f->model.hp, r->kv_type) + prefix_bytes(1) - prefix_bytes(0);
+}
+
+/* With a pool of n_pages. */
+static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request *r, int n_ctx, uint32_t n_pages)
 {
     struct workspace_shape shape = plan_workspace(r, n_ctx);
     struct workspace ws;
@@ -56,23 +59,66 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->n_threads = r->n_threads;
     p->weights_bytes = f->model.weight_bytes;
     p->kv_type = r->kv_type;
-    p->kv_bytes = kv_bytes(&f->model.hp, r->kv_type, n_ctx, r->n_seqs);
+    p->n_seqs = r->n_seqs;
+    p->n_kv_tokens = (int)n_pages * KV_PAGE_TOKENS;
+    p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type);
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
                          + (uint64_t)r->n_seqs * lookup_bytes(n_ctx)
-                         + prefix_bytes(kv_pages_for(n_ctx) * (uint32_t)r->n_seqs);
+                         + prefix_bytes(n_pages);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }
 
-static void note_slow_weights(hearth_plan *p)
+/* Pages for n contexts; more than a pool can have are too many for any machine. */
+static uint32_t pages_of(int n_ctx, int n)
 {
-    if (p->fits && p->total_bytes > p->budget_bytes) {
-        size_t n = 0;
-        while (n < sizeof p->reason && p->reason[n])
-            n++;
-        snprintf(p->reason + n, sizeof p->reason - n,
-                 "; weights do not fit in memory beside it and will be read from disk again and again");
+    return (uint32_t)min_size(kv_pages_for(n_ctx) * (uint64_t)n, INT32_MAX / KV_PAGE_TOKENS);
+}
+
+/* The least pool: one whole context. So whatever a request may be, it can be computed when the others have ended. */
+static void fill_least(hearth_plan *p, const hearth_file *f, const struct plan_request *r, int n_ctx)
+{
+    uint32_t asked = kv_pages_for(r->n_kv_tokens), most = pages_of(n_ctx, r->n_seqs), least = pages_of(n_ctx, 1);
+    fill(p, f, r, n_ctx, asked < least ? least : asked < most ? asked : most);
+}
+
+static bool all_fit(const hearth_plan *p, const struct plan_request *r)
+{
+    return p->total_bytes + r->others_weights_bytes <= p->budget_bytes;
+}
+
+/* As many pages as fit beside the weights, up to a context for each sequence. */
+static void grow_pool(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
+{
+    uint64_t used = p->total_bytes + r->others_weights_bytes, least = pages_of(p->n_ctx_tokens, 1);
+    uint64_t most = pages_of(p->n_ctx_tokens, r->n_seqs), more = used < p->budget_bytes ? p->budget_bytes - used : 0;
+    uint64_t n_pages = least + more / page_bytes(f, r);
+    if (n_pages >= most) {
+        fill(p, f, r, p->n_ctx_tokens, (uint32_t)most);
+        if (all_fit(p, r))
+            return;
     }
+    n_pages = min_size(n_pages, most);
+    do /* the tree's tables grow in powers of two */
+        fill(p, f, r, p->n_ctx_tokens, (uint32_t)n_pages);
+    while (!all_fit(p, r) && n_pages > least && (n_pages = max_size(least, n_pages - n_pages / 64 - 1)));
+}
+
+static void add_reason(hearth_plan *p, const char *fmt, ...)
+{
+    size_t n = strlen(p->reason);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(p->reason + n, sizeof p->reason - n, fmt, args);
+    va_end(args);
+}
+
+static void add_notes(hearth_plan *p, const struct plan_request *r)
+{
+    if (p->fits && p->n_kv_tokens / r->n_seqs < p->n_ctx_tokens)
+        add_reason(p, "; %d sequences share room for %d tokens", p->n_seqs, p->n_kv_tokens);
+    if (p->fits && !all_fit(p, r))
+        add_reason(p, "; weights do not fit in memory beside it and will be read from disk again and again");
 }
 
 static void choose_context(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
@@ -83,8 +129,8 @@ static void choose_context(hearth_plan *p, const hearth_file *f, const struct pl
         power *= 2;
     int least = min_int(trained, LEAST_CTX);
     for (int n = power; n >= least; n /= 2) {
-        fill(p, f, r, n);
-        if (p->total_bytes <= p->budget_bytes) {
+        fill_least(p, f, r, n);
+        if (all_fit(p, r)) {
             if (n == power)
                 snprintf(p->reason, sizeof p->reason,
                          n == trained ? "the trained length" : "the largest power of two within the trained length %d",
@@ -95,21 +141,24 @@ static void choose_context(hearth_plan *p, const hearth_file *f, const struct pl
             return;
         }
     }
-    fill(p, f, r, least);
+    fill_least(p, f, r, least);
     p->fits = own_bytes(p) <= p->budget_bytes;
     snprintf(p->reason, sizeof p->reason, "the smallest context that is chosen unasked");
 }
 
 void plan_make(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
 {
-    *p = (hearth_plan){ .budget_bytes = r->budget_bytes };
-    if (!p->budget_bytes) {
+    *p = (hearth_plan){ .machine_budget_bytes = r->budget_bytes };
+    if (!p->machine_budget_bytes) {
         struct machine m;
         machine_read(&m);
-        p->budget_bytes = machine_memory_budget(&m);
+        p->machine_budget_bytes = machine_memory_budget(&m);
     }
+    p->budget_bytes = p->machine_budget_bytes - min_size(p->machine_budget_bytes, r->others_own_bytes);
+    if (r->share_bytes)
+        p->budget_bytes = min_size(p->budget_bytes, r->share_bytes);
     if (r->n_ctx > 0) {
-        fill(p, f, r, r->n_ctx);
+        fill_least(p, f, r, r->n_ctx);
         p->fits = own_bytes(p) <= p->budget_bytes;
         snprintf(p->reason, sizeof p->reason,
                  r->n_ctx > f->model.hp.n_ctx_train ? "as asked; beyond the trained length %d" : "as asked",
@@ -117,7 +166,9 @@ void plan_make(hearth_plan *p, const hearth_file *f, const struct plan_request *
     } else {
         choose_context(p, f, r);
     }
-    note_slow_weights(p);
+    if (p->fits && !r->n_kv_tokens)
+        grow_pool(p, f, r);
+    add_notes(p, r);
 }
 
 bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)

@@ -129,7 +129,7 @@ void prepare_main(void *arg)
     for (;;) {
         lock_take(&e->lock);
         struct hearth_stream *s;
-        while (!(s = queue_pop(&e->raw)) && !e->stop)
+        while (!(s = queue_pop(&e->raw, &e->raw_turns, NULL)) && !e->stop)
             lock_wait(&e->lock);
         lock_release(&e->lock);
         if (!s)

@@ -25,9 +25,8 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
 {
     const struct model *model = &m->file->model;
     int n_vocab = model->hp.n_vocab;
-    uint32_t pages_per_seq = ((uint32_t)m->plan.n_ctx_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
-    if (!kv_create(&m->kv, &model->hp, r->kv_type, pages_per_seq * (uint32_t)r->n_seqs, err))
+    if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), err))
         return false;
     workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
@@ -41,82 +40,6 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     sampler_room_layout(&m->room, m->room_memory, n_vocab, m->plan.n_ctx_tokens);
     m->logits_copy = (float *)((char *)m->room_memory + sampler_room_bytes(n_vocab, m->plan.n_ctx_tokens));
     return true;
-}
-
-static void seqs_free(struct hearth_engine *e, struct hearth_model *m)
-{
-    for (int i = 0; e->seqs && i < e->n_seqs; i++) {
-        kv_seq_destroy(&m->kv, &e->seqs[i].kv);
-        mem_free(e->seqs[i].history);
-        mem_free(e->seqs[i].lookup.last);
-        mem_free(e->seqs[i].held);
-        mem_free(e->seqs[i].thinking);
-    }
-    mem_free(e->seqs);
-    mem_free(e->batch_tokens);
-    mem_free(e->slices);
-    e->seqs = NULL;
-    e->batch_tokens = NULL;
-    e->slices = NULL;
-}
-
-static bool seqs_make(struct hearth_engine *e, struct hearth_model *m)
-{
-    size_t n_ctx = (size_t)m->plan.n_ctx_tokens;
-    uint32_t pages = (uint32_t)((n_ctx + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS);
-    e->seqs = mem_alloc(sizeof *e->seqs * (size_t)e->n_seqs);
-    e->batch_tokens = mem_alloc(sizeof *e->batch_tokens * (size_t)m->ws.max_tokens);
-    e->slices = mem_alloc(sizeof *e->slices * (size_t)e->n_seqs);
-    bool ok = e->seqs && e->batch_tokens && e->slices;
-    for (int i = 0; ok && i < e->n_seqs; i++) {
-        struct seq *s = &e->seqs[i];
-        s->history = mem_alloc(n_ctx * sizeof *s->history);
-        s->held = mem_alloc(STREAM_TEXT_MAX_BYTES);
-        s->thinking = mem_alloc(STREAM_TEXT_MAX_BYTES);
-        void *index = mem_alloc(lookup_bytes((int)n_ctx));
-        if (index)
-            lookup_layout(&s->lookup, index, (int)n_ctx);
-        ok = s->history && s->held && s->thinking && index && kv_seq_create(&s->kv, pages, NULL);
-    }
-    return ok;
-}
-
-bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err)
-{
-    lock_take(&e->lock);
-    bool taken = e->model != NULL;
-    if (!taken)
-        e->model = m;
-    lock_release(&e->lock);
-    if (taken)
-        return fail(err, HEARTH_ERR_USAGE, "this engine already holds %s; release it first or create another engine",
-                    e->model->file->name);
-    bool ok = seqs_make(e, m);
-    if (!ok)
-        seqs_free(e, m);
-    lock_take(&e->lock);
-    e->attached = ok;
-    if (!ok)
-        e->model = NULL;
-    lock_wake_all(&e->lock);
-    lock_release(&e->lock);
-    return ok ? true : fail_memory(err, "the sequences");
-}
-
-void engine_detach(struct hearth_engine *e, struct hearth_model *m)
-{
-    lock_take(&e->lock);
-    bool mine = e->model == m;
-    e->attached = e->attached && !mine;
-    while (mine && e->stepping)
-        lock_wait(&e->lock);
-    lock_release(&e->lock);
-    if (!mine)
-        return;
-    seqs_free(e, m);
-    lock_take(&e->lock);
-    e->model = NULL;
-    lock_release(&e->lock);
 }
 
 /* ---- open, release ---- */
@@ -201,6 +124,31 @@ static bool finish_reading(hearth_model *m, const hearth_model_options *o, heart
     return true;
 }
 
+/* Its memory, beside that of the models that are open. One at a time: engine_plan_begin(). */
+static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_error *err)
+{
+    struct hearth_engine *e = m->engine;
+    int64_t start = clock_ns();
+    struct plan_request r = { .n_ctx = o->n_ctx_tokens,
+                              .n_kv_tokens = o->n_kv_tokens,
+                              .n_seqs = e->n_seqs,
+                              .n_threads = max_int(e->n_threads, e->n_threads_prefill),
+                              .n_step_tokens = e->n_step_tokens,
+                              .kv_type = o->kv_type,
+                              .budget_bytes = e->n_lanes ? e->planned_budget_bytes : e->budget_bytes,
+                              .others_own_bytes = e->own_bytes,
+                              .others_weights_bytes = e->weights_bytes,
+                              .share_bytes = o->budget_bytes,
+                              .observed = o->on_product != NULL };
+    plan_make(&m->plan, m->file, &r);
+    if (!m->plan.fits)
+        return plan_refuse(&m->plan, m->file, err);
+    if (!make_memory(m, &r, err) || !engine_attach(e, m, err))
+        return false;
+    m->file->plan_ms = clock_ms_since(start);
+    return true;
+}
+
 static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_error *err)
 {
     struct hearth_engine *e = m->engine;
@@ -224,23 +172,12 @@ static bool open_model(hearth_model *m, const hearth_model_options *o, hearth_er
         return fail(err, HEARTH_ERR_FORMAT,
                     "%s: the vocabulary has %d tokens but the weights only %d rows; the file is damaged", m->file->name,
                     n_tokens, m->file->model.hp.n_vocab);
-    if (!progress(o, "plan", 0.8, err))
+    if (!progress(o, "plan", 0.8, err) || !registry_identity(m->file, m->identity, err))
         return false;
-    int64_t start = clock_ns();
-    struct plan_request r = { .n_ctx = o->n_ctx_tokens,
-                              .n_seqs = e->n_seqs,
-                              .n_threads = max_int(e->n_threads, e->n_threads_prefill),
-                              .n_step_tokens = e->n_step_tokens,
-                              .kv_type = o->kv_type,
-                              .budget_bytes = e->budget_bytes,
-                              .observed = o->on_product != NULL };
-    plan_make(&m->plan, m->file, &r);
-    if (!m->plan.fits)
-        return plan_refuse(&m->plan, m->file, err);
-    if (!registry_identity(m->file, m->identity, err) || !make_memory(m, &r, err) || !engine_attach(e, m, err))
-        return false;
-    m->file->plan_ms = clock_ms_since(start);
-    return finish_reading(m, o, err) && progress(o, "ready", 1, err);
+    engine_plan_begin(e);
+    bool ok = take_place(m, o, err);
+    engine_plan_end(e);
+    return ok && finish_reading(m, o, err) && progress(o, "ready", 1, err);
 }
 
 hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err)
@@ -248,6 +185,10 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
     err_clear(err);
     if (options->n_ctx_tokens < 0 || options->n_ctx_tokens > MAX_CTX) {
         fail(err, HEARTH_ERR_USAGE, "a context of %d tokens is out of range (0 to %d)", options->n_ctx_tokens, MAX_CTX);
+        return NULL;
+    }
+    if (options->n_kv_tokens < 0) {
+        fail(err, HEARTH_ERR_USAGE, "n_kv_tokens is %d; it must be 0 (as many as fit) or more", options->n_kv_tokens);
         return NULL;
     }
     if (!kv_type_ok(options->kv_type, err))

@@ -54,9 +54,12 @@ static inline bool file_is_mapped(const hearth_file *f) { return f->maps[0].fd >
 /* What a plan is made from. */
 struct plan_request {
     int n_ctx; /* 0: choose */
+    int n_kv_tokens; /* of the pool; 0: a context for each sequence, as far as they fit */
     int n_seqs, n_threads, n_step_tokens;
     hearth_kv_type kv_type;
     uint64_t budget_bytes; /* 0: what the machine has free */
+    uint64_t others_own_bytes, others_weights_bytes; /* of the models that are open in it, their weights apart */
+    uint64_t share_bytes;  /* most of it that this model may have; 0: what the others leave */
     bool observed;         /* somebody looks at the inputs of matrix products */
 };
 /* False, with the error, for a number that names no type. */

@@ -8,7 +8,7 @@ enum seq_state {
     SEQ_FREE,    /* no request in this slot */
     SEQ_PREFILL, /* prompt tokens left to run */
     SEQ_DECODE,  /* one token a step, and its draft */
-    SEQ_PAUSED,  /* its reader is slow: nothing until there is room */
+    SEQ_PAUSED,  /* it waits: for its reader, for pages, or for what another computes */
 };
 
 /* What scheduling needs to know of a sequence. */
@@ -30,7 +30,10 @@ struct plan {
     int n_slices, n_tokens;
 };
 
-/* Decoding sequences come first, because somebody is watching each of them; what room is left
- * goes to prompts in order of arrival, in chunks. n_seqs <= max_tokens. Drafts come last, a token for
- * each sequence in turn, up to max_columns (at least max_tokens) in all. */
-void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_columns);
+/* Decoding sequences come first, because somebody is watching each of them; n_seqs <= max_tokens. What room is left,
+ * at most max_prompt_tokens, goes to prompts in chunks: the oldest is done with, or has half of it, and the rest goes
+ * to those with the fewest tokens left, so that a short prompt does not wait for a long one to be read, and the
+ * long one is read. Drafts come last, a token for each sequence in turn, up to max_columns (at least max_tokens) in
+ * all. */
+void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_prompt_tokens,
+                int max_columns);

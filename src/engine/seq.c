@@ -3,32 +3,61 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How many of its tokens may come from the cache: the last must be computed for its logits, a scored one needs those
- * before it. */
-static int most_cached(const struct seq *s)
+int seq_most_cached(const struct seq *s)
 {
     const hearth_request *r = &s->stream->request;
     if (r->no_prefix_cache)
         return 0;
-    return (r->score ? (int)r->score_from : s->n_prompt) - 1;
+    return (r->score ? seq_score_from(s) : s->n_prefill) - 1;
 }
 
-static void find_prefix(struct seq *s)
+static struct kv_match find_prefix(struct seq *s)
+{
+    struct kv_match match;
+    kv_seq_find(&s->stream->model->kv, &s->kv, s->stream->request.cache_salt, s->history, seq_most_cached(s), &match);
+    s->n_done = match.n_tokens;
+    return match;
+}
+
+static void describe_prefix(const struct seq *s, const struct kv_match *match)
 {
     hearth_receipt *r = &s->stream->receipt;
-    struct kv_match match;
-    kv_seq_find(&s->stream->model->kv, &s->kv, s->stream->request.cache_salt, s->history, most_cached(s), &match);
-    s->n_done = r->n_cached_tokens = r->n_prefix_tokens = match.n_tokens;
-    r->prefix_end = s->stream->request.no_prefix_cache ? HEARTH_PREFIX_NOT_ASKED : match.end;
-    r->prefix_id = s->history[s->n_done];
-    r->prefix_other_id = match.end == HEARTH_PREFIX_DIFFERS ? match.other : -1;
+    r->n_cached_tokens = r->n_prefix_tokens = match->n_tokens;
+    r->prefix_end = s->stream->request.no_prefix_cache ? HEARTH_PREFIX_NOT_ASKED : match->end;
+    r->prefix_id = s->history[match->n_tokens];
+    r->prefix_other_id = match->end == HEARTH_PREFIX_DIFFERS ? match->other : -1;
+}
+
+void seq_preempt(struct seq *s)
+{
+    s->preempted = true;
+    s->preempted_ns = clock_ns();
+    s->n_lost = s->n_done;
+    kv_seq_leave(&s->stream->model->kv, &s->kv, s->history, s->n_done);
+    s->n_done = 0;
+    s->n_prefill = s->n_total;
+    s->n_followed = 0;
+    s->stream->receipt.n_preemptions += s->n_lost > 0;
+}
+
+void seq_resume(struct seq *s)
+{
+    hearth_receipt *r = &s->stream->receipt;
+    int n_kept = find_prefix(s).n_tokens;
+    s->preempted = false;
+    r->n_recomputed_tokens += max_int(s->n_lost - n_kept, 0);
+    r->preempted_ms += clock_ms_since(s->preempted_ns);
 }
 
 void seq_join(struct seq *s)
 {
+    hearth_receipt *r = &s->stream->receipt;
     int had = s->n_done;
-    s->n_done = kv_seq_join(&s->stream->model->kv, &s->kv, s->history, had, most_cached(s));
-    s->stream->receipt.n_cached_tokens += s->n_done - had;
+    s->n_done = kv_seq_join(&s->stream->model->kv, &s->kv, s->history, had, seq_most_cached(s));
+    if (r->n_preemptions == 0)
+        r->n_cached_tokens += s->n_done - had;
+    else
+        r->n_recomputed_tokens -= max_int(min_int(s->n_done, s->n_lost) - had, 0);
 }
 
 void seq_publish(struct seq *s)
@@ -44,7 +73,11 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->order = order;
     s->n_prompt = s->n_total = (int)stream->prompt.n;
     memcpy(s->history, stream->prompt.ids, stream->prompt.n * sizeof *s->history);
-    find_prefix(s);
+    s->n_prefill = s->n_prompt;
+    s->preempted = false;
+    s->n_scored = s->n_followed = 0;
+    struct kv_match match = find_prefix(s);
+    describe_prefix(s, &match);
     s->n_output = 0;
     s->n_held = 0;
     sampling_memory_begin(&s->sampling, &stream->request.sampling);
@@ -362,4 +395,5 @@ void seq_score(struct seq *s, const struct kernels *k, const float *logits, int 
     o.event.logprob += logits[o.event.id];
     o.event.text = o.event.thinking = "";
     stream_push(st, &o.event);
+    s->n_scored = index + 1;
 }

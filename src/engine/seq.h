@@ -10,7 +10,14 @@ struct seq {
     struct kv_seq kv;
     int32_t *history;      /* [n_ctx] prompt, then output */
     int n_prompt, n_total; /* tokens in history */
+    int n_prefill;         /* of them to be read first: the prompt, after a preemption also what was sampled */
     int n_done;            /* positions in the KV cache */
+    bool preempted;        /* its pages were needed: it has none, and waits for some */
+    int64_t preempted_ns;
+    int n_lost;            /* positions it had before */
+    int n_scored;          /* scoring: the first prompt token whose event was not sent yet */
+    int leader, n_followed; /* the slot that reads the same up to n_followed; 0: none */
+    uint64_t leader_order;
     int n_output;
     struct sampling_memory sampling; /* what the sampler remembers of this request */
     struct lookup lookup;
@@ -31,6 +38,19 @@ struct seq {
 
 /* Take a prepared stream into a free slot, with the keys and values that are kept of its prompt. */
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order);
+
+/* Give its pages back. What was sampled stays; its keys and values are computed again. */
+void seq_preempt(struct seq *s);
+void seq_resume(struct seq *s);
+
+/* Tokens of what it reads that may come from the cache: the last must be computed for its logits, a scored one needs
+ * those before it. */
+int seq_most_cached(const struct seq *s);
+/* Scoring: the first prompt token that is still to be scored. */
+static inline int seq_score_from(const struct seq *s)
+{
+    return max_int((int)s->stream->request.score_from, s->n_scored);
+}
 
 /* Reading its prompt: keys and values that others have computed meanwhile are taken from them. */
 void seq_join(struct seq *s);

@@ -127,13 +127,14 @@ static json_t *of_seed(const hearth_receipt *r)
 
 json_t *plan_to_json(const hearth_plan *plan)
 {
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:o}",
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:i, s:i, s:o}",
                      "weights_bytes", of_u64(plan->weights_bytes),
                      "kv_type", hearth_kv_type_name(plan->kv_type), "kv_bytes", of_u64(plan->kv_bytes),
                      "workspace_bytes", of_u64(plan->workspace_bytes),
                      "vocabulary_bytes", of_u64(plan->vocabulary_bytes),
                      "total_bytes", of_u64(plan->total_bytes), "budget_bytes", of_u64(plan->budget_bytes),
-                     "fits", plan->fits, "n_ctx_tokens", plan->n_ctx_tokens, "n_threads", plan->n_threads,
+                     "fits", plan->fits, "n_ctx_tokens", plan->n_ctx_tokens, "n_seqs", plan->n_seqs,
+                     "n_kv_tokens", plan->n_kv_tokens, "n_threads", plan->n_threads,
                      "reason", of_text(plan->reason));
 }
 
@@ -270,6 +271,8 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "prefix", of_prefix(r));
     put(&o, "prefill", of_prefill(r));
     put(&o, "decode", of_decode(r));
+    put(&o, "preemption", json_pack("{s:i, s:i, s:o}", "n", r->n_preemptions, "n_recomputed_tokens",
+                                    r->n_recomputed_tokens, "ms", of_ms(r->preempted_ms)));
     put(&o, "speculation", of_speculation(r));
     put(&o, "sample_ms", of_ms(r->sample_ms));
     put(&o, "first_token_ms", of_ms(r->first_token_ms));

@@ -1,8 +1,13 @@
-/* test_sched.c: which tokens go into the next step. */
+/* test_sched.c: which tokens go into the next step, how many, and whose request is next. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <string.h>
+
+#include "base/rng.h"
+#include "engine/fair.h"
+#include "engine/pace.h"
 #include "engine/sched.h"
 
 #include <cmocka.h>
@@ -16,7 +21,7 @@ static void decoding_is_never_delayed_by_a_prompt(void **state)
         { .state = SEQ_DECODE, .n_prompt = 10, .n_done = 42 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 2, 512, 512);
+    sched_plan(&p, seqs, 2, 512, 512, 512);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].seq, 1);
     assert_int_equal(p.slice[0].n, 1);
@@ -32,7 +37,7 @@ static void the_last_chunk_of_a_prompt_asks_for_logits(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PREFILL, .n_prompt = 700, .n_done = 512 } };
     struct plan p;
-    sched_plan(&p, seqs, 1, 512, 512);
+    sched_plan(&p, seqs, 1, 512, 512, 512);
     assert_int_equal(p.n_tokens, 188);
     assert_true(p.slice[0].last);
 }
@@ -46,7 +51,7 @@ static void prompts_come_in_order_of_arrival_not_of_slots(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 100, .order = 5 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 150, 150);
+    sched_plan(&p, seqs, 3, 150, 150, 150);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].seq, 1);
     assert_int_equal(p.slice[0].n, 100);
@@ -59,7 +64,7 @@ static void a_sequence_own_chunk_is_held(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 96, .n_chunk = 3 } };
     struct plan p;
-    sched_plan(&p, seqs, 1, 512, 512);
+    sched_plan(&p, seqs, 1, 512, 512, 512);
     assert_int_equal(p.slice[0].n, 3);
     assert_int_equal(p.slice[0].first, 96);
     assert_false(p.slice[0].last);
@@ -70,7 +75,7 @@ static void paused_and_free_slots_get_nothing(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PAUSED, .n_prompt = 5, .n_done = 9 }, { .state = SEQ_FREE } };
     struct plan p;
-    sched_plan(&p, seqs, 2, 512, 512);
+    sched_plan(&p, seqs, 2, 512, 512, 512);
     assert_int_equal(p.n_slices, 0);
     assert_int_equal(p.n_tokens, 0);
 }
@@ -85,16 +90,16 @@ static void drafts_share_the_columns_that_are_left(void **state)
         { .state = SEQ_PAUSED, .n_prompt = 3, .n_done = 9, .n_draft = 16 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 2, 8);
+    sched_plan(&p, seqs, 3, 2, 2, 8);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].n, 4);
     assert_int_equal(p.slice[1].n, 4);
     assert_int_equal(p.n_tokens, 8);
     seqs[0].n_draft = 1;
-    sched_plan(&p, seqs, 3, 8, 8);
+    sched_plan(&p, seqs, 3, 8, 8, 8);
     assert_int_equal(p.slice[0].n, 2);
     assert_int_equal(p.slice[1].n, 6);
-    sched_plan(&p, seqs, 3, 512, 512);
+    sched_plan(&p, seqs, 3, 512, 512, 512);
     assert_int_equal(p.n_tokens, 2 + 17);
 }
 
@@ -106,13 +111,191 @@ static void a_draft_comes_beside_a_prompt_and_not_instead(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 0, .n_draft = 4 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 2, 16, 16);
+    sched_plan(&p, seqs, 2, 16, 16, 16);
     assert_int_equal(p.slice[0].n, 1);
     assert_int_equal(p.slice[1].n, 15);
-    sched_plan(&p, seqs, 2, 16, 32);
+    sched_plan(&p, seqs, 2, 16, 16, 32);
     assert_int_equal(p.slice[0].n, 5);
     assert_int_equal(p.slice[1].n, 15);
     assert_int_equal(p.n_tokens, 20);
+}
+
+/* ---- a short prompt beside a long one ---- */
+
+static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
+{
+    (void)state;
+    static const struct sched_seq seqs[] = {
+        { .state = SEQ_PREFILL, .n_prompt = 32000, .n_done = 100, .order = 1 },
+        { .state = SEQ_PREFILL, .n_prompt = 900, .order = 2 },
+        { .state = SEQ_PREFILL, .n_prompt = 120, .order = 3 },
+        { .state = SEQ_DECODE, .n_prompt = 3, .n_done = 7, .order = 4 },
+    };
+    struct plan p;
+    sched_plan(&p, seqs, 4, 512, 512, 512);
+    assert_int_equal(p.n_slices, 4);
+    assert_int_equal(p.slice[0].seq, 3);
+    assert_int_equal(p.slice[1].seq, 0); /* the oldest has half of 511 */
+    assert_int_equal(p.slice[1].n, 256);
+    assert_int_equal(p.slice[2].seq, 2); /* the shortest is done with */
+    assert_int_equal(p.slice[2].n, 120);
+    assert_true(p.slice[2].last);
+    assert_int_equal(p.slice[3].seq, 1);
+    assert_int_equal(p.slice[3].n, 135);
+    assert_false(p.slice[3].last);
+    assert_int_equal(p.n_tokens, 512);
+}
+
+static void what_short_prompts_leave_goes_to_the_oldest(void **state)
+{
+    (void)state;
+    static const struct sched_seq seqs[] = {
+        { .state = SEQ_PREFILL, .n_prompt = 700, .n_done = 100, .order = 1 },
+        { .state = SEQ_PREFILL, .n_prompt = 30, .order = 2 },
+    };
+    struct plan p;
+    sched_plan(&p, seqs, 2, 512, 512, 512);
+    assert_int_equal(p.slice[0].n, 482);
+    assert_int_equal(p.slice[1].n, 30);
+    assert_true(p.slice[1].last);
+    assert_int_equal(p.n_tokens, 512);
+    sched_plan(&p, seqs, 2, 610, 610, 610);
+    assert_int_equal(p.slice[0].n, 600);
+    assert_true(p.slice[0].last); /* it can be done with, and is */
+    assert_int_equal(p.slice[1].n, 10);
+}
+
+static void prompts_have_no_more_than_their_part_of_a_step(void **state)
+{
+    (void)state;
+    static const struct sched_seq seqs[] = {
+        { .state = SEQ_DECODE, .n_prompt = 3, .n_done = 7, .n_draft = 4 },
+        { .state = SEQ_PREFILL, .n_prompt = 600, .order = 1 },
+        { .state = SEQ_PREFILL, .n_prompt = 600, .order = 2 },
+    };
+    struct plan p;
+    sched_plan(&p, seqs, 3, 512, 40, 512);
+    assert_int_equal(p.n_tokens, 1 + 40 + 4);
+    assert_int_equal(p.slice[1].n, 20);
+    assert_int_equal(p.slice[2].n, 20);
+}
+
+/* Whatever there is: a step is full or everybody has what it wants, nobody is in it twice, and the oldest prompt has at
+ * least half of what prompts have. */
+static void any_step_is_full_or_done(void **state)
+{
+    (void)state;
+    struct rng r = { 3, 0 };
+    for (int turn = 0; turn < 20000; turn++) {
+        struct sched_seq seqs[8];
+        struct plan p;
+        int n = 1 + (int)rng_below(&r, 8), room = 8 + (int)rng_below(&r, 100);
+        int prompt_room = 1 + (int)rng_below(&r, 100);
+        int n_decode = 0, wanted = 0, oldest = -1;
+        for (int i = 0; i < n; i++) {
+            seqs[i] = (struct sched_seq){ .state = (enum seq_state)rng_below(&r, 4),
+                                          .order = rng_below(&r, 1000) * 8 + (uint64_t)i,
+                                          .n_done = (int)rng_below(&r, 90),
+                                          .n_chunk = (int)rng_below(&r, 3) * 7 };
+            seqs[i].n_prompt = seqs[i].n_done + 1 + (int)rng_below(&r, 90);
+            n_decode += seqs[i].state == SEQ_DECODE;
+            if (seqs[i].state != SEQ_PREFILL)
+                continue;
+            int left = seqs[i].n_prompt - seqs[i].n_done;
+            wanted += seqs[i].n_chunk ? min_int(left, seqs[i].n_chunk) : left;
+            if (oldest < 0 || seqs[i].order < seqs[oldest].order)
+                oldest = i;
+        }
+        sched_plan(&p, seqs, n, room, prompt_room, room);
+        int prompts = min_int(room - n_decode, prompt_room);
+        assert_int_equal(p.n_tokens, n_decode + min_int(wanted, prompts));
+        bool seen[8] = { false };
+        for (int i = 0; i < p.n_slices; i++) {
+            const struct slice *s = &p.slice[i];
+            assert_false(seen[s->seq]);
+            seen[s->seq] = true;
+            assert_true(s->n > 0 && s->first == seqs[s->seq].n_done);
+            if (seqs[s->seq].state == SEQ_PREFILL)
+                assert_int_equal(s->last, s->first + s->n == seqs[s->seq].n_prompt);
+            if (s->seq == oldest && seqs[oldest].n_chunk == 0)
+                assert_true(2 * s->n >= prompts || s->last);
+        }
+        assert_true(oldest < 0 || prompts <= 0 || seen[oldest]);
+    }
+}
+
+/* ---- how much of a prompt a step may have ---- */
+
+static void a_step_with_answers_stays_near_its_time(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    assert_int_equal(pace_tokens(&p, 100, 512), PACE_FIRST_TOKENS);
+    for (int i = 0; i < 40; i++) {
+        pace_learn(&p, 0, 3, 20);
+        int n = pace_tokens(&p, 100, 512);
+        pace_learn(&p, n, 3, 20 + 2.0 * n);
+    }
+    assert_true(pace_tokens(&p, 100, 512) >= 38 && pace_tokens(&p, 100, 512) <= 42); /* (100 - 20) / 2 */
+    assert_int_equal(pace_tokens(&p, 5000, 512), 512);
+    assert_int_equal(pace_tokens(&p, 10, 512), PACE_LEAST_TOKENS); /* 20 ms more would be 10: a few are the least */
+    for (int i = 0; i < 40; i++)
+        pace_learn(&p, 0, 3, 90);
+    int n = pace_tokens(&p, 100, 512); /* answers alone take nearly all: as long again */
+    assert_true(n >= 43 && n <= 46);
+    pace_learn(&p, 16, 3, 60000); /* the machine slept */
+    for (int i = 0; i < 30; i++)
+        pace_learn(&p, 16, 3, 90 + 32);
+    assert_true(pace_tokens(&p, 100, 512) > 40);
+}
+
+/* ---- whose turn it is ---- */
+
+/* Serve all of these; in which order, by their index. */
+static void serve(struct fair *f, const uint64_t *owners, int n, int *order)
+{
+    uint64_t left[64];
+    int index[64];
+    for (int i = 0; i < n; i++) {
+        left[i] = owners[i];
+        index[i] = i;
+    }
+    for (int k = 0; k < n; k++) {
+        int i = fair_pick(f, left, n - k);
+        order[k] = index[i];
+        fair_served(f, left[i]);
+        memmove(left + i, left + i + 1, (size_t)(n - k - i - 1) * sizeof *left);
+        memmove(index + i, index + i + 1, (size_t)(n - k - i - 1) * sizeof *index);
+    }
+}
+
+static void owners_take_turns_and_requests_their_order(void **state)
+{
+    (void)state;
+    static struct fair f;
+    static const uint64_t owners[] = { 7, 7, 7, 7, 8, 8, 9 }, one[] = { 5, 5, 5, 5 };
+    static const int wanted[] = { 0, 4, 6, 1, 5, 2, 3 };
+    int order[7];
+    serve(&f, owners, 7, order);
+    assert_memory_equal(order, wanted, sizeof wanted);
+    serve(&f, one, 4, order);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(order[i], i);
+    static const uint64_t later[] = { 7, 10, 9 }; /* one never seen, then who was served longest ago: 9 */
+    static const int wanted_later[] = { 1, 2, 0 };
+    serve(&f, later, 3, order);
+    assert_memory_equal(order, wanted_later, sizeof wanted_later);
+}
+
+static void more_owners_than_are_remembered_are_served(void **state)
+{
+    (void)state;
+    static struct fair f;
+    for (uint64_t i = 1; i <= 3 * FAIR_OWNERS; i++)
+        fair_served(&f, i);
+    assert_int_equal(f.n, FAIR_OWNERS);
+    const uint64_t owners[] = { 3 * FAIR_OWNERS, 3 * FAIR_OWNERS - 1, 2 * FAIR_OWNERS + 1 };
+    assert_int_equal(fair_pick(&f, owners, 3), 2); /* the oldest that is remembered */
 }
 
 int main(void)
@@ -125,6 +308,13 @@ int main(void)
         cmocka_unit_test(drafts_share_the_columns_that_are_left),
         cmocka_unit_test(a_draft_comes_beside_a_prompt_and_not_instead),
         cmocka_unit_test(paused_and_free_slots_get_nothing),
+        cmocka_unit_test(a_short_prompt_does_not_wait_for_a_long_one),
+        cmocka_unit_test(what_short_prompts_leave_goes_to_the_oldest),
+        cmocka_unit_test(prompts_have_no_more_than_their_part_of_a_step),
+        cmocka_unit_test(any_step_is_full_or_done),
+        cmocka_unit_test(a_step_with_answers_stays_near_its_time),
+        cmocka_unit_test(owners_take_turns_and_requests_their_order),
+        cmocka_unit_test(more_owners_than_are_remembered_are_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

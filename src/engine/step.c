@@ -1,0 +1,321 @@
+/* step.c: one step of a model: prompts in chunks and answers by a token or a few, computed together. Only the engine
+ * thread touches sequences, KV pages and the workspace, so nothing inside takes a lock or allocates. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "engine/lane.h"
+
+/* ---- before a step ---- */
+
+static void end_cancelled(struct lane *l)
+{
+    for (int i = 0; i < l->e->n_seqs; i++)
+        if (l->seqs[i].stream && atomic_load(&l->seqs[i].stream->cancelled))
+            seq_end(&l->seqs[i], HEARTH_END_CANCELLED, "cancelled", NULL);
+}
+
+static enum seq_state state_of(struct seq *s)
+{
+    if (!s->stream)
+        return SEQ_FREE;
+    if (s->preempted || !stream_has_room(s->stream))
+        return SEQ_PAUSED;
+    return s->n_done < s->n_prefill ? SEQ_PREFILL : SEQ_DECODE;
+}
+
+/* It reads what another reads before it, and goes on with that one's pages. */
+static bool follows(struct lane *l, const struct seq *s)
+{
+    struct seq *leader = &l->seqs[s->leader];
+    return s->n_followed > s->n_done && leader->order == s->leader_order && state_of(leader) == SEQ_PREFILL
+           && leader->n_done < s->n_followed && leader->n_done >= s->n_done;
+}
+
+/* Scoring sends an event for each token from score_from on, so chunks of those are held to what the ring takes
+ * (stream_has_room() leaves 2 * STREAM_EVENT_MAX_BYTES; an event without text is at most 48 bytes and its
+ * alternatives). What comes before is an ordinary prompt. */
+enum { SCORE_CHUNK_TOKENS = 64 };
+static_assert(SCORE_CHUNK_TOKENS * (48 + MAX_ALTERNATIVES * sizeof(hearth_alternative)) + 64
+                  <= 2 * STREAM_EVENT_MAX_BYTES,
+              "a chunk's events and the END without text");
+
+/* Most prompt tokens of it in the next step; 0: as many as there is room for. */
+static int chunk_of(const struct seq *s)
+{
+    const hearth_request *r = &s->stream->request;
+    if (!r->score)
+        return r->n_chunk_tokens;
+    int unscored = seq_score_from(s) - 1 - s->n_done;
+    int most = unscored > 0 ? unscored : SCORE_CHUNK_TOKENS;
+    return r->n_chunk_tokens > 0 ? min_int(r->n_chunk_tokens, most) : most;
+}
+
+/* Who decodes says in turn what may come next, each knowing the columns that the step has already. A prompt in the
+ * step leaves no room: its columns cost as much as a draft's, and are not in vain. */
+static void draft(struct lane *l, struct sched_seq *view)
+{
+    int n_columns = 0;
+    bool prompts = false;
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        n_columns += view[i].state == SEQ_DECODE;
+        prompts = prompts || view[i].state == SEQ_PREFILL;
+    }
+    l->n_steps++;
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        int turn = (int)((l->n_steps + (unsigned)i) % (unsigned)l->e->n_seqs);
+        struct seq *s = &l->seqs[turn];
+        if (view[turn].state != SEQ_DECODE || (prompts && s->stream->request.speculate == HEARTH_SPECULATE_AUTO))
+            continue;
+        view[turn].n_draft = seq_draft(s, n_columns);
+        n_columns += view[turn].n_draft;
+    }
+}
+
+static void plan_step(struct lane *l, struct plan *plan)
+{
+    struct sched_seq view[SCHED_MAX_SEQS];
+    int n_answers = 0;
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        struct seq *s = &l->seqs[i];
+        enum seq_state state = state_of(s);
+        if (state == SEQ_PREFILL)
+            seq_join(s);
+        if (state == SEQ_PREFILL && follows(l, s))
+            state = SEQ_PAUSED;
+        n_answers += state == SEQ_DECODE;
+        view[i] =
+            (struct sched_seq){ .state = state, .n_prompt = s->n_prefill, .n_done = s->n_done, .order = s->order };
+        if (s->stream)
+            view[i].n_chunk = chunk_of(s);
+    }
+    draft(l, view);
+    int max_columns = l->model->ws.max_tokens, max_tokens = min_int(l->e->n_step_tokens, max_columns);
+    int max_prompt = n_answers ? pace_tokens(&l->pace, l->e->step_ms, max_tokens) : max_tokens;
+    sched_plan(plan, view, l->e->n_seqs, max_tokens, max_prompt, max_columns);
+}
+
+static bool is_decode(const struct lane *l, const struct slice *slice)
+{
+    return slice->first >= l->seqs[slice->seq].n_prefill;
+}
+
+/* Rows of the step. */
+static void batch_fill(struct lane *l, struct plan *plan)
+{
+    struct batch *b = &l->batch;
+    lane_reserve(l, plan);
+    *b = (struct batch){ .tokens = l->batch_tokens, .slices = l->slices, .n_slices = plan->n_slices };
+    for (int i = 0; i < plan->n_slices; i++) {
+        const struct slice *slice = &plan->slice[i];
+        const struct seq *s = &l->seqs[slice->seq];
+        for (int t = 0; t < slice->n; t++)
+            l->batch_tokens[b->n_tokens + t] = s->history[slice->first + t];
+        l->slices[i] = (struct batch_slice){ .first_row = b->n_tokens,
+                                             .n_tokens = slice->n,
+                                             .first_pos = slice->first,
+                                             .kv = kv_seq_view(&l->model->kv, &s->kv) };
+        b->n_tokens += slice->n;
+    }
+}
+
+/* ---- after the forward pass ---- */
+
+/* A row of the batch whose logits are wanted, and for what. */
+struct wanted {
+    int row, slice, seq;
+    int score_index; /* prompt token it predicts; -1: sample */
+};
+
+static int list_wanted(const struct lane *l, const struct plan *plan, struct wanted *w)
+{
+    int n = 0;
+    for (int i = 0; i < plan->n_slices; i++) {
+        const struct slice *slice = &plan->slice[i];
+        const struct seq *s = &l->seqs[slice->seq];
+        int first_row = l->slices[i].first_row;
+        if (s->stream->request.score) {
+            for (int t = 0; t < slice->n; t++)
+                if (slice->first + t + 1 < s->n_prompt && slice->first + t + 1 >= seq_score_from(s))
+                    w[n++] = (struct wanted){ first_row + t, i, slice->seq, slice->first + t + 1 };
+        } else if (slice->last) {
+            for (int t = is_decode(l, slice) ? 0 : slice->n - 1; t < slice->n; t++)
+                w[n++] = (struct wanted){ first_row + t, i, slice->seq, -1 };
+        }
+    }
+    return n;
+}
+
+/* NaN or Inf: run the slice again with the probe, up to this row, to name layer and tensor; then the step once more,
+ * whose other rows are still wanted. Writes the same KV again, so other sequences are not disturbed. */
+static void end_not_finite(struct lane *l, const struct wanted *w)
+{
+    struct seq *s = &l->seqs[w->seq];
+    struct probe probe = { .layer = -1 };
+    hearth_error err = { 0 };
+    const struct model *m = &l->model->file->model;
+    struct batch_slice slice = l->slices[w->slice];
+    struct batch alone = { .tokens = l->batch_tokens + slice.first_row, .slices = &slice, .n_slices = 1,
+                           .n_tokens = w->row - slice.first_row + 1 };
+    slice.n_tokens = alone.n_tokens;
+    slice.first_row = 0;
+    model_forward(m, l->e->kernels, l->e->pool, &l->model->ws, &alone, &probe, NULL);
+    model_forward(m, l->e->kernels, l->e->pool, &l->model->ws, &l->batch, NULL, NULL);
+    if (!probe.name[0])
+        snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
+    char layer[32] = "";
+    if (probe.layer >= 0)
+        snprintf(layer, sizeof layer, "layer %d, ", probe.layer);
+    fail(&err, HEARTH_ERR_MODEL,
+         "the model computed NaN or Inf at token %d, first after %s%s; the file is damaged or badly quantized: "
+         "download it again or use another quantization",
+         s->n_total, layer, probe.name);
+    seq_end(s, HEARTH_END_ERROR, "NaN or Inf in the logits", &err);
+}
+
+/* Returns how many of the group's rows were used: all, or up to and with one that went wrong
+ * (then the workspace was run over and the rest needs its logits again). */
+static int use_group(struct lane *l, const struct wanted *w, int n)
+{
+    struct workspace *ws = &l->model->ws;
+    int n_vocab = l->model->file->model.hp.n_vocab;
+    for (int i = 0; i < n; i++) {
+        struct seq *s = &l->seqs[w[i].seq];
+        float *logits = ws->logits + (size_t)i * (size_t)n_vocab;
+        if (!seq_wants(s))
+            continue; /* ended earlier in this step, or behind a draft that was wrong */
+        if (!l->e->kernels->all_finite(logits, n_vocab)) {
+            end_not_finite(l, &w[i]);
+            return i + 1;
+        }
+        if (w[i].score_index >= 0)
+            seq_score(s, l->e->kernels, logits, w[i].score_index);
+        else
+            seq_verify(s, l->e->kernels, logits);
+    }
+    return n;
+}
+
+static void use_logits(struct lane *l, const struct wanted *w, int n)
+{
+    int rows[SCHED_MAX_SEQS], most = min_int(l->model->ws.max_logit_rows, SCHED_MAX_SEQS);
+    for (int at = 0; at < n;) {
+        if (!seq_wants(&l->seqs[w[at].seq])) {
+            at++;
+            continue;
+        }
+        int group = min_int(n - at, most);
+        for (int i = 0; i < group; i++)
+            rows[i] = w[at + i].row;
+        model_logits(&l->model->file->model, l->e->kernels, l->e->pool, &l->model->ws, rows, group,
+                     &l->model->observer);
+        at += use_group(l, w + at, group);
+    }
+}
+
+static void advance(struct lane *l, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++) {
+        struct seq *s = &l->seqs[plan->slice[i].seq];
+        bool decode = is_decode(l, &plan->slice[i]);
+        s->n_done = plan->slice[i].first + (decode ? 1 : plan->slice[i].n);
+        seq_try(s, decode ? plan->slice[i].n - 1 : 0);
+        if (!decode)
+            s->stream->receipt.n_prefill_chunks++;
+    }
+}
+
+static void settle(struct lane *l, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++) {
+        struct seq *s = &l->seqs[plan->slice[i].seq];
+        seq_settle(s, &l->model->kv);
+        seq_publish(s);
+    }
+}
+
+/* Scored sequences whose prompt is through. */
+static void end_scored(struct lane *l)
+{
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        struct seq *s = &l->seqs[i];
+        if (s->stream && s->stream->request.score && s->n_done == s->n_prompt)
+            seq_end(s, HEARTH_END_LENGTH, "scored", NULL);
+    }
+}
+
+static void end_damaged(struct lane *l)
+{
+    hearth_error err = { 0 };
+    fail(&err, HEARTH_ERR_MODEL, "%s was cut short on disk while in use; put the whole file back and load it again",
+         l->model->file->name);
+    for (int i = 0; i < l->e->n_seqs; i++)
+        if (l->seqs[i].stream)
+            seq_end(&l->seqs[i], HEARTH_END_ERROR, "model file truncated while in use", &err);
+}
+
+/* Prompts are bound by arithmetic and single tokens by memory, which fewer threads may saturate. */
+static int step_threads(const struct lane *l, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++)
+        if (!is_decode(l, &plan->slice[i]))
+            return l->e->n_threads_prefill;
+    return l->e->n_threads;
+}
+
+/* What it cost, for the next one's size. */
+static void learn(struct lane *l, const struct plan *plan, double ms)
+{
+    int n_prompt = 0, n_answers = 0;
+    for (int i = 0; i < plan->n_slices; i++) {
+        bool decode = is_decode(l, &plan->slice[i]);
+        n_prompt += decode ? 0 : plan->slice[i].n;
+        n_answers += decode;
+    }
+    pace_learn(&l->pace, n_prompt, n_answers, ms);
+}
+
+static void compute(struct lane *l, struct plan *plan)
+{
+    struct wanted wanted[SCHED_MAX_SEQS * SCORE_CHUNK_TOKENS];
+    int64_t start = clock_ns();
+    pool_use(l->e->pool, step_threads(l, plan));
+    model_forward(&l->model->file->model, l->e->kernels, l->e->pool, &l->model->ws, &l->batch, NULL,
+                  &l->model->observer);
+    advance(l, plan);
+    if (file_damaged(l->model->file)) {
+        end_damaged(l);
+        return;
+    }
+    int n = list_wanted(l, plan, wanted);
+    learn(l, plan, clock_ms_since(start));
+    use_logits(l, wanted, n);
+    settle(l, plan);
+    end_scored(l);
+}
+
+bool lane_step(struct lane *l)
+{
+    struct plan plan;
+    end_cancelled(l);
+    lane_admit(l);
+    plan_step(l, &plan);
+    bool planned = plan.n_tokens > 0;
+    batch_fill(l, &plan);
+    if (plan.n_tokens > 0)
+        compute(l, &plan);
+    return planned; /* where all had to give up their pages, the next step begins with some of them */
+}
+
+struct hearth_stream *lane_take_finished(struct lane *l)
+{
+    struct hearth_stream *chain = NULL;
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        struct hearth_stream *done = l->seqs[i].finished;
+        l->seqs[i].finished = NULL;
+        if (done) {
+            done->next = chain;
+            chain = done;
+        }
+    }
+    return chain;
+}
