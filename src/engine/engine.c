@@ -135,7 +135,7 @@ static void let_go(struct hearth_stream *chain)
 static int wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen, struct lane *lanes[ENGINE_MAX_MODELS])
 {
     lock_take(&e->lock);
-    while ((idle && e->pokes == *seen && !e->stop) || (!e->n_lanes && !e->stop)) {
+    while (!e->stop && ((idle && e->pokes == *seen) || !e->n_lanes || e->n_leaving)) {
         idle = idle && e->pokes == *seen;
         lock_wait(&e->lock);
     }

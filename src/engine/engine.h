@@ -34,6 +34,7 @@ struct hearth_engine {
     uint64_t planned_budget_bytes; /* what the attached ones are held against together */
     uint64_t own_bytes, weights_bytes; /* of them */
     bool planning;             /* somebody plans a model */
+    int n_leaving;             /* models that wait for the step to end: they come before the next one */
     bool stepping;             /* the engine thread is inside a step: its models must stay */
     bool stop;
     unsigned pokes; /* something changed: look again */

@@ -96,8 +96,10 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
 {
     struct lane *l = NULL;
     lock_take(&e->lock);
+    e->n_leaving++;
     while (e->stepping)
         lock_wait(&e->lock);
+    e->n_leaving--;
     for (int i = 0; i < e->n_lanes; i++)
         if (!l && e->lanes[i]->model == m)
             l = e->lanes[i];
@@ -108,6 +110,7 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
         e->own_bytes -= own_bytes(&m->plan);
         e->weights_bytes -= m->plan.weights_bytes;
     }
+    lock_wake_all(&e->lock);
     lock_release(&e->lock);
     lane_free(l);
 }

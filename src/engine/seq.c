@@ -76,6 +76,7 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->n_prefill = s->n_prompt;
     s->preempted = false;
     s->n_scored = s->n_followed = 0;
+    s->kv.apart = stream->request.no_prefix_cache;
     struct kv_match match = find_prefix(s);
     describe_prefix(s, &match);
     s->n_output = 0;

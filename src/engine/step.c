@@ -286,9 +286,8 @@ static void compute(struct lane *l, struct plan *plan)
         end_damaged(l);
         return;
     }
-    int n = list_wanted(l, plan, wanted);
+    use_logits(l, wanted, list_wanted(l, plan, wanted));
     learn(l, plan, clock_ms_since(start));
-    use_logits(l, wanted, n);
     settle(l, plan);
     end_scored(l);
 }

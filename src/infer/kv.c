@@ -187,7 +187,7 @@ void kv_look(const struct kv_pool *pool, uint64_t salt, const int32_t *tokens, i
 int kv_seq_join(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done, int most)
 {
     uint32_t n = (uint32_t)n_done / KV_PAGE_TOKENS;
-    if (n != s->n_in_tree)
+    if (n != s->n_in_tree || s->apart)
         return n_done;
     n = take_full(pool, s, n, tokens, most);
     return max_int(n_done, (int)n * KV_PAGE_TOKENS);
@@ -200,6 +200,8 @@ void kv_seq_publish(struct kv_pool *pool, struct kv_seq *s, const int32_t *token
         const int32_t *of_page = tokens + n * KV_PAGE_TOKENS;
         uint32_t page = prefix_find(&pool->tree, parent, s->salt, of_page);
         if (page != PREFIX_NONE) {
+            if (s->apart)
+                return;
             go_on_with(pool, s, n, page);
         } else {
             prefix_add(&pool->tree, s->pages[n], parent, s->salt, of_page, KV_PAGE_TOKENS);
@@ -232,7 +234,7 @@ void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens,
 {
     kv_seq_publish(pool, s, tokens, n_done);
     int full = (int)s->n_in_tree * KV_PAGE_TOKENS;
-    if (n_done > full)
+    if (n_done > full && n_done - full < KV_PAGE_TOKENS)
         publish_rest(pool, s, tokens + full, n_done - full);
     kv_seq_clear(pool, s);
 }

@@ -44,6 +44,7 @@ struct kv_seq {
     uint32_t n_pages, max_pages;
     uint32_t n_in_tree; /* the first so many of them can be found by others */
     uint64_t salt;      /* under which they can */
+    bool apart;         /* it takes no page of others, not even an equal one that came meanwhile */
 };
 bool kv_seq_create(struct kv_seq *s, uint32_t max_pages, hearth_error *err);
 void kv_seq_destroy(struct kv_pool *pool, struct kv_seq *s);
@@ -65,7 +66,8 @@ void kv_look(const struct kv_pool *pool, uint64_t salt, const int32_t *tokens, i
 /* For one that has computed n_done tokens: full pages that others have computed meanwhile. Returns how many tokens it
  * has now. */
 int kv_seq_join(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done, int most);
-/* Let others find what is full of n_done tokens. Where such a page is there already, the sequence goes on with it. */
+/* Let others find what is full of n_done tokens. Where such a page is there already, the sequence goes on with it; one
+ * that stays apart keeps its own, and all that follows, to itself. */
 void kv_seq_publish(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done);
 /* The same, and what is not full, too; then let go of all pages. */
 void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done);

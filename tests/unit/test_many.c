@@ -120,6 +120,31 @@ static void models_come_and_go(void **state)
     close_two(&t);
 }
 
+/* A prompt that is read for thousands of steps does not keep the other model. */
+static void a_model_can_leave_while_another_works(void **state)
+{
+    struct two t;
+    static int32_t many[2000];
+    hearth_receipt receipt;
+    (void)state;
+    write_two(&t);
+    open_engine(&t, 0, 1);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(t.model[i] = open_another(&t, t.path[i], 0, 64 << 20));
+    fill_ids(many, 2000, 2);
+    hearth_request r = request_of(many, 2000, 2);
+    r.n_chunk_tokens = 1;
+    hearth_stream *s = ask(t.model[0], &r);
+    for (int i = 0; i < 3; i++) {
+        hearth_model_release(t.model[1]);
+        assert_non_null(t.model[1] = open_another(&t, t.path[1], 0, 64 << 20));
+    }
+    assert_false(hearth_stream_receipt(s, &receipt));
+    collect(s, &got);
+    assert_int_equal(got.n, 2);
+    close_two(&t);
+}
+
 static void they_share_one_budget(void **state)
 {
     struct two t;
@@ -270,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_models_answer_side_by_side),
         cmocka_unit_test(models_come_and_go),
+        cmocka_unit_test(a_model_can_leave_while_another_works),
         cmocka_unit_test(they_share_one_budget),
         cmocka_unit_test(there_is_a_most),
         cmocka_unit_test(an_owner_waits_for_one_request_of_another),

@@ -225,6 +225,28 @@ static void who_comes_meanwhile_goes_on_with_what_is_there(void **state)
     close_pool();
 }
 
+/* What is computed to be compared with what is kept must not be it. */
+static void who_stays_apart_has_only_its_own_pages(void **state)
+{
+    int32_t a[300];
+    (void)state;
+    open_pool(16);
+    count(a, 300, 1000);
+    run(&seqs[0], 0, a, 150);
+    struct one *s = &seqs[1];
+    memcpy(s->tokens, a, sizeof a);
+    s->kv.apart = true;
+    assert_true(compute(s, 70));
+    assert_int_equal(kv_seq_join(&pool, &s->kv, s->tokens, 70, 300), 70);
+    assert_true(compute(s, 290));
+    assert_int_equal(s->kv.n_in_tree, 0);
+    assert_int_equal(kv_available(&pool), 16 - 5);
+    leave(s);
+    assert_int_equal(kv_available(&pool), 16);
+    assert_int_equal(begin(&seqs[2], 0, a, 300).n_tokens, 150);
+    close_pool();
+}
+
 /* ---- giving pages away ---- */
 
 static void the_oldest_pages_are_given_away_from_their_ends(void **state)
@@ -343,9 +365,13 @@ static void no_order_of_things_gives_a_wrong_page(void **state)
             break;
         case 1:
             leave(s);
+            s->kv.apart = false;
             random_prompt(&r, prompt, MOST_TOKENS);
             memcpy(s->tokens, prompt, sizeof prompt);
-            n_found += begin(s, rng_below(&r, 8) == 0, prompt, n).n_tokens > 0;
+            if (rng_below(&r, 9) == 0)
+                s->kv.apart = true;
+            else
+                n_found += begin(s, rng_below(&r, 8) == 0, prompt, n).n_tokens > 0;
             break;
         case 2:
             if (s->n_done > 0) {
@@ -372,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_hash_alone_is_no_hit),
         cmocka_unit_test(full_pages_are_shared_and_others_copied),
         cmocka_unit_test(who_comes_meanwhile_goes_on_with_what_is_there),
+        cmocka_unit_test(who_stays_apart_has_only_its_own_pages),
         cmocka_unit_test(the_oldest_pages_are_given_away_from_their_ends),
         cmocka_unit_test(a_full_pool_still_goes_on_from_its_last_page),
         cmocka_unit_test(look_says_what_find_will_find),
