@@ -3,11 +3,14 @@
 
 static bool is_paused(struct seq *s) { return s->stream && !stream_has_room(s->stream); }
 
+/* What ended in a step keeps its slot until the engine has let go of its stream. */
+static bool is_free(const struct seq *s) { return !s->stream && !s->finished; }
+
 static int count_free(const struct lane *l)
 {
     int n = 0;
     for (int i = 0; i < l->e->n_seqs; i++)
-        n += !l->seqs[i].stream;
+        n += is_free(&l->seqs[i]);
     return n;
 }
 
@@ -131,7 +134,7 @@ static struct hearth_stream *take_next(struct lane *l)
 static struct seq *free_slot(struct lane *l)
 {
     int i = 0;
-    while (l->seqs[i].stream)
+    while (!is_free(&l->seqs[i]))
         i++;
     return &l->seqs[i];
 }
