@@ -427,10 +427,16 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
     s->ended = end;
     void (*wake)(void *) = s->wake;
     void *arg = s->wake_arg;
+    s->waking = wake != NULL;
     lock_wake_all(&s->lock);
     lock_release(&s->lock);
-    if (wake)
-        wake(arg);
+    if (!wake)
+        return;
+    wake(arg); /* not under the lock: the caller may hold one of its own, and wait for ours */
+    lock_take(&s->lock);
+    s->waking = false;
+    lock_wake_all(&s->lock);
+    lock_release(&s->lock);
 }
 
 void stream_push(struct hearth_stream *s, const hearth_event *e) { push(s, e, false); }
@@ -486,6 +492,8 @@ bool hearth_stream_next(hearth_stream *s, hearth_event *event) { return take(s, 
 void hearth_stream_on_wake(hearth_stream *s, void (*wake)(void *arg), void *arg)
 {
     lock_take(&s->lock);
+    while (s->waking)
+        lock_wait(&s->lock);
     s->wake = wake;
     s->wake_arg = arg;
     lock_release(&s->lock);

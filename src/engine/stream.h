@@ -48,6 +48,7 @@ struct hearth_stream {
     bool end_read;
     void (*wake)(void *arg);
     void *wake_arg;
+    bool waking; /* the engine thread is inside it */
 
     /* What the reader holds of the current event. */
     uint8_t *current; /* STREAM_EVENT_MAX_BYTES */

@@ -139,6 +139,8 @@ static void while_it_answers_beside_another(void **state)
     close_model(&o);
 }
 
+static void count_event(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
+
 /* Its ring is full: nothing runs. The END comes behind what was not read. */
 static void while_nobody_reads_it(void **state)
 {
@@ -147,16 +149,21 @@ static void while_nobody_reads_it(void **state)
     open_one(&o, 1, 0, 0);
     hearth_request r = request_of(ids[0], 10, 0), next = request_of(ids[1], 10, 5);
     r.n_alternatives = 50;
+    atomic_int n_events = 0;
     hearth_stream *s = submit(&o, &r), *waits = submit(&o, &next);
-    for (int i = 0; i < 20; i++)
+    hearth_stream_on_wake(s, count_event, &n_events);
+    for (int still = 0, before = 0; still < 20; before = atomic_load(&n_events)) {
         a_moment();
+        still = before > 0 && before == atomic_load(&n_events) ? still + 1 : 0;
+    }
     assert_true(runs(s) && runs(waits));
+    hearth_stream_on_wake(s, NULL, NULL);
     hearth_stream_cancel(s);
     collect(waits, &other);
     assert_int_equal(other.n, 5);
     collect(s, &got);
     assert_int_equal(got.reason, HEARTH_END_CANCELLED);
-    assert_true(got.n > 20 && got.n < 400);
+    assert_true(got.n > 20 && got.n < 400); /* of the 4,086 there is room for */
     close_model(&o);
 }
 
@@ -253,6 +260,39 @@ static void while_another_waits_for_it(void **state)
     close_model(&o);
 }
 
+/* ---- the wake callback ---- */
+
+struct slow_wake {
+    atomic_bool in, out;
+};
+
+static void wake_slowly(void *arg)
+{
+    struct slow_wake *w = arg;
+    atomic_store(&w->in, true);
+    for (int i = 0; i < 6; i++)
+        a_moment();
+    atomic_store(&w->out, true);
+}
+
+/* Whoever takes the callback away may free what it is told. */
+static void a_wake_under_way_is_waited_for(void **state)
+{
+    struct opened o;
+    struct slow_wake w = { false };
+    (void)state;
+    open_one(&o, 1, 0, 0);
+    hearth_request r = request_of(ids[0], 10, 1);
+    hearth_stream *s = submit(&o, &r);
+    hearth_stream_on_wake(s, wake_slowly, &w);
+    while (!atomic_load(&w.in))
+        a_moment();
+    hearth_stream_on_wake(s, NULL, NULL);
+    assert_true(atomic_load(&w.out));
+    collect(s, &got);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +304,7 @@ int main(void)
         cmocka_unit_test(while_it_is_preempted),
         cmocka_unit_test(while_it_waits_for_pages),
         cmocka_unit_test(while_another_waits_for_it),
+        cmocka_unit_test(a_wake_under_way_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
