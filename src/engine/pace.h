@@ -3,13 +3,13 @@
  * Who watches an answer waits for whole steps, so a step with much of a prompt in it is a pause in every answer. The
  * time of steps says what a prompt token costs and what the others' tokens cost without one; the rest of the target is
  * for prompts. What does not fit in the target at all still gets as long as the answers' own part, and never less than
- * a few tokens: prompts go on. How a prompt is cut has no influence on any bit. */
+ * some tokens: prompts go on. How a prompt is cut has no influence on any bit. */
 #pragma once
 #include "base/base.h"
 
 enum {
     PACE_FIRST_TOKENS = 32, /* before anything was measured */
-    PACE_LEAST_TOKENS = 16,
+    PACE_LEAST_TOKENS = 32, /* fewer cost nearly as much: weights are unpacked for them (docs/kernels.md, drafts) */
     PACE_TARGET_MS = 100,
 };
 

@@ -36,7 +36,7 @@ static void add_prompts(struct plan *p, const struct sched_seq *seqs, int n_seqs
     if (oldest < 0 || room <= 0)
         return;
     taken[oldest] = true;
-    int most = wants(&seqs[oldest]), share = most <= room ? most : (room + 1) / 2, at = p->n_slices;
+    int most = wants(&seqs[oldest]), share = most <= room ? most : (room + 3) / 4, at = p->n_slices;
     add(p, oldest, seqs[oldest].n_done, share, false);
     room -= share;
     while (room > 0 && (i = next_prompt(seqs, n_seqs, taken, false)) >= 0) {

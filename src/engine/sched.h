@@ -31,8 +31,8 @@ struct plan {
 };
 
 /* Decoding sequences come first, because somebody is watching each of them; n_seqs <= max_tokens. What room is left,
- * at most max_prompt_tokens, goes to prompts in chunks: the oldest is done with, or has half of it, and the rest goes
- * to those with the fewest tokens left, so that a short prompt does not wait for a long one to be read, and the
+ * at most max_prompt_tokens, goes to prompts in chunks: the oldest is done with, or has a quarter of it, and the rest
+ * goes to those with the fewest tokens left, so that a short prompt does not wait for a long one to be read, and the
  * long one is read. Drafts come last, a token for each sequence in turn, up to max_columns (at least max_tokens) in
  * all. */
 void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_prompt_tokens,
