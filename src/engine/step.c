@@ -219,7 +219,7 @@ static void advance(struct lane *l, const struct plan *plan)
         bool decode = is_decode(l, &plan->slice[i]);
         s->n_done = plan->slice[i].first + (decode ? 1 : plan->slice[i].n);
         seq_try(s, decode ? plan->slice[i].n - 1 : 0);
-        if (!decode)
+        if (!decode && s->n_output == 0) /* else it is read again, and counted as that */
             s->stream->receipt.n_prefill_chunks++;
     }
 }
