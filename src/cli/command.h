@@ -29,7 +29,7 @@ struct command {
 };
 
 extern const struct command cmd_run, cmd_chat, cmd_inspect, cmd_tokenize, cmd_apply_template, cmd_bench,
-    cmd_perplexity, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_version, cmd_env, cmd_help;
+    cmd_perplexity, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_version, cmd_env, cmd_help;
 
 /* Every command, NULL-terminated (main.c). */
 extern const struct command *const commands[];

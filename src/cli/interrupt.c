@@ -61,6 +61,7 @@ void interrupt_hold_conversation(void)
 }
 
 bool interrupt_pending(void) { return pending || terminated; }
+bool interrupt_again(void) { return pending; }
 bool interrupt_terminated(void) { return terminated; }
 void interrupt_clear(void) { pending = 0; }
 

@@ -18,6 +18,8 @@ void interrupt_hold_conversation(void);
 bool interrupt_pending(void);
 /* SIGTERM came: nothing takes that back. */
 bool interrupt_terminated(void);
+/* One came since interrupt_clear(), a SIGTERM before it left aside. */
+bool interrupt_again(void);
 /* Held again for what comes next. A SIGTERM stays pending. */
 void interrupt_clear(void);
 

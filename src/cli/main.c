@@ -11,6 +11,7 @@
 const struct command *const commands[] = {
     &cmd_run,
     &cmd_chat,
+    &cmd_serve,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,

@@ -1,0 +1,219 @@
+/* cmd_serve.c: the HTTP server. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "cli/generate_opts.h"
+#include "cli/interrupt.h"
+#include "cli/loading.h"
+#include "cli/model_choice.h"
+#include "cli/template_choice.h"
+#include "server/server.h"
+
+enum {
+    MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, QUEUE, PING, STRICT, MAX_BODY, MEMORY, CONNECTIONS, DRAIN, HEAD,
+    KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
+};
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [HOST] = { .name = "host", .type = OPT_TEXT, .value = "ADDRESS", .dflt = "127.0.0.1",
+               .help = "where to listen; 0.0.0.0: on every address of this machine" },
+    [PORT] = { .name = "port", .type = OPT_INT, .value = "N", .least = 0, .most = 65535, .dflt = "8080",
+               .help = "the port; 0: a free one, which the start screen names" },
+    [PARALLEL] = { .name = "parallel", .aliases = "-np", .type = OPT_INT, .value = "N", .least = 1, .most = 64,
+                   .dflt = "4", .help = "answers that are computed at once; each has the whole window" },
+    [CTX] = OPT_CTX_ROW,
+    [ALIAS] = { .name = "alias", .aliases = "-a", .type = OPT_TEXT, .value = "NAME", .dflt = "the file's name",
+                .help = "the model's name in the API" },
+    [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
+               .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once; "
+                       "without the option any key is accepted" },
+    [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
+                .help = "requests that may wait; more are refused with 503 and Retry-After" },
+    [PING] = { .name = "ping-ms", .type = OPT_INT, .value = "MS", .least = 50, .most = 3600000, .dflt = "15000",
+               .help = "a comment in streams that have been silent for so long" },
+    [STRICT] = { .name = "strict", .type = OPT_FLAG,
+                 .help = "refuse requests with fields that are not known or have no effect; without it the receipt "
+                     "lists "
+                         "them" },
+    [MAX_BODY] = { .name = "max-body", .type = OPT_INT, .value = "MB", .least = 1, .most = 64, .dflt = "32",
+                   .help = "the largest body of a request" },
+    [MEMORY] = { .name = "request-memory", .type = OPT_INT, .value = "MB", .least = 16, .most = 65536, .dflt = "256",
+                 .help = "memory for requests; when it is in use, more are refused with 503" },
+    [CONNECTIONS] = { .name = "connections", .type = OPT_INT, .value = "N", .least = 16, .most = 100000,
+                      .dflt = "10000, held to ulimit -n", .help = "most connections" },
+    [DRAIN] = { .name = "drain-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "25000",
+                .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one ends them" },
+    [HEAD] = { .name = "header-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 600000, .dflt = "10000",
+               .help = "how long the headers of a request may take" },
+    [KV_TYPE] = OPT_KV_TYPE_ROW,
+    [THREADS] = OPT_THREADS_ROW,
+    [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
+    [PRELOAD] = OPT_PRELOAD_ROW,
+    [LOCK] = OPT_LOCK_ROW,
+    [TEMPLATE] = OPT_TEMPLATE_ROW,
+};
+
+static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
+
+enum { KEY_FILE_MAX_BYTES = 1 << 20 };
+
+struct service {
+    const struct args *args;
+    struct model_choice choice;
+    struct template_choice template;
+    char *keys; /* text of the file */
+    char file_id[128], model_id[128];
+    hearth_engine *engine;
+    hearth_model *model;
+    struct server *server;
+};
+
+static int number(const struct service *s, int option, int dflt)
+{
+    const struct opt_value *v = &s->args->value[option];
+    return v->origin == OPT_UNSET ? dflt : (int)v->i;
+}
+
+static bool open_model(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
+                                     .n_threads_prefill = (int)v[THREADS_PREFILL].i,
+                                     .n_seqs = number(s, PARALLEL, 4) };
+    hearth_model_options model = { .source = s->choice.source, .n_ctx_tokens = (int)v[CTX].i,
+                                   .kv_type = (hearth_kv_type)v[KV_TYPE].i };
+    s->engine = hearth_engine_create(&engine, err);
+    if (!s->engine)
+        return false;
+    struct loading loading;
+    loading_open(&loading, &model, v[PRELOAD].on, v[LOCK].on);
+    s->model = hearth_model_open(s->engine, &model, err);
+    loading_opened(&loading);
+    return s->model != NULL;
+}
+
+/* The file's name without folders and without .gguf. */
+static void name_model(struct service *s)
+{
+    const char *path = s->choice.source.path ? s->choice.source.path : s->choice.source.name;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *alias = s->args->value[ALIAS].text;
+    size_t n = strlen(name);
+    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0)
+        n -= 5;
+    snprintf(s->file_id, sizeof s->file_id, "%.*s", (int)n, name);
+    snprintf(s->model_id, sizeof s->model_id, "%s", alias ? alias : s->file_id);
+}
+
+static bool start(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    name_model(s);
+    struct server_options o = {
+        .model = s->model,
+        .model_id = s->model_id,
+        .file_id = s->file_id,
+        .host = v[HOST].text ? v[HOST].text : "127.0.0.1",
+        .port = number(s, PORT, 8080),
+        .n_parallel = number(s, PARALLEL, 4),
+        .n_queue = number(s, QUEUE, 64),
+        .ping_ms = number(s, PING, 15000),
+        .strict = v[STRICT].on,
+        .body_max_bytes = (size_t)number(s, MAX_BODY, 32) << 20,
+        .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
+        .n_connections = number(s, CONNECTIONS, 10000),
+        .head_ms = number(s, HEAD, 10000),
+        .keys = s->keys,
+        .keys_name = v[KEYS].text,
+    };
+    s->server = server_start(&o, err);
+    return s->server != NULL;
+}
+
+static bool describe(const struct service *s, hearth_error *err)
+{
+    struct buf screen = { 0 };
+    server_describe(s->server, &screen);
+    bool ok = !screen.failed;
+    if (ok)
+        fwrite(screen.ptr, 1, screen.len, stdout);
+    buf_free(&screen);
+    fflush(stdout);
+    return ok ? true : fail_memory(err, "the start screen");
+}
+
+/* Until somebody wants an end; then until what runs has ended, or for so long, or until they insist. */
+static void serve(const struct service *s)
+{
+    enum { LOOK_MS = 20 };
+    while (!interrupt_pending())
+        interrupt_wait();
+    server_drain(s->server);
+    interrupt_clear();
+    int64_t start = clock_ns();
+    int drain_ms = number(s, DRAIN, 25000), active = server_n_active(s->server);
+    if (active > 0)
+        say("ending: %d requests go on for at most %d s; once more ends them now", active, drain_ms / 1000);
+    while (server_n_active(s->server) > 0 && clock_ms_since(start) < drain_ms && !interrupt_again())
+        interrupt_wait_ms(LOOK_MS);
+}
+
+static int run_service(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    size_t n = 0;
+    if (s->args->n_words > 1)
+        return usage_error(&cmd_serve, "%d models are named; one is served for now: start another server for '%.80s', "
+                           "with another --port", s->args->n_words, s->args->word[1]);
+    if (!model_choose(&s->choice, &cmd_serve, s->args->word[0], &v[MODEL]))
+        return EXIT_USAGE;
+    static const struct opt_value unset;
+    if (!template_choose(&s->template, &s->choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
+        return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
+    if (v[KEYS].text && !file_read(v[KEYS].text, KEY_FILE_MAX_BYTES, &s->keys, &n, err))
+        return report(err);
+    if (!interrupt_init(err))
+        return report(err);
+    model_say(&s->choice);
+    interrupt_hold_conversation();
+    if (!open_model(s, err))
+        return model_report(&s->choice, err);
+    if (!start(s, err) || !describe(s, err))
+        return report(err);
+    serve(s);
+    return EXIT_DONE;
+}
+
+static int run(const struct args *a)
+{
+    struct service s = { .args = a };
+    hearth_error err = { 0 };
+    int code = run_service(&s, &err);
+    server_stop(s.server);
+    hearth_model_release(s.model);
+    hearth_engine_destroy(s.engine);
+    template_choice_free(&s.template);
+    mem_free(s.keys);
+    return code;
+}
+
+const struct command cmd_serve = {
+    .name = "serve",
+    .positionals = "[MODEL]",
+    .max_words = WORDS_MAX,
+    .summary = "serve a model over HTTP, as OpenAI's clients want it",
+    .about = "The start screen says where it listens, and gives a line for curl and lines of Python. docs/api.md has "
+        "the\n"
+             "endpoints and their fields, docs/operating.md the limits. Every answer has a receipt: what was ignored,\n"
+             "what was cut, what it cost. --ctx is the window of each request; it is not divided among --parallel.\n"
+             "\n"
+             "SIGTERM and Ctrl-C end it: no new requests, /ready answers 503, what runs may go on for --drain-ms.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

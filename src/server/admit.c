@@ -1,0 +1,171 @@
+/* admit.c: who may come in, and what is given back when they go. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "server/core.h"
+
+/* A request's own memory beside twice its body (the text, and the engine's copy): ring and buffers of its stream. */
+enum { REQUEST_BYTES = 256 << 10, RETRY_LEAST_S = 1, RETRY_MOST_S = 60 };
+
+bool memory_take(struct request_memory *m, size_t bytes)
+{
+    size_t used = atomic_load(&m->used);
+    do
+        if (bytes > m->most || used > m->most - bytes)
+            return false;
+    while (!atomic_compare_exchange_weak(&m->used, &used, used + bytes));
+    return true;
+}
+
+void memory_give(struct request_memory *m, size_t bytes) { atomic_fetch_sub(&m->used, bytes); }
+
+/* When there is room again, by how fast requests went until now. The body has the estimate, the header 1 to 60. */
+static void estimate_retry(const struct server *s, struct problem *p)
+{
+    double each = s->drain_s > 0 ? s->drain_s : 1;
+    p->retry_after_s = fmax(RETRY_LEAST_S, each * (s->n_active - s->view.n_parallel + 1));
+}
+
+static bool check_limits(struct server *s, const struct route *route, struct key *key, struct problem *p)
+{
+    if (atomic_load(&s->draining)) {
+        refuse(p, PROBLEM_shutting_down, NULL, "the server is about to end; send the request elsewhere");
+        p->retry_after_s = RETRY_LEAST_S;
+        return false;
+    }
+    if (key && key->n_at_once && key->n_now >= key->n_at_once) {
+        refuse(p, PROBLEM_key_limit, NULL, "%d requests of this key are running or waiting, as many as it may have at "
+               "once; try again when one has ended", key->n_now);
+        estimate_retry(s, p);
+        return false;
+    }
+    if (route->endpoint->dialect && s->n_active >= s->view.n_parallel + s->view.n_queue) {
+        refuse(p, PROBLEM_queue_full, NULL, "%d requests are running and %d wait, the most that this server lets wait; "
+               "try again later", s->view.n_parallel, s->view.n_queue);
+        estimate_retry(s, p);
+        return false;
+    }
+    return true;
+}
+
+bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
+           const struct body_frame *frame, struct problem *p)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    struct exchange *x = s->free;
+    size_t bytes = REQUEST_BYTES + 2 * (size_t)frame->length;
+    if (!check_limits(s, route, key, p))
+        return false;
+    if (!x || !memory_take(&s->memory, bytes)) {
+        refuse(p, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try again later",
+               s->memory.most >> 20);
+        estimate_retry(s, p);
+        return false;
+    }
+    s->free = x->next;
+    x->next = NULL;
+    x->route = route;
+    x->key = key;
+    x->reserved_bytes = bytes;
+    x->chunked = frame->chunked;
+    x->body_room = (size_t)frame->length;
+    x->start_ns = clock_ns();
+    x->generates = route->endpoint->dialect != NULL;
+    uint64_t id = rng_entropy();
+    for (int i = 0; i < 13; i++)
+        x->id[i] = digits[(id >> (5 * i)) & 31];
+    if (key)
+        key->n_now++;
+    s->n_active += x->generates;
+    atomic_store(&x->phase, X_READING);
+    *out = x;
+    return true;
+}
+
+/* How long it took until one more was done, while there was something to do. */
+static void note_done(struct server *s, const struct exchange *x)
+{
+    int64_t now = clock_ns(), since = s->last_done_ns > x->start_ns ? s->last_done_ns : x->start_ns;
+    double interval = (double)(now - since) / 1e9;
+    s->drain_s = s->drain_s > 0 ? 0.8 * s->drain_s + 0.2 * interval : interval;
+    s->last_done_ns = now;
+}
+
+static void free_content(struct exchange *x)
+{
+    for (int i = 0; i < x->n_streams; i++) {
+        if (x->streams[i])
+            hearth_stream_on_wake(x->streams[i], NULL, NULL);
+        hearth_stream_close(x->streams[i]);
+    }
+    mem_free(x->streams);
+    x->streams = NULL;
+    x->n_streams = 0;
+    reply_free(&x->reply);
+    ask_free(&x->ask);
+    buf_free(&x->out);
+    mem_free(x->body);
+    x->body = NULL;
+}
+
+void exchange_release(struct exchange *x)
+{
+    struct server *s = x->server;
+    if (x->generates) {
+        s->n_active--;
+        if (x->ended && x->problem.code == PROBLEM_none) {
+            note_done(s, x);
+            atomic_fetch_add(&s->n_completed, 1);
+        } else if (atomic_load(&x->gone)) {
+            atomic_fetch_add(&s->n_cancelled, 1);
+        } else {
+            atomic_fetch_add(&s->n_failed, 1);
+        }
+    }
+    free_content(x);
+    if (x->key)
+        x->key->n_now--;
+    memory_give(&s->memory, x->reserved_bytes);
+    atomic_store(&x->phase, X_FREE);
+    atomic_store(&x->gone, false);
+    atomic_store(&x->stopping, false);
+    atomic_store(&x->ping_due, false);
+    atomic_store(&x->ping_ns, 0);
+    x->armed = x->generates = x->begun = x->ended = false;
+    x->connection = NULL;
+    x->route = NULL;
+    x->key = NULL;
+    x->reserved_bytes = x->body_bytes = x->body_room = x->n_sent = 0;
+    x->problem = (struct problem){ 0 };
+    x->next = s->free;
+    s->free = x;
+}
+
+void load_read(const struct server *cs, struct load_figures *out)
+{
+    struct server *s = (struct server *)(uintptr_t)cs;
+    int active = s->n_active;
+    *out = (struct load_figures){
+        .ready = !atomic_load(&s->draining),
+        .draining = atomic_load(&s->draining),
+        .uptime_s = clock_ms_since(s->start_ns) / 1000,
+        .n_running = min_int(active, s->view.n_parallel),
+        .n_waiting = max_int(active - s->view.n_parallel, 0),
+        .n_connections = atomic_load(&s->n_connections),
+        .n_requests = atomic_load(&s->n_requests),
+        .n_completed = atomic_load(&s->n_completed),
+        .n_failed = atomic_load(&s->n_failed),
+        .n_cancelled = atomic_load(&s->n_cancelled),
+        .n_refused = atomic_load(&s->n_refused),
+        .prompt_tokens = atomic_load(&s->prompt_tokens),
+        .cached_tokens = atomic_load(&s->cached_tokens),
+        .output_tokens = atomic_load(&s->output_tokens),
+        .prompt_ms = (double)atomic_load(&s->prompt_us) / 1000,
+        .output_ms = (double)atomic_load(&s->output_us) / 1000,
+        .memory_used_bytes = atomic_load(&s->memory.used),
+    };
+}

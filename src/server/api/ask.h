@@ -1,0 +1,66 @@
+/* ask.h: what a client wants, whatever API it speaks: the neutral form of a request. Pure. */
+#pragma once
+#include "base/arena.h"
+#include "base/buf.h"
+#include "server/api/fields.h"
+#include "server/api/messages.h"
+#include "server/api/view.h"
+
+enum {
+    ASK_MAX_MESSAGES = 4096,
+    ASK_MAX_STOPS = 64,
+    ASK_MAX_STOP_BYTES = 256,
+    ASK_MAX_LOGIT_BIAS = 4096,
+    ASK_MAX_PROMPTS = 64,
+    ASK_MAX_CHOICES = 64,
+};
+
+/* One prompt: a text, or ids. */
+struct ask_prompt {
+    hearth_span span; /* text NULL: ids */
+    int32_t *ids;
+    size_t n_ids;
+};
+
+enum ask_op { OP_GENERATE, OP_TOKENIZE, OP_DETOKENIZE, OP_RENDER };
+
+struct ask {
+    struct arena arena; /* what all pointers lead into; the body may go after reading */
+    enum ask_op op;
+    unsigned on;        /* the endpoint: ON_... */
+    char model[96];     /* the asked name; "": none */
+
+    struct chat_json chat; /* chat, and OP_RENDER */
+    struct ask_prompt *prompts;
+    int n_prompts;
+    int n;                 /* answers to each */
+    hearth_request request; /* of all of them, without the prompt */
+    hearth_sampling_order order;
+
+    bool stream, include_usage, echo, logprobs, return_tokens;
+    int ping_ms;
+    struct notes notes;
+
+    /* OP_TOKENIZE: text in, ids out; OP_DETOKENIZE: ids in, text out; OP_RENDER: text out. */
+    hearth_text text;
+    int32_t *ids;
+    size_t n_ids;
+    bool add_special, parse_special, with_pieces;
+    struct buf out_text;
+};
+
+/* Every field that all endpoints that generate have in common, after fields_read(). */
+bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v, struct problem *p);
+/* The fields of a conversation: CHAT and TEMPLATE. */
+bool ask_read_chat(struct ask *a, const struct fields *f, const struct view *v, struct problem *p);
+/* A prompt, or, with several, a list of them. */
+bool ask_read_prompts(struct ask *a, const struct fields *f, bool several, struct problem *p);
+/* A list of token ids. name: the field. */
+bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_vocab, int32_t **ids, size_t *n,
+                  struct problem *p);
+/* Text of a field, copied; text NULL when the field is not there, or memory is out (p is then set). */
+bool ask_read_text(struct ask *a, const struct fields *f, enum field id, hearth_text *out, struct problem *p);
+bool ask_no_memory(struct problem *p);
+
+bool ask_init(struct ask *a, unsigned on, struct problem *p);
+void ask_free(struct ask *a); /* also after a failure; fine on a zeroed one */

@@ -1,0 +1,19 @@
+/* endpoint.h: what an endpoint is: pure functions from JSON to the neutral request, and from events to JSON. One file
+ * each, with one line in server/routes.def. */
+#pragma once
+#include "server/api/ask.h"
+#include "server/api/reply.h"
+
+struct endpoint {
+    /* GET: the whole body from what the server knows. tail: what follows the route's path, as in /v1/models/ID. */
+    bool (*get)(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                struct problem *p);
+    const char *content_type; /* of get; NULL: application/json */
+
+    /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */
+    unsigned on; /* ON_..., for the table of fields */
+    bool (*read)(struct ask *a, const struct fields *f, const struct view *v, struct problem *p);
+    /* Of operations that generate nothing: the answer. NULL: memory is out. */
+    json_t *(*write)(const struct ask *a, const struct view *v);
+    const struct dialect *dialect; /* of those that generate */
+};

@@ -1,0 +1,130 @@
+#include "server/api/json_in.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* What jansson takes: a struct, its block, and its part of a table; measured, and rounded up. */
+enum { VALUE_COST = 96, OBJECT_COST = 448, ARRAY_COST = 192, KEY_COST = 160, TEXT_COST = 96 };
+
+struct scan {
+    const char *bytes;
+    size_t n, at;
+    size_t n_values, cost;
+    int depth;
+    struct problem *problem;
+};
+
+static bool too_large(struct scan *s, const char *what, size_t limit)
+{
+    return refuse(s->problem, PROBLEM_json_too_large, NULL, "the JSON at byte %zu %s; at most %zu are taken", s->at,
+                  what, limit);
+}
+
+/* At a quote: to behind the closing one, or to the end. */
+static size_t text_bytes(struct scan *s)
+{
+    size_t start = ++s->at;
+    while (s->at < s->n && s->bytes[s->at] != '"')
+        s->at += s->bytes[s->at] == '\\' ? 2 : 1;
+    if (s->at > s->n)
+        s->at = s->n;
+    size_t length = s->at - start;
+    s->at += s->at < s->n;
+    return length;
+}
+
+static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+static bool scan_text(struct scan *s)
+{
+    size_t length = text_bytes(s), next = s->at;
+    while (next < s->n && is_space(s->bytes[next]))
+        next++;
+    bool is_key = next < s->n && s->bytes[next] == ':';
+    if (is_key && length > JSON_MAX_KEY_BYTES)
+        return too_large(s, "has a longer key", JSON_MAX_KEY_BYTES);
+    s->cost += is_key ? KEY_COST + length : TEXT_COST + length;
+    s->n_values += !is_key;
+    return true;
+}
+
+static bool scan_open(struct scan *s, size_t cost)
+{
+    if (++s->depth > JSON_MAX_DEPTH)
+        return refuse(s->problem, PROBLEM_json_too_deep, NULL, "the JSON is nested deeper than %d at byte %zu; at most "
+                      "%d levels are taken", JSON_MAX_DEPTH, s->at, JSON_MAX_DEPTH);
+    s->cost += cost;
+    s->n_values++;
+    s->at++;
+    return true;
+}
+
+static bool scan_word(struct scan *s)
+{
+    size_t start = s->at;
+    while (s->at < s->n && !is_space(s->bytes[s->at]) && !strchr(",:[]{}\"", s->bytes[s->at]))
+        s->at++;
+    if (s->at == start) /* strchr() finds NUL, too */
+        s->at++;
+    if (s->at - start > JSON_MAX_NUMBER_BYTES)
+        return too_large(s, "has a longer number", JSON_MAX_NUMBER_BYTES);
+    s->cost += VALUE_COST;
+    s->n_values++;
+    return true;
+}
+
+static bool scan_one(struct scan *s)
+{
+    char c = s->bytes[s->at];
+    switch (c) {
+    case '"': return scan_text(s);
+    case '{': return scan_open(s, OBJECT_COST);
+    case '[': return scan_open(s, ARRAY_COST);
+    case '}':
+    case ']':
+        s->depth -= s->depth > 0;
+        s->at++;
+        return true;
+    default: break;
+    }
+    if (is_space(c) || c == ',' || c == ':') {
+        s->at++;
+        return true;
+    }
+    return scan_word(s);
+}
+
+bool json_scan(const char *bytes, size_t n, size_t *cost_bytes, struct problem *p)
+{
+    struct scan s = { .bytes = bytes, .n = n, .problem = p };
+    while (s.at < n) {
+        if (!scan_one(&s))
+            return false;
+        if (s.n_values > JSON_MAX_VALUES)
+            return too_large(&s, "has more values", JSON_MAX_VALUES);
+    }
+    *cost_bytes = s.cost;
+    return true;
+}
+
+json_t *json_parse(const char *bytes, size_t n, struct problem *p)
+{
+    json_error_t why;
+    uint64_t refused = mem_n_refused();
+    json_t *j = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &why);
+    if (mem_n_refused() != refused)
+        refuse(p, PROBLEM_out_of_memory, NULL, "there is no memory for the body; try again later");
+    else if (!j && json_error_code(&why) == json_error_duplicate_key)
+        refuse(p, PROBLEM_duplicate_key, NULL, "the JSON has a key twice in one object, before byte %d: %s; give it "
+               "once", why.position, why.text);
+    else if (!j)
+        refuse(p, PROBLEM_invalid_json, NULL, "the body is not JSON: byte %d: %s", why.position, why.text);
+    else if (!json_is_object(j))
+        refuse(p, PROBLEM_invalid_json, NULL, "the body is JSON, but not an object; send {\"field\": value, ...}");
+    else
+        return j;
+    json_decref(j);
+    return NULL;
+}

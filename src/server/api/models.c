@@ -1,0 +1,46 @@
+/* models.c: GET /v1/models and /v1/models/ID: what is served, and how large its window is. */
+#include <string.h>
+
+#include "server/api/endpoints.h"
+
+static json_t *of_model(const struct view *v)
+{
+    struct json_out o = json_begin(), meta = json_begin();
+    json_key(&meta, "n_ctx", json_integer(v->plan.n_ctx_tokens));
+    json_key(&meta, "n_ctx_train", json_integer(v->info.n_ctx_train));
+    json_key(&meta, "n_vocab", json_integer(v->info.n_vocab));
+    json_key(&meta, "n_embd", json_integer(v->info.n_embd));
+    json_key(&meta, "n_params", json_integer((json_int_t)v->info.n_parameters));
+    json_key(&meta, "size", json_integer((json_int_t)v->info.file_bytes));
+    json_key(&meta, "ftype", json_of_bytes(v->info.types, strlen(v->info.types)));
+    json_key(&meta, "architecture", json_of_bytes(v->info.architecture, strlen(v->info.architecture)));
+    json_key(&o, "id", json_string(v->model_id));
+    json_key(&o, "object", json_string("model"));
+    json_key(&o, "created", json_integer(v->started_s));
+    json_key(&o, "owned_by", json_string("hearth"));
+    json_key(&o, "context_length", json_integer(v->plan.n_ctx_tokens));
+    json_key(&o, "max_model_len", json_integer(v->plan.n_ctx_tokens));
+    json_key(&o, "aliases", strcmp(v->model_id, v->file_id) ? json_pack("[s]", v->file_id) : json_array());
+    json_key(&o, "meta", json_end(&meta));
+    return json_end(&o);
+}
+
+static bool list(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                 struct problem *p)
+{
+    (void)now;
+    (void)tail;
+    return json_put(out, json_pack("{s:s, s:[o]}", "object", "list", "data", of_model(v))) || ask_no_memory(p);
+}
+
+static bool one(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                struct problem *p)
+{
+    (void)now;
+    if (strcmp(tail, v->model_id) != 0 && strcmp(tail, v->file_id) != 0)
+        return refuse(p, PROBLEM_model_not_found, "model", "'%.80s' is not served here; the model here is '%s'", tail,
+                      v->model_id);
+    return json_put(out, of_model(v)) || ask_no_memory(p);
+}
+
+const struct endpoint endpoint_models = { .get = list }, endpoint_model = { .get = one };

@@ -1,0 +1,318 @@
+#include "server/api/reply.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/utf8.h"
+#include "record/receipt_json.h"
+
+/* ---- writing JSON ---- */
+
+struct json_out json_begin(void) { return (struct json_out){ json_object(), false }; }
+
+void json_key(struct json_out *o, const char *key, json_t *value)
+{
+    if (json_object_set_new(o->json, key, value) != 0)
+        o->failed = true;
+}
+
+json_t *json_end(struct json_out *o)
+{
+    if (!o->failed)
+        return o->json;
+    json_decref(o->json);
+    return NULL;
+}
+
+static int put_piece(const char *bytes, size_t n, void *out)
+{
+    struct buf *b = out;
+    buf_put(b, bytes, n);
+    return b->failed ? -1 : 0;
+}
+
+bool json_put(struct buf *out, json_t *j)
+{
+    bool ok = j && json_dump_callback(j, put_piece, out, RECEIPT_JSON_FLAGS) == 0 && !out->failed;
+    json_decref(j);
+    return ok;
+}
+
+void reply_sse(struct reply *r, struct buf *out, json_t *j)
+{
+    buf_puts(out, "data: ");
+    if (!json_put(out, j))
+        r->failed = true;
+    buf_puts(out, "\n\n");
+}
+
+json_t *json_of_bytes(const char *text, size_t n)
+{
+    struct str s = { n ? text : "", n };
+    if (utf8_valid(s))
+        return json_stringn_nocheck(s.ptr, n);
+    struct buf clean = { 0 };
+    bool valid;
+    for (size_t at = 0; at < n;) {
+        size_t run = utf8_run(s, at, &valid);
+        if (valid)
+            buf_put(&clean, s.ptr + at, run);
+        else
+            buf_puts(&clean, "\xef\xbf\xbd");
+        at += run;
+    }
+    json_t *j = clean.failed ? NULL : json_stringn_nocheck(clean.ptr ? clean.ptr : "", clean.len);
+    buf_free(&clean);
+    return j;
+}
+
+/* ---- tokens and their likelihoods ---- */
+
+static json_t *bytes_of(const char *text, size_t n)
+{
+    json_t *list = json_array();
+    bool failed = false;
+    for (size_t i = 0; i < n; i++)
+        failed |= json_array_append_new(list, json_integer((unsigned char)text[i])) != 0;
+    if (!failed)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* JSON has no -Infinity: the lowest float stands for it, as other servers have it. */
+static json_t *of_logprob(float v) { return json_of_float(isfinite(v) ? v : -3.4028235e38f); }
+
+static json_t *of_token(const struct view *v, int32_t id, float logprob)
+{
+    size_t n = 0;
+    const char *text = v->token_text(v->token_arg, id, &n);
+    return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)id, "token", json_of_bytes(text, n), "logprob",
+                     of_logprob(logprob), "bytes", bytes_of(text, n));
+}
+
+static json_t *of_place(const struct view *v, const hearth_event *e)
+{
+    json_t *place = of_token(v, e->id, e->logprob), *top = json_array();
+    bool failed = !place || !top;
+    for (int i = 0; i < e->n_alternatives; i++)
+        failed |= json_array_append_new(top, of_token(v, e->alternatives[i].id, e->alternatives[i].logprob)) != 0;
+    failed |= json_object_set_new(place, "top_logprobs", top) != 0;
+    if (!failed)
+        return place;
+    json_decref(place);
+    return NULL;
+}
+
+static size_t count_chars(const char *text, size_t n)
+{
+    size_t chars = 0;
+    for (size_t i = 0; i < n; i++)
+        chars += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return chars;
+}
+
+json_t *reply_legacy_logprobs(const struct choice *c, size_t first_char)
+{
+    json_t *tokens = json_array(), *logprobs = json_array(), *tops = json_array(), *offsets = json_array();
+    bool failed = !tokens || !logprobs || !tops || !offsets;
+    size_t at = first_char;
+    for (size_t i = 0; !failed && i < json_array_size(c->tokens); i++) {
+        const json_t *place = json_array_get(c->tokens, i), *top = json_object_get(place, "top_logprobs");
+        json_t *text = json_object_get(place, "token"), *likeliest = json_object();
+        failed |= json_array_append(tokens, text) != 0;
+        failed |= json_array_append(logprobs, json_object_get(place, "logprob")) != 0;
+        failed |= json_array_append_new(offsets, json_integer((json_int_t)at)) != 0;
+        for (size_t k = 0; k < json_array_size(top); k++) {
+            const json_t *one = json_array_get(top, k);
+            failed |= json_object_set_nocheck(likeliest, json_string_value(json_object_get(one, "token")),
+                                              json_object_get(one, "logprob")) != 0;
+        }
+        failed |= json_array_append_new(tops, likeliest) != 0;
+        at += count_chars(json_string_value(text), json_string_length(text));
+    }
+    json_t *all = json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logprobs, "top_logprobs", tops,
+                            "text_offset", offsets);
+    if (!failed)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+/* ---- what comes with an end ---- */
+
+const char *reply_finish(const struct choice *c)
+{
+    if (!c->ended)
+        return NULL;
+    return c->reason == HEARTH_END_STOP || c->reason == HEARTH_END_LENGTH ? finish_reason_name(c->reason) : "error";
+}
+
+json_t *reply_usage(const struct reply *r)
+{
+    json_int_t prompt = 0, cached = 0, output = 0, thinking = 0;
+    for (int i = 0; i < r->n_choices; i++) {
+        const hearth_receipt *receipt = r->choices[i].receipt;
+        if (!receipt)
+            continue;
+        if (i % r->ask->n == 0) { /* answers to one prompt share it */
+            prompt += receipt->n_prompt_tokens;
+            cached += receipt->n_cached_tokens;
+        }
+        output += receipt->n_output_tokens;
+        thinking += receipt->n_thinking_tokens;
+    }
+    return json_pack("{s:I, s:I, s:I, s:{s:I}, s:{s:I}}", "prompt_tokens", prompt, "completion_tokens", output,
+                     "total_tokens", prompt + output, "prompt_tokens_details", "cached_tokens", cached,
+                     "completion_tokens_details", "reasoning_tokens", thinking);
+}
+
+static json_t *of_rate(double n, double ms) { return ms > 0 ? json_real(n * 1000 / ms) : json_real(0); }
+static json_t *of_each(double ms, double n) { return n > 0 ? json_real(ms / n) : json_real(0); }
+
+json_t *reply_timings(const struct choice *c)
+{
+    const hearth_receipt *r = c->receipt;
+    if (!r)
+        return json_null();
+    int computed = r->n_prompt_tokens - r->n_cached_tokens;
+    struct json_out o = json_begin();
+    json_key(&o, "cache_n", json_integer(r->n_cached_tokens));
+    json_key(&o, "prompt_n", json_integer(computed));
+    json_key(&o, "prompt_ms", json_real(r->prefill_ms));
+    json_key(&o, "prompt_per_token_ms", of_each(r->prefill_ms, computed));
+    json_key(&o, "prompt_per_second", of_rate(computed, r->prefill_ms));
+    json_key(&o, "predicted_n", json_integer(r->n_output_tokens));
+    json_key(&o, "predicted_ms", json_real(r->decode_ms));
+    json_key(&o, "predicted_per_token_ms", of_each(r->decode_ms, r->n_output_tokens));
+    json_key(&o, "predicted_per_second", of_rate(r->n_output_tokens, r->decode_ms));
+    if (r->n_draft_tokens > 0) {
+        json_key(&o, "draft_n", json_integer(r->n_draft_tokens));
+        json_key(&o, "draft_n_accepted", json_integer(r->n_accepted_tokens));
+    }
+    return json_end(&o);
+}
+
+/* What the server knows of the request, beside what the engine does. */
+static json_t *of_request(const struct reply *r)
+{
+    const struct notes *n = &r->ask->notes;
+    return json_pack("{s:s, s:s, s:O, s:O}", "id", r->id, "model", r->ask->model, "ignored_fields", n->ignored,
+                     "adjusted", n->adjusted);
+}
+
+json_t *reply_receipt(const struct reply *r, const struct choice *c)
+{
+    if (!c && r->n_choices == 1)
+        c = r->choices;
+    if (c) {
+        json_t *receipt = c->receipt ? receipt_to_json(c->receipt) : json_object();
+        if (json_object_set_new(receipt, "request", of_request(r)) == 0)
+            return receipt;
+        json_decref(receipt);
+        return NULL;
+    }
+    json_t *list = json_array();
+    bool failed = false;
+    for (int i = 0; i < r->n_choices; i++)
+        failed |= r->choices[i].receipt
+               && json_array_append_new(list, receipt_to_json(r->choices[i].receipt)) != 0;
+    json_t *all = json_pack("{s:o, s:o}", "choices", list, "request", of_request(r));
+    if (!failed)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+void reply_error(struct reply *r, const struct problem *p, struct buf *out) { reply_sse(r, out, problem_to_json(p)); }
+
+/* ---- events ---- */
+
+bool reply_init(struct reply *r, const struct ask *a, const struct view *v, const struct dialect *d, const char *id,
+                int64_t now_s)
+{
+    *r = (struct reply){ .ask = a, .view = v, .dialect = d, .created_s = now_s };
+    snprintf(r->id, sizeof r->id, "%s%s", d->id_prefix, id);
+    r->n_choices = max_int(a->n_prompts, 1) * a->n;
+    r->choices = mem_alloc((size_t)r->n_choices * sizeof *r->choices);
+    for (int i = 0; r->choices && i < r->n_choices; i++) {
+        r->choices[i].index = i;
+        r->choices[i].prompt = i / a->n;
+    }
+    return r->choices != NULL;
+}
+
+void reply_free(struct reply *r)
+{
+    for (int i = 0; r->choices && i < r->n_choices; i++) {
+        struct choice *c = &r->choices[i];
+        buf_free(&c->text);
+        buf_free(&c->thinking);
+        json_decref(c->tokens);
+        json_decref(c->ids);
+        mem_free(c->receipt);
+    }
+    mem_free(r->choices);
+    *r = (struct reply){ 0 };
+}
+
+/* The list of this place, or of all places. */
+static void add_to_list(struct reply *r, json_t **list, json_t *item)
+{
+    if (!*list)
+        *list = json_array();
+    if (json_array_append_new(*list, item) != 0)
+        r->failed = true;
+}
+
+static void take_token(struct reply *r, struct choice *c, const hearth_event *e)
+{
+    c->n_tokens++;
+    if (r->ask->logprobs)
+        add_to_list(r, &c->tokens, of_place(r->view, e));
+    if (r->ask->return_tokens)
+        add_to_list(r, &c->ids, json_integer(e->id));
+}
+
+static void take_end(struct reply *r, struct choice *c, const hearth_event *e, const hearth_receipt *receipt)
+{
+    c->ended = true;
+    c->reason = e->reason;
+    r->n_ended++;
+    c->receipt = receipt ? mem_alloc(sizeof *c->receipt) : NULL;
+    if (c->receipt)
+        *c->receipt = *receipt;
+    r->failed |= receipt && !c->receipt;
+}
+
+static void put_text(struct reply *r, struct buf *to, const char *text, size_t n)
+{
+    buf_put(to, n ? text : "", n);
+    r->failed |= to->failed;
+}
+
+void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_receipt *receipt, struct buf *out)
+{
+    struct choice *c = &r->choices[i];
+    if (e->type == HEARTH_EVENT_END)
+        take_end(r, c, e, receipt);
+    else
+        take_token(r, c, e);
+    if (out) {
+        r->dialect->event(r, c, e, out);
+        bool waits = e->type == HEARTH_EVENT_TOKEN && e->n_bytes == 0; /* its text comes with a later event */
+        if (!waits && c->tokens)
+            json_array_clear(c->tokens);
+        if (!waits && c->ids)
+            json_array_clear(c->ids);
+        if (r->n_ended == r->n_choices && c->ended)
+            r->dialect->end(r, out);
+        r->failed |= out->failed;
+    } else {
+        put_text(r, &c->text, e->text, e->n_bytes);
+        put_text(r, &c->thinking, e->thinking, e->n_thinking_bytes);
+    }
+    c->n_text_chars += count_chars(e->n_bytes ? e->text : "", e->n_bytes);
+}

@@ -1,0 +1,78 @@
+/* reply.h: an answer in the making: events of one or several streams into JSON. Pure; dialects write it. */
+#pragma once
+#include "server/api/ask.h"
+
+/* One of the answers of a request. */
+struct choice {
+    int index, prompt;
+    struct buf text, thinking; /* so far; kept when the answer is not streamed, or its places are asked for */
+    json_t *tokens;            /* logprobs in the chat form, when asked for: all of them, or those of one event */
+    json_t *ids;               /* when asked for */
+    size_t n_text_chars;       /* so far: Unicode characters */
+    int n_tokens;
+    bool begun, ended;
+    hearth_end_reason reason;
+    hearth_receipt *receipt;   /* after the end; mem_alloc'ed */
+};
+
+struct reply {
+    const struct ask *ask;
+    const struct view *view;
+    const struct dialect *dialect;
+    char id[40];               /* "chatcmpl-..." */
+    int64_t created_s;
+    struct choice *choices;    /* [n_choices], mem_alloc'ed */
+    int n_choices, n_ended;
+    bool failed;               /* memory is out: sticky */
+};
+
+/* How an API writes. out: bytes of a stream as they are sent, or, for whole(), the body. */
+struct dialect {
+    const char *id_prefix;
+    /* The beginning of a stream. */
+    void (*begin)(struct reply *r, struct buf *out);
+    /* An event of a choice, its end included: that has e->reason, and the choice its receipt. */
+    void (*event)(struct reply *r, struct choice *c, const hearth_event *e, struct buf *out);
+    /* After the end of the last one. */
+    void (*end)(struct reply *r, struct buf *out);
+    json_t *(*whole)(struct reply *r); /* NULL: memory is out */
+};
+
+/* n_choices of the request: prompts times n. False: memory is out. */
+bool reply_init(struct reply *r, const struct ask *a, const struct view *v, const struct dialect *d, const char *id,
+                int64_t now_s);
+void reply_free(struct reply *r);
+
+/* An event of choice i goes into the reply; streaming: what is to be sent is appended to out (NULL: not streaming).
+ * receipt: with the end event. */
+void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_receipt *receipt, struct buf *out);
+
+/* For dialects. ---------------------------------------------------------------------------------------------- */
+
+/* JSON (taken) as one event, or as compact text. Failure is sticky in r. */
+void reply_sse(struct reply *r, struct buf *out, json_t *j);
+bool json_put(struct buf *out, json_t *j);
+
+/* Text that the engine promises to be UTF-8; what is none becomes U+FFFD. */
+json_t *json_of_bytes(const char *text, size_t n);
+/* "stop" or "length"; for a stream that was cut short "error". */
+const char *reply_finish(const struct choice *c);
+/* {prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details} of all choices. */
+json_t *reply_usage(const struct reply *r);
+/* The receipt of one choice, or {choices: [...]} of all (c NULL), with what was asked for, ignored and adjusted. */
+json_t *reply_receipt(const struct reply *r, const struct choice *c);
+/* llama.cpp's `timings`. */
+json_t *reply_timings(const struct choice *c);
+/* The logprobs of a choice as {tokens, token_logprobs, top_logprobs, text_offset}. */
+json_t *reply_legacy_logprobs(const struct choice *c, size_t first_char);
+/* {"error": ...} as an event: how a stream ends that had begun. */
+void reply_error(struct reply *r, const struct problem *p, struct buf *out);
+
+/* A set of keys, sticky. */
+struct json_out {
+    json_t *json;
+    bool failed;
+};
+struct json_out json_begin(void);
+void json_key(struct json_out *o, const char *key, json_t *value); /* taken */
+json_t *json_end(struct json_out *o);                              /* NULL: memory was out */

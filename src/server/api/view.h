@@ -1,0 +1,40 @@
+/* view.h: what endpoints may know of the server. Immutable while it serves, but for the figures of `load`. */
+#pragma once
+#include "hearth/hearth.h"
+
+/* Figures of now, for pages that show them. */
+struct load_figures {
+    bool ready, draining;
+    double uptime_s;
+    int n_running, n_waiting, n_connections;
+    uint64_t n_requests, n_completed, n_failed, n_cancelled, n_refused;
+    uint64_t prompt_tokens, cached_tokens, output_tokens;
+    double prompt_ms, output_ms;
+    uint64_t memory_used_bytes; /* of the pool of requests */
+    uint64_t resident_bytes;
+};
+
+struct view {
+    const char *model_id;       /* under which it is listed */
+    const char *file_id;        /* the file's own name; the same where no alias was given */
+    const char *fingerprint;
+    const char *model_identity;
+    int64_t started_s;          /* Unix time */
+    hearth_file_info info;
+    hearth_plan plan;
+    bool has_template, has_thinking_switch;
+    const char *bos_text, *eos_text;
+
+    hearth_sampling sampling;   /* of requests that say nothing: hearth's, and the model's on top */
+    hearth_origin sampling_origin[HEARTH_N_SAMPLING];
+
+    int n_parallel;             /* computed at once */
+    int n_queue;                /* that may wait besides */
+    int ping_ms;
+    size_t body_max_bytes, memory_bytes;
+    bool strict, has_keys;
+
+    /* The bytes of a token, NULL for a bad id; lives as long as the server. Any thread. */
+    const char *(*token_text)(void *arg, int32_t id, size_t *n_bytes);
+    void *token_arg;
+};

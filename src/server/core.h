@@ -1,0 +1,147 @@
+/* core.h: requests between the socket and the engine.
+ *
+ * Three threads and the engine's meet here.
+ *   http     libmicrohttpd's: bytes in and out, the state of every exchange (server.c, admit.c, pump.c)
+ *   work     one request at a time: JSON to the neutral request, template and tokens for the endpoints that want no
+ *            answer of the model, submitting (work.c)
+ *   watch    vanished clients, pings, deadlines (watch.c)
+ * An exchange belongs to the http thread, but for the time it is in the phase X_WORKING: then to the work thread. What
+ * the others may touch is atomic. The engine calls exchange_wake() only. */
+#pragma once
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "server/guard.h"
+#include "server/route.h"
+#include "server/server.h"
+
+enum phase {
+    X_FREE,
+    X_READING, /* the body comes */
+    X_WORKING, /* the work thread has it */
+    X_RUNNING, /* streams of the engine, or what is left of them to send */
+    X_READY,   /* `problem` or `out` is the whole answer */
+};
+
+struct exchange {
+    struct server *server;
+    atomic_int phase;
+    struct lock wake_lock;
+    bool waiting;         /* under it: the connection sleeps, or is about to */
+    atomic_bool gone;     /* the client */
+    atomic_bool stopping; /* the server: what runs ends with an error */
+    atomic_bool ping_due;
+    atomic_llong last_write_ns, ping_ns; /* of a stream; ping_ns 0: no pings */
+    bool armed;           /* http thread: `waiting` is set, and the connection does not sleep yet */
+    void *connection;     /* libmicrohttpd's */
+    int fd;
+    atomic_uint serial;   /* of this use: an event of the last one does not count */
+    struct exchange *next; /* free, or in the queue of work */
+
+    const struct route *route;
+    struct key *key;
+    char id[24]; /* "req-..." without its prefix */
+    int64_t start_ns;
+    bool generates, admitted;
+    size_t reserved_bytes; /* of the memory for requests */
+
+    char *body; /* mem_alloc'ed */
+    size_t body_bytes, body_room, n_scanned_bytes;
+    bool chunked;
+
+    struct ask ask;
+    struct reply reply;
+    hearth_stream **streams; /* [n_streams] mem_alloc'ed; those that ended are closed and NULL */
+    int n_streams;
+    bool begun, ended; /* the answer, as a stream */
+    struct buf out;
+    size_t n_sent;
+    struct problem problem; /* code PROBLEM_none: none */
+};
+
+/* Memory for requests: a number that is counted down. */
+struct request_memory {
+    atomic_size_t used;
+    size_t most;
+};
+bool memory_take(struct request_memory *m, size_t bytes);
+void memory_give(struct request_memory *m, size_t bytes);
+
+/* A connection, for its deadlines. */
+enum peer_state { PEER_NEW, PEER_IDLE, PEER_HEAD, PEER_BODY, PEER_BUSY };
+struct peer {
+    struct peer *next, *previous;
+    int fd;
+    enum peer_state state;
+    int64_t since_ns;
+    uint64_t n_bytes; /* of the body */
+};
+
+struct server {
+    struct server_options options;
+    struct view view;
+    hearth_file *file;
+    struct keys keys;
+    struct request_memory memory;
+    char fingerprint[64];
+    char *bos, *eos;
+    int port;
+    int64_t start_ns;
+    atomic_bool draining, stop;
+
+    struct exchange *exchanges; /* [n_exchanges]; they stay while the server lives, so a late wake is harmless */
+    int n_exchanges;
+    struct exchange *free; /* http thread */
+
+    /* http thread: what is admitted, and how fast it goes. */
+    int n_active; /* that generate */
+    double drain_s; /* between two that were done, while others waited; smoothed */
+    int64_t last_done_ns;
+
+    struct lock work_lock;
+    struct exchange *work_first, *work_last;
+    struct thread work, watch;
+
+    struct lock peer_lock;
+    struct peer *peers;
+    int watch_epoll, watch_event; /* fds */
+
+    atomic_int n_connections, n_running;
+    atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused;
+    atomic_ullong prompt_tokens, cached_tokens, output_tokens, prompt_us, output_us;
+
+    void *daemon; /* libmicrohttpd's */
+};
+
+/* server.c: wake the connection if it sleeps. Any thread. */
+void exchange_wake(void *exchange);
+
+/* admit.c; http thread. */
+bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
+           const struct body_frame *frame, struct problem *p);
+void exchange_release(struct exchange *x); /* everything goes; the slot is free */
+void load_read(const struct server *s, struct load_figures *out);
+
+/* work.c */
+bool work_start(struct server *s, hearth_error *err);
+void work_push(struct server *s, struct exchange *x);
+void work_stop(struct server *s);
+
+/* pump.c; http thread. Take events of the engine that are there, at most about PUMP_BYTES of text. False: there are
+ * none. Sets x->ended with the last one, x->problem with a failure. */
+enum { PUMP_BYTES = 32 << 10 };
+bool exchange_pump(struct exchange *x);
+void exchange_begin_stream(struct exchange *x);
+/* The engine's error as a refusal. */
+void problem_of_error(struct problem *p, const hearth_error *err);
+
+/* watch.c */
+enum { WATCH_MS = 1000 }; /* how often it looks at deadlines, if none is nearer */
+bool watch_start(struct server *s, hearth_error *err);
+void watch_stop(struct server *s);
+void watch_client(struct exchange *x);   /* from now on; http thread */
+void watch_forget(struct exchange *x);
+void watch_look(struct server *s);       /* a deadline is nearer than it was */
+struct peer *peer_open(struct server *s, int fd);
+void peer_close(struct server *s, struct peer *p);
+void peer_set(struct server *s, struct peer *p, enum peer_state state);

@@ -1,0 +1,238 @@
+#include "server/guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/sha256.h"
+
+/* ---- the head ---- */
+
+static bool is_name(struct str s, const char *name)
+{
+    return s.len == strlen(name) && strncasecmp(s.ptr, name, s.len) == 0;
+}
+
+static int count(const struct head *h, const char *name, struct str *value)
+{
+    int n = 0;
+    for (int i = 0; i < h->n_headers; i++) {
+        if (is_name(h->header[i].name, name)) {
+            *value = h->header[i].value;
+            n++;
+        }
+    }
+    return n;
+}
+
+struct str head_value(const struct head *h, const char *name)
+{
+    struct str value = { 0 };
+    return count(h, name, &value) == 1 ? value : (struct str){ NULL, 0 };
+}
+
+/* RFC 9110, 5.6.2 */
+static bool is_token_char(char c)
+{
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool check_header(struct str name, struct str value, struct problem *p)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_token_char(name.ptr[i]))
+            return refuse(p, PROBLEM_bad_framing, NULL, "the header name '%.*s' has a byte 0x%02x that names do not "
+                          "have",
+                          (int)min_size(name.len, 60), name.ptr, (unsigned char)name.ptr[i]);
+    for (size_t i = 0; i < value.len; i++)
+        if (((unsigned char)value.ptr[i] < 0x20 && value.ptr[i] != '\t') || value.ptr[i] == 0x7f)
+            return refuse(p, PROBLEM_bad_framing, NULL, "the header '%.*s' has a control character 0x%02x",
+                          (int)min_size(name.len, 60), name.ptr, (unsigned char)value.ptr[i]);
+    return name.len > 0 || refuse(p, PROBLEM_bad_framing, NULL, "a header has no name");
+}
+
+static bool read_length(struct str text, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || !mul_ok(*out, 10, out)
+            || !add_ok(*out, (uint64_t)(text.ptr[i] - '0'), out))
+            return false;
+    }
+    return text.len > 0;
+}
+
+bool guard_framing(const struct head *h, struct body_frame *frame, struct problem *p)
+{
+    struct str length = { 0 }, coding = { 0 }, host = { 0 };
+    *frame = (struct body_frame){ 0 };
+    if (strcmp(h->version, "HTTP/1.1") != 0 && strcmp(h->version, "HTTP/1.0") != 0)
+        return refuse(p, PROBLEM_http_version, NULL, "this server speaks HTTP/1.1 and HTTP/1.0, not %.20s", h->version);
+    if (h->too_many)
+        return refuse(p, PROBLEM_bad_framing, NULL, "there are more than %d headers", GUARD_MAX_HEADERS);
+    for (int i = 0; i < h->n_headers; i++)
+        if (!check_header(h->header[i].name, h->header[i].value, p))
+            return false;
+    int n_lengths = count(h, "Content-Length", &length), n_codings = count(h, "Transfer-Encoding", &coding),
+        n_hosts = count(h, "Host", &host);
+    if (n_hosts > 1 || (n_hosts == 0 && strcmp(h->version, "HTTP/1.1") == 0))
+        return refuse(p, PROBLEM_bad_framing, NULL, "there are %d Host headers; send one", n_hosts);
+    if (n_lengths > 1 || n_codings > 1 || (n_lengths && n_codings))
+        return refuse(p, PROBLEM_bad_framing, NULL, "the body's length is given more than once (Content-Length, "
+                      "Transfer-Encoding); give it once");
+    if (n_codings && !is_name(coding, "chunked"))
+        return refuse(p, PROBLEM_bad_framing, NULL, "Transfer-Encoding is '%.*s'; only chunked is read",
+                      (int)min_size(coding.len, 60), coding.ptr);
+    frame->chunked = n_codings > 0;
+    frame->has_length = n_lengths > 0;
+    if (n_lengths && !read_length(length, &frame->length))
+        return refuse(p, PROBLEM_bad_framing, NULL, "Content-Length is '%.*s'; it must be a number of bytes",
+                      (int)min_size(length.len, 60), length.ptr);
+    return true;
+}
+
+bool guard_body(const struct head *h, const struct body_frame *frame, size_t most_bytes, struct problem *p)
+{
+    struct str coding = head_value(h, "Content-Encoding");
+    if (!frame->has_length && !frame->chunked)
+        return refuse(p, PROBLEM_length_required, NULL, "the request has neither Content-Length nor chunks; send one "
+                      "of "
+                      "them");
+    if (frame->length > most_bytes)
+        return refuse(p, PROBLEM_body_too_large, NULL, "the body has %llu bytes; at most %zu are taken (--max-body)",
+                      (unsigned long long)frame->length, most_bytes);
+    if (coding.ptr && !is_name(coding, "identity"))
+        return refuse(p, PROBLEM_unsupported_encoding, NULL, "the body is compressed (%.*s); send it plain",
+                      (int)min_size(coding.len, 40), coding.ptr);
+    return true;
+}
+
+/* ---- keys ---- */
+
+static bool hash(const char *bytes, size_t n, char out[65])
+{
+    struct sha256 *s = sha256_new();
+    if (!s)
+        return false;
+    sha256_add(s, bytes, n);
+    sha256_hex(s, out);
+    sha256_free(s);
+    return true;
+}
+
+static bool is_hex(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("0123456789abcdef", text[i]))
+            return false;
+    return true;
+}
+
+static bool read_key(struct key *k, struct str word, const char *name, int line, hearth_error *err)
+{
+    static const char prefix[] = "sha256:";
+    enum { PREFIX = sizeof prefix - 1 };
+    if (word.len >= PREFIX && memcmp(word.ptr, prefix, PREFIX) == 0) {
+        if (word.len != PREFIX + 64 || !is_hex(word.ptr + PREFIX, 64))
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after sha256: come 64 digits 0-9 a-f", name, line);
+        memcpy(k->sha256, word.ptr + PREFIX, 64);
+        k->sha256[64] = 0;
+        return true;
+    }
+    if (word.len > GUARD_KEY_MAX_BYTES)
+        return fail(err, HEARTH_ERR_USAGE, "%s, line %d: the key has %zu bytes; at most %d are taken", name, line,
+                    word.len, GUARD_KEY_MAX_BYTES);
+    return hash(word.ptr, word.len, k->sha256) || fail_memory(err, "the API keys");
+}
+
+static struct str next_word(const char **at, const char *end)
+{
+    while (*at < end && (**at == ' ' || **at == '\t' || **at == '\r'))
+        ++*at;
+    const char *start = *at;
+    while (*at < end && **at != ' ' && **at != '\t' && **at != '\r')
+        ++*at;
+    return (struct str){ start, (size_t)(*at - start) };
+}
+
+static bool read_line(struct keys *k, const char *at, const char *end, const char *name, int line, hearth_error *err)
+{
+    struct str word = next_word(&at, end);
+    if (word.len == 0 || word.ptr[0] == '#')
+        return true;
+    if (k->n == GUARD_MAX_KEYS)
+        return fail(err, HEARTH_ERR_USAGE, "%s, line %d: there are more than %d keys", name, line, GUARD_MAX_KEYS);
+    struct key *key = &k->key[k->n++];
+    *key = (struct key){ 0 };
+    if (!read_key(key, word, name, line, err))
+        return false;
+    struct str option = next_word(&at, end), more = next_word(&at, end);
+    if (option.len == 0 || option.ptr[0] == '#')
+        return true;
+    uint64_t n = 0;
+    static const char prefix[] = "requests=";
+    enum { PREFIX = sizeof prefix - 1 };
+    bool known = option.len > PREFIX && memcmp(option.ptr, prefix, PREFIX) == 0
+              && read_length((struct str){ option.ptr + PREFIX, option.len - PREFIX }, &n);
+    if (!known || n < 1 || n > 100000 || (more.len && more.ptr[0] != '#'))
+        return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key there is '%.40s'; only requests=N (1 to 100000) "
+                    "may "
+                    "stand there", name, line, known ? "something else" : "another word");
+    key->n_at_once = (int)n;
+    return true;
+}
+
+bool keys_read(struct keys *k, const char *text, const char *name, hearth_error *err)
+{
+    int line = 1;
+    k->n = 0;
+    for (const char *at = text; *at; line++) {
+        const char *end = at + strcspn(at, "\n");
+        if (!read_line(k, at, end, name, line, err))
+            return false;
+        at = end + (*end == '\n');
+    }
+    return k->n > 0 || fail(err, HEARTH_ERR_USAGE, "%s has no key in it; write one a line", name);
+}
+
+/* 1 when all 64 digits are the same; looks at all of them always. */
+static unsigned same_digest(const char a[65], const char b[65])
+{
+    unsigned difference = 0;
+    for (int i = 0; i < 64; i++)
+        difference |= (unsigned)(unsigned char)a[i] ^ (unsigned)(unsigned char)b[i];
+    return (difference - 1) >> 31;
+}
+
+static struct str given_key(const struct head *h)
+{
+    static const char scheme[] = "Bearer ";
+    enum { SCHEME = sizeof scheme - 1 };
+    struct str value = head_value(h, "Authorization");
+    if (value.ptr && value.len > SCHEME && strncasecmp(value.ptr, scheme, SCHEME) == 0)
+        return (struct str){ value.ptr + SCHEME, value.len - SCHEME };
+    return head_value(h, "X-Api-Key");
+}
+
+bool guard_key(struct keys *k, const struct head *h, struct key **key, struct problem *p)
+{
+    char digest[65];
+    struct str given = given_key(h);
+    *key = NULL;
+    if (k->n == 0)
+        return true;
+    if (!hash(given.ptr ? given.ptr : "", given.len, digest))
+        return refuse(p, PROBLEM_out_of_memory, NULL, "there is no memory for the request; try again later");
+    unsigned found = 0;
+    for (int i = 0; i < k->n; i++) {
+        unsigned same = same_digest(digest, k->key[i].sha256);
+        found += same * (unsigned)(i + 1) * (found == 0);
+    }
+    if (!given.ptr || found == 0)
+        return refuse(p, PROBLEM_invalid_api_key, NULL, "%s; send Authorization: Bearer KEY with a key of this server",
+                      given.ptr ? "the API key is none of this server's" : "there is no API key");
+    *key = &k->key[found - 1];
+    return true;
+}

@@ -1,0 +1,151 @@
+#define _GNU_SOURCE
+#include "server/port.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, LINE_BYTES = 512 };
+
+/* ---- who has the port ---- */
+
+/* The inode of the socket that listens on it (/proc/net/tcp: local_address is column 2, st 4, inode 10). */
+static unsigned long listener_inode(const char *table, int port)
+{
+    FILE *f = fopen(table, "re");
+    char line[LINE_BYTES];
+    unsigned long found = 0;
+    while (f && !found && fgets(line, sizeof line, f)) {
+        unsigned local_port = 0, state = 0;
+        unsigned long inode = 0;
+        int n = sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu", &local_port, &state,
+                       &inode);
+        if (n == 3 && state == 0x0a && (int)local_port == port)
+            found = inode;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static bool has_socket(const char *pid, unsigned long inode)
+{
+    char folder[300], want[64], path[600], target[128];
+    snprintf(folder, sizeof folder, "/proc/%s/fd", pid);
+    snprintf(want, sizeof want, "socket:[%lu]", inode);
+    DIR *d = opendir(folder);
+    bool found = false;
+    for (struct dirent *e; d && !found && (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n > 0) {
+            target[n] = 0;
+            found = strcmp(target, want) == 0;
+        }
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
+static void read_program(const char *pid, char *out, size_t room)
+{
+    char path[300], name[64] = "";
+    snprintf(path, sizeof path, "/proc/%s/comm", pid);
+    FILE *f = fopen(path, "re");
+    if (f && fgets(name, sizeof name, f))
+        name[strcspn(name, "\n")] = 0;
+    if (f)
+        fclose(f);
+    snprintf(out, room, "%s (process %.20s)", name[0] ? name : "a program", pid);
+}
+
+/* "nginx (process 123)"; "another program" where the system does not tell. */
+static void find_holder(int port, char *out, size_t room)
+{
+    snprintf(out, room, "another program");
+    unsigned long inode = listener_inode("/proc/net/tcp", port);
+    if (!inode)
+        inode = listener_inode("/proc/net/tcp6", port);
+    DIR *d = inode ? opendir("/proc") : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && has_socket(e->d_name, inode)) {
+            read_program(e->d_name, out, room);
+            break;
+        }
+    }
+    if (d)
+        closedir(d);
+}
+
+/* ---- listening ---- */
+
+static int listen_on(const struct addrinfo *a, int *why)
+{
+    int one = 1, fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        *why = errno;
+        return -1;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    *why = errno;
+    close(fd);
+    return -1;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &n) != 0)
+        return 0;
+    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                          : ((struct sockaddr_in *)&at)->sin_port);
+}
+
+static int refuse_port(const char *host, int port, int why, hearth_error *err)
+{
+    char holder[128];
+    if (why == EADDRINUSE) {
+        find_holder(port, holder, sizeof holder);
+        fail(err, HEARTH_ERR_IO, "port %d is in use by %s; end that, or choose another with --port (0: any free one)",
+             port, holder);
+    } else if (why == EACCES) {
+        fail(err, HEARTH_ERR_IO, "port %d needs rights that this process does not have; choose one from 1024 on with "
+             "--port", port);
+    } else if (why == EADDRNOTAVAIL) {
+        fail(err, HEARTH_ERR_USAGE, "--host %.80s is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all",
+             host);
+    } else {
+        fail(err, HEARTH_ERR_IO, "cannot listen on %.80s port %d: %s", host, port, strerror(why));
+    }
+    return -1;
+}
+
+int port_listen(const char *host, int *port, hearth_error *err)
+{
+    struct addrinfo want = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    char service[16];
+    snprintf(service, sizeof service, "%d", *port);
+    int failed = getaddrinfo(host, service, &want, &list), fd = -1, why = 0;
+    if (failed) {
+        fail(err, HEARTH_ERR_USAGE, "--host %.80s is no address: %s", host, gai_strerror(failed));
+        return -1;
+    }
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+        fd = listen_on(a, &why);
+    freeaddrinfo(list);
+    if (fd < 0)
+        return refuse_port(host, *port, why, err);
+    *port = port_of(fd);
+    return fd;
+}

@@ -1,0 +1,141 @@
+/* pump.c: events of the engine into the answer. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server/core.h"
+
+/* The engine says it in a sentence; both numbers are in it. */
+static bool is_too_long(struct problem *p, const char *message)
+{
+    unsigned long long n_prompt = 0;
+    int n_ctx = 0;
+    if (sscanf(message, "the prompt has %llu tokens, the context holds %d", &n_prompt, &n_ctx) != 2)
+        return false;
+    refuse(p, PROBLEM_context_length_exceeded, NULL, "this model's maximum context length is %d tokens, but the prompt "
+           "has %llu: the request exceeds the available context size; shorten it, or start the server with a larger "
+           "--ctx", n_ctx, n_prompt);
+    p->n_prompt_tokens = (int64_t)n_prompt;
+    p->n_ctx = n_ctx;
+    return true;
+}
+
+void problem_of_error(struct problem *p, const hearth_error *err)
+{
+    switch (err->status) {
+    case HEARTH_ERR_USAGE:
+        if (!is_too_long(p, err->message))
+            refuse(p, PROBLEM_invalid_value, NULL, "%s", err->message);
+        return;
+    case HEARTH_ERR_BUSY:
+        refuse(p, PROBLEM_queue_full, NULL, "%s", err->message);
+        p->retry_after_s = 1;
+        return;
+    case HEARTH_ERR_MEMORY:
+        refuse(p, PROBLEM_out_of_memory, NULL, "%s", err->message);
+        p->retry_after_s = 1;
+        return;
+    case HEARTH_ERR_CANCELLED:
+        refuse(p, PROBLEM_shutting_down, NULL, "the server ended before the answer did; send the request again");
+        return;
+    case HEARTH_ERR_MODEL:
+    case HEARTH_ERR_FORMAT:
+        refuse(p, PROBLEM_model_error, NULL, "%s", err->message);
+        return;
+    case HEARTH_OK:
+    case HEARTH_ERR_IO:
+        break;
+    }
+    refuse(p, PROBLEM_server_error, NULL, "%s", err->message[0] ? err->message : "the request failed");
+}
+
+static void count(struct server *s, const hearth_receipt *r)
+{
+    atomic_fetch_add(&s->prompt_tokens, (unsigned long long)r->n_prompt_tokens);
+    atomic_fetch_add(&s->cached_tokens, (unsigned long long)r->n_cached_tokens);
+    atomic_fetch_add(&s->output_tokens, (unsigned long long)r->n_output_tokens);
+    atomic_fetch_add(&s->prompt_us, (unsigned long long)(r->prefill_ms * 1000));
+    atomic_fetch_add(&s->output_us, (unsigned long long)(r->decode_ms * 1000));
+}
+
+void exchange_begin_stream(struct exchange *x)
+{
+    if (x->begun)
+        return;
+    x->begun = true;
+    if (x->reply.dialect->begin)
+        x->reply.dialect->begin(&x->reply, &x->out);
+}
+
+/* It is over for all of them; a stream that has begun says so in an event. */
+static void fail_all(struct exchange *x)
+{
+    for (int i = 0; i < x->n_streams; i++)
+        if (x->streams[i])
+            hearth_stream_cancel(x->streams[i]);
+    x->ended = true;
+    if (x->begun)
+        reply_error(&x->reply, &x->problem, &x->out);
+}
+
+/* The end of one. False: it failed. */
+static bool take_end(struct exchange *x, int i, const hearth_event *e)
+{
+    hearth_receipt receipt;
+    hearth_stream *stream = x->streams[i];
+    bool has_receipt = hearth_stream_receipt(stream, &receipt);
+    if (e->reason == HEARTH_END_ERROR || e->reason == HEARTH_END_CANCELLED) {
+        hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
+        problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);
+        return false;
+    }
+    if (has_receipt)
+        count(x->server, &receipt);
+    if (x->ask.stream)
+        exchange_begin_stream(x);
+    reply_take(&x->reply, i, e, has_receipt ? &receipt : NULL, x->ask.stream ? &x->out : NULL);
+    x->streams[i] = NULL;
+    hearth_stream_on_wake(stream, NULL, NULL);
+    hearth_stream_close(stream);
+    return true;
+}
+
+static bool take(struct exchange *x, int i, const hearth_event *e)
+{
+    if (e->type == HEARTH_EVENT_END)
+        return take_end(x, i, e);
+    if (x->ask.stream)
+        exchange_begin_stream(x);
+    reply_take(&x->reply, i, e, NULL, x->ask.stream ? &x->out : NULL);
+    return true;
+}
+
+bool exchange_pump(struct exchange *x)
+{
+    bool any = false;
+    if (atomic_load(&x->stopping) && !x->ended) {
+        hearth_error stopped = { .status = HEARTH_ERR_CANCELLED };
+        problem_of_error(&x->problem, &stopped);
+        fail_all(x);
+        return true;
+    }
+    for (int i = 0; i < x->n_streams && !x->ended; i++) {
+        hearth_event e;
+        while (x->streams[i] && !x->ended && x->out.len - x->n_sent < PUMP_BYTES
+               && hearth_stream_poll(x->streams[i], &e)) {
+            any = true;
+            if (!take(x, i, &e))
+                fail_all(x);
+            else if (x->reply.failed) {
+                ask_no_memory(&x->problem);
+                fail_all(x);
+            }
+        }
+    }
+    if (!x->ended && x->reply.n_ended == x->reply.n_choices)
+        x->ended = true;
+    if (any && x->begun)
+        atomic_store(&x->last_write_ns, clock_ns());
+    return any;
+}

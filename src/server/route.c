@@ -1,0 +1,41 @@
+#include "server/route.h"
+
+#include <string.h>
+
+#include "server/api/endpoints.h"
+
+enum { PUBLIC = 1, KEYED = 0 };
+
+const struct route routes[] = {
+#define ROUTE(method, path, name, access) { #method, path, &endpoint_##name, access },
+#include "server/routes.def"
+    { NULL, NULL, NULL, false },
+};
+
+static bool fits(const struct route *r, const char *path)
+{
+    size_t n = strlen(r->path);
+    return r->path[n - 1] == '/' && n > 1 ? strncmp(path, r->path, n) == 0 && path[n] : strcmp(path, r->path) == 0;
+}
+
+const struct route *route_find(const char *method, const char *path, const char **tail, struct problem *p)
+{
+    const struct route *other = NULL;
+    bool head = strcmp(method, "HEAD") == 0;
+    for (const struct route *r = routes; r->path; r++) {
+        if (!fits(r, path))
+            continue;
+        *tail = path + strlen(r->path);
+        if (strcmp(r->method, head ? "GET" : method) == 0)
+            return r;
+        other = r;
+    }
+    if (!other) {
+        refuse(p, strstr(path, "%00") ? PROBLEM_bad_framing : PROBLEM_not_found, NULL, "there is nothing under %.100s; "
+               "GET / lists what there is", path);
+        return NULL;
+    }
+    refuse(p, PROBLEM_method_not_allowed, NULL, "%.100s wants %s, not %.20s", path, other->method, method);
+    p->allow = strcmp(other->method, "GET") == 0 ? "GET, HEAD" : other->method;
+    return NULL;
+}

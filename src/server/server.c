@@ -1,0 +1,622 @@
+/* server.c: libmicrohttpd's side: connections, requests and their answers. Nothing else includes it. */
+#include "server/server.h"
+
+#include <microhttpd.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server/core.h"
+#include "server/port.h"
+
+enum {
+    HEAD_BYTES = 32 << 10,       /* a connection's memory: request line, headers, and the head of the answer */
+    IDLE_S = 75, STALLED_S = 30, /* without a byte: between requests, and while an answer is sent */
+    SEND_BUFFER_BYTES = 128 << 10,
+    USER_TIMEOUT_MS = 20000,     /* a host that vanished */
+    BLOCK_BYTES = 16 << 10,      /* of a stream at once */
+    CHUNK_RESERVE_BYTES = 64 << 10,
+};
+
+/* ---- sleeping and waking ----
+ *
+ * A connection sleeps while its exchange waits for the engine or the work thread. `waiting` is set before the last look
+ * whether there is something to do, so no wake is lost, and taken back under the lock, so that none reaches a
+ * connection that has ended. To resume one that is not suspended yet is fine: libmicrohttpd then leaves the next
+ * suspension out. */
+
+void exchange_wake(void *arg)
+{
+    struct exchange *x = arg;
+    lock_take(&x->wake_lock);
+    if (x->waiting)
+        MHD_resume_connection(x->connection);
+    x->waiting = false;
+    lock_release(&x->wake_lock);
+}
+
+static void set_waiting(struct exchange *x, bool waiting)
+{
+    lock_take(&x->wake_lock);
+    x->waiting = waiting;
+    lock_release(&x->wake_lock);
+    x->armed = waiting;
+}
+
+/* There is nothing to do. True: look once more; false: the connection sleeps. */
+static bool fall_asleep(struct exchange *x)
+{
+    if (!x->armed) {
+        set_waiting(x, true);
+        return true;
+    }
+    x->armed = false;
+    MHD_suspend_connection(x->connection);
+    return false;
+}
+
+/* ---- answers ---- */
+
+static void add_headers(struct MHD_Response *r, const char *type, const char *id)
+{
+    char request_id[40];
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (id && id[0]) {
+        snprintf(request_id, sizeof request_id, "req-%s", id);
+        MHD_add_response_header(r, "X-Request-Id", request_id);
+    }
+}
+
+/* Takes what out holds. */
+static enum MHD_Result send_body(struct MHD_Connection *con, int status, const char *type, struct buf *out,
+                                 const char *id, const struct problem *p, bool close)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(out->len, out->ptr, mem_free);
+    if (!r) {
+        buf_free(out);
+        return MHD_NO;
+    }
+    *out = (struct buf){ 0 };
+    add_headers(r, type, id);
+    if (p && p->retry_after_s > 0) {
+        char seconds[16];
+        int whole = p->retry_after_s >= 60 ? 60 : (int)p->retry_after_s + (p->retry_after_s > (int)p->retry_after_s);
+        snprintf(seconds, sizeof seconds, "%d", max_int(whole, 1));
+        MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (p && p->allow)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, p->allow);
+    if (status == MHD_HTTP_UNAUTHORIZED)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"hearth\"");
+    if (close)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result done = MHD_queue_response(con, (unsigned)status, r);
+    MHD_destroy_response(r);
+    return done;
+}
+
+static enum MHD_Result send_problem(struct server *s, struct MHD_Connection *con, const struct problem *p,
+                                    const char *id, bool close)
+{
+    struct buf out = { 0 };
+    int status = problem_status(p);
+    if (status == MHD_HTTP_TOO_MANY_REQUESTS || status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        atomic_fetch_add(&s->n_refused, 1);
+    if (!json_put(&out, problem_to_json(p))) {
+        buf_free(&out);
+        return MHD_NO;
+    }
+    return send_body(con, status, "application/json", &out, id, p, close);
+}
+
+/* ---- streams ---- */
+
+/* 0: there is nothing now. */
+static ssize_t next_bytes(struct exchange *x, char *to, size_t room)
+{
+    if (atomic_load(&x->gone) || x->out.failed)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    while (x->n_sent == x->out.len && !x->ended) {
+        buf_clear(&x->out);
+        x->n_sent = 0;
+        if (exchange_pump(x))
+            continue;
+        if (!atomic_exchange(&x->ping_due, false))
+            return 0;
+        buf_puts(&x->out, ": ping\n\n");
+    }
+    if (x->n_sent == x->out.len)
+        return x->out.failed ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+    size_t n = min_size(room, x->out.len - x->n_sent);
+    memcpy(to, x->out.ptr + x->n_sent, n);
+    x->n_sent += n;
+    return (ssize_t)n;
+}
+
+static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t room)
+{
+    struct exchange *x = arg;
+    (void)pos;
+    for (;;) {
+        ssize_t n = next_bytes(x, to, room);
+        if (n != 0) {
+            set_waiting(x, false);
+            return n;
+        }
+        if (!fall_asleep(x))
+            return 0;
+    }
+}
+
+static enum MHD_Result begin_stream(struct exchange *x)
+{
+    struct MHD_Connection *con = x->connection;
+    struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, x, NULL);
+    if (!r)
+        return MHD_NO;
+    add_headers(r, "text/event-stream", x->id);
+    MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STALLED_S);
+    enum MHD_Result done = MHD_queue_response(con, MHD_HTTP_OK, r);
+    MHD_destroy_response(r);
+    return done;
+}
+
+static enum MHD_Result send_whole(struct exchange *x)
+{
+    if (!json_put(&x->out, x->reply.dialect->whole(&x->reply)) || x->reply.failed) {
+        x->ended = false;
+        ask_no_memory(&x->problem);
+        return send_problem(x->server, x->connection, &x->problem, x->id, false);
+    }
+    return send_body(x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
+}
+
+/* Streams are running: is there an answer to send, or the beginning of one? Until a stream's first byte its failure is
+ * a status. */
+static enum MHD_Result go_on(struct exchange *x, bool *sleeps)
+{
+    while (!x->ended && !x->begun && exchange_pump(x))
+        ;
+    if (x->ended && x->problem.code != PROBLEM_none && !x->begun)
+        return send_problem(x->server, x->connection, &x->problem, x->id, false);
+    if (x->ask.stream && !x->begun && atomic_load(&x->ping_due))
+        exchange_begin_stream(x);
+    if (x->begun)
+        return begin_stream(x);
+    if (x->ended)
+        return send_whole(x);
+    *sleeps = true;
+    return MHD_YES;
+}
+
+/* ---- a request's body ---- */
+
+/* Room for n more bytes. Chunked bodies are taken out of the memory for requests as they come. */
+static bool grow_body(struct exchange *x, size_t n)
+{
+    struct server *s = x->server;
+    size_t need = x->body_bytes + n;
+    if (need > s->options.body_max_bytes)
+        return refuse(&x->problem, PROBLEM_body_too_large, NULL, "the body has more than %zu bytes, the most that is "
+                      "taken "
+                      "(--max-body)", s->options.body_max_bytes);
+    if (x->body && need <= x->body_room)
+        return true;
+    size_t room = x->chunked ? max_size(need, max_size(2 * x->body_room, CHUNK_RESERVE_BYTES)) : x->body_room;
+    size_t more = x->chunked ? 2 * (room - x->body_room) : 0;
+    if (more && !memory_take(&s->memory, more))
+        return refuse(&x->problem, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try "
+                      "again "
+                      "later", s->memory.most >> 20);
+    x->reserved_bytes += more;
+    char *body = x->chunked ? mem_resize(x->body, room) : mem_alloc(room);
+    if (!body)
+        return ask_no_memory(&x->problem);
+    x->body = body;
+    x->body_room = room;
+    return true;
+}
+
+static struct peer *peer_of(struct MHD_Connection *con)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(con, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* What comes after a refusal is read and dropped, up to the most that a body may have. */
+static enum MHD_Result take_body(struct exchange *x, const char *bytes, size_t n)
+{
+    struct peer *peer = peer_of(x->connection);
+    if (peer) {
+        lock_take(&x->server->peer_lock);
+        peer->n_bytes += n;
+        lock_release(&x->server->peer_lock);
+    }
+    if (x->problem.code == PROBLEM_none && grow_body(x, n))
+        memcpy(x->body + x->body_bytes, bytes, n);
+    x->body_bytes += n;
+    return x->body_bytes <= 2 * x->server->options.body_max_bytes ? MHD_YES : MHD_NO;
+}
+
+/* ---- what a connection asks ---- */
+
+static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                   const char *value, size_t value_size)
+{
+    struct head *h = arg;
+    (void)kind;
+    if (h->n_headers == GUARD_MAX_HEADERS) {
+        h->too_many = true;
+        return MHD_NO;
+    }
+    h->header[h->n_headers].name = (struct str){ key, key_size };
+    h->header[h->n_headers++].value = (struct str){ value ? value : "", value ? value_size : 0 };
+    return MHD_YES;
+}
+
+static bool is_known_method(const char *method)
+{
+    static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS" };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(method, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static char plain_request; /* the mark of one without a body, the second time it is seen */
+
+/* GET and HEAD: answered at once. */
+static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct route *route,
+                                    const char *tail)
+{
+    struct buf out = { 0 };
+    struct problem p = { 0 };
+    struct load_figures now;
+    load_read(s, &now);
+    if (route->endpoint->get(&s->view, &now, tail, &out, &p)) {
+        const char *type = route->endpoint->content_type;
+        return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, NULL, NULL, false);
+    }
+    buf_free(&out);
+    return send_problem(s, con, &p, NULL, false);
+}
+
+/* A POST comes in: with its head known and nothing of its body read. */
+static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, const struct route *route,
+                                  const struct head *head, const struct body_frame *frame, struct key *key,
+                                  void **state)
+{
+    struct problem p = { 0 };
+    struct exchange *x = NULL;
+    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !admit(s, &x, route, key, frame, &p))
+        return send_problem(s, con, &p, NULL, true);
+    x->connection = con;
+    x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    *state = x;
+    peer_set(s, peer_of(con), PEER_BODY);
+    return MHD_YES;
+}
+
+static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *con, const char *url, const char *method,
+                                     const char *version, void **state)
+{
+    struct head head = { .method = method, .path = url, .version = version };
+    struct body_frame frame;
+    struct problem p = { 0 };
+    struct key *key;
+    const char *tail = "";
+    atomic_fetch_add(&s->n_requests, 1);
+    MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
+    if (!guard_framing(&head, &frame, &p))
+        return send_problem(s, con, &p, NULL, true);
+    if (!is_known_method(method)) {
+        refuse(&p, PROBLEM_not_implemented, NULL, "the method %.20s is not known here", method);
+        return send_problem(s, con, &p, NULL, true);
+    }
+    bool has_body = frame.chunked || frame.length > 0;
+    const struct route *route = route_find(method, url, &tail, &p);
+    if (!route)
+        return send_problem(s, con, &p, NULL, has_body || p.code == PROBLEM_bad_framing);
+    if (!route->is_public && !guard_key(&s->keys, &head, &key, &p))
+        return send_problem(s, con, &p, NULL, has_body);
+    if (strcmp(route->method, "POST") == 0)
+        return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
+    peer_set(s, peer_of(con), PEER_BUSY);
+    *state = &plain_request;
+    return MHD_YES;
+}
+
+static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
+{
+    enum phase phase = (enum phase)atomic_load(&x->phase);
+    if (phase == X_WORKING) {
+        *sleeps = true;
+        return MHD_YES;
+    }
+    if (atomic_load(&x->gone))
+        return MHD_NO;
+    if (phase == X_RUNNING)
+        return go_on(x, sleeps);
+    if (x->problem.code != PROBLEM_none)
+        return send_problem(x->server, x->connection, &x->problem, x->id, false);
+    return send_body(x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
+}
+
+/* The body is there, or something happened that woke the connection. */
+static enum MHD_Result continue_post(struct exchange *x)
+{
+    struct server *s = x->server;
+    if (atomic_load(&x->phase) == X_READING) {
+        peer_set(s, peer_of(x->connection), PEER_BUSY);
+        watch_client(x);
+        if (x->problem.code != PROBLEM_none)
+            return send_problem(s, x->connection, &x->problem, x->id, true);
+        atomic_store(&x->phase, X_WORKING);
+        work_push(s, x);
+    }
+    for (;;) {
+        bool sleeps = false;
+        enum MHD_Result result = step_post(x, &sleeps);
+        if (!sleeps) {
+            set_waiting(x, false);
+            return result;
+        }
+        if (!fall_asleep(x))
+            return MHD_YES;
+    }
+}
+
+static enum MHD_Result on_request(void *server, struct MHD_Connection *con, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *n_bytes, void **state)
+{
+    struct server *s = server;
+    if (!*state)
+        return begin_request(s, con, url, method, version, state);
+    if (*state == &plain_request) {
+        struct problem p = { 0 };
+        const char *tail = "";
+        bool none = *n_bytes == 0;
+        *n_bytes = 0;
+        const struct route *route = none ? route_find(method, url, &tail, &p) : NULL;
+        return none ? answer_plain(s, con, route, tail) : MHD_YES;
+    }
+    struct exchange *x = *state;
+    if (*n_bytes == 0)
+        return continue_post(x);
+    enum MHD_Result result = take_body(x, bytes, *n_bytes);
+    *n_bytes = 0;
+    return result;
+}
+
+static void on_completed(void *server, struct MHD_Connection *con, void **state, enum MHD_RequestTerminationCode why)
+{
+    struct server *s = server;
+    struct exchange *x = *state == &plain_request ? NULL : *state;
+    *state = NULL;
+    peer_set(s, peer_of(con), PEER_IDLE);
+    if (!x)
+        return;
+    if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && x->problem.code == PROBLEM_none) {
+        atomic_store(&x->gone, true);
+        x->ended = false;
+    }
+    set_waiting(x, false);
+    watch_forget(x);
+    MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
+    exchange_release(x);
+}
+
+/* The first line of a request is there: its headers have a deadline. */
+static void *on_request_line(void *server, const char *uri, struct MHD_Connection *con)
+{
+    (void)uri;
+    peer_set(server, peer_of(con), PEER_HEAD);
+    return NULL;
+}
+
+static void on_connection(void *server, struct MHD_Connection *con, void **peer,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct server *s = server;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        peer_close(s, *peer);
+        *peer = NULL;
+        atomic_fetch_sub(&s->n_connections, 1);
+        return;
+    }
+    int fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    int bytes = SEND_BUFFER_BYTES, ms = USER_TIMEOUT_MS, on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    *peer = peer_open(s, fd);
+    atomic_fetch_add(&s->n_connections, 1);
+}
+
+/* Paths are compared as they came, so that nothing hides behind a '%'. */
+static size_t keep_escapes(void *server, struct MHD_Connection *con, char *text)
+{
+    (void)server;
+    (void)con;
+    return strlen(text);
+}
+
+static void say_nothing(void *server, const char *fmt, va_list args)
+{
+    (void)server;
+    (void)fmt;
+    (void)args;
+}
+
+/* ---- start and end ---- */
+
+/* As many descriptors as the system lets this process have, and so many connections at most. */
+static int allow_connections(int wanted)
+{
+    enum { OTHERS = 64 }; /* files, epoll, the program's own */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return wanted;
+    if (limit.rlim_cur < (rlim_t)wanted + OTHERS) {
+        limit.rlim_cur = limit.rlim_max < (rlim_t)wanted + OTHERS ? limit.rlim_max : (rlim_t)wanted + OTHERS;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return limit.rlim_cur >= (rlim_t)wanted + OTHERS ? wanted : max_int((int)limit.rlim_cur - OTHERS, 16);
+}
+
+static const char *token_text(void *file, int32_t id, size_t *n_bytes)
+{
+    return hearth_file_token_text(file, id, n_bytes);
+}
+
+static void fill_view(struct server *s)
+{
+    const struct server_options *o = &s->options;
+    struct view *v = &s->view;
+    hearth_template_info template;
+    s->file = hearth_model_file(o->model);
+    v->model_id = o->model_id;
+    v->file_id = o->file_id;
+    v->model_identity = hearth_model_identity(o->model);
+    v->started_s = clock_unix_s();
+    hearth_file_describe(s->file, &v->info);
+    hearth_model_plan(o->model, &v->plan);
+    v->has_template = hearth_file_template(s->file, &template) && !template.problem[0];
+    v->has_thinking_switch = v->has_template && template.thinking_switch[0];
+    hearth_sampling_defaults(o->model, &v->sampling, v->sampling_origin);
+    v->n_parallel = o->n_parallel;
+    v->n_queue = o->n_queue;
+    v->ping_ms = o->ping_ms;
+    v->body_max_bytes = o->body_max_bytes;
+    v->memory_bytes = o->memory_bytes;
+    v->strict = o->strict;
+    v->has_keys = s->keys.n > 0;
+    v->token_text = token_text;
+    v->token_arg = s->file;
+    snprintf(s->fingerprint, sizeof s->fingerprint, "%.16s-r%d", v->model_identity, hearth_arithmetic_revision());
+    v->fingerprint = s->fingerprint;
+}
+
+static bool make_exchanges(struct server *s, hearth_error *err)
+{
+    enum { WITHOUT_ANSWERS = 64 }; /* tokenize and the like, beside those that generate */
+    s->n_exchanges = s->options.n_parallel + s->options.n_queue + WITHOUT_ANSWERS;
+    s->exchanges = mem_alloc((size_t)s->n_exchanges * sizeof *s->exchanges);
+    if (!s->exchanges)
+        return fail_memory(err, "the server's requests");
+    for (int i = s->n_exchanges - 1; i >= 0; i--) {
+        struct exchange *x = &s->exchanges[i];
+        if (!lock_init(&x->wake_lock))
+            return fail_memory(err, "the server's requests");
+        x->server = s;
+        x->next = s->free;
+        s->free = x;
+    }
+    return true;
+}
+
+static bool start_daemon(struct server *s, hearth_error *err)
+{
+    const struct server_options *o = &s->options;
+    s->port = o->port;
+    int fd = port_listen(o->host, &s->port, err);
+    if (fd < 0)
+        return false;
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)allow_connections(o->n_connections), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (s->daemon)
+        return true;
+    close(fd);
+    return fail(err, HEARTH_ERR_IO, "the HTTP server cannot start; raise the limits on open files and threads "
+                "(ulimit)");
+}
+
+struct server *server_start(const struct server_options *options, hearth_error *err)
+{
+    struct server *s = mem_alloc(sizeof *s);
+    err_clear(err);
+    if (!s || !lock_init(&s->work_lock) || !lock_init(&s->peer_lock)) {
+        mem_free(s);
+        fail_memory(err, "the server");
+        return NULL;
+    }
+    s->options = *options;
+    s->memory.most = options->memory_bytes;
+    s->start_ns = clock_ns();
+    s->watch_epoll = s->watch_event = -1;
+    bool ok = !options->keys || keys_read(&s->keys, options->keys, options->keys_name, err);
+    if (ok)
+        fill_view(s);
+    if (ok && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err) && start_daemon(s, err))
+        return s;
+    server_stop(s);
+    return NULL;
+}
+
+void server_drain(struct server *s) { atomic_store(&s->draining, true); }
+
+int server_n_active(const struct server *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_exchanges; i++)
+        n += atomic_load(&s->exchanges[i].phase) != X_FREE;
+    return n;
+}
+
+/* Everybody who waits is told, and then there is nobody. */
+static void end_exchanges(struct server *s)
+{
+    enum { TRIES = 2000 };
+    for (int i = 0; i < TRIES && server_n_active(s) > 0; i++) {
+        for (int k = 0; k < s->n_exchanges; k++) {
+            struct exchange *x = &s->exchanges[k];
+            if (atomic_load(&x->phase) == X_FREE || atomic_load(&x->phase) == X_READING)
+                continue;
+            atomic_store(&x->stopping, true);
+            exchange_wake(x);
+        }
+        poll(NULL, 0, 1);
+    }
+}
+
+void server_stop(struct server *s)
+{
+    if (!s)
+        return;
+    server_drain(s);
+    if (s->daemon) {
+        int fd = MHD_quiesce_daemon(s->daemon);
+        end_exchanges(s);
+        work_stop(s);
+        MHD_stop_daemon(s->daemon);
+        if (fd >= 0)
+            close(fd);
+    } else {
+        work_stop(s);
+    }
+    watch_stop(s);
+    for (int i = 0; i < s->n_exchanges; i++)
+        if (s->exchanges && s->exchanges[i].server)
+            lock_destroy(&s->exchanges[i].wake_lock);
+    mem_free(s->exchanges);
+    lock_destroy(&s->work_lock);
+    lock_destroy(&s->peer_lock);
+    mem_free(s);
+}

@@ -1,0 +1,38 @@
+/* server.h: the HTTP server over one engine. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+#include "hearth/hearth.h"
+
+/* Texts must live as long as the server. */
+struct server_options {
+    hearth_model *model;      /* borrowed; opened */
+    const char *model_id;     /* the name that clients see */
+    const char *file_id;      /* the file's own */
+    const char *host;
+    int port;                 /* 0: a free one */
+    int n_parallel;           /* sequences of the engine */
+    int n_queue;              /* requests that may wait besides */
+    int ping_ms;              /* comments in silent streams; 0: none */
+    bool strict;              /* refuse fields that are unknown or have no effect */
+    size_t body_max_bytes, memory_bytes;
+    int n_connections;        /* at most */
+    int head_ms;              /* for the headers of a request */
+    const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
+};
+
+struct server; /* opaque */
+
+/* Listen, and serve from threads of its own. HEARTH_ERR_USAGE, HEARTH_ERR_IO (the port is in use, by whom),
+ * HEARTH_ERR_MEMORY. */
+struct server *server_start(const struct server_options *options, hearth_error *err);
+
+/* What a person wants to know at the start: address, model, window, streams, memory, a curl line, lines of Python. */
+void server_describe(const struct server *s, struct buf *out);
+
+/* Take no more requests; /ready says so. */
+void server_drain(struct server *s);
+int server_n_active(const struct server *s); /* requests that are not answered yet */
+
+/* End what still runs (its clients are told), and everything else. Before the engine is destroyed. NULL is a no-op. */
+void server_stop(struct server *s);

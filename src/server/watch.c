@@ -1,0 +1,211 @@
+/* watch.c: what libmicrohttpd does not look at: clients that vanish while their connection sleeps, streams that have
+ * been silent for long, and headers and bodies that come too slowly (its timeout knows inactivity only). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server/core.h"
+
+enum { EVENTS = 64, BODY_GRACE_MS = 10000, BODY_BYTES_PER_S = 1024 };
+static const int64_t ms_ns = 1000000;
+
+/* ---- vanished clients ---- */
+
+static uint64_t mark_of(const struct exchange *x)
+{
+    return (uint64_t)(x - x->server->exchanges) << 32 | atomic_load(&x->serial);
+}
+
+void watch_client(struct exchange *x)
+{
+    struct epoll_event e = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = mark_of(x) };
+    if (epoll_ctl(x->server->watch_epoll, EPOLL_CTL_ADD, x->fd, &e) != 0)
+        epoll_ctl(x->server->watch_epoll, EPOLL_CTL_MOD, x->fd, &e);
+}
+
+void watch_forget(struct exchange *x)
+{
+    struct epoll_event e = { 0 };
+    epoll_ctl(x->server->watch_epoll, EPOLL_CTL_DEL, x->fd, &e);
+    lock_take(&x->server->peer_lock);
+    atomic_fetch_add(&x->serial, 1);
+    lock_release(&x->server->peer_lock);
+}
+
+/* A client that has closed its side does not read an answer: it has gone. */
+static void on_hang_up(struct server *s, uint64_t mark)
+{
+    struct exchange *x = &s->exchanges[mark >> 32];
+    lock_take(&s->peer_lock);
+    bool same = atomic_load(&x->serial) == (uint32_t)mark;
+    if (same)
+        atomic_store(&x->gone, true);
+    lock_release(&s->peer_lock);
+    if (same)
+        exchange_wake(x);
+}
+
+void watch_look(struct server *s)
+{
+    uint64_t one = 1;
+    while (write(s->watch_event, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}
+
+/* ---- pings ---- */
+
+/* Returns when to look again. */
+static int64_t ping_silent(struct server *s, int64_t now)
+{
+    int64_t next = now + WATCH_MS * ms_ns;
+    for (int i = 0; i < s->n_exchanges; i++) {
+        struct exchange *x = &s->exchanges[i];
+        int64_t every = atomic_load(&x->ping_ns);
+        if (every <= 0 || atomic_load(&x->phase) != X_RUNNING)
+            continue;
+        int64_t due = atomic_load(&x->last_write_ns) + every;
+        if (due <= now) {
+            atomic_store(&x->last_write_ns, now);
+            atomic_store(&x->ping_due, true);
+            exchange_wake(x);
+            due = now + every;
+        }
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
+/* ---- deadlines of connections ---- */
+
+struct peer *peer_open(struct server *s, int fd)
+{
+    struct peer *p = mem_alloc(sizeof *p);
+    if (!p)
+        return NULL;
+    *p = (struct peer){ .fd = fd, .state = PEER_NEW, .since_ns = clock_ns() };
+    lock_take(&s->peer_lock);
+    p->next = s->peers;
+    if (s->peers)
+        s->peers->previous = p;
+    s->peers = p;
+    lock_release(&s->peer_lock);
+    return p;
+}
+
+void peer_close(struct server *s, struct peer *p)
+{
+    if (!p)
+        return;
+    lock_take(&s->peer_lock);
+    if (p->previous)
+        p->previous->next = p->next;
+    else
+        s->peers = p->next;
+    if (p->next)
+        p->next->previous = p->previous;
+    lock_release(&s->peer_lock);
+    mem_free(p);
+}
+
+void peer_set(struct server *s, struct peer *p, enum peer_state state)
+{
+    if (!p)
+        return;
+    lock_take(&s->peer_lock);
+    p->state = state;
+    p->since_ns = clock_ns();
+    p->n_bytes = 0;
+    lock_release(&s->peer_lock);
+}
+
+static bool is_late(const struct server *s, const struct peer *p, int64_t now)
+{
+    int64_t ms = (now - p->since_ns) / ms_ns;
+    switch (p->state) {
+    case PEER_NEW:
+    case PEER_HEAD: return ms > s->options.head_ms;
+    case PEER_BODY: return ms > BODY_GRACE_MS
+                        && p->n_bytes < (uint64_t)(ms - BODY_GRACE_MS) * BODY_BYTES_PER_S / 1000 + 1;
+    case PEER_IDLE: /* libmicrohttpd's timeout */
+    case PEER_BUSY: break;
+    }
+    return false;
+}
+
+/* Closed for reading and writing; libmicrohttpd sees that and takes it away. Nobody writes there meanwhile: no answer
+ * has begun. The descriptor is still this connection's, because peer_close() comes before its end. */
+static void close_late(struct server *s, int64_t now)
+{
+    static const char body[] = "{\"error\":{\"message\":\"the request came too slowly; send it again\",\"type\":"
+                               "\"invalid_request_error\",\"param\":null,\"code\":\"body_timeout\"}}";
+    char answer[sizeof body + 160];
+    int n = snprintf(answer, sizeof answer, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+    lock_take(&s->peer_lock);
+    for (struct peer *p = s->peers; p; p = p->next) {
+        if (!is_late(s, p, now))
+            continue;
+        if (p->state != PEER_NEW)
+            send(p->fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        shutdown(p->fd, SHUT_RDWR);
+        p->state = PEER_BUSY;
+    }
+    lock_release(&s->peer_lock);
+}
+
+/* ---- the thread ---- */
+
+static void watch_main(void *arg)
+{
+    struct server *s = arg;
+    struct epoll_event events[EVENTS];
+    int64_t looked = 0, next_ping = 0;
+    while (!atomic_load(&s->stop)) {
+        int64_t now = clock_ns();
+        int wait_ms = next_ping > now ? (int)((next_ping - now) / ms_ns) + 1 : 1;
+        int n = epoll_wait(s->watch_epoll, events, EVENTS, wait_ms);
+        for (int i = 0; i < n; i++) {
+            uint64_t drained;
+            if (events[i].data.u64 != UINT64_MAX)
+                on_hang_up(s, events[i].data.u64);
+            else if (read(s->watch_event, &drained, sizeof drained) > 0)
+                next_ping = 0;
+        }
+        now = clock_ns();
+        next_ping = ping_silent(s, now);
+        if (now - looked >= WATCH_MS * ms_ns / 2) {
+            close_late(s, now);
+            looked = now;
+        }
+    }
+}
+
+bool watch_start(struct server *s, hearth_error *err)
+{
+    s->watch_epoll = epoll_create1(EPOLL_CLOEXEC);
+    s->watch_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event e = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
+    if (s->watch_epoll < 0 || s->watch_event < 0
+        || epoll_ctl(s->watch_epoll, EPOLL_CTL_ADD, s->watch_event, &e) != 0)
+        return fail(err, HEARTH_ERR_IO, "cannot watch connections: %s; raise the limit on open files (ulimit -n)",
+                    strerror(errno));
+    return thread_start(&s->watch, "hearth-watch", watch_main, s, err);
+}
+
+void watch_stop(struct server *s)
+{
+    atomic_store(&s->stop, true);
+    if (s->watch_event >= 0)
+        watch_look(s);
+    thread_join(&s->watch);
+    if (s->watch_epoll >= 0)
+        close(s->watch_epoll);
+    if (s->watch_event >= 0)
+        close(s->watch_event);
+}

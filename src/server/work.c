@@ -1,0 +1,207 @@
+/* work.c: one thread that reads requests: what takes longer than the http thread may be away. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server/api/json_in.h"
+#include "server/core.h"
+
+/* ---- what endpoints want that generate nothing ---- */
+
+static bool do_tokenize(struct server *s, struct ask *a, struct problem *p)
+{
+    hearth_error err;
+    size_t cap = a->text.n_bytes + 8; /* no vocabulary makes more tokens than bytes, and BOS */
+    a->ids = arena_array(&a->arena, int32_t, cap);
+    if (!a->ids)
+        return ask_no_memory(p);
+    int64_t n = hearth_file_tokenize(s->file, a->text.text, a->text.n_bytes, a->parse_special, a->add_special, a->ids,
+                                     cap, &err);
+    if (n < 0 || (size_t)n > cap) {
+        problem_of_error(p, &err);
+        return false;
+    }
+    a->n_ids = (size_t)n;
+    return true;
+}
+
+static bool do_detokenize(struct server *s, struct ask *a, struct problem *p)
+{
+    for (size_t i = 0; i < a->n_ids; i++) {
+        size_t n = 0;
+        const char *text = hearth_file_token_text(s->file, a->ids[i], &n);
+        buf_put(&a->out_text, text ? text : "", n);
+    }
+    return !a->out_text.failed || ask_no_memory(p);
+}
+
+static bool do_render(struct server *s, struct ask *a, struct problem *p)
+{
+    hearth_error err;
+    hearth_rendered *rendered = hearth_file_render(s->file, &a->chat.chat, &err);
+    if (!rendered) {
+        problem_of_error(p, &err);
+        return false;
+    }
+    buf_put(&a->out_text, rendered->text, rendered->n_bytes);
+    hearth_rendered_free(rendered);
+    return !a->out_text.failed || ask_no_memory(p);
+}
+
+/* ---- to the engine ---- */
+
+static bool submit_one(struct exchange *x, int i, struct problem *p)
+{
+    const struct ask *a = &x->ask;
+    hearth_request request = a->request;
+    hearth_error err;
+    if (a->n_prompts > 0) {
+        const struct ask_prompt *prompt = &a->prompts[i / a->n];
+        request.spans = prompt->span.text ? &prompt->span : NULL;
+        request.n_spans = prompt->span.text ? 1 : 0;
+        request.prompt_ids = prompt->ids;
+        request.n_prompt_ids = prompt->n_ids;
+    } else {
+        request.chat = &a->chat.chat;
+    }
+    if (request.has_seed)
+        request.seed += (uint64_t)(i % a->n); /* answers to one prompt differ */
+    x->streams[i] = hearth_submit(x->server->options.model, &request, &err);
+    if (!x->streams[i]) {
+        problem_of_error(p, &err);
+        return false;
+    }
+    hearth_stream_on_wake(x->streams[i], exchange_wake, x);
+    return true;
+}
+
+static bool submit(struct exchange *x, struct problem *p)
+{
+    struct ask *a = &x->ask;
+    if (!reply_init(&x->reply, a, &x->server->view, x->route->endpoint->dialect, x->id, clock_unix_s()))
+        return ask_no_memory(p);
+    x->streams = mem_alloc((size_t)x->reply.n_choices * sizeof(hearth_stream *));
+    if (!x->streams)
+        return ask_no_memory(p);
+    x->n_streams = x->reply.n_choices;
+    for (int i = 0; i < x->n_streams; i++)
+        if (!submit_one(x, i, p))
+            return false;
+    return true;
+}
+
+/* ---- one request ---- */
+
+static bool read_ask(struct exchange *x, const json_t *body, struct problem *p)
+{
+    const struct endpoint *e = x->route->endpoint;
+    const struct view *v = &x->server->view;
+    struct fields fields;
+    if (!ask_init(&x->ask, e->on, p) || !fields_read(&fields, body, e->on, v->strict, &x->ask.notes, p)
+        || !e->read(&x->ask, &fields, v, p))
+        return false;
+    return !x->ask.notes.failed || ask_no_memory(p);
+}
+
+static bool read_body(struct exchange *x, struct problem *p)
+{
+    struct server *s = x->server;
+    size_t cost = 0;
+    if (!json_scan(x->body ? x->body : "", x->body_bytes, &cost, p))
+        return false;
+    if (!memory_take(&s->memory, cost))
+        return refuse(p, PROBLEM_out_of_memory, NULL, "reading this body takes %zu MiB, and of the memory for requests "
+                      "(%zu MiB) less is free; try again later", cost >> 20, s->memory.most >> 20);
+    json_t *body = json_parse(x->body ? x->body : "", x->body_bytes, p);
+    bool ok = body && read_ask(x, body, p);
+    json_decref(body);
+    memory_give(&s->memory, cost);
+    mem_free(x->body);
+    x->body = NULL;
+    return ok;
+}
+
+static bool perform(struct exchange *x, struct problem *p)
+{
+    struct server *s = x->server;
+    switch (x->ask.op) {
+    case OP_GENERATE: return submit(x, p);
+    case OP_TOKENIZE: return do_tokenize(s, &x->ask, p);
+    case OP_DETOKENIZE: return do_detokenize(s, &x->ask, p);
+    case OP_RENDER: return do_render(s, &x->ask, p);
+    }
+    return false;
+}
+
+static void answer(struct exchange *x)
+{
+    struct server *s = x->server;
+    struct problem *p = &x->problem;
+    if (!read_body(x, p) || !perform(x, p)) {
+        atomic_store(&x->phase, X_READY);
+    } else if (x->ask.op == OP_GENERATE) {
+        atomic_store(&x->ping_ns, x->ask.stream ? (long long)x->ask.ping_ms * 1000000 : 0);
+        atomic_store(&x->last_write_ns, clock_ns());
+        bool soon = x->ask.stream && x->ask.ping_ms < WATCH_MS;
+        atomic_store(&x->phase, X_RUNNING); /* from here on it is the http thread's */
+        if (soon)
+            watch_look(s);
+    } else {
+        if (!json_put(&x->out, x->route->endpoint->write(&x->ask, &s->view)))
+            ask_no_memory(p);
+        atomic_store(&x->phase, X_READY);
+    }
+    exchange_wake(x);
+}
+
+/* ---- the thread ---- */
+
+void work_push(struct server *s, struct exchange *x)
+{
+    x->next = NULL;
+    lock_take(&s->work_lock);
+    if (s->work_last)
+        s->work_last->next = x;
+    else
+        s->work_first = x;
+    s->work_last = x;
+    lock_wake_all(&s->work_lock);
+    lock_release(&s->work_lock);
+}
+
+static struct exchange *work_pop(struct server *s)
+{
+    lock_take(&s->work_lock);
+    while (!s->work_first && !atomic_load(&s->stop))
+        lock_wait(&s->work_lock);
+    struct exchange *x = s->work_first;
+    if (x) {
+        s->work_first = x->next;
+        if (!s->work_first)
+            s->work_last = NULL;
+    }
+    lock_release(&s->work_lock);
+    return x;
+}
+
+static void work_main(void *arg)
+{
+    struct server *s = arg;
+    for (struct exchange *x; (x = work_pop(s));)
+        answer(x);
+}
+
+bool work_start(struct server *s, hearth_error *err)
+{
+    return thread_start(&s->work, "hearth-requests", work_main, s, err);
+}
+
+void work_stop(struct server *s)
+{
+    lock_take(&s->work_lock);
+    atomic_store(&s->stop, true);
+    lock_wake_all(&s->work_lock);
+    lock_release(&s->work_lock);
+    thread_join(&s->work);
+}
