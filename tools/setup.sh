@@ -40,6 +40,7 @@ have() { # is there what the detect column $1 names?
             esac ;;
         *) true ;;
         esac ;;
+    py:*) python3 -c "import ${1#py:}" >/dev/null 2>&1 ;;
     *) echo "setup.sh: packages.txt: unknown detect '$1'" >&2; exit 2 ;;
     esac
 }

@@ -275,13 +275,17 @@ static bool is_known_method(const char *method)
 
 static char plain_request; /* the mark of one without a body, the second time it is seen */
 
-/* GET and HEAD: answered at once. */
-static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct route *route,
-                                    const char *tail)
+/* A request without a body: answered at once, and its connection goes on. */
+static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct head *head)
 {
     struct buf out = { 0 };
     struct problem p = { 0 };
     struct load_figures now;
+    struct key *key;
+    const char *tail = "";
+    const struct route *route = route_find(head->method, head->path, &tail, &p);
+    if (!route || (!route->is_public && !guard_key(&s->keys, head, &key, &p)))
+        return send_problem(s, con, &p, NULL, false);
     load_read(s, &now);
     if (route->endpoint->get(&s->view, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
@@ -313,7 +317,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     struct head head = { .method = method, .path = url, .version = version };
     struct body_frame frame;
     struct problem p = { 0 };
-    struct key *key;
+    struct key *key = NULL;
     const char *tail = "";
     atomic_fetch_add(&s->n_requests, 1);
     MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
@@ -323,17 +327,19 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
         refuse(&p, PROBLEM_not_implemented, NULL, "the method %.20s is not known here", method);
         return send_problem(s, con, &p, NULL, true);
     }
-    bool has_body = frame.chunked || frame.length > 0;
-    const struct route *route = route_find(method, url, &tail, &p);
-    if (!route)
-        return send_problem(s, con, &p, NULL, has_body || p.code == PROBLEM_bad_framing);
-    if (!route->is_public && !guard_key(&s->keys, &head, &key, &p))
-        return send_problem(s, con, &p, NULL, has_body);
-    if (strcmp(route->method, "POST") == 0)
-        return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
     peer_set(s, peer_of(con), PEER_BUSY);
-    *state = &plain_request;
-    return MHD_YES;
+    if (!frame.chunked && frame.length == 0 && strcmp(method, "POST") != 0) {
+        *state = &plain_request; /* an answer from here would end the connection */
+        return MHD_YES;
+    }
+    const struct route *route = route_find(method, url, &tail, &p);
+    if (!route || (!route->is_public && !guard_key(&s->keys, &head, &key, &p)))
+        return send_problem(s, con, &p, NULL, true);
+    if (strcmp(route->method, "POST") != 0) {
+        refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, url);
+        return send_problem(s, con, &p, NULL, true);
+    }
+    return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
 }
 
 static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
@@ -383,12 +389,9 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
     if (!*state)
         return begin_request(s, con, url, method, version, state);
     if (*state == &plain_request) {
-        struct problem p = { 0 };
-        const char *tail = "";
-        bool none = *n_bytes == 0;
-        *n_bytes = 0;
-        const struct route *route = none ? route_find(method, url, &tail, &p) : NULL;
-        return none ? answer_plain(s, con, route, tail) : MHD_YES;
+        struct head head = { .method = method, .path = url, .version = version };
+        MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
+        return answer_plain(s, con, &head);
     }
     struct exchange *x = *state;
     if (*n_bytes == 0)

@@ -97,8 +97,8 @@ static bool read_ask(struct exchange *x, const json_t *body, struct problem *p)
 {
     const struct endpoint *e = x->route->endpoint;
     const struct view *v = &x->server->view;
-    struct fields fields;
-    if (!ask_init(&x->ask, e->on, p) || !fields_read(&fields, body, e->on, v->strict, &x->ask.notes, p)
+    struct fields fields = { 0 };
+    if (!ask_init(&x->ask, e->on, p) || (e->on && !fields_read(&fields, body, e->on, v->strict, &x->ask.notes, p))
         || !e->read(&x->ask, &fields, v, p))
         return false;
     return !x->ask.notes.failed || ask_no_memory(p);

@@ -1,0 +1,52 @@
+/* status.c: GET /hearth/status: what is served, under which limits, and what is going on. */
+#include <string.h>
+
+#include "record/receipt_json.h"
+#include "server/api/endpoints.h"
+
+static json_t *of_u64(uint64_t n) { return json_integer((json_int_t)n); }
+
+static json_t *of_limits(const struct view *v)
+{
+    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:i, s:b, s:b}", "n_parallel", v->n_parallel, "n_queue",
+                     v->n_queue, "ping_ms", v->ping_ms, "body_max_bytes", (json_int_t)v->body_max_bytes,
+                     "memory_bytes", (json_int_t)v->memory_bytes, "messages", ASK_MAX_MESSAGES, "stop_texts",
+                     ASK_MAX_STOPS, "logit_biases", ASK_MAX_LOGIT_BIAS, "strict", v->strict, "keys", v->has_keys);
+}
+
+static json_t *of_now(const struct load_figures *now)
+{
+    struct json_out o = json_begin();
+    json_key(&o, "uptime_s", json_real(now->uptime_s));
+    json_key(&o, "draining", json_boolean(now->draining));
+    json_key(&o, "n_running", json_integer(now->n_running));
+    json_key(&o, "n_waiting", json_integer(now->n_waiting));
+    json_key(&o, "n_connections", json_integer(now->n_connections));
+    json_key(&o, "memory_used_bytes", of_u64(now->memory_used_bytes));
+    json_key(&o, "n_requests", of_u64(now->n_requests));
+    json_key(&o, "n_completed", of_u64(now->n_completed));
+    json_key(&o, "n_cancelled", of_u64(now->n_cancelled));
+    json_key(&o, "n_failed", of_u64(now->n_failed));
+    json_key(&o, "n_refused", of_u64(now->n_refused));
+    return json_end(&o);
+}
+
+static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                struct problem *p)
+{
+    (void)tail;
+    struct json_out o = json_begin(), model = json_begin();
+    json_key(&model, "id", json_string(v->model_id));
+    json_key(&model, "identity", json_string(v->model_identity));
+    json_key(&model, "state", json_string("ready"));
+    json_key(&model, "n_ctx_tokens", json_integer(v->plan.n_ctx_tokens));
+    json_key(&model, "chat", json_boolean(v->has_template));
+    json_key(&model, "plan", plan_to_json(&v->plan));
+    json_key(&o, "version", json_string(hearth_version()));
+    json_key(&o, "models", json_pack("[o]", json_end(&model)));
+    json_key(&o, "limits", of_limits(v));
+    json_key(&o, "now", of_now(now));
+    return json_put(out, json_end(&o)) || ask_no_memory(p);
+}
+
+const struct endpoint endpoint_status = { .get = get };

@@ -1,0 +1,289 @@
+"""What is on the socket that should not be there: a table of bytes and answers, a health check after each."""
+
+import socket
+import time
+
+import pytest
+
+CHAT = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":2}'
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+
+
+def post(*headers, body=CHAT, length=True):
+    """A POST with these headers beside its length."""
+    head = POST + (b"Content-Length: %d\r\n" % len(body) if length else b"")
+    return head + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
+
+
+def json_post(body, path=b"/v1/chat/completions"):
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+DEEP = b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+LONG_HEADERS = b"".join(b"X-%d: y\r\n" % i for i in range(70))
+
+# What is sent; the status; the code of the error object (None: the answer is libmicrohttpd's own, without one); whether
+# the connection is closed afterwards.
+FRAMING = {
+    "length and chunks": (post(b"Transfer-Encoding: chunked"), 400, "bad_framing", True),
+    "two lengths": (post(b"Content-Length: 5"), 400, "bad_framing", True),
+    "two lengths, the same": (post(b"Content-Length: %d" % len(CHAT)), 400, "bad_framing", True),
+    "length with a sign": (post(b"Content-Length: +15", length=False), 400, None, True),
+    "a list of lengths": (post(b"Content-Length: 15, 15", length=False), 400, None, True),
+    "a negative length": (post(b"Content-Length: -1", length=False), 400, None, True),
+    "a length of 2^64": (post(b"Content-Length: 18446744073709551616", length=False), (400, 413), None, True),
+    "an empty length": (post(b"Content-Length:", length=False), 400, None, True),
+    "xchunked": (post(b"Transfer-Encoding: xchunked", length=False), 400, "bad_framing", True),
+    "gzip, chunked": (post(b"Transfer-Encoding: gzip, chunked", length=False), 400, "bad_framing", True),
+    "two codings": (post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", length=False), 400,
+                    "bad_framing", True),
+    "a space before the colon": (post(b"X-Thing : 1"), 400, "bad_framing", True),
+    "a length with a space before the colon": (post(b"Content-Length : 3"), 400, "bad_framing", True),
+    "a control character in a value": (post(b"X-Thing: a\x01b"), 400, "bad_framing", True),
+    "a control character in a name": (post(b"X-\x01: ab"), 400, "bad_framing", True),
+    "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400, None, True),
+    "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad_framing", True),
+    "a chunk of -1": (POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nab\r\n0\r\n\r\n", 400, None, True),
+    "a chunk that is too large for numbers": (POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+                                              (400, 413), None, True),
+    "a length of 10 GB": (post(b"Content-Length: 10000000000", length=False), 413, "body_too_large", True),
+    "10 GB and Expect": (post(b"Content-Length: 10000000000", b"Expect: 100-continue", length=False, body=b""), 413,
+                         "body_too_large", True),
+    "neither length nor chunks": (POST + b"\r\n", 411, "length_required", True),
+    "a compressed body": (post(b"Content-Encoding: gzip"), 415, "unsupported_encoding", True),
+    "70 headers": (b"GET /health HTTP/1.1\r\nHost: x\r\n" + LONG_HEADERS + b"\r\n", 400, "bad_framing", True),
+    "a header line of 40 KB": (b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", 431, None,
+                               True),
+    "a request line of 40 KB": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, None, True),
+    "HTTP/3.7": (b"GET /health HTTP/3.7\r\nHost: x\r\n\r\n", 505, None, True),
+    "an unknown method": (b"BREW /health HTTP/1.1\r\nHost: x\r\n\r\n", 501, "not_implemented", True),
+    "the wrong method": (b"GET /v1/chat/completions HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed", False),
+    "the wrong method with a body": (b"DELETE /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab", 405,
+                                     "method_not_allowed", True),
+    "no such path": (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "dots in the path": (b"GET /v1/../health HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "escaped dots": (b"GET /%2e%2e/health HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "two slashes": (b"GET //health HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "an escaped NUL": (b"GET /health%00x HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_framing", False),
+    "a GET with a body": (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab", 400, "invalid_value",
+                          True),
+    "an escaped letter": (b"GET /healt%68 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+}
+
+BODIES = {
+    "an empty body": (b"", 400, "invalid_json"),
+    "no JSON": (b"hello", 400, "invalid_json"),
+    "half of an object": (b'{"messages":', 400, "invalid_json"),
+    "bytes behind the object": (CHAT + b"}", 400, "invalid_json"),
+    "NaN": (b'{"temperature":NaN}', 400, "invalid_json"),
+    "a number beyond all": (b'{"temperature":1e999}', 400, "invalid_json"),
+    "bad UTF-8": (b'{"messages":[{"role":"user","content":"\xff"}]}', 400, "invalid_json"),
+    "half of a surrogate pair": (b'{"messages":[{"role":"user","content":"\\ud800"}]}', 400, "invalid_json"),
+    "a list": (b"[1]", 400, "invalid_json"),
+    "a text": (b'"x"', 400, "invalid_json"),
+    "a key twice": (b'{"stream":false,"stream":true}', 400, "duplicate_key"),
+    "a key twice, inside": (b'{"messages":[{"role":"user","role":"user","content":"x"}]}', 400, "duplicate_key"),
+    "100,000 deep": (DEEP, 400, "json_too_deep"),
+    "deep in an unknown field": (b'{"zzz":' + b"[" * 70 + b"]" * 70 + b"}", 400, "json_too_deep"),
+    "a number of 100 digits": (b'{"seed":' + b"1" * 100 + b"}", 400, "json_too_large"),
+    "a key of 300 bytes": (b'{"' + b"k" * 300 + b'":1}', 400, "json_too_large"),
+    "two million values": (b'{"a":[' + b"1," * 2_000_000 + b"1]}", 400, "json_too_large"),
+    "a NUL in a key": (b'{"a\\u0000b":1}', 400, "invalid_json"),
+    "no messages": (b"{}", 400, "missing_field"),
+    "no message in the list": (b'{"messages":[]}', 400, "invalid_messages"),
+    "messages that are a text": (b'{"messages":"Hi"}', 400, "invalid_type"),
+    "a message that is a number": (b'{"messages":[1]}', 400, "invalid_messages"),
+    "an unknown role": (b'{"messages":[{"role":"wizard","content":"x"}]}', 400, "invalid_messages"),
+    "a message without a role": (b'{"messages":[{"content":"x"}]}', 400, "invalid_messages"),
+    "a message without content": (b'{"messages":[{"role":"user"}]}', 400, "invalid_messages"),
+    "an image": (b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}', 400,
+                 "unsupported_content"),
+    "sound": (b'{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}', 400,
+              "unsupported_content"),
+}
+
+HI = b'"messages":[{"role":"user","content":"Hi"}],"max_tokens":2'
+FIELDS = {
+    b'"temperature":"hot"': ("invalid_type", "temperature"),
+    b'"temperature":101': ("invalid_value", "temperature"),
+    b'"top_p":1.5': ("invalid_value", "top_p"),
+    b'"top_k":1.5': ("invalid_type", "top_k"),
+    b'"top_k":-2': ("invalid_value", "top_k"),
+    b'"min_p":-0.1': ("invalid_value", "min_p"),
+    b'"mirostat":3': ("invalid_value", "mirostat"),
+    b'"mirostat":1': ("invalid_value", None),
+    b'"stream":1': ("invalid_type", "stream"),
+    b'"stream":"yes"': ("invalid_type", "stream"),
+    b'"max_completion_tokens":-2': ("invalid_value", "max_completion_tokens"),
+    b'"max_completion_tokens":1.5': ("invalid_type", "max_completion_tokens"),
+    b'"max_completion_tokens":9999999999': ("invalid_value", "max_completion_tokens"),
+    b'"seed":-5': ("invalid_value", "seed"),
+    b'"seed":"x"': ("invalid_type", "seed"),
+    b'"n":0': ("invalid_value", "n"),
+    b'"n":3': ("invalid_value", "n"),
+    b'"stop":1': ("invalid_type", "stop"),
+    b'"stop":[1]': ("invalid_type", "stop"),
+    b'"stop":[""]': ("invalid_value", "stop"),
+    b'"stop":"' + b"s" * 257 + b'"': ("invalid_value", "stop"),
+    b'"stop":[' + b",".join([b'"a"'] * 65) + b"]": ("invalid_value", "stop"),
+    b'"logit_bias":5': ("invalid_type", "logit_bias"),
+    b'"logit_bias":{"x":1}': ("invalid_value", "logit_bias"),
+    b'"logit_bias":{"99999":1}': ("invalid_value", "logit_bias"),
+    b'"logit_bias":{"1":"a"}': ("invalid_type", "logit_bias"),
+    b'"logit_bias":[[1]]': ("invalid_type", "logit_bias"),
+    b'"logit_bias":{' + b",".join(b'"%d":1' % i for i in range(4097)) + b"}": ("invalid_value", "logit_bias"),
+    b'"top_logprobs":2': ("invalid_value", "top_logprobs"),
+    b'"logprobs":3': ("invalid_type", "logprobs"),
+    b'"logprobs":true,"top_logprobs":51': ("invalid_value", "top_logprobs"),
+    b'"samplers":["magic"]': ("invalid_value", "samplers"),
+    b'"samplers":["top_k","top_k"]': ("invalid_value", "samplers"),
+    b'"samplers":[1]': ("invalid_type", "samplers"),
+    b'"dry_sequence_breakers":[1]': ("invalid_value", "dry_sequence_breakers"),
+    b'"dry_sequence_breakers":["' + b"x" * 64 + b'"]': ("invalid_value", "dry_sequence_breakers"),
+    b'"stream_options":3': ("invalid_type", "stream_options"),
+    b'"stream":true,"stream_options":{"include_usage":3}': ("invalid_type", "stream_options.include_usage"),
+    b'"sse_ping_interval":0': ("invalid_value", "sse_ping_interval"),
+    b'"tools":[{"type":"function","function":{"name":"f"}}]': ("not_supported", "tools"),
+    b'"tool_choice":"required"': ("not_supported", "tool_choice"),
+    b'"tool_choice":{"type":"function","function":{"name":"f"}}': ("not_supported", "tool_choice"),
+    b'"functions":[{"name":"f"}]': ("not_supported", "functions"),
+    b'"response_format":{"type":"json_object"}': ("not_supported", "response_format"),
+    b'"response_format":{"type":"json_schema","json_schema":{}}': ("not_supported", "response_format"),
+    b'"response_format":{}': ("not_supported", "response_format"),
+    b'"response_format":"text"': ("invalid_type", "response_format"),
+    b'"grammar":"root ::= x"': ("not_supported", "grammar"),
+    b'"json_schema":{}': ("not_supported", "json_schema"),
+    b'"modalities":["text","audio"]': ("unsupported_content", "modalities"),
+    b'"audio":{"voice":"x"}': ("unsupported_content", "audio"),
+    b'"truncation":"auto"': ("not_supported", "truncation"),
+    b'"chat_template_kwargs":3': ("invalid_type", "chat_template_kwargs"),
+    b'"continue_final_message":true': ("invalid_value", None),
+    b'"repetition_penalty":2,"repeat_penalty":1': ("invalid_value", "repeat_penalty"),
+    b'"user":5': ("invalid_type", "user"),
+}
+
+
+@pytest.mark.parametrize("name", FRAMING)
+def test_a_request_that_can_be_read_in_two_ways_is_refused(server, name):
+    data, status, code, closes = FRAMING[name]
+    answer = server.raw(data)
+    assert answer.status in (status if isinstance(status, tuple) else (status,)), answer.data[:300]
+    if code:
+        assert answer.error["code"] == code, answer.data
+        assert answer.headers["content-type"] == "application/json"
+    assert answer.closed == closes, answer.data[:300]
+    assert server.healthy() < 1
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_is_no_request_is_refused(server, name):
+    body, status, code = BODIES[name]
+    answer = server.raw(json_post(body), timeout=30)
+    assert (answer.status, answer.error["code"]) == (status, code), answer.data[:500]
+    assert server.healthy() < 1
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.decode()[:50])
+def test_a_field_that_cannot_be_is_refused_by_its_name(server, field):
+    code, param = FIELDS[field]
+    answer = server.raw(json_post(b"{" + HI + b"," + field + b"}"))
+    assert (answer.status, answer.error["code"]) == (400, code), answer.data[:500]
+    if param:
+        assert answer.error["param"] == param
+    assert server.healthy() < 1
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x00\x01\x02\x03" * 50,
+                                  b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /health\r\n\r\n", b"\r\n\r\n\r\n\r\n"],
+                         ids=["TLS", "binary", "HTTP/2", "HTTP/0.9", "empty lines"])
+def test_what_is_no_http_never_gets_an_answer_that_is_one(server, data):
+    answer = server.raw(data, timeout=4)
+    assert answer.status == 0 or answer.status >= 400, answer.data[:300]
+    assert answer.closed
+    assert server.healthy() < 1
+
+
+def test_headers_that_come_slowly_are_cut(server):
+    start = time.monotonic()
+    with server.connect() as s:
+        s.sendall(b"GET /health HTTP/1.1\r\n")
+        try:
+            for _ in range(40):
+                s.sendall(b"X: y\r\n")
+                time.sleep(0.1)
+            reached = b""
+        except (BrokenPipeError, ConnectionResetError):
+            reached = b"cut"
+        assert reached == b"cut", "a byte every 100 ms held the connection for 4 s"
+    assert time.monotonic() - start < 4
+    server.healthy()
+
+
+def test_a_connection_that_says_nothing_is_closed(server):
+    with server.connect() as s:
+        s.settimeout(6)
+        assert s.recv(1) == b""
+
+
+def test_two_requests_in_one_go_are_answered_one_after_the_other(server):
+    two = json_post(CHAT) + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server.connect(30) as s:
+        s.sendall(two)
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+    assert data.count(b"HTTP/1.1 200") == 2, data[:600]
+    assert data.index(b"chat.completion") < data.index(b'{"status":"ok"}')
+
+
+def test_one_connection_carries_many_requests(server):
+    for _ in range(5):
+        assert server.chat().status_code == 200
+        assert server.http.get("/nothing").status_code == 404
+        assert server.post("/v1/chat/completions", {"messages": 1}).status_code == 400
+    peers = server.status()["now"]["n_connections"]
+    assert peers <= 12, peers
+
+
+def test_chunked_bodies_are_read(server):
+    body = POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(
+        b"%x\r\n%s\r\n" % (1, bytes([c])) for c in CHAT) + b"0\r\n\r\n"
+    answer = server.raw(body, timeout=30)
+    assert answer.status == 200, answer.data[:300]
+
+
+def test_a_chunked_body_beyond_the_limit_is_refused(serve):
+    small = serve("--max-body", "1")
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with small.connect(30) as s:
+        s.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        try:
+            for _ in range(100):
+                s.sendall(piece)
+                sent += 65536
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert sent < 100 * 65536
+    small.healthy()
+
+
+def test_ten_thousand_bytes_of_nul_in_a_text_are_a_text(server):
+    answer = server.post("/tokenize", {"content": "a\0b"})
+    assert answer.status_code == 200
+    text = server.post("/detokenize", {"tokens": answer.json()["tokens"]}).json()["content"]
+    assert text.strip() == "a\0b"
+
+
+def test_a_thousand_idle_connections_do_not_delay_health(server):
+    held = []
+    try:
+        for i in range(1000):
+            s = socket.create_connection((server.host, server.port))
+            if i % 2:
+                s.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+            held.append(s)
+        assert min(server.healthy() for _ in range(5)) < 0.05
+    finally:
+        for s in held:
+            s.close()
