@@ -135,7 +135,7 @@ void exchange_release(struct exchange *x)
     atomic_store(&x->stopping, false);
     atomic_store(&x->ping_due, false);
     atomic_store(&x->ping_ns, 0);
-    x->armed = x->generates = x->begun = x->ended = false;
+    x->generates = x->begun = x->ended = false;
     x->connection = NULL;
     x->route = NULL;
     x->key = NULL;

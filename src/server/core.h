@@ -27,12 +27,12 @@ struct exchange {
     struct server *server;
     atomic_int phase;
     struct lock wake_lock;
-    bool waiting;         /* under it: the connection sleeps, or is about to */
+    bool asleep;          /* under it: the connection waits for a wake */
+    unsigned n_wakes;     /* under it */
     atomic_bool gone;     /* the client */
     atomic_bool stopping; /* the server: what runs ends with an error */
     atomic_bool ping_due;
     atomic_llong last_write_ns, ping_ns; /* of a stream; ping_ns 0: no pings */
-    bool armed;           /* http thread: `waiting` is set, and the connection does not sleep yet */
     void *connection;     /* libmicrohttpd's */
     int fd;
     atomic_uint serial;   /* of this use: an event of the last one does not count */
@@ -115,6 +115,8 @@ struct server {
 
 /* server.c: wake the connection if it sleeps. Any thread. */
 void exchange_wake(void *exchange);
+/* The work thread is done with it: from here on it is the http thread's. */
+void exchange_worked(struct exchange *x, enum phase phase);
 
 /* admit.c; http thread. */
 bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,

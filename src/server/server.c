@@ -27,39 +27,48 @@ enum {
 
 /* ---- sleeping and waking ----
  *
- * A connection sleeps while its exchange waits for the engine or the work thread. `waiting` is set before the last look
- * whether there is something to do, so no wake is lost, and taken back under the lock, so that none reaches a
- * connection that has ended. To resume one that is not suspended yet is fine: libmicrohttpd then leaves the next
- * suspension out. */
+ * A connection sleeps while its exchange waits for the engine. Wakes are counted: whoever looks for something to do
+ * remembers the count from before, and sleeps only if there was none since. Counting, suspending and resuming are under
+ * one lock, so no wake is lost and none reaches a connection that is awake: it may end at any time, and libmicrohttpd
+ * would remember the wake for its next sleep. The work thread's time is a sleep that only its end ends. */
 
 void exchange_wake(void *arg)
 {
     struct exchange *x = arg;
     lock_take(&x->wake_lock);
-    if (x->waiting)
+    x->n_wakes++;
+    if (x->asleep)
         MHD_resume_connection(x->connection);
-    x->waiting = false;
+    x->asleep = false;
     lock_release(&x->wake_lock);
 }
 
-static void set_waiting(struct exchange *x, bool waiting)
+void exchange_worked(struct exchange *x, enum phase phase)
 {
     lock_take(&x->wake_lock);
-    x->waiting = waiting;
+    atomic_store(&x->phase, phase);
+    MHD_resume_connection(x->connection);
     lock_release(&x->wake_lock);
-    x->armed = waiting;
 }
 
-/* There is nothing to do. True: look once more; false: the connection sleeps. */
-static bool fall_asleep(struct exchange *x)
+static unsigned count_wakes(struct exchange *x)
 {
-    if (!x->armed) {
-        set_waiting(x, true);
-        return true;
-    }
-    x->armed = false;
-    MHD_suspend_connection(x->connection);
-    return false;
+    lock_take(&x->wake_lock);
+    unsigned n = x->n_wakes;
+    lock_release(&x->wake_lock);
+    return n;
+}
+
+/* False: there was a wake since, look again. */
+static bool fall_asleep(struct exchange *x, unsigned n_wakes)
+{
+    lock_take(&x->wake_lock);
+    x->asleep = x->n_wakes == n_wakes;
+    bool asleep = x->asleep;
+    if (asleep)
+        MHD_suspend_connection(x->connection);
+    lock_release(&x->wake_lock);
+    return asleep;
 }
 
 /* ---- answers ---- */
@@ -147,13 +156,10 @@ static ssize_t read_stream(void *arg, uint64_t pos, char *to, size_t room)
     struct exchange *x = arg;
     (void)pos;
     for (;;) {
+        unsigned n_wakes = count_wakes(x);
         ssize_t n = next_bytes(x, to, room);
-        if (n != 0) {
-            set_waiting(x, false);
+        if (n != 0 || fall_asleep(x, n_wakes))
             return n;
-        }
-        if (!fall_asleep(x))
-            return 0;
     }
 }
 
@@ -307,6 +313,7 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     x->connection = con;
     x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *state = x;
+    watch_client(x);
     peer_set(s, peer_of(con), PEER_BODY);
     return MHD_YES;
 }
@@ -344,14 +351,9 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
 
 static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
 {
-    enum phase phase = (enum phase)atomic_load(&x->phase);
-    if (phase == X_WORKING) {
-        *sleeps = true;
-        return MHD_YES;
-    }
     if (atomic_load(&x->gone))
         return MHD_NO;
-    if (phase == X_RUNNING)
+    if (atomic_load(&x->phase) == X_RUNNING)
         return go_on(x, sleeps);
     if (x->problem.code != PROBLEM_none)
         return send_problem(x->server, x->connection, &x->problem, x->id, false);
@@ -364,21 +366,19 @@ static enum MHD_Result continue_post(struct exchange *x)
     struct server *s = x->server;
     if (atomic_load(&x->phase) == X_READING) {
         peer_set(s, peer_of(x->connection), PEER_BUSY);
-        watch_client(x);
         if (x->problem.code != PROBLEM_none)
             return send_problem(s, x->connection, &x->problem, x->id, true);
         atomic_store(&x->phase, X_WORKING);
+        MHD_suspend_connection(x->connection);
         work_push(s, x);
+        return MHD_YES;
     }
     for (;;) {
         bool sleeps = false;
+        unsigned n_wakes = count_wakes(x);
         enum MHD_Result result = step_post(x, &sleeps);
-        if (!sleeps) {
-            set_waiting(x, false);
+        if (!sleeps || fall_asleep(x, n_wakes))
             return result;
-        }
-        if (!fall_asleep(x))
-            return MHD_YES;
     }
 }
 
@@ -413,7 +413,6 @@ static void on_completed(void *server, struct MHD_Connection *con, void **state,
         atomic_store(&x->gone, true);
         x->ended = false;
     }
-    set_waiting(x, false);
     watch_forget(x);
     MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
     exchange_release(x);

@@ -38,7 +38,9 @@ void watch_forget(struct exchange *x)
     lock_release(&x->server->peer_lock);
 }
 
-/* A client that has closed its side does not read an answer: it has gone. */
+/* A client that has closed its side does not read an answer: it has gone. While its body is read, libmicrohttpd has to
+ * find that out; it misses an end that comes together with the last bytes (edges of epoll), and a shutdown is another
+ * edge. The descriptor is still this exchange's while its serial number is. */
 static void on_hang_up(struct server *s, uint64_t mark)
 {
     struct exchange *x = &s->exchanges[mark >> 32];
@@ -46,6 +48,8 @@ static void on_hang_up(struct server *s, uint64_t mark)
     bool same = atomic_load(&x->serial) == (uint32_t)mark;
     if (same)
         atomic_store(&x->gone, true);
+    if (same && atomic_load(&x->phase) == X_READING)
+        shutdown(x->fd, SHUT_RDWR);
     lock_release(&s->peer_lock);
     if (same)
         exchange_wake(x);

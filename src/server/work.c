@@ -139,20 +139,19 @@ static void answer(struct exchange *x)
     struct server *s = x->server;
     struct problem *p = &x->problem;
     if (!read_body(x, p) || !perform(x, p)) {
-        atomic_store(&x->phase, X_READY);
+        exchange_worked(x, X_READY);
     } else if (x->ask.op == OP_GENERATE) {
+        bool soon = x->ask.stream && x->ask.ping_ms < WATCH_MS;
         atomic_store(&x->ping_ns, x->ask.stream ? (long long)x->ask.ping_ms * 1000000 : 0);
         atomic_store(&x->last_write_ns, clock_ns());
-        bool soon = x->ask.stream && x->ask.ping_ms < WATCH_MS;
-        atomic_store(&x->phase, X_RUNNING); /* from here on it is the http thread's */
+        exchange_worked(x, X_RUNNING);
         if (soon)
             watch_look(s);
     } else {
         if (!json_put(&x->out, x->route->endpoint->write(&x->ask, &s->view)))
             ask_no_memory(p);
-        atomic_store(&x->phase, X_READY);
+        exchange_worked(x, X_READY);
     }
-    exchange_wake(x);
 }
 
 /* ---- the thread ---- */

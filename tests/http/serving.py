@@ -13,7 +13,7 @@ import httpx
 
 PROGRAM = os.environ.get("HEARTH_PROGRAM", "build/hearth")
 CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
-SANITIZED = "san" in os.path.basename(os.path.dirname(PROGRAM))
+SANITIZED = "build-" in PROGRAM and "san" in PROGRAM.rpartition("build-")[2]  # slower by far
 PATIENCE_S = 60
 
 

@@ -1,0 +1,247 @@
+"""Streams and those who read them, or do not: nobody's slot is lost, and nobody's answer changes."""
+
+import json
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANITIZED
+
+LONG = 20000  # tokens: seconds of computing
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A model with random weights that goes on as long as it is let."""
+    path = str(tmp_path_factory.mktemp("models") / "tiny.gguf")
+    subprocess.run([PROGRAM, "dev", "synth", "--shape", "tiny", path], check=True, env=CLEAN_ENV, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def endless(serve, tiny):
+    def start(*options):
+        return serve("--ctx", "24000", "--ping-ms", "100", *options, model=tiny)
+    return start
+
+
+def asking(prompt="It was", n=LONG, path=b"/v1/completions", **fields):
+    body = json.dumps({"prompt": prompt, "max_tokens": n, "ignore_eos": True, "seed": 1, **fields}).encode()
+    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def open_stream(server, small_window=False, **fields):
+    """A connection with a stream on it, whose first bytes have come."""
+    s = socket.socket()
+    if small_window:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(PATIENCE_S)
+    s.connect((server.host, server.port))
+    s.sendall(asking(stream=True, **fields))
+    assert s.recv(15).startswith(b"HTTP/1.1 200 OK")
+    return s
+
+
+def short(server, **fields):
+    start = time.monotonic()
+    r = server.post("/v1/completions", {"prompt": "It was", "max_tokens": 4, "seed": 1, **fields})
+    assert r.status_code == 200, r.text
+    return r.json()["choices"][0]["text"], time.monotonic() - start
+
+
+def test_a_client_that_vanishes_frees_its_slot_within_a_step(endless):
+    server = endless("--parallel", "1")
+    _, alone_s = short(server)
+    for fields in ({}, {"logprobs": 20}):
+        s = open_stream(server, **fields)
+        time.sleep(0.05)
+        s.close()
+        _, after_s = short(server)
+        assert after_s < alone_s + 0.5
+    assert server.idle()["n_cancelled"] == 2
+
+
+def test_a_client_that_vanishes_without_a_stream_frees_it_too(endless):
+    server = endless("--parallel", "1")
+    with server.connect() as s:
+        s.sendall(asking())
+        time.sleep(0.1)
+        assert server.status()["now"]["n_running"] == 1
+    assert short(server)[1] < 1
+    assert server.idle()["n_cancelled"] == 1
+
+
+def test_a_client_that_vanishes_while_it_waits_is_forgotten(endless):
+    server = endless("--parallel", "1")
+    with open_stream(server):
+        waiting = [server.connect() for _ in range(5)]
+        for s in waiting:
+            s.sendall(asking(stream=True))
+        time.sleep(0.1)
+        assert server.status()["now"]["n_waiting"] == 5
+        for s in waiting:
+            s.close()
+        deadline = time.monotonic() + 5
+        while server.status()["now"]["n_waiting"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert server.status()["now"]["n_waiting"] == 0
+    server.idle()
+
+
+def test_random_disconnects_lose_no_slot_and_change_no_other_answer(endless):
+    server = endless("--parallel", "3", "--queue", "40")
+    asked = {"prompt": "It was", "max_tokens": 1500, "seed": 5, "ignore_eos": True}
+    want = server.post("/v1/completions", asked).json()["choices"][0]["text"]
+    got, stop = [], threading.Event()
+
+    def undisturbed():
+        while not stop.is_set():
+            got.append(server.post("/v1/completions", asked).json()["choices"][0]["text"])
+
+    other = threading.Thread(target=undisturbed)
+    other.start()
+    rng = random.Random(3)
+    try:
+        for i in range(200):
+            s = server.connect()
+            data = asking(n=rng.choice([1, 20, LONG]), stream=rng.random() < 0.7, prompt="word " * rng.choice([1, 300]))
+            s.sendall(data[:rng.randrange(1, len(data))] if i % 5 == 0 else data)
+            time.sleep(rng.choice([0, 0, 0.001, 0.01, 0.05]))
+            if rng.random() < 0.5:  # a reset instead of an orderly end
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            s.close()
+    finally:
+        stop.set()
+        other.join()
+    now = server.idle()
+    assert got and all(text == want for text in got)
+    assert now["n_connections"] <= 3 and server.healthy() < 1
+
+
+def test_a_silent_stream_has_comments_and_then_its_answer(endless):
+    server = endless("--parallel", "1")
+    holder = open_stream(server)
+    comments = []
+    with server.http.stream("POST", "/v1/completions", json={"prompt": "It was", "max_tokens": 4, "stream": True}) as r:
+        assert r.status_code == 200
+        for line in r.iter_lines():
+            if line.startswith(":"):
+                comments.append(line)
+                if len(comments) == 5:
+                    holder.close()
+            elif line:
+                assert line.startswith("data: ")
+                last = line
+    assert last == "data: [DONE]" and len(comments) >= 5 and set(comments) == {": ping"}
+
+
+def test_a_request_says_how_often_it_wants_comments(endless):
+    server = endless("--parallel", "1", "--ping-ms", "60000")
+    with open_stream(server), server.connect() as s:
+        s.sendall(asking(stream=True, n=2, sse_ping_interval=0.1))
+        start = time.monotonic()
+        data = b""
+        while data.count(b": ping") < 3:
+            data += s.recv(4096)
+        assert time.monotonic() - start < 2
+
+
+def test_a_reader_that_does_not_read_pauses_only_itself(endless):
+    server = endless("--parallel", "2")
+    with open_stream(server, small_window=True, n=3000, logprobs=20) as stuck:
+        short(server)
+        time.sleep(0.5)
+        before = server.http.get("/metrics").text
+        for _ in range(5):
+            assert short(server)[1] < 1
+        assert server.status()["now"]["n_running"] == 1
+        assert before
+        data = b""
+        while not data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+            piece = stuck.recv(1 << 20)
+            assert piece, data[-300:]
+            data = data[-65536:] + piece
+        assert b'"n_output_tokens":3000' in data
+    server.idle()
+
+
+def test_answers_at_the_same_time_are_those_of_each_alone(endless):
+    server = endless("--parallel", "4")
+    asked = [{"prompt": f"It was {i}", "max_tokens": 200, "seed": i, "ignore_eos": True} for i in range(12)]
+    alone = [server.post("/v1/completions", a).json()["choices"][0]["text"] for a in asked]
+    together = [None] * len(asked)
+
+    def ask(i):
+        if i % 2:
+            together[i] = server.post("/v1/completions", asked[i]).json()["choices"][0]["text"]
+        else:
+            chunks, _ = server.events("/v1/completions", asked[i])
+            together[i] = "".join(c["choices"][0]["text"] for c in chunks[:-1])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(asked))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert together == alone
+
+
+def test_under_overload_refused_and_completed_are_all(endless):
+    server = endless("--parallel", "2", "--queue", "2")
+    counts = {200: 0, 503: 0}
+    lock = threading.Lock()
+
+    def client():
+        done = 0
+        while done < 5:
+            r = server.post("/v1/completions", {"prompt": "It", "max_tokens": 100, "ignore_eos": True})
+            with lock:
+                counts[r.status_code] += 1
+            done += r.status_code == 200
+            if r.status_code == 503:
+                assert 1 <= int(r.headers["retry-after"]) <= 60
+                time.sleep(0.05)
+
+    threads = [threading.Thread(target=client) for _ in range(20)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    now = server.idle()
+    assert counts[200] == 100 and now["n_completed"] == 100
+    assert counts[503] == now["n_refused"] > 0
+
+
+def test_an_end_lets_answers_finish(endless):
+    server = endless("--parallel", "1")
+    with open_stream(server, n=1500 if SANITIZED else 8000) as s:
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        server.refused(server.http.get("/ready"), 503, "shutting_down")
+        r = server.post("/v1/completions", {"prompt": "x"})
+        server.refused(r, 503, "shutting_down")
+        assert r.headers["retry-after"]
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+        assert b"data: [DONE]" in data
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_an_end_that_comes_too_early_is_an_error_event_and_no_done(endless):
+    server = endless("--parallel", "1", "--drain-ms", "200")
+    with open_stream(server) as s:
+        server.process.send_signal(signal.SIGTERM)
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+    assert b"[DONE]" not in data
+    event = data.rpartition(b"data: ")[2].partition(b"\n")[0]
+    assert json.loads(event)["error"]["code"] == "shutting_down"
+    assert data.endswith(b"0\r\n\r\n")
+    assert server.process.wait(PATIENCE_S) == 0
