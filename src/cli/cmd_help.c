@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "cli/command.h"
+#include "server/api_tables.h"
 
 static const char overview[] =
     "hearth runs language models (GGUF files) on the machine in front of you.\n"
@@ -170,8 +172,21 @@ static void markdown_manual(void)
         printf("| %d | %s |\n", exit_codes[i].code, exit_codes[i].meaning);
 }
 
+static int print_api(void)
+{
+    struct buf tables = { 0 };
+    hearth_error err = { 0 };
+    api_markdown(&tables);
+    bool failed = tables.failed;
+    if (!failed)
+        fwrite(tables.ptr, 1, tables.len, stdout);
+    buf_free(&tables);
+    return failed ? (fail_memory(&err, "the tables"), report(&err)) : EXIT_DONE;
+}
+
 static const struct opt options[] = {
     { .name = "markdown", .type = OPT_FLAG, .help = "the whole manual as Markdown (it is docs/cli.md)" },
+    { .name = "api", .type = OPT_FLAG, .help = "the tables of the server's API as Markdown (they are in docs/api.md)" },
 };
 
 static int run(const struct args *a)
@@ -180,6 +195,8 @@ static int run(const struct args *a)
         markdown_manual();
         return EXIT_DONE;
     }
+    if (a->value[1].on)
+        return print_api();
     if (a->n_words == 0) {
         print_overview();
         return EXIT_DONE;

@@ -80,6 +80,15 @@ class Help(CliTest):
             self.assertEqual(f.read(), self.done(hearth("help", "--markdown")).text,
                              "remake it: build/hearth help --markdown >docs/cli.md")
 
+    def test_the_tables_of_the_api_are_the_ones_the_program_prints(self):
+        tables = self.done(hearth("help", "--api")).text.strip().split("\n\n")
+        self.assertEqual(len(tables), 6)
+        with open(os.path.join(ROOT, "docs", "api.md"), encoding="utf-8") as f:
+            page = f.read()
+        for table in tables:
+            for line in table.split("\n"):
+                self.assertIn("\n" + line + "\n", page, "put it into docs/api.md: build/hearth help --api")
+
     def test_an_unknown_command_names_the_nearest(self):
         self.refused(hearth("rum"), 2, "rum", "hearth run")
         self.refused(hearth("model.gguf"), 2, "hearth run model.gguf")

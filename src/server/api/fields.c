@@ -12,7 +12,6 @@ enum {
     CHAT = ON_CHAT,
     TEXT = ON_TEXT,
     NATIVE = ON_NATIVE,
-    INFILL = ON_INFILL,
     TOKENIZE = ON_TOKENIZE,
     DETOKENIZE = ON_DETOKENIZE,
     TEMPLATE = ON_TEMPLATE,
@@ -240,26 +239,49 @@ static void put_range(struct buf *out, const struct field_info *info)
         buf_printf(out, " from %.10g to %.10g%s%s", info->least, info->most, info->unit[0] ? " " : "", info->unit);
 }
 
-void fields_markdown(struct buf *out, unsigned on)
+/* '|' ends a cell. */
+static void put_cell(struct buf *out, const char *text)
+{
+    for (; *text; text++)
+        buf_printf(out, *text == '|' ? "\\%c" : "%c", *text);
+}
+
+static void put_where(struct buf *out, unsigned on)
 {
     static const struct {
         unsigned bit;
         const char *name;
-    } names[] = { { ON_CHAT, "chat" }, { ON_TEXT, "completions" }, { ON_NATIVE, "native" }, { ON_INFILL, "infill" } };
+    } names[] = { { ON_CHAT, "chat" }, { ON_TEXT, "completions" }, { ON_NATIVE, "native" } };
+    const char *between = "";
+    if ((on & ON_EVERY) == ON_EVERY)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (on & names[i].bit) {
+            buf_printf(out, "%s%s", between, names[i].name);
+            between = ", ";
+        }
+    }
+}
+
+void fields_markdown(struct buf *out, unsigned on)
+{
     bool several = (on & (on - 1)) != 0;
-    buf_puts(out, several ? "| field | what it takes | default | where | meaning |\n|---|---|---|---|---|\n"
-                          : "| field | what it takes | default | meaning |\n|---|---|---|---|\n");
+    buf_puts(out, several ? "| field | takes | default | only | meaning |\n|---|---|---|---|---|\n"
+                          : "| field | takes | default | meaning |\n|---|---|---|---|\n");
     for (int i = 0; i < N_FIELDS; i++) {
         const struct field_info *info = &field_table[i];
         if (!(info->on & on))
             continue;
-        buf_printf(out, "| `%s` | %s", info->name, info->type == FIELD_ANY ? "see there" : type_name(info->type));
+        buf_printf(out, "| `%s` | %s", info->name, info->type == FIELD_ANY ? "" : type_name(info->type));
         put_range(out, info);
-        buf_printf(out, " | %s | ", info->dflt);
-        for (size_t k = 0; several && k < ARRAY_LEN(names); k++)
-            if ((info->on & on & ON_EVERY) != (on & ON_EVERY) && (info->on & names[k].bit))
-                buf_printf(out, "%s ", names[k].name);
-        buf_printf(out, "%s%s%s |\n", several ? "| " : "", info->help,
-                   info->use == FIELD_USED ? "" : info->help[0] ? "; no effect" : "no effect");
+        buf_puts(out, " | ");
+        put_cell(out, info->dflt);
+        buf_puts(out, " | ");
+        if (several) {
+            put_where(out, info->on);
+            buf_puts(out, " | ");
+        }
+        put_cell(out, info->help);
+        buf_printf(out, "%s |\n", info->use == FIELD_USED ? "" : info->help[0] ? "; no effect" : "no effect");
     }
 }

@@ -10,11 +10,10 @@ enum {
     ON_CHAT = 1,
     ON_TEXT = 2,
     ON_NATIVE = 4,
-    ON_INFILL = 8,
-    ON_TOKENIZE = 16,
-    ON_DETOKENIZE = 32,
-    ON_TEMPLATE = 64,
-    ON_EVERY = ON_CHAT | ON_TEXT | ON_NATIVE | ON_INFILL, /* that generates */
+    ON_TOKENIZE = 8,
+    ON_DETOKENIZE = 16,
+    ON_TEMPLATE = 32,
+    ON_EVERY = ON_CHAT | ON_TEXT | ON_NATIVE, /* that generates */
 };
 
 enum field_type { FIELD_FLAG, FIELD_WHOLE, FIELD_REAL, FIELD_TEXT, FIELD_LIST, FIELD_OBJECT, FIELD_ANY };

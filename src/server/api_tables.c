@@ -1,0 +1,33 @@
+#include "server/api_tables.h"
+
+#include <string.h>
+
+#include "server/route.h"
+
+static void put_routes(struct buf *out)
+{
+    buf_puts(out, "| method | path | key |\n|---|---|---|\n");
+    for (const struct route *r = routes; r->path; r++)
+        buf_printf(out, "| %s | `%s%s` | %s |\n", r->method, r->path,
+                   r->path[1] && r->path[strlen(r->path) - 1] == '/' ? "ID" : "", r->is_public ? "" : "needed");
+}
+
+static void put_problems(struct buf *out)
+{
+    buf_puts(out, "| status | code | type | when |\n|---|---|---|---|\n");
+    for (int i = PROBLEM_none + 1; i < N_PROBLEMS; i++)
+        buf_printf(out, "| %d | `%s` | `%s` | %s |\n", problem_table[i].status, problem_table[i].code,
+                   problem_table[i].type, problem_table[i].when);
+}
+
+void api_markdown(struct buf *out)
+{
+    static const unsigned groups[] = { ON_EVERY, ON_TOKENIZE, ON_DETOKENIZE, ON_TEMPLATE };
+    put_routes(out);
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+        buf_puts(out, "\n");
+        fields_markdown(out, groups[i]);
+    }
+    buf_puts(out, "\n");
+    put_problems(out);
+}
