@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 
 /* What jansson takes: a struct, its block, and its part of a table; measured, and rounded up. */
-enum { VALUE_COST = 96, OBJECT_COST = 448, ARRAY_COST = 192, KEY_COST = 160, TEXT_COST = 96 };
+enum { VALUE_COST = 96, OBJECT_COST = 448, ARRAY_COST = 256, KEY_COST = 160, TEXT_COST = 144 };
 
 struct scan {
     const char *bytes;

@@ -1,0 +1,149 @@
+/* fuzz_request.c: any bytes as the body of a request. The first byte chooses the endpoint and whether the server is
+ * strict; then what must hold of everything that is taken, and of what is refused. */
+#include <jansson.h>
+
+#include "fuzz.h"
+#include "server/api/endpoints.h"
+#include "server/api/json_in.h"
+
+/* ---- the parts of the library that endpoints call, without an engine ---- */
+
+const hearth_sampling_info hearth_sampling_table[HEARTH_N_SAMPLING] = {
+#define SAMPLER(name, type, dflt, least, most, help) { #name, #type, help, dflt, least, most },
+#include "hearth/sampling.def"
+};
+
+void hearth_sampling_set(hearth_sampling *s, int index, double value)
+{
+    switch (index) {
+#define SAMPLER(name, type, dflt, least, most, help) \
+    case HEARTH_SAMPLING_##name: s->name = (type)value; break;
+#include "hearth/sampling.def"
+    default: break;
+    }
+}
+
+double hearth_sampling_get(const hearth_sampling *s, int index)
+{
+    switch (index) {
+#define SAMPLER(name, type, dflt, least, most, help) \
+    case HEARTH_SAMPLING_##name: return (double)s->name;
+#include "hearth/sampling.def"
+    default: return 0;
+    }
+}
+
+const hearth_sampling_order *sampling_order_standard(void);
+const hearth_sampling_order *sampling_order_standard(void)
+{
+    static const hearth_sampling_order standard = { .n = 1, .stage = { HEARTH_STAGE_temperature } };
+    return &standard;
+}
+
+const char *hearth_version(void) { return "0"; }
+const char *hearth_kv_type_name(hearth_kv_type type) { return type == 0 ? "f16" : NULL; }
+
+/* ---- what must hold ---- */
+
+static const char *piece(void *arg, int32_t id, size_t *n)
+{
+    (void)arg;
+    *n = 1;
+    return id % 2 ? "x" : "\xff";
+}
+
+static const struct endpoint *const endpoints[] = { &endpoint_chat_completions, &endpoint_completions,
+                                                    &endpoint_completion, &endpoint_tokenize, &endpoint_detokenize,
+                                                    &endpoint_apply_template, &endpoint_embeddings };
+
+static void check_request(const struct ask *a, const struct view *v)
+{
+    const hearth_request *r = &a->request;
+    must(r->max_tokens >= 0 && a->n >= 1 && a->n <= v->n_parallel && a->ping_ms >= 50);
+    must(r->n_stop <= ASK_MAX_STOPS && r->n_logit_bias <= ASK_MAX_LOGIT_BIAS);
+    must(r->n_alternatives >= 0 && r->n_alternatives <= 50);
+    must(a->n_prompts * a->n <= ASK_MAX_CHOICES);
+    for (size_t i = 0; i < r->n_stop; i++) {
+        must(r->stop[i][0]);
+        fuzz_read(r->stop[i], strlen(r->stop[i]));
+    }
+    for (size_t i = 0; i < r->n_logit_bias; i++)
+        must(r->logit_bias[i].id >= 0 && r->logit_bias[i].id < v->info.n_vocab);
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        double value = hearth_sampling_get(&r->sampling, i);
+        must(value >= hearth_sampling_table[i].least && value <= hearth_sampling_table[i].most);
+    }
+    for (int i = 0; i < a->n_prompts; i++) {
+        fuzz_read(a->prompts[i].span.text, a->prompts[i].span.n_bytes);
+        fuzz_read(a->prompts[i].ids, a->prompts[i].n_ids * sizeof(int32_t));
+    }
+    for (size_t i = 0; i < a->chat.chat.n_messages; i++)
+        must(a->chat.chat.messages[i].role);
+    must(a->op != OP_GENERATE || a->n_prompts > 0 || a->chat.chat.n_messages > 0);
+}
+
+/* A short answer through the dialect: what is sent is JSON. */
+static void check_answer(const struct ask *a, const struct view *v, const struct dialect *d)
+{
+    struct reply r;
+    struct buf out = { 0 };
+    hearth_event token = { .type = HEARTH_EVENT_TOKEN, .id = 3, .text = "\xc3\xa9", .n_bytes = 2 },
+                 end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_LENGTH };
+    hearth_receipt receipt = { .n_prompt_tokens = 1, .n_output_tokens = 1, .plan = v->plan };
+    must(reply_init(&r, a, v, d, "id", 1));
+    if (a->stream && d->begin)
+        d->begin(&r, &out);
+    for (int i = 0; i < r.n_choices; i++) {
+        reply_take(&r, i, &token, NULL, a->stream ? &out : NULL);
+        reply_take(&r, i, &end, &receipt, a->stream ? &out : NULL);
+    }
+    must(r.n_ended == r.n_choices && !r.failed);
+    if (!a->stream)
+        must(json_put(&out, d->whole(&r)));
+    must(out.len > 0 && !out.failed);
+    buf_free(&out);
+    reply_free(&r);
+}
+
+static void check_refusal(const struct problem *p)
+{
+    int status = problem_status(p);
+    must(p->code != PROBLEM_none && p->message[0] && (status < 500 || status == 501));
+    json_t *j = problem_to_json(p);
+    must(j);
+    json_decref(j);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    struct view v = { .model_id = "m", .file_id = "m", .fingerprint = "f", .model_identity = "i", .has_template = true,
+                      .has_thinking_switch = true, .n_parallel = 4, .ping_ms = 15000, .strict = data[0] & 0x80,
+                      .token_text = piece };
+    v.info.n_vocab = 1000;
+    v.plan.n_ctx_tokens = 256;
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++)
+        hearth_sampling_set(&v.sampling, i, hearth_sampling_table[i].dflt);
+    const struct endpoint *e = endpoints[(data[0] & 0x7f) % (sizeof endpoints / sizeof *endpoints)];
+    struct problem p = { 0 };
+    struct ask a = { 0 };
+    struct fields f = { 0 };
+    size_t cost = 0;
+    const char *text = (const char *)data + 1;
+    bool ok = json_scan(text, size - 1, &cost, &p);
+    json_t *body = ok ? json_parse(text, size - 1, &p) : NULL;
+    ok = body && ask_init(&a, e->on, &p) && (!e->on || fields_read(&f, body, e->on, v.strict, &a.notes, &p))
+      && e->read(&a, &f, &v, &p);
+    json_decref(body); /* nothing of the request points there */
+    if (ok) {
+        if (e->dialect) {
+            check_request(&a, &v);
+            check_answer(&a, &v, e->dialect);
+        }
+    } else {
+        check_refusal(&p);
+    }
+    ask_free(&a);
+    return 0;
+}

@@ -1,0 +1,450 @@
+/* A request's JSON becomes the neutral request that was meant, or one refusal that names the field. */
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "server/api/ask.h"
+#include "server/api/endpoints.h"
+#include "server/api/json_in.h"
+
+#include <cmocka.h> /* last: it has a macro fail() */
+
+static const char *piece(void *arg, int32_t id, size_t *n)
+{
+    static const char *const words[] = { "a", " b", "\xc3", "\xa9" };
+    (void)arg;
+    bool known = id >= 0 && id < 4;
+    *n = known ? strlen(words[id]) : 0;
+    return known ? words[id] : NULL;
+}
+
+static struct view make_view(void)
+{
+    struct view v = { .model_id = "m", .file_id = "m", .fingerprint = "f", .model_identity = "i", .has_template = true,
+                      .n_parallel = 4, .n_queue = 8, .ping_ms = 15000, .token_text = piece };
+    v.info.n_vocab = 100;
+    v.plan.n_ctx_tokens = 64;
+    hearth_sampling_defaults(NULL, &v.sampling, v.sampling_origin);
+    return v;
+}
+
+static bool read_with(struct ask *a, const struct endpoint *e, const struct view *v, const char *text,
+                      struct problem *p)
+{
+    struct fields f;
+    size_t cost;
+    *a = (struct ask){ 0 };
+    if (!json_scan(text, strlen(text), &cost, p))
+        return false;
+    json_t *body = json_parse(text, strlen(text), p);
+    bool ok = body && ask_init(a, e->on, p) && fields_read(&f, body, e->on, v->strict, &a->notes, p)
+           && e->read(a, &f, v, p);
+    json_decref(body); /* nothing of the request points there */
+    return ok;
+}
+
+static struct ask taken(const struct endpoint *e, const char *text)
+{
+    struct view v = make_view();
+    struct ask a;
+    struct problem p = { 0 };
+    if (!read_with(&a, e, &v, text, &p))
+        fail_msg("%s: %s", text, p.message);
+    return a;
+}
+
+static void refused(const struct endpoint *e, const char *text, enum problem_code code, const char *param)
+{
+    struct view v = make_view();
+    struct ask a;
+    struct problem p = { 0 };
+    if (read_with(&a, e, &v, text, &p))
+        fail_msg("taken: %s", text);
+    if (p.code != code || strcmp(p.param, param) != 0 || !p.message[0])
+        fail_msg("%s: %s (%s) %s", text, problem_table[p.code].code, p.param, p.message);
+    ask_free(&a);
+}
+
+#define CHAT(fields) "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]" fields "}"
+
+static void test_a_conversation_with_nothing_else_has_the_defaults(void **state)
+{
+    (void)state;
+    struct ask a = taken(&endpoint_chat_completions, CHAT(""));
+    assert_int_equal(a.chat.chat.n_messages, 1);
+    assert_string_equal(a.chat.chat.messages[0].parts[0].text, "Hi");
+    assert_int_equal(a.request.max_tokens, 0);
+    assert_false(a.request.has_seed);
+    assert_int_equal(a.n, 1);
+    assert_int_equal(a.ping_ms, 15000);
+    assert_false(a.stream);
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++)
+        assert_int_equal(a.request.sampling_origin[i], HEARTH_FROM_DEFAULT);
+    ask_free(&a);
+}
+
+static void test_every_sampling_parameter_is_a_field(void **state)
+{
+    (void)state;
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        const hearth_sampling_info *info = &hearth_sampling_table[i];
+        char text[200];
+        double value = strcmp(info->name, "mirostat") == 0 ? 2 : info->most;
+        snprintf(text, sizeof text, CHAT(",\"%s\":%.10g"), info->name, value);
+        struct ask a = taken(&endpoint_chat_completions, text);
+        assert_true(hearth_sampling_get(&a.request.sampling, i) == value);
+        assert_int_equal(a.request.sampling_origin[i], HEARTH_FROM_REQUEST);
+        ask_free(&a);
+        snprintf(text, sizeof text, CHAT(",\"%s\":%.10g"), info->name, info->most + 1);
+        refused(&endpoint_chat_completions, text, PROBLEM_invalid_value, info->name);
+        snprintf(text, sizeof text, CHAT(",\"%s\":\"x\""), info->name);
+        refused(&endpoint_chat_completions, text, PROBLEM_invalid_type, info->name);
+    }
+}
+
+static void test_every_field_refuses_another_type_by_its_name(void **state)
+{
+    static const char *const wrong[] = { [FIELD_FLAG] = "1", [FIELD_WHOLE] = "1.5", [FIELD_REAL] = "true",
+                                         [FIELD_TEXT] = "1", [FIELD_LIST] = "{}", [FIELD_OBJECT] = "[]" };
+    (void)state;
+    for (int i = 0; i < N_FIELDS; i++) {
+        const struct field_info *info = &field_table[i];
+        char text[200];
+        if (info->type == FIELD_ANY || info->use == FIELD_UNUSED)
+            continue;
+        const struct endpoint *e = info->on & ON_CHAT       ? &endpoint_chat_completions
+                                 : info->on & ON_TEXT       ? &endpoint_completions
+                                 : info->on & ON_NATIVE     ? &endpoint_completion
+                                 : info->on & ON_TOKENIZE   ? &endpoint_tokenize
+                                 : info->on & ON_DETOKENIZE ? &endpoint_detokenize
+                                                            : &endpoint_apply_template;
+        snprintf(text, sizeof text, "{\"%s\":%s}", info->name, wrong[info->type]);
+        refused(e, text, PROBLEM_invalid_type, info->name);
+        snprintf(text, sizeof text, "{\"%s\":null}", info->name); /* the same as not there */
+        struct view v = make_view();
+        struct ask a;
+        struct problem p = { 0 };
+        if (!read_with(&a, e, &v, text, &p))
+            assert_int_equal(p.code, PROBLEM_missing_field);
+        ask_free(&a);
+    }
+}
+
+static void test_limits_of_tokens_have_three_names(void **state)
+{
+    static const struct {
+        const char *fields;
+        int most, n_adjusted;
+    } rows[] = { { ",\"max_tokens\":5", 5, 0 }, { ",\"max_completion_tokens\":6", 6, 0 }, { ",\"n_predict\":7", 7, 0 },
+                 { ",\"n_predict\":-1", 0, 0 }, { ",\"max_tokens\":5,\"max_completion_tokens\":5", 5, 0 },
+                 { ",\"max_tokens\":5,\"max_completion_tokens\":3", 3, 1 }, { ",\"max_tokens\":0", 1, 1 } };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[200];
+        snprintf(text, sizeof text, CHAT("%s"), rows[i].fields);
+        struct ask a = taken(&endpoint_chat_completions, text);
+        assert_int_equal(a.request.max_tokens, rows[i].most);
+        assert_int_equal(a.notes.n_adjusted, rows[i].n_adjusted);
+        ask_free(&a);
+    }
+}
+
+static void test_seeds_keep_all_their_digits(void **state)
+{
+    (void)state;
+    struct ask a = taken(&endpoint_chat_completions, CHAT(",\"seed\":9007199254740993"));
+    assert_true(a.request.has_seed && a.request.seed == 9007199254740993u);
+    ask_free(&a);
+    a = taken(&endpoint_chat_completions, CHAT(",\"seed\":-1"));
+    assert_false(a.request.has_seed);
+    ask_free(&a);
+}
+
+static void test_stops_biases_orders_and_breakers_are_copied(void **state)
+{
+    (void)state;
+    struct ask a = taken(&endpoint_chat_completions,
+                         CHAT(",\"stop\":[\"x\",\"yz\"],\"logit_bias\":{\"7\":-1.5,\"9\":false},"
+                              "\"samplers\":[\"top_k\",\"temperature\"],\"dry_sequence_breakers\":[\"\\n\"]"));
+    assert_int_equal(a.request.n_stop, 2);
+    assert_string_equal(a.request.stop[1], "yz");
+    assert_int_equal(a.request.n_logit_bias, 2);
+    assert_int_equal(a.request.logit_bias[0].id, 7);
+    assert_true(a.request.logit_bias[0].bias == -1.5f);
+    assert_true(isinf(a.request.logit_bias[1].bias));
+    assert_int_equal(a.request.sampling_order->n, 2);
+    assert_int_equal(a.request.n_dry_sequence_breakers, 1);
+    assert_string_equal(a.request.dry_sequence_breakers[0], "\n");
+    ask_free(&a);
+    a = taken(&endpoint_chat_completions, CHAT(",\"dry_sequence_breakers\":[],\"stop\":\"z\""));
+    assert_non_null(a.request.dry_sequence_breakers);
+    assert_int_equal(a.request.n_dry_sequence_breakers, 0);
+    assert_string_equal(a.request.stop[0], "z");
+    ask_free(&a);
+}
+
+static void test_prompts_are_texts_ids_or_lists_of_them(void **state)
+{
+    static const struct {
+        const char *prompt;
+        int n;
+        bool ids;
+    } rows[] = { { "\"a\"", 1, false }, { "[1,2]", 1, true }, { "[\"a\",\"b\"]", 2, false }, { "[[1],[2,3]]", 2, true },
+                 { "\"\"", 1, false }, { "[]", 1, true } };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\"prompt\":%s}", rows[i].prompt);
+        struct ask a = taken(&endpoint_completions, text);
+        assert_int_equal(a.n_prompts, rows[i].n);
+        assert_int_equal(a.prompts[0].span.text == NULL, rows[i].ids);
+        ask_free(&a);
+    }
+    refused(&endpoint_completions, "{\"prompt\":[1,\"a\"]}", PROBLEM_invalid_type, "prompt");
+    refused(&endpoint_completions, "{\"prompt\":[\"a\",1]}", PROBLEM_invalid_type, "prompt");
+    refused(&endpoint_completion, "{\"prompt\":[\"a\",\"b\"]}", PROBLEM_invalid_type, "prompt");
+    refused(&endpoint_completions, "{\"prompt\":[[1.5]]}", PROBLEM_invalid_type, "prompt");
+    refused(&endpoint_completions, "{}", PROBLEM_missing_field, "prompt");
+}
+
+static void test_what_is_ignored_is_noted_and_strict_refuses_it(void **state)
+{
+    (void)state;
+    struct view v = make_view();
+    struct ask a;
+    struct problem p = { 0 };
+    const char *text = CHAT(",\"zzz\":1,\"user\":\"u\",\"return_progress\":true,\"top_k\":-1");
+    assert_true(read_with(&a, &endpoint_chat_completions, &v, text, &p));
+    assert_int_equal(a.notes.n_ignored, 3);
+    assert_string_equal(json_string_value(json_array_get(a.notes.ignored, 0)), "zzz");
+    assert_int_equal(a.notes.n_adjusted, 1);
+    assert_true(a.request.sampling.top_k == 0);
+    ask_free(&a);
+    v.strict = true;
+    assert_false(read_with(&a, &endpoint_chat_completions, &v, text, &p));
+    assert_int_equal(p.code, PROBLEM_unknown_field);
+    assert_string_equal(p.param, "zzz");
+    ask_free(&a);
+    assert_true(read_with(&a, &endpoint_chat_completions, &v, CHAT(",\"user\":\"u\",\"store\":true"), &p));
+    ask_free(&a);
+}
+
+static void test_a_long_unknown_name_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char text[400] = CHAT("");
+    char *at = text + strlen(text) - 1;
+    at += sprintf(at, ",\"");
+    for (int i = 0; i < 60; i++)
+        at += sprintf(at, "\xc3\xa9%s", i == 0 ? "x" : "");
+    sprintf(at, "\":1}");
+    struct ask a = taken(&endpoint_chat_completions, text);
+    const char *name = json_string_value(json_array_get(a.notes.ignored, 0));
+    assert_true(name && strlen(name) <= 80 && strlen(name) >= 77);
+    ask_free(&a);
+}
+
+/* ---- bytes ---- */
+
+static void scan_refuses(const char *text, enum problem_code code)
+{
+    struct problem p = { 0 };
+    size_t cost = 0;
+    assert_false(json_scan(text, strlen(text), &cost, &p));
+    assert_int_equal(p.code, code);
+}
+
+static void test_depth_values_numbers_and_keys_have_limits(void **state)
+{
+    (void)state;
+    char text[700] = "";
+    struct problem p;
+    size_t cost = 0;
+    memset(text, '[', JSON_MAX_DEPTH);
+    assert_true(json_scan(text, JSON_MAX_DEPTH, &cost, &p));
+    text[JSON_MAX_DEPTH] = '[';
+    scan_refuses(text, PROBLEM_json_too_deep);
+    memset(text, '1', 64);
+    text[64] = 0;
+    assert_true(json_scan(text, 64, &cost, &p));
+    text[64] = '1';
+    text[65] = 0;
+    scan_refuses(text, PROBLEM_json_too_large);
+    memset(text, 'k', 300);
+    text[0] = '"';
+    memcpy(text + 299, "\" :1", 5);
+    scan_refuses(text, PROBLEM_json_too_large);
+    assert_true(json_scan("[[\"]]]]\\\"[[[\"]]", 15, &cost, &p)); /* brackets in a text are none */
+    assert_true(json_scan("\"\\", 2, &cost, &p));
+    assert_true(json_scan("", 0, &cost, &p));
+}
+
+/* What parsing takes is never above what was said: the memory for requests is counted by it. */
+static size_t used, peak;
+static void *count_alloc(size_t n)
+{
+    size_t *p = malloc(n + 16);
+    p[0] = n <= 24 ? 32 : (n + 8 + 15) / 16 * 16; /* with the allocator's own */
+    used += p[0];
+    peak = used > peak ? used : peak;
+    return p + 2;
+}
+static void count_free(void *p)
+{
+    if (p) {
+        used -= ((size_t *)p)[-2];
+        free((size_t *)p - 2);
+    }
+}
+
+static void test_the_cost_of_parsing_is_known_before(void **state)
+{
+    static const char *const units[] = { "[],", "{},", "1,", "\"\",", "\"abcdefgh\",", "{\"a\":1},", "[[]],", "null," };
+    (void)state;
+    json_set_alloc_funcs(count_alloc, count_free);
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        enum { N = 20000 };
+        size_t n = strlen(units[i]), at = 0, cost = 0;
+        char *text = malloc(N * n + 16);
+        struct problem p;
+        at += (size_t)sprintf(text, "{\"a\":[");
+        for (int k = 0; k < N; k++, at += n)
+            memcpy(text + at, units[i], n);
+        memcpy(text + at - 1, "]}", 3);
+        assert_true(json_scan(text, at + 1, &cost, &p));
+        peak = used = 0;
+        json_t *j = json_parse(text, at + 1, &p);
+        assert_non_null(j);
+        if (peak > cost)
+            fail_msg("%s: parsing took %zu bytes, %zu were said", units[i], peak, cost);
+        json_decref(j);
+        free(text);
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
+static void test_what_is_no_object_is_no_request(void **state)
+{
+    static const struct {
+        const char *text;
+        enum problem_code code;
+    } rows[] = { { "", PROBLEM_invalid_json }, { "1", PROBLEM_invalid_json }, { "{} x", PROBLEM_invalid_json },
+                 { "{\"a\":1,\"a\":2}", PROBLEM_duplicate_key }, { "{\"a\":NaN}", PROBLEM_invalid_json },
+                 { "{\"a\":1e999}", PROBLEM_invalid_json }, { "{\"a\":\"\xff\"}", PROBLEM_invalid_json },
+                 { "{\"a\":\"\\udc00\"}", PROBLEM_invalid_json } };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct problem p = { 0 };
+        assert_null(json_parse(rows[i].text, strlen(rows[i].text), &p));
+        assert_int_equal(p.code, rows[i].code);
+    }
+}
+
+/* ---- answers ---- */
+
+static struct reply begin_reply(struct ask *a, const struct endpoint *e, struct view *v)
+{
+    struct reply r;
+    assert_true(reply_init(&r, a, v, e->dialect, "id", 12));
+    return r;
+}
+
+static json_t *data_of(const struct buf *out, int which)
+{
+    const char *at = out->ptr;
+    for (int i = 0; i < which; i++)
+        at = strstr(at + 1, "data: ");
+    assert_non_null(at);
+    return json_loadb(at + 6, strcspn(at + 6, "\n"), 0, NULL);
+}
+
+static void test_places_without_text_yet_come_with_the_next_text(void **state)
+{
+    (void)state;
+    struct view v = make_view();
+    struct ask a = taken(&endpoint_chat_completions, CHAT(",\"stream\":true,\"logprobs\":true"));
+    struct reply r = begin_reply(&a, &endpoint_chat_completions, &v);
+    struct buf out = { 0 };
+    hearth_event half = { .type = HEARTH_EVENT_TOKEN, .id = 2, .text = "", .logprob = -1 },
+                 whole = { .type = HEARTH_EVENT_TOKEN, .id = 3, .text = "\xc3\xa9", .n_bytes = 2, .logprob = -2 };
+    reply_take(&r, 0, &half, NULL, &out);
+    assert_int_equal(out.len, 0);
+    reply_take(&r, 0, &whole, NULL, &out);
+    json_t *j = data_of(&out, 0), *choice = json_array_get(json_object_get(j, "choices"), 0);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(choice, "delta"), "content")), "\xc3\xa9");
+    json_t *places = json_object_get(json_object_get(choice, "logprobs"), "content");
+    assert_int_equal(json_array_size(places), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(places, 0), "token")), "\xef\xbf\xbd");
+    assert_int_equal(json_integer_value(json_array_get(json_object_get(json_array_get(places, 0), "bytes"), 0)), 0xc3);
+    json_decref(j);
+    buf_free(&out);
+    reply_free(&r);
+    ask_free(&a);
+}
+
+static void test_a_stream_ends_once_with_all_its_answers(void **state)
+{
+    (void)state;
+    struct view v = make_view();
+    struct ask a = taken(&endpoint_chat_completions, CHAT(",\"stream\":true,\"n\":2"));
+    struct reply r = begin_reply(&a, &endpoint_chat_completions, &v);
+    struct buf out = { 0 };
+    hearth_event end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_STOP };
+    hearth_receipt receipt = { .n_prompt_tokens = 5, .n_output_tokens = 3 };
+    reply_take(&r, 1, &end, &receipt, &out);
+    assert_null(strstr(out.ptr, "[DONE]"));
+    reply_take(&r, 0, &end, &receipt, &out);
+    assert_non_null(strstr(out.ptr, "data: [DONE]\n\n"));
+    json_t *usage = reply_usage(&r);
+    assert_int_equal(json_integer_value(json_object_get(usage, "prompt_tokens")), 5);
+    assert_int_equal(json_integer_value(json_object_get(usage, "completion_tokens")), 6);
+    json_decref(usage);
+    assert_false(r.failed);
+    buf_free(&out);
+    reply_free(&r);
+    ask_free(&a);
+}
+
+static void test_a_refusal_has_what_clients_look_for(void **state)
+{
+    (void)state;
+    struct problem p;
+    refuse(&p, PROBLEM_context_length_exceeded, "mes\nsages", "a\x01\xff%s", "b");
+    p.n_prompt_tokens = 9;
+    p.n_ctx = 8;
+    json_t *j = problem_to_json(&p), *e = json_object_get(j, "error");
+    assert_string_equal(json_string_value(json_object_get(e, "message")), "a??b");
+    assert_string_equal(json_string_value(json_object_get(e, "param")), "mes?sages");
+    assert_string_equal(json_string_value(json_object_get(e, "code")), "context_length_exceeded");
+    assert_string_equal(json_string_value(json_object_get(e, "type")), "invalid_request_error");
+    assert_int_equal(json_integer_value(json_object_get(e, "n_ctx")), 8);
+    assert_int_equal(problem_status(&p), 400);
+    json_decref(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_conversation_with_nothing_else_has_the_defaults),
+        cmocka_unit_test(test_every_sampling_parameter_is_a_field),
+        cmocka_unit_test(test_every_field_refuses_another_type_by_its_name),
+        cmocka_unit_test(test_limits_of_tokens_have_three_names),
+        cmocka_unit_test(test_seeds_keep_all_their_digits),
+        cmocka_unit_test(test_stops_biases_orders_and_breakers_are_copied),
+        cmocka_unit_test(test_prompts_are_texts_ids_or_lists_of_them),
+        cmocka_unit_test(test_what_is_ignored_is_noted_and_strict_refuses_it),
+        cmocka_unit_test(test_a_long_unknown_name_is_cut_between_characters),
+        cmocka_unit_test(test_depth_values_numbers_and_keys_have_limits),
+        cmocka_unit_test(test_the_cost_of_parsing_is_known_before),
+        cmocka_unit_test(test_what_is_no_object_is_no_request),
+        cmocka_unit_test(test_places_without_text_yet_come_with_the_next_text),
+        cmocka_unit_test(test_a_stream_ends_once_with_all_its_answers),
+        cmocka_unit_test(test_a_refusal_has_what_clients_look_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
