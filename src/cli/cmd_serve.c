@@ -180,7 +180,7 @@ static int run_service(struct service *s, hearth_error *err)
     if (!interrupt_init(err))
         return report(err);
     model_say(&s->choice);
-    interrupt_hold_conversation();
+    interrupt_hold_service();
     if (!open_model(s, err))
         return model_report(&s->choice, err);
     if (!start(s, err) || !describe(s, err))

@@ -9,7 +9,7 @@
 
 #include "cli/command.h"
 
-static volatile sig_atomic_t holding, conversation, pending, terminated;
+static volatile sig_atomic_t holding, conversation, pending, terminated, service, n_signals;
 static int wake_read = -1, wake_write = -1;
 
 void interrupt_wake(void *arg)
@@ -23,7 +23,7 @@ void interrupt_wake(void *arg)
 
 static void on_signal(int signal_number)
 {
-    bool again = conversation ? signal_number == SIGTERM && terminated : pending;
+    bool again = service ? ++n_signals > 2 : conversation ? signal_number == SIGTERM && terminated : pending;
     if (!holding || again)
         _exit(EXIT_INTERRUPTED);
     pending = 1;
@@ -57,6 +57,12 @@ void interrupt_hold(void) { holding = 1; }
 void interrupt_hold_conversation(void)
 {
     conversation = 1;
+    holding = 1;
+}
+
+void interrupt_hold_service(void)
+{
+    service = 1;
     holding = 1;
 }
 

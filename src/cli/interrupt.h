@@ -14,11 +14,13 @@ void interrupt_hold(void);
 /* The same for a conversation: only a second SIGTERM ends the program, so that an impatient Ctrl-C does not cost
  * what was said so far. */
 void interrupt_hold_conversation(void);
+/* The same for a service, whose end takes its time: only a third signal ends the program. */
+void interrupt_hold_service(void);
 /* One of them came since interrupt_clear(). */
 bool interrupt_pending(void);
 /* SIGTERM came: nothing takes that back. */
 bool interrupt_terminated(void);
-/* One came since interrupt_clear(), a SIGTERM before it left aside. */
+/* One came since interrupt_clear(), also where a SIGTERM came before. */
 bool interrupt_again(void);
 /* Held again for what comes next. A SIGTERM stays pending. */
 void interrupt_clear(void);

@@ -133,6 +133,7 @@ void exchange_release(struct exchange *x)
     atomic_store(&x->phase, X_FREE);
     atomic_store(&x->gone, false);
     atomic_store(&x->stopping, false);
+    atomic_store(&x->cancelled, false);
     atomic_store(&x->ping_due, false);
     atomic_store(&x->ping_ns, 0);
     x->generates = x->begun = x->ended = false;

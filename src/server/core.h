@@ -31,6 +31,7 @@ struct exchange {
     unsigned n_wakes;     /* under it */
     atomic_bool gone;     /* the client */
     atomic_bool stopping; /* the server: what runs ends with an error */
+    atomic_bool cancelled; /* by somebody who knows its id */
     atomic_bool ping_due;
     atomic_llong last_write_ns, ping_ns; /* of a stream; ping_ns 0: no pings */
     void *connection;     /* libmicrohttpd's */
@@ -126,7 +127,7 @@ void load_read(const struct server *s, struct load_figures *out);
 
 /* work.c */
 bool work_start(struct server *s, hearth_error *err);
-void work_push(struct server *s, struct exchange *x);
+bool work_push(struct server *s, struct exchange *x); /* false: the thread has ended */
 void work_stop(struct server *s);
 
 /* pump.c; http thread. Take events of the engine that are there, at most about PUMP_BYTES of text. False: there are

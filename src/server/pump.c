@@ -111,12 +111,22 @@ static bool take(struct exchange *x, int i, const hearth_event *e)
     return true;
 }
 
+static bool is_ended_by_others(struct exchange *x)
+{
+    hearth_error stopped = { .status = HEARTH_ERR_CANCELLED };
+    if (x->ended || (!atomic_load(&x->stopping) && !atomic_load(&x->cancelled)))
+        return false;
+    if (atomic_load(&x->cancelled))
+        refuse(&x->problem, PROBLEM_request_cancelled, NULL, "the request was cancelled");
+    else
+        problem_of_error(&x->problem, &stopped);
+    return true;
+}
+
 bool exchange_pump(struct exchange *x)
 {
     bool any = false;
-    if (atomic_load(&x->stopping) && !x->ended) {
-        hearth_error stopped = { .status = HEARTH_ERR_CANCELLED };
-        problem_of_error(&x->problem, &stopped);
+    if (is_ended_by_others(x)) {
         fail_all(x);
         return true;
     }

@@ -1,5 +1,6 @@
 #include "server/route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "server/api/endpoints.h"
@@ -21,6 +22,7 @@ static bool fits(const struct route *r, const char *path)
 const struct route *route_find(const char *method, const char *path, const char **tail, struct problem *p)
 {
     const struct route *other = NULL;
+    char allow[sizeof p->allow] = "";
     bool head = strcmp(method, "HEAD") == 0;
     for (const struct route *r = routes; r->path; r++) {
         if (!fits(r, path))
@@ -29,13 +31,15 @@ const struct route *route_find(const char *method, const char *path, const char 
         if (strcmp(r->method, head ? "GET" : method) == 0)
             return r;
         other = r;
+        snprintf(allow + strlen(allow), sizeof allow - strlen(allow), "%s%s", *allow ? ", " : "",
+                 strcmp(r->method, "GET") == 0 ? "GET, HEAD" : r->method);
     }
     if (!other) {
         refuse(p, strstr(path, "%00") ? PROBLEM_bad_framing : PROBLEM_not_found, NULL, "there is nothing under %.100s; "
                "GET / lists what there is", path);
         return NULL;
     }
-    refuse(p, PROBLEM_method_not_allowed, NULL, "%.100s wants %s, not %.20s", path, other->method, method);
-    p->allow = strcmp(other->method, "GET") == 0 ? "GET, HEAD" : other->method;
+    refuse(p, PROBLEM_method_not_allowed, NULL, "%.100s wants %s, not %.20s", path, allow, method);
+    memcpy(p->allow, allow, sizeof allow);
     return NULL;
 }

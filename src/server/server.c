@@ -102,7 +102,7 @@ static enum MHD_Result send_body(struct MHD_Connection *con, int status, const c
         snprintf(seconds, sizeof seconds, "%d", max_int(whole, 1));
         MHD_add_response_header(r, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
-    if (p && p->allow)
+    if (p && p->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, p->allow);
     if (status == MHD_HTTP_UNAUTHORIZED)
         MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"hearth\"");
@@ -281,18 +281,56 @@ static bool is_known_method(const char *method)
 
 static char plain_request; /* the mark of one without a body, the second time it is seen */
 
+/* By the number that is behind the last '-' of any id that clients have seen. Only requests of the same key are there.
+ * */
+static struct exchange *find_request(struct server *s, const char *id, const struct key *key)
+{
+    const char *dash = strrchr(id, '-'), *number = dash ? dash + 1 : id;
+    for (int i = 0; i < s->n_exchanges; i++) {
+        struct exchange *x = &s->exchanges[i];
+        if (atomic_load(&x->phase) != X_FREE && x->key == key && strcmp(x->id, number) == 0)
+            return x;
+    }
+    return NULL;
+}
+
+static void describe_request(const struct exchange *x, struct request_state *out)
+{
+    bool running = atomic_load(&x->phase) == X_RUNNING; /* else the work thread may have it */
+    *out = (struct request_state){ .id = x->id,
+                                   .state = !running ? "reading" : x->begun ? "running" : "waiting",
+                                   .age_s = clock_ms_since(x->start_ns) / 1000 };
+    for (int i = 0; running && i < x->reply.n_choices; i++)
+        out->n_tokens += x->reply.choices[i].n_tokens;
+    if (out->n_tokens > 0)
+        out->state = "running";
+    out->n_choices = running ? x->reply.n_choices : 0;
+    out->stream = running && x->ask.stream;
+}
+
 /* A request without a body: answered at once, and its connection goes on. */
 static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct head *head)
 {
     struct buf out = { 0 };
     struct problem p = { 0 };
     struct load_figures now;
-    struct key *key;
+    struct key *key = NULL;
     const char *tail = "";
     const struct route *route = route_find(head->method, head->path, &tail, &p);
     if (!route || (!route->is_public && !guard_key(&s->keys, head, &key, &p)))
         return send_problem(s, con, &p, NULL, false);
     load_read(s, &now);
+    struct exchange *x = route->endpoint->of_request ? find_request(s, tail, key) : NULL;
+    if (route->endpoint->of_request && !x) {
+        refuse(&p, PROBLEM_request_not_found, NULL, "no request '%.60s' is running or waiting", tail);
+        return send_problem(s, con, &p, NULL, false);
+    }
+    if (x)
+        describe_request(x, &now.request);
+    if (x && route->endpoint->cancels) {
+        atomic_store(&x->cancelled, true);
+        exchange_wake(x);
+    }
     if (route->endpoint->get(&s->view, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
         return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, NULL, NULL, false);
@@ -370,7 +408,10 @@ static enum MHD_Result continue_post(struct exchange *x)
             return send_problem(s, x->connection, &x->problem, x->id, true);
         atomic_store(&x->phase, X_WORKING);
         MHD_suspend_connection(x->connection);
-        work_push(s, x);
+        if (!work_push(s, x)) {
+            refuse(&x->problem, PROBLEM_shutting_down, NULL, "the server ends; send the request elsewhere");
+            exchange_worked(x, X_READY);
+        }
         return MHD_YES;
     }
     for (;;) {
@@ -585,12 +626,14 @@ int server_n_active(const struct server *s)
 /* Everybody who waits is told, and then there is nobody. */
 static void end_exchanges(struct server *s)
 {
-    enum { TRIES = 2000 };
-    for (int i = 0; i < TRIES && server_n_active(s) > 0; i++) {
+    enum { TRIES = 1000 };
+    for (int i = 0, n = 1; i < TRIES && n > 0; i++) {
+        n = 0;
         for (int k = 0; k < s->n_exchanges; k++) {
             struct exchange *x = &s->exchanges[k];
             if (atomic_load(&x->phase) == X_FREE || atomic_load(&x->phase) == X_READING)
                 continue;
+            n++;
             atomic_store(&x->stopping, true);
             exchange_wake(x);
         }
@@ -606,7 +649,8 @@ void server_stop(struct server *s)
     if (s->daemon) {
         int fd = MHD_quiesce_daemon(s->daemon);
         end_exchanges(s);
-        work_stop(s);
+        work_stop(s); /* from here on no connection is suspended for it: libmicrohttpd insists on that */
+        end_exchanges(s);
         MHD_stop_daemon(s->daemon);
         if (fd >= 0)
             close(fd);

@@ -156,17 +156,21 @@ static void answer(struct exchange *x)
 
 /* ---- the thread ---- */
 
-void work_push(struct server *s, struct exchange *x)
+bool work_push(struct server *s, struct exchange *x)
 {
     x->next = NULL;
     lock_take(&s->work_lock);
-    if (s->work_last)
-        s->work_last->next = x;
-    else
-        s->work_first = x;
-    s->work_last = x;
+    bool works = !atomic_load(&s->stop);
+    if (works) {
+        if (s->work_last)
+            s->work_last->next = x;
+        else
+            s->work_first = x;
+        s->work_last = x;
+    }
     lock_wake_all(&s->work_lock);
     lock_release(&s->work_lock);
+    return works;
 }
 
 static struct exchange *work_pop(struct server *s)

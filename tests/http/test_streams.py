@@ -245,3 +245,54 @@ def test_an_end_that_comes_too_early_is_an_error_event_and_no_done(endless):
     assert json.loads(event)["error"]["code"] == "shutting_down"
     assert data.endswith(b"0\r\n\r\n")
     assert server.process.wait(PATIENCE_S) == 0
+
+
+def test_a_request_can_be_looked_at_and_ended_by_its_id(endless):
+    server = endless("--parallel", "1")
+    with open_stream(server) as s:
+        data = b""
+        while b'"id":"' not in data:
+            data += s.recv(65536)
+        name = data.partition(b'"id":"')[2].partition(b'"')[0].decode()
+        assert name.startswith("cmpl-")
+        state = server.http.get(f"/hearth/requests/{name}").json()
+        assert state["state"] == "running" and state["stream"] and state["n_output_tokens"] > 0
+        with server.connect() as waiting:
+            waiting.sendall(asking())
+            time.sleep(0.1)
+            assert server.http.delete(f"/hearth/requests/{name}").json()["cancelled"] is True
+            while piece := s.recv(65536):
+                data += piece
+                if data.endswith(b"0\r\n\r\n"):
+                    break
+        event = data.rpartition(b"data: ")[2].partition(b"\n")[0]
+        assert json.loads(event)["error"]["code"] == "request_cancelled"
+    server.refused(server.http.get(f"/hearth/requests/{name}"), 404, "request_not_found")
+    server.refused(server.http.delete("/hearth/requests/none"), 404, "request_not_found")
+    server.idle()
+
+
+def test_an_end_does_not_wait_for_bodies_that_do_not_come(endless):
+    server = endless("--parallel", "1", "--drain-ms", "100")
+    with server.connect() as half, open_stream(server), server.connect() as waiting:
+        half.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        waiting.sendall(asking())
+        time.sleep(0.1)
+        start = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert b"shutting_down" in waiting.recv(65536)
+        assert server.process.wait(PATIENCE_S) == 0
+        assert time.monotonic() - start < 10
+
+
+def test_a_second_signal_does_not_wait(endless):
+    server = endless("--parallel", "1", "--drain-ms", "600000")
+    with open_stream(server) as s:
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        data = b""
+        while piece := s.recv(65536):
+            data += piece
+        assert b"shutting_down" in data and b"[DONE]" not in data
+    assert server.process.wait(PATIENCE_S) == 0

@@ -55,8 +55,8 @@ static void test_all_other_ways_are_refused(void **state)
 {
     static const char *const rows[] = {
         "", "Host: x\nHost: x", "Host: x\nContent-Length: 1\nContent-Length: 1",
-        "Host: x\nContent-Length: 1\nTransfer-Encoding: chunked", "Host: x\nTransfer-Encoding: chunked\n"
-        "Transfer-Encoding: chunked", "Host: x\nTransfer-Encoding: gzip", "Host: x\nTransfer-Encoding: xchunked",
+        "Host: x\nContent-Length: 1\nTransfer-Encoding: chunked", ("Host: x\nTransfer-Encoding: chunked\n"
+        "Transfer-Encoding: chunked"), "Host: x\nTransfer-Encoding: gzip", "Host: x\nTransfer-Encoding: xchunked",
         "Host: x\nTransfer-Encoding: chunked, chunked", "Host: x\nTransfer-Encoding:", "Host: x\nContent-Length: +1",
         "Host: x\nContent-Length: -1", "Host: x\nContent-Length: 1, 1", "Host: x\nContent-Length: 0x1",
         "Host: x\nContent-Length: 18446744073709551616", "Host: x\nContent-Length:", "Host: x\nContent-Length: 1 ",

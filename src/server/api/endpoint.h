@@ -9,6 +9,8 @@ struct endpoint {
     bool (*get)(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p);
     const char *content_type; /* of get; NULL: application/json */
+    bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
+    bool cancels;             /* that request ends then */
 
     /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */
     unsigned on; /* ON_..., for the table of fields */

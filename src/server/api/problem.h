@@ -23,7 +23,7 @@ struct problem {
     char message[700];                /* one sentence */
     int64_t n_prompt_tokens, n_ctx;   /* of context_length_exceeded */
     double retry_after_s;             /* 0: none */
-    const char *allow;                /* of method_not_allowed: "GET, POST" */
+    char allow[32];                   /* of method_not_allowed: "GET, HEAD, DELETE" */
 };
 
 /* Record it. param may be NULL. Bytes of the client that are not printable come as '?'. Always returns false. */

@@ -2,6 +2,14 @@
 #pragma once
 #include "hearth/hearth.h"
 
+/* A request that runs or waits. */
+struct request_state {
+    const char *id, *state; /* "reading", "waiting", "running" */
+    double age_s;
+    int n_choices, n_tokens; /* so far, of all of them */
+    bool stream;
+};
+
 /* Figures of now, for pages that show them. */
 struct load_figures {
     bool ready, draining;
@@ -11,7 +19,7 @@ struct load_figures {
     uint64_t prompt_tokens, cached_tokens, output_tokens;
     double prompt_ms, output_ms;
     uint64_t memory_used_bytes; /* of the pool of requests */
-    uint64_t resident_bytes;
+    struct request_state request; /* for endpoints that are about one */
 };
 
 struct view {
