@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "server/api/json_in.h"
 #include "server/core.h"
 #include "server/port.h"
 
@@ -600,6 +601,7 @@ struct server *server_start(const struct server_options *options, hearth_error *
         fail_memory(err, "the server");
         return NULL;
     }
+    json_set_alloc_funcs(json_memory_alloc, json_memory_free);
     s->options = *options;
     s->memory.most = options->memory_bytes;
     s->start_ns = clock_ns();

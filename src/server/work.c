@@ -110,12 +110,15 @@ static bool read_body(struct exchange *x, struct problem *p)
     size_t cost = 0;
     if (!json_scan(x->body ? x->body : "", x->body_bytes, &cost, p))
         return false;
+    if (cost > s->memory.most)
+        return refuse(p, PROBLEM_json_too_large, NULL, "reading this body takes %zu MiB, more than all memory for "
+                      "requests (%zu MiB); send less at once", cost >> 20, s->memory.most >> 20);
     if (!memory_take(&s->memory, cost))
         return refuse(p, PROBLEM_out_of_memory, NULL, "reading this body takes %zu MiB, and of the memory for requests "
                       "(%zu MiB) less is free; try again later", cost >> 20, s->memory.most >> 20);
-    json_t *body = json_parse(x->body ? x->body : "", x->body_bytes, p);
-    bool ok = body && read_ask(x, body, p);
-    json_decref(body);
+    struct json_body body;
+    bool ok = json_parse(&body, x->body ? x->body : "", x->body_bytes, cost, p) && read_ask(x, body.json, p);
+    json_body_free(&body);
     memory_give(&s->memory, cost);
     mem_free(x->body);
     x->body = NULL;

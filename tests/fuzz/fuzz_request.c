@@ -132,10 +132,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t cost = 0;
     const char *text = (const char *)data + 1;
     bool ok = json_scan(text, size - 1, &cost, &p);
-    json_t *body = ok ? json_parse(text, size - 1, &p) : NULL;
-    ok = body && ask_init(&a, e->on, &p) && (!e->on || fields_read(&f, body, e->on, v.strict, &a.notes, &p))
-      && e->read(&a, &f, &v, &p);
-    json_decref(body); /* nothing of the request points there */
+    struct json_body body = { 0 };
+    ok = ok && json_parse(&body, text, size - 1, cost, &p) && ask_init(&a, e->on, &p)
+      && (!e->on || fields_read(&f, body.json, e->on, v.strict, &a.notes, &p)) && e->read(&a, &f, &v, &p);
+    json_body_free(&body); /* nothing of the request points there */
     if (ok) {
         if (e->dialect) {
             check_request(&a, &v);

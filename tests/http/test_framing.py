@@ -87,6 +87,7 @@ BODIES = {
     "deep in an unknown field": (b'{"zzz":' + b"[" * 70 + b"]" * 70 + b"}", 400, "json_too_deep"),
     "a number of 100 digits": (b'{"seed":' + b"1" * 100 + b"}", 400, "json_too_large"),
     "a key of 300 bytes": (b'{"' + b"k" * 300 + b'":1}', 400, "json_too_large"),
+    "a million objects": (b'{"a":[' + b"{}," * 1_000_000 + b"1]}", 400, "json_too_large"),
     "two million values": (b'{"a":[' + b"1," * 2_000_000 + b"1]}", 400, "json_too_large"),
     "a NUL in a key": (b'{"a\\u0000b":1}', 400, "invalid_json"),
     "no messages": (b"{}", 400, "missing_field"),

@@ -41,10 +41,10 @@ static bool read_with(struct ask *a, const struct endpoint *e, const struct view
     *a = (struct ask){ 0 };
     if (!json_scan(text, strlen(text), &cost, p))
         return false;
-    json_t *body = json_parse(text, strlen(text), p);
-    bool ok = body && ask_init(a, e->on, p) && fields_read(&f, body, e->on, v->strict, &a->notes, p)
-           && e->read(a, &f, v, p);
-    json_decref(body); /* nothing of the request points there */
+    struct json_body body;
+    bool ok = json_parse(&body, text, strlen(text), cost, p) && ask_init(a, e->on, p)
+           && fields_read(&f, body.json, e->on, v->strict, &a->notes, p) && e->read(a, &f, v, p);
+    json_body_free(&body); /* nothing of the request points there */
     return ok;
 }
 
@@ -284,45 +284,73 @@ static void test_depth_values_numbers_and_keys_have_limits(void **state)
     assert_true(json_scan("", 0, &cost, &p));
 }
 
-/* What parsing takes is never above what was said: the memory for requests is counted by it. */
-static size_t used, peak;
+/* Parsing must not run out of memory on its way: all it takes is taken before, and more is asked for by nobody. */
+static size_t n_asked;
 static void *count_alloc(size_t n)
 {
-    size_t *p = malloc(n + 16);
-    p[0] = n <= 24 ? 32 : (n + 8 + 15) / 16 * 16; /* with the allocator's own */
-    used += p[0];
-    peak = used > peak ? used : peak;
-    return p + 2;
-}
-static void count_free(void *p)
-{
-    if (p) {
-        used -= ((size_t *)p)[-2];
-        free((size_t *)p - 2);
-    }
+    mem_fail_at(0); /* counts from here */
+    void *p = json_memory_alloc(n);
+    n_asked += mem_fail_at(0);
+    return p;
 }
 
 static void test_the_cost_of_parsing_is_known_before(void **state)
 {
     static const char *const units[] = { "[],", "{},", "1,", "\"\",", "\"abcdefgh\",", "{\"a\":1},", "[[]],", "null," };
     (void)state;
-    json_set_alloc_funcs(count_alloc, count_free);
+    json_set_alloc_funcs(count_alloc, json_memory_free);
     for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        enum { N = 20000 };
-        size_t n = strlen(units[i]), at = 0, cost = 0;
-        char *text = malloc(N * n + 16);
+        for (size_t n_units = 1; n_units < 40000; n_units = n_units * 3 / 2 + 1) {
+            size_t n = strlen(units[i]), at = 0, cost = 0;
+            char *text = malloc(n_units * n + 16);
+            struct json_body body;
+            struct problem p;
+            at += (size_t)sprintf(text, "{\"a\":[");
+            for (size_t k = 0; k < n_units; k++, at += n)
+                memcpy(text + at, units[i], n);
+            memcpy(text + at - 1, "]}", 3);
+            assert_true(json_scan(text, at + 1, &cost, &p));
+            n_asked = 0;
+            assert_true(json_parse(&body, text, at + 1, cost, &p));
+            if (n_asked > 0)
+                fail_msg("%zu of %s: %zu bytes were taken, and parsing asked for more", n_units, units[i], cost);
+            json_body_free(&body);
+            free(text);
+        }
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
+static void test_long_texts_and_many_keys_have_room(void **state)
+{
+    (void)state;
+    json_set_alloc_funcs(count_alloc, json_memory_free);
+    for (size_t n = 1; n < 3000000; n = n * 5 / 3 + 1) {
+        char *text = malloc(4 * n + 200), *at = text;
+        struct json_body body;
         struct problem p;
-        at += (size_t)sprintf(text, "{\"a\":[");
-        for (int k = 0; k < N; k++, at += n)
-            memcpy(text + at, units[i], n);
-        memcpy(text + at - 1, "]}", 3);
-        assert_true(json_scan(text, at + 1, &cost, &p));
-        peak = used = 0;
-        json_t *j = json_parse(text, at + 1, &p);
-        assert_non_null(j);
-        if (peak > cost)
-            fail_msg("%s: parsing took %zu bytes, %zu were said", units[i], peak, cost);
-        json_decref(j);
+        size_t cost;
+        at += sprintf(at, "{\"a\":\"");
+        memset(at, 'x', n);
+        at += n;
+        at += sprintf(at, "\\n\",\"b\":\"y\",\"c\":[");
+        for (size_t k = 0; k + 12 < n && k < 300000; k += 12)
+            at += sprintf(at, "%s{\"k%06zu\":1}", k ? "," : "", k);
+        at += sprintf(at, "]}");
+        assert_true(json_scan(text, (size_t)(at - text), &cost, &p));
+        n_asked = 0;
+        assert_true(json_parse(&body, text, (size_t)(at - text), cost, &p));
+        assert_int_equal(n_asked, 0);
+        json_body_free(&body);
+        at = text + sprintf(text, "{\"k\":0");
+        for (size_t k = 0; k + 14 < n && k < 300000; k += 14)
+            at += sprintf(at, ",\"k%06zu\":1", k);
+        at += sprintf(at, "}");
+        assert_true(json_scan(text, (size_t)(at - text), &cost, &p));
+        n_asked = 0;
+        assert_true(json_parse(&body, text, (size_t)(at - text), cost, &p));
+        assert_int_equal(n_asked, 0);
+        json_body_free(&body);
         free(text);
     }
     json_set_alloc_funcs(malloc, free);
@@ -340,7 +368,9 @@ static void test_what_is_no_object_is_no_request(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct problem p = { 0 };
-        assert_null(json_parse(rows[i].text, strlen(rows[i].text), &p));
+        struct json_body body;
+        assert_false(json_parse(&body, rows[i].text, strlen(rows[i].text), 4096, &p));
+        assert_null(body.json);
         assert_int_equal(p.code, rows[i].code);
     }
 }
@@ -427,6 +457,68 @@ static void test_a_refusal_has_what_clients_look_for(void **state)
     json_decref(j);
 }
 
+/* ---- without memory ---- */
+
+/* A request and its answer; true when both came to their end. */
+static bool one_life(const char *text, struct buf *out)
+{
+    struct view v = make_view();
+    struct ask a;
+    struct problem p = { 0 };
+    struct reply r = { 0 };
+    hearth_event token = { .type = HEARTH_EVENT_TOKEN, .id = 1, .text = " b", .n_bytes = 2, .logprob = -1 },
+                 end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_STOP };
+    hearth_receipt receipt = { .n_prompt_tokens = 5, .n_output_tokens = 3 };
+    bool ok = read_with(&a, &endpoint_chat_completions, &v, text, &p) && !a.notes.failed;
+    if (!ok) {
+        assert_true(a.notes.failed || p.code == PROBLEM_out_of_memory);
+    } else if ((ok = reply_init(&r, &a, &v, endpoint_chat_completions.dialect, "id", 12))) {
+        struct buf *to = a.stream ? out : NULL;
+        if (to)
+            r.dialect->begin(&r, to);
+        for (int i = 0; i < r.n_choices; i++) {
+            reply_take(&r, i, &token, NULL, to);
+            reply_take(&r, i, &end, &receipt, to);
+        }
+        if (!to)
+            ok = json_put(out, r.dialect->whole(&r));
+        ok = ok && !r.failed && !out->failed;
+    }
+    reply_free(&r);
+    ask_free(&a);
+    return ok;
+}
+
+static void test_without_memory_a_request_is_refused_or_right(void **state)
+{
+    static const char *const texts[] = {
+        CHAT(",\"n\":2,\"logprobs\":true,\"top_logprobs\":1,\"stop\":[\"x\"],\"logit_bias\":{\"1\":2},\"zzz\":1"),
+        CHAT(",\"stream\":true,\"stream_options\":{\"include_usage\":true},\"logprobs\":true,\"top_k\":-1"),
+    };
+    (void)state;
+    json_set_alloc_funcs(json_memory_alloc, json_memory_free);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct buf whole = { 0 };
+        mem_fail_at(0);
+        assert_true(one_life(texts[i], &whole));
+        uint64_t n_calls = mem_fail_at(0), n_refused = 0;
+        assert_true(n_calls > 100);
+        for (uint64_t at = 1; at <= n_calls; at++) {
+            struct buf out = { 0 };
+            mem_fail_at(at);
+            bool ok = one_life(texts[i], &out);
+            mem_fail_at(0);
+            if (ok && (out.len != whole.len || memcmp(out.ptr, whole.ptr, out.len) != 0))
+                fail_msg("call %llu failed, and the answer is another one", (unsigned long long)at);
+            n_refused += !ok;
+            buf_free(&out);
+        }
+        assert_true(n_refused > n_calls / 2);
+        buf_free(&whole);
+    }
+    json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,10 +533,12 @@ int main(void)
         cmocka_unit_test(test_a_long_unknown_name_is_cut_between_characters),
         cmocka_unit_test(test_depth_values_numbers_and_keys_have_limits),
         cmocka_unit_test(test_the_cost_of_parsing_is_known_before),
+        cmocka_unit_test(test_long_texts_and_many_keys_have_room),
         cmocka_unit_test(test_what_is_no_object_is_no_request),
         cmocka_unit_test(test_places_without_text_yet_come_with_the_next_text),
         cmocka_unit_test(test_a_stream_ends_once_with_all_its_answers),
         cmocka_unit_test(test_a_refusal_has_what_clients_look_for),
+        cmocka_unit_test(test_without_memory_a_request_is_refused_or_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
