@@ -273,7 +273,7 @@ static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind, const cha
 
 static bool is_known_method(const char *method)
 {
-    static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS" };
+    static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE" };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (strcmp(method, known[i]) == 0)
             return true;

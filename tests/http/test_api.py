@@ -295,6 +295,22 @@ def test_pages_for_people_and_machines(server):
     server.refused(server.post("/v1/embeddings", {"input": "x"}), 501, "not_implemented")
 
 
+def test_the_description_of_the_api_is_true(server):
+    described = server.http.get("/openapi.json").json()
+    assert described["openapi"] == "3.1.0" and len(described["paths"]) > 15
+    for path, methods in described["paths"].items():
+        for method, what in methods.items():
+            body = {} if "requestBody" in what else None
+            r = server.http.request(method, path.replace("{id}", "none"), json=body)
+            assert str(r.status_code) in what["responses"], (method, path, r.status_code)
+            assert r.headers["content-type"].partition(";")[0] in json.dumps(what["responses"][str(r.status_code)])
+            if "requestBody" in what:
+                schema = what["requestBody"]["content"]["application/json"]["schema"]
+                assert r.json()["error"]["param"] in (schema["required"] or [None]), (path, r.text)
+                assert set(schema["required"]) <= set(schema["properties"])
+        assert server.http.request("TRACE", path).status_code == 405
+
+
 # ---- keys and limits ----
 
 def test_keys_are_asked_for_where_there_are_some(serve, tmp_path):

@@ -1,0 +1,146 @@
+/* openapi.c: GET /openapi.json: the description of this API that tools read, out of the tables that the server runs
+ * on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/api/endpoints.h"
+
+/* ---- fields ---- */
+
+static json_t *of_type(const struct field_info *info)
+{
+    switch (info->type) {
+    case FIELD_FLAG: return json_pack("{s:s}", "type", "boolean");
+    case FIELD_WHOLE:
+        return json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)info->least, "maximum",
+                         info->most > 9e18 ? (json_int_t)INT64_MAX : (json_int_t)info->most);
+    case FIELD_REAL:
+        return json_pack("{s:s, s:f, s:f}", "type", "number", "minimum", info->least, "maximum", info->most);
+    case FIELD_TEXT: return json_pack("{s:s}", "type", "string");
+    case FIELD_LIST: return json_pack("{s:s, s:{}}", "type", "array", "items");
+    case FIELD_OBJECT: return json_pack("{s:s}", "type", "object");
+    case FIELD_ANY: break;
+    }
+    return json_object();
+}
+
+static json_t *of_fields(unsigned on)
+{
+    struct json_out o = json_begin();
+    for (int i = 0; i < N_FIELDS; i++) {
+        const struct field_info *info = &field_table[i];
+        json_t *one = info->on & on ? of_type(info) : NULL;
+        if (!(info->on & on))
+            continue;
+        if (info->help[0] && json_object_set_new(one, "description", json_string(info->help)) != 0)
+            o.failed = true;
+        json_key(&o, info->name, one);
+    }
+    return json_end(&o);
+}
+
+/* What cannot be left out. */
+static json_t *of_required(unsigned on)
+{
+    if (on & (ON_CHAT | ON_TEMPLATE))
+        return json_pack("[s]", "messages");
+    if (on & (ON_TEXT | ON_NATIVE))
+        return json_pack("[s]", "prompt");
+    return on ? json_pack("[s]", on & ON_TOKENIZE ? "content" : "tokens") : json_array();
+}
+
+static json_t *of_body(unsigned on)
+{
+    json_t *schema = json_pack("{s:s, s:o, s:o}", "type", "object", "required", of_required(on), "properties",
+                               of_fields(on));
+    return json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema", schema);
+}
+
+/* ---- routes ---- */
+
+static json_t *of_refusal(const char *what)
+{
+    return json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", what, "content", "application/json", "schema", "$ref",
+                     "#/components/schemas/Error");
+}
+
+static json_t *of_answer(const struct endpoint *e)
+{
+    struct json_out content = json_begin();
+    json_key(&content, e->content_type ? e->content_type : "application/json", json_object());
+    if (e->dialect)
+        json_key(&content, "text/event-stream", json_object());
+    return json_pack("{s:s, s:o}", "description", "the answer", "content", json_end(&content));
+}
+
+static json_t *of_responses(const struct endpoint *e, bool is_public)
+{
+    static const int of_posts[] = { 400, 408, 409, 411, 413, 415, 429, 500, 501, 503 }, of_gets[] = { 400, 404, 503 };
+    struct json_out o = json_begin();
+    json_key(&o, "200", of_answer(e));
+    if (!is_public)
+        json_key(&o, "401", of_refusal("keys are configured, and the request has none of them"));
+    for (size_t i = 0; i < (e->get ? ARRAY_LEN(of_gets) : ARRAY_LEN(of_posts)); i++) {
+        char status[16];
+        snprintf(status, sizeof status, "%d", e->get ? of_gets[i] : of_posts[i]);
+        json_key(&o, status, of_refusal("refused; the code says why"));
+    }
+    return json_end(&o);
+}
+
+static void put_route(struct json_out *paths, const char *method, const char *path, const char *name,
+                      const struct endpoint *e, bool is_public)
+{
+    bool tail = path[1] && path[strlen(path) - 1] == '/';
+    char whole[80], word[8] = "";
+    snprintf(whole, sizeof whole, "%s%s", path, tail ? "{id}" : "");
+    for (size_t i = 0; method[i] && i + 1 < sizeof word; i++)
+        word[i] = (char)(method[i] + ('a' - 'A'));
+    struct json_out o = json_begin();
+    json_key(&o, "summary", json_string(name));
+    if (tail)
+        json_key(&o, "parameters", json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "id", "in", "path", "required", 1,
+                                             "schema", "type", "string"));
+    if (!e->get)
+        json_key(&o, "requestBody", of_body(e->on));
+    json_key(&o, "responses", of_responses(e, is_public));
+    json_t *there = json_object_get(paths->json, whole);
+    if (!there) {
+        json_key(paths, whole, json_object());
+        there = json_object_get(paths->json, whole);
+    }
+    if (json_object_set_new(there, word, json_end(&o)) != 0)
+        paths->failed = true;
+}
+
+static json_t *of_paths(void)
+{
+    enum { PUBLIC = 1, KEYED = 0 };
+    struct json_out paths = json_begin();
+#define ROUTE(method, path, name, access) put_route(&paths, #method, path, #name, &endpoint_##name, access);
+#include "server/routes.def"
+    return json_end(&paths);
+}
+
+static json_t *of_error(void)
+{
+    json_t *error = json_pack("{s:s, s:[s,s,s,s], s:{s:{s:s}, s:{s:s}, s:{s:[s,s]}, s:{s:s}}}", "type", "object",
+                              "required", "message", "type", "param", "code", "properties", "message", "type", "string",
+                              "type", "type", "string", "param", "type", "string", "null", "code", "type", "string");
+    return json_pack("{s:s, s:[s], s:{s:o}}", "type", "object", "required", "error", "properties", "error", error);
+}
+
+static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                struct problem *p)
+{
+    (void)v;
+    (void)now;
+    (void)tail;
+    json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:o, s:{s:{s:o}, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info",
+                            "title", "hearth", "version", hearth_version(), "paths", of_paths(), "components",
+                                "schemas",
+                            "Error", of_error(), "securitySchemes", "key", "type", "http", "scheme", "bearer");
+    return json_put(out, all) || ask_no_memory(p);
+}
+
+const struct endpoint endpoint_openapi = { .get = get };
