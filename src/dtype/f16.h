@@ -23,4 +23,6 @@ TEMPLATE vf32 f16_values(const uint8_t *p, int n)
     const uint16_t *h = (const uint16_t *)(const void *)p;
     return n == 16 ? v_load_f16(h) : v_load_f16_n(h, n);
 }
+/* As many as a part has lanes. */
+TEMPLATE vpart f16_part(const uint8_t *p) { return v_part_f16((const uint16_t *)(const void *)p); }
 #endif

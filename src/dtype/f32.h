@@ -14,4 +14,6 @@ TEMPLATE vf32 f32_values(const uint8_t *p, int n)
     const float *f = (const float *)(const void *)p;
     return n == 16 ? v_loadf(f) : v_loadf_n(f, n);
 }
+/* As many as a part has lanes. */
+TEMPLATE vpart f32_part(const uint8_t *p) { return v_part_load((const float *)(const void *)p); }
 #endif

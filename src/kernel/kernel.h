@@ -117,7 +117,7 @@ struct kernels {
 
 /* Bytes of scratch the gemm kernels need for rows of n_cols values. The same for every table: they
  * work on strips of columns, so it does not grow with n_cols. */
-enum { KERNEL_SCRATCH_BYTES = 4 * (64 + 1024 * 16 + 4 * 26 * 64) };
+enum { KERNEL_SCRATCH_BYTES = 160 * 1024 };
 size_t kernel_scratch_bytes(int n_cols);
 
 /* The table in use: the best that this CPU runs, or the one HEARTH_ISA names. NULL when that

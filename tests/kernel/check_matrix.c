@@ -8,19 +8,19 @@
 #include "../random_block.h"
 #include "check.h"
 
-enum { MAX_COLS = 17, MAX_ROWS = 70 };
+enum { MAX_COLS = 17, MANY_COLS = 97, MAX_ROWS = 70 };
 static const int row_counts[] = { 1, 2, 15, 16, 17, 33, 70 };
 
 /* An emulator is slow: of the samples of each_size() only one in so many is taken. */
 static uint64_t one_in = 1;
 
-/* One weight matrix and MAX_COLS activation rows of k values. */
+/* One weight matrix and some activation rows of k values. */
 struct sample {
     enum dtype type;
-    int rows, k;
+    int rows, k, cols;
     uint8_t *w;
     size_t row_bytes, w_bytes;
-    float *x; /* [MAX_COLS][k] */
+    float *x; /* [cols][k] */
     uint64_t seed;
 };
 
@@ -36,23 +36,27 @@ static void fill_weights(struct sample *s, struct rng *rng, bool random_bits)
         random_block(d, rng, 1, s->w + at);
 }
 
-static struct sample sample_make(enum dtype type, int rows, int k, bool random_bits, uint64_t seed)
+static struct sample sample_of(enum dtype type, int rows, int k, int cols, bool random_bits, uint64_t seed)
 {
     struct rng rng = { seed, 0 };
-    struct sample s = { .type = type, .rows = rows, .k = k, .seed = seed };
+    struct sample s = { .type = type, .rows = rows, .k = k, .cols = cols, .seed = seed };
     s.row_bytes = dtype_row_bytes(type, (size_t)k);
     s.w_bytes = s.row_bytes * (size_t)rows;
     s.w = guard_alloc(s.w_bytes);
-    s.x = guard_alloc(sizeof(float) * MAX_COLS * (size_t)k);
+    s.x = guard_alloc(sizeof(float) * (size_t)cols * (size_t)k);
     fill_weights(&s, &rng, random_bits);
-    for (int i = 0; i < MAX_COLS * k; i++)
+    for (int i = 0; i < cols * k; i++)
         s.x[i] = rng_normal(&rng) * (i % 7 == 3 ? 30.0f : 1.0f);
     return s;
+}
+static struct sample sample_make(enum dtype type, int rows, int k, bool random_bits, uint64_t seed)
+{
+    return sample_of(type, rows, k, MAX_COLS, random_bits, seed);
 }
 static void sample_free(struct sample *s)
 {
     guard_free(s->w, s->w_bytes);
-    guard_free(s->x, sizeof(float) * MAX_COLS * (size_t)s->k);
+    guard_free(s->x, sizeof(float) * (size_t)s->cols * (size_t)s->k);
 }
 
 /* A group of columns in guarded memory. */
@@ -110,8 +114,8 @@ static void group_free(struct group *g)
 static void multiply(const struct kernels *k, const struct sample *s, int n, float *y)
 {
     _Alignas(64) static uint8_t scratch[KERNEL_SCRATCH_BYTES];
-    struct group g[MAX_COLS];
-    struct act_view v[MAX_COLS];
+    struct group g[MANY_COLS];
+    struct act_view v[MANY_COLS];
     int n_groups = 0;
     for (int c = 0; c < n; c += k->tile_cols, n_groups++) {
         g[n_groups] = group_make(k, s, c, min_int(k->tile_cols, n - c));
@@ -222,6 +226,25 @@ static void rows_of_several_turns_agree(void **state)
     }
 }
 
+/* More columns than the drivers take at once, and rows that are no whole blocks. */
+static void wide_batches_agree(void **state)
+{
+    (void)state;
+    static float want[MANY_COLS * MAX_ROWS], got[MANY_COLS * MAX_ROWS];
+    for (int t = 0; t < N_DTYPES; t++) {
+        int k = dtype_table[t].n_values == 1 ? 2061 : 1280;
+        struct sample s = sample_of((enum dtype)t, MAX_ROWS, k, MANY_COLS, false, 600 + (uint64_t)t);
+        EACH_TABLE(table)
+        {
+            for (int c = 0; c < MANY_COLS; c++)
+                multiply_alone(table, &s, c, want + (ptrdiff_t)c * s.rows);
+            multiply(table, &s, MANY_COLS, got);
+            compare(table, &s, MANY_COLS, "a column depends on its neighbours", got, want, MANY_COLS * s.rows);
+        }
+        sample_free(&s);
+    }
+}
+
 /* What the activations are once quantized, in double. */
 static double act_value(const struct group *g, enum act_kind kind, int i)
 {
@@ -323,6 +346,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(random_bits_as_weights_agree_and_stay_inside),
         cmocka_unit_test(long_rows_agree),
         cmocka_unit_test(rows_of_several_turns_agree),
+        cmocka_unit_test(wide_batches_agree),
         cmocka_unit_test(the_scalar_table_follows_the_definition),
         cmocka_unit_test(a_nan_in_a_weight_scale_reaches_its_row_alone),
         cmocka_unit_test(every_half_becomes_the_same_float_in_hardware_and_software),

@@ -6,12 +6,15 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 12, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 10, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 5, ISA_PREFETCH_BYTES = 8192 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_EXP_VECS = 8 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
+#define ISA_FLOAT_TILES(X, ...) X(4, 1, __VA_ARGS__) X(4, 2, __VA_ARGS__) X(4, 3, __VA_ARGS__) X(4, 4, __VA_ARGS__) \
+    X(4, 5, __VA_ARGS__) X(5, 1, __VA_ARGS__) X(5, 2, __VA_ARGS__) X(5, 3, __VA_ARGS__) X(5, 4, __VA_ARGS__)        \
+    X(5, 5, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
 
@@ -221,12 +224,44 @@ TEMPLATE vf32 v_fma(vf32 a, vf32 b, vf32 c) { return _mm512_fmadd_ps(a, b, c); }
 TEMPLATE vf32 v_fnma(vf32 a, vf32 b, vf32 c) { return _mm512_fnmadd_ps(a, b, c); }
 TEMPLATE vf32 v_maxf(vf32 a, vf32 b) { return _mm512_max_ps(a, b); }
 TEMPLATE vf32 v_minf(vf32 a, vf32 b) { return _mm512_min_ps(a, b); }
+typedef __m512 vpart;
+enum { ISA_PART_LANES = 16 };
+TEMPLATE vpart v_part_zero(void) { return v_zerof(); }
+TEMPLATE vpart v_part_load(const float *p) { return v_loadf(p); }
+TEMPLATE vpart v_part_load_n(const float *p, int n) { return v_loadf_n(p, n); }
+TEMPLATE void v_part_store(float *p, vpart a) { v_storef(p, a); }
+TEMPLATE vpart v_part_fma(vpart a, vpart b, vpart c) { return v_fma(a, b, c); }
 TEMPLATE float v_sumf(vf32 a)
 {
     __m256 w8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
     __m128 w4 = _mm_add_ps(_mm256_castps256_ps128(w8), _mm256_extractf128_ps(w8, 1));
     __m128 w2 = _mm_add_ps(w4, _mm_movehl_ps(w4, w4));
     return _mm_cvtss_f32(_mm_add_ss(w2, _mm_movehdup_ps(w2)));
+}
+/* Lanes 0, 1 and 2, 3 of each 128-bit part of a and b, added; and 0, 2 with 1, 3. */
+TEMPLATE __m512 zmm_add_halves(__m512 a, __m512 b)
+{
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+}
+TEMPLATE __m512 zmm_add_pairs(__m512 a, __m512 b)
+{
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+/* The tree of v_sumf() over pairs of vectors; part p of row[j] becomes row 4 p + j. */
+TEMPLATE vf32 v_sumf16(const vf32 x[16])
+{
+    __m512 row[4];
+    UNROLLED
+    for (int j = 0; j < 4; j++) {
+        __m512 w8[2];
+        UNROLLED
+        for (int i = 0; i < 2; i++) {
+            __m512 a = x[8 * i + j], b = x[8 * i + 4 + j];
+            w8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+        }
+        row[j] = _mm512_add_ps(_mm512_shuffle_f32x4(w8[0], w8[1], 0x88), _mm512_shuffle_f32x4(w8[0], w8[1], 0xdd));
+    }
+    return zmm_add_pairs(zmm_add_halves(row[0], row[1]), zmm_add_halves(row[2], row[3]));
 }
 TEMPLATE float v_max_lanesf(vf32 a)
 {
@@ -302,5 +337,7 @@ TEMPLATE void v_store_f16_n(uint16_t *p, vf32 a, int n)
 TEMPLATE vf32 zmm_bf16(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
 TEMPLATE vf32 v_load_bf16(const uint16_t *p) { return zmm_bf16(zmm_load16(p)); }
 TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n) { return zmm_bf16(zmm_load16_n(p, n)); }
+TEMPLATE vpart v_part_f16(const uint16_t *p) { return v_load_f16(p); }
+TEMPLATE vpart v_part_bf16(const uint16_t *p) { return v_load_bf16(p); }
 TEMPLATE vf32 v_f16_low(vi32 a) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)); }
 TEMPLATE vf32 v_f16_high(vi32 a) { return v_f16_low(_mm512_srli_epi32(a, 16)); }

@@ -5,12 +5,14 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 2 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
+#define ISA_FLOAT_TILES(X, ...) X(4, 1, __VA_ARGS__) X(4, 2, __VA_ARGS__) X(4, 3, __VA_ARGS__) X(4, 4, __VA_ARGS__) \
+    X(5, 1, __VA_ARGS__) X(5, 2, __VA_ARGS__) X(5, 3, __VA_ARGS__) X(5, 4, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
@@ -319,11 +321,31 @@ TEMPLATE float32x4_t neon_max(float32x4_t x, float32x4_t y) { return vbslq_f32(v
 TEMPLATE float32x4_t neon_min(float32x4_t x, float32x4_t y) { return vbslq_f32(vcltq_f32(x, y), x, y); }
 TEMPLATE vf32 v_maxf(vf32 x, vf32 y) { return QUAD_2(vf32, neon_max, x, y); }
 TEMPLATE vf32 v_minf(vf32 x, vf32 y) { return QUAD_2(vf32, neon_min, x, y); }
+typedef float32x4_t vpart;
+enum { ISA_PART_LANES = 4 };
+TEMPLATE vpart v_part_zero(void) { return vdupq_n_f32(0); }
+TEMPLATE vpart v_part_load(const float *p) { return vld1q_f32(p); }
+TEMPLATE vpart v_part_load_n(const float *p, int n)
+{
+    float part[4] = { 0 };
+    if (n > 0)
+        memcpy(part, p, sizeof(float) * (size_t)(n < 4 ? n : 4));
+    return vld1q_f32(part);
+}
+TEMPLATE void v_part_store(float *p, vpart x) { vst1q_f32(p, x); }
+TEMPLATE vpart v_part_fma(vpart x, vpart y, vpart z) { return vfmaq_f32(z, x, y); }
 TEMPLATE float v_sumf(vf32 x)
 {
     float32x4_t w4 = vaddq_f32(vaddq_f32(x.v[0], x.v[2]), vaddq_f32(x.v[1], x.v[3]));
     float32x2_t w2 = vadd_f32(vget_low_f32(w4), vget_high_f32(w4));
     return vget_lane_f32(w2, 0) + vget_lane_f32(w2, 1);
+}
+TEMPLATE vf32 v_sumf16(const vf32 x[16])
+{
+    float sum[16];
+    for (int r = 0; r < 16; r++)
+        sum[r] = v_sumf(x[r]);
+    return v_loadf(sum);
 }
 TEMPLATE float v_max_lanesf(vf32 x)
 {
@@ -431,6 +453,8 @@ TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n)
     memcpy(part, p, sizeof *p * (size_t)n);
     return v_load_bf16(part);
 }
+TEMPLATE vpart v_part_f16(const uint16_t *p) { return neon_f16(vld1_u16(p)); }
+TEMPLATE vpart v_part_bf16(const uint16_t *p) { return neon_bf16(vld1_u16(p)); }
 TEMPLATE float32x4_t neon_f16_low(int32x4_t x) { return neon_f16(vmovn_u32(vreinterpretq_u32_s32(x))); }
 TEMPLATE float32x4_t neon_f16_high(int32x4_t x) { return neon_f16(vshrn_n_u32(vreinterpretq_u32_s32(x), 16)); }
 TEMPLATE vf32 v_f16_low(vi32 x) { return QUAD_1(vf32, neon_f16_low, x); }

@@ -13,11 +13,12 @@
 #undef UNROLLED /* the tile lives in memory anyway */
 #define UNROLLED UNROLL_NO
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 0 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_ROWS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 0 };
 /* Queries and vectors of a tile of attention; vectors whose e^x go step by step together: 1, or an even number to 8. */
 enum { ISA_ATTEND_COLS = 4, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 1 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 #define ISA_ATTEND_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define ISA_FLOAT_TILES(X, ...) X(4, 1, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
@@ -374,6 +375,14 @@ TEMPLATE vf32 v_minf(vf32 a, vf32 b) /* b where either is NaN */
     LANES(i) a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
     return a;
 }
+/* A part of a vector: as many floats as the hardware's registers hold, for tiles that need many of them. */
+typedef vf32 vpart;
+enum { ISA_PART_LANES = 16 };
+TEMPLATE vpart v_part_zero(void) { return v_zerof(); }
+TEMPLATE vpart v_part_load(const float *p) { return v_loadf(p); }
+TEMPLATE vpart v_part_load_n(const float *p, int n) { return v_loadf_n(p, n); } /* n lanes, for any n; others are 0 */
+TEMPLATE void v_part_store(float *p, vpart a) { v_storef(p, a); }
+TEMPLATE vpart v_part_fma(vpart a, vpart b, vpart c) { return v_fma(a, b, c); }
 /* The tree: lanes i and i + 8, then i + 4, i + 2, i + 1. */
 TEMPLATE float v_sumf(vf32 a)
 {
@@ -381,6 +390,12 @@ TEMPLATE float v_sumf(vf32 a)
         for (int i = 0; i < w; i++)
             a.v[i] = a.v[i] + a.v[i + w];
     return a.v[0];
+}
+TEMPLATE vf32 v_sumf16(const vf32 x[16]) /* lane r: v_sumf(x[r]) */
+{
+    vf32 r;
+    LANES(i) r.v[i] = v_sumf(x[i]);
+    return r;
 }
 TEMPLATE float v_max_lanesf(vf32 a) /* the same tree of v_maxf */
 {
@@ -490,6 +505,8 @@ TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n)
     return r;
 }
 TEMPLATE vf32 v_load_bf16(const uint16_t *p) { return v_load_bf16_n(p, 16); }
+TEMPLATE vpart v_part_f16(const uint16_t *p) { return v_load_f16(p); }
+TEMPLATE vpart v_part_bf16(const uint16_t *p) { return v_load_bf16(p); }
 TEMPLATE vf32 v_f16_low(vi32 a) /* of the low 16 bits of each lane */
 {
     vf32 r;

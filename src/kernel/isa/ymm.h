@@ -4,12 +4,14 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_ROWS = 3, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 2 };
 #define ISA_TILES(X) X(1) X(2) X(3) X(4)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
+#define ISA_FLOAT_TILES(X, ...) X(2, 1, __VA_ARGS__) X(2, 2, __VA_ARGS__) X(2, 3, __VA_ARGS__) X(2, 4, __VA_ARGS__) \
+    X(3, 1, __VA_ARGS__) X(3, 2, __VA_ARGS__) X(3, 3, __VA_ARGS__) X(3, 4, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
@@ -267,6 +269,13 @@ TEMPLATE vf32 v_fnma(vf32 x, vf32 y, vf32 z)
 {
     return (vf32){ _mm256_fnmadd_ps(x.a, y.a, z.a), _mm256_fnmadd_ps(x.b, y.b, z.b) };
 }
+typedef __m256 vpart;
+enum { ISA_PART_LANES = 8 };
+TEMPLATE vpart v_part_zero(void) { return _mm256_setzero_ps(); }
+TEMPLATE vpart v_part_load(const float *p) { return _mm256_loadu_ps(p); }
+TEMPLATE vpart v_part_load_n(const float *p, int n) { return _mm256_maskload_ps(p, ymm_mask(n)); }
+TEMPLATE void v_part_store(float *p, vpart x) { _mm256_storeu_ps(p, x); }
+TEMPLATE vpart v_part_fma(vpart x, vpart y, vpart z) { return _mm256_fmadd_ps(x, y, z); }
 TEMPLATE float v_sumf(vf32 x)
 {
     __m256 w8 = _mm256_add_ps(x.a, x.b);
@@ -274,6 +283,23 @@ TEMPLATE float v_sumf(vf32 x)
     __m128 w2 = _mm_add_ps(w4, _mm_movehl_ps(w4, w4));
     return _mm_cvtss_f32(_mm_add_ss(w2, _mm_movehdup_ps(w2)));
 }
+/* The tree of v_sumf() for 8 rows; part p of row[j] becomes row 4 p + j. */
+TEMPLATE __m256 ymm_sumf8(const vf32 x[8])
+{
+    __m256 row[4], pair[2];
+    UNROLLED
+    for (int j = 0; j < 4; j++) {
+        __m256 a = _mm256_add_ps(x[j].a, x[j].b), b = _mm256_add_ps(x[j + 4].a, x[j + 4].b);
+        row[j] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    }
+    UNROLLED
+    for (int j = 0; j < 2; j++) {
+        __m256 a = row[2 * j], b = row[2 * j + 1];
+        pair[j] = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    }
+    return _mm256_add_ps(_mm256_shuffle_ps(pair[0], pair[1], 0x88), _mm256_shuffle_ps(pair[0], pair[1], 0xdd));
+}
+TEMPLATE vf32 v_sumf16(const vf32 x[16]) { return (vf32){ ymm_sumf8(x), ymm_sumf8(x + 8) }; }
 TEMPLATE float v_max_lanesf(vf32 x)
 {
     __m256 w8 = _mm256_max_ps(x.a, x.b);
@@ -365,6 +391,8 @@ TEMPLATE vf32 v_load_bf16_n(const uint16_t *p, int n)
     memcpy(part, p, 2 * (size_t)n);
     return v_load_bf16(part);
 }
+TEMPLATE vpart v_part_f16(const uint16_t *p) { return _mm256_cvtph_ps(ymm_load16(p)); }
+TEMPLATE vpart v_part_bf16(const uint16_t *p) { return ymm_bf16(ymm_load16(p)); }
 TEMPLATE __m256 ymm_f16_low(__m256i x)
 {
     __m256i words = _mm256_packus_epi32(_mm256_and_si256(x, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256());

@@ -89,14 +89,15 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
 
 /* Formats as they multiply f32 activations. */
 #define MATRIX_ACT_F32(name, n_values, value_bytes)                                                                 \
+    ISA_FLOAT_TILES(FLOAT_TILE, name, value_bytes)                                                                  \
+    static float_tiles name##_tiles[ISA_FLOAT_ROWS + 1] = { ISA_FLOAT_TILES(FLOAT_TILE_ENTRY, name) };              \
     static void gemv_##name(GEMV_ARGS)                                                                              \
     {                                                                                                               \
-        float_cols(y, 0, w, row_bytes, n_rows, n_cols, x->f, x->f_stride, 1, value_bytes, name##_values);           \
+        float_gemv(y, w, row_bytes, n_rows, n_cols, x->f, value_bytes, name##_values);                              \
     }                                                                                                               \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
-        (void)scratch;                                                                                              \
-        float_gemm(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, value_bytes, name##_values);              \
+        float_gemm(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, value_bytes, name##_tiles);      \
     }
 
 #define DTYPE(name, id, n_values, block_bytes, act)                                                                 \
