@@ -10,7 +10,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq1_m_offset = IQ1_OFFSET };
+enum { iq1_m_offset = IQ1_OFFSET, iq1_m_most = 2 * IQ1_OFFSET };
 struct block_iq1_m {
     uint8_t low[32];
     uint8_t high[16];

@@ -10,7 +10,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq1_s_offset = IQ1_OFFSET };
+enum { iq1_s_offset = IQ1_OFFSET, iq1_s_most = 2 * IQ1_OFFSET };
 struct block_iq1_s {
     uint16_t d; /* f16 */
     uint8_t low[32];

@@ -10,7 +10,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq2_s_offset = IQ2_OFFSET };
+enum { iq2_s_offset = IQ2_OFFSET, iq2_s_most = 2 * IQ2_OFFSET };
 struct block_iq2_s {
     uint16_t d; /* f16 */
     uint8_t low[32];

@@ -9,7 +9,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq2_xs_offset = IQ2_OFFSET };
+enum { iq2_xs_offset = IQ2_OFFSET, iq2_xs_most = 2 * IQ2_OFFSET };
 struct block_iq2_xs {
     uint16_t d; /* f16 */
     uint8_t groups[32][2];

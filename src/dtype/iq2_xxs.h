@@ -9,7 +9,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq2_xxs_offset = IQ2_OFFSET };
+enum { iq2_xxs_offset = IQ2_OFFSET, iq2_xxs_most = 2 * IQ2_OFFSET };
 struct block_iq2_xxs {
     uint16_t d; /* f16 */
     struct {

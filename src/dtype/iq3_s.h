@@ -10,7 +10,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq3_s_offset = 15 };
+enum { iq3_s_offset = 15, iq3_s_most = 30 };
 struct block_iq3_s {
     uint16_t d; /* f16 */
     uint8_t low[64];

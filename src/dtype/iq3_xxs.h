@@ -9,7 +9,7 @@
 
 #include "dtype/iq.h"
 
-enum { iq3_xxs_offset = 62 };
+enum { iq3_xxs_offset = 62, iq3_xxs_most = 124 };
 struct block_iq3_xxs {
     uint16_t d; /* f16 */
     uint8_t entries[64];

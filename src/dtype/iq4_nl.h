@@ -44,7 +44,7 @@ static inline void iq4_nl_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { iq4_nl_form = 0 };
+enum { iq4_nl_form = 0, iq4_nl_most = 127 };
 
 TEMPLATE vi8 iq4_nl_word(const vi32 *w, const int at, const int i)
 {

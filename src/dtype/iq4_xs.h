@@ -65,7 +65,7 @@ static inline void iq4_xs_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { iq4_xs_form = A256_SIGNED, iq4_xs_offset = 0 };
+enum { iq4_xs_form = A256_SIGNED, iq4_xs_offset = 0, iq4_xs_most = 127 };
 static const uint8_t iq4_xs_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
 TEMPLATE void iq4_xs_codes(const uint8_t *block, vi8 codes[4])

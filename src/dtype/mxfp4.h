@@ -57,7 +57,7 @@ static inline void mxfp4_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { mxfp4_form = A32_E8M0 };
+enum { mxfp4_form = A32_E8M0, mxfp4_most = 12 };
 
 TEMPLATE vi8 mxfp4_word(const vi32 *w, const int at, const int i)
 {

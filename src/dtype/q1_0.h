@@ -38,7 +38,7 @@ static inline void q1_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q1_0_form = 0 };
+enum { q1_0_form = 0, q1_0_most = 1 };
 
 TEMPLATE vi8 q1_0_word(const vi32 *w, const int at, const int i)
 {

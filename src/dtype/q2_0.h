@@ -43,7 +43,7 @@ static inline void q2_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q2_0_form = 0 };
+enum { q2_0_form = 0, q2_0_most = 2 };
 
 /* Byte i has the 4 values of word i. */
 TEMPLATE vi8 q2_0_word(const vi32 *w, const int at, const int i)

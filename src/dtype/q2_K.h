@@ -59,7 +59,7 @@ static inline void q2_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q2_K_form = A256_PER16 | A256_MINS, q2_K_offset = 0 };
+enum { q2_K_form = A256_PER16 | A256_MINS, q2_K_offset = 0, q2_K_most = 3 };
 static const uint8_t q2_K_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
 TEMPLATE void q2_K_codes(const uint8_t *block, vi8 codes[4])

@@ -69,7 +69,7 @@ static inline void q3_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q3_K_form = A256_PER16, q3_K_offset = 4 };
+enum { q3_K_form = A256_PER16, q3_K_offset = 4, q3_K_most = 7 };
 static const uint8_t q3_K_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
 /* Codes 0..7, 4 too high. */

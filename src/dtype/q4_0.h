@@ -44,7 +44,7 @@ static inline void q4_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q4_0_form = 0 };
+enum { q4_0_form = 0, q4_0_most = 8 };
 
 TEMPLATE vi8 q4_0_word(const vi32 *w, const int at, const int i)
 {

@@ -46,7 +46,7 @@ static inline void q4_1_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q4_1_form = A32_MINS };
+enum { q4_1_form = A32_MINS, q4_1_most = 15 };
 
 TEMPLATE vi8 q4_1_word(const vi32 *w, const int at, const int i)
 {

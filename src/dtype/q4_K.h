@@ -47,7 +47,7 @@ static inline void q4_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q4_K_form = A256_MINS, q4_K_offset = 0 };
+enum { q4_K_form = A256_MINS, q4_K_offset = 0, q4_K_most = 15 };
 /* Vector j of the codes holds these two sub-blocks. */
 static const uint8_t q4_K_order[4][2] = { { 0, 2 }, { 1, 3 }, { 4, 6 }, { 5, 7 } };
 
@@ -102,7 +102,7 @@ TEMPLATE void q4_K_side(struct a256_side *s, const uint8_t *const rows[16], size
     for (int i = 0; i < 4; i++)
         v_store32(s->pairs[i], pairs[i]);
     for (int b = 0; b < 8; b++)
-        v_store32(s->scale[b], v_bytes_signed(scale[b / 4], b % 4));
+        v_store32(s->scale[b], v_scale(v_bytes_signed(scale[b / 4], b % 4)));
 }
 
 TEMPLATE void q4_K_words(uint8_t (*to)[64], const uint8_t *const rows[16], size_t offset)

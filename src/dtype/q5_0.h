@@ -47,7 +47,7 @@ static inline void q5_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q5_0_form = 0 };
+enum { q5_0_form = 0, q5_0_most = 16 };
 
 TEMPLATE vi8 q5_0_word(const vi32 *w, const int at, const int i)
 {

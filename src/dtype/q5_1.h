@@ -48,7 +48,7 @@ static inline void q5_1_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q5_1_form = A32_MINS };
+enum { q5_1_form = A32_MINS, q5_1_most = 31 };
 
 TEMPLATE vi8 q5_1_word(const vi32 *w, const int at, const int i)
 {

@@ -48,7 +48,7 @@ static inline void q5_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q5_K_form = A256_MINS, q5_K_offset = 0 };
+enum { q5_K_form = A256_MINS, q5_K_offset = 0, q5_K_most = 31 };
 static const uint8_t q5_K_order[4][2] = { { 0, 2 }, { 1, 3 }, { 4, 6 }, { 5, 7 } };
 
 TEMPLATE void q5_K_codes(const uint8_t *block, vi8 codes[4])

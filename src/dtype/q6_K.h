@@ -60,7 +60,7 @@ static inline void q6_K_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q6_K_form = A256_PER16, q6_K_offset = 32 };
+enum { q6_K_form = A256_PER16, q6_K_offset = 32, q6_K_most = 63 };
 /* Vector j of the codes holds these two sub-blocks of 32. */
 static const uint8_t q6_K_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 

@@ -35,7 +35,7 @@ static inline void q8_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { q8_0_form = 0 };
+enum { q8_0_form = 0, q8_0_most = 128 };
 
 TEMPLATE vi8 q8_0_word(const vi32 *w, const int at, const int i)
 {

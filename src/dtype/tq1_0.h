@@ -75,7 +75,7 @@ static inline void tq1_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { tq1_0_form = A256_SIGNED | A256_ONE, tq1_0_offset = 0 };
+enum { tq1_0_form = A256_SIGNED | A256_ONE, tq1_0_offset = 0, tq1_0_most = 1 };
 static const uint8_t tq1_0_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
 /* Digits are made in plain C, over which compilers run vectors by themselves. */

@@ -40,7 +40,7 @@ static inline void tq2_0_block_from_f32(void *block, const float *x)
 #endif
 
 #ifdef ISA
-enum { tq2_0_form = A256_SIGNED | A256_ONE, tq2_0_offset = 0 };
+enum { tq2_0_form = A256_SIGNED | A256_ONE, tq2_0_offset = 0, tq2_0_most = 1 };
 static const uint8_t tq2_0_order[4][2] = { { 0, 1 }, { 2, 3 }, { 4, 5 }, { 6, 7 } };
 
 TEMPLATE void tq2_0_codes(const uint8_t *block, vi8 codes[4])

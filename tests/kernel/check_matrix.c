@@ -245,6 +245,29 @@ static void wide_batches_agree(void **state)
     }
 }
 
+/* All codes and all activations at an end of their range: sums of 16 bits are as large as they get. */
+static void the_largest_sums_agree(void **state)
+{
+    (void)state;
+    for (int t = 0; t < N_DTYPES; t++) {
+        const struct dtype_info *d = &dtype_table[t];
+        if (!d->from_f32)
+            continue;
+        for (int sign = 0; sign < 4; sign++) {
+            struct sample s = sample_make((enum dtype)t, 17, d->n_values == 1 ? 64 : 512, false, 4000);
+            float w[256];
+            for (int i = 0; i < 256; i++)
+                w[i] = sign % 2 ? 1 : -1;
+            for (size_t at = 0; at < s.w_bytes; at += (size_t)d->block_bytes)
+                d->from_f32(s.w + at, w);
+            for (int i = 0; i < s.cols * s.k; i++)
+                s.x[i] = sign / 2 ? 1 : -1;
+            check_sample(&s);
+            sample_free(&s);
+        }
+    }
+}
+
 /* What the activations are once quantized, in double. */
 static double act_value(const struct group *g, enum act_kind kind, int i)
 {
@@ -347,6 +370,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(long_rows_agree),
         cmocka_unit_test(rows_of_several_turns_agree),
         cmocka_unit_test(wide_batches_agree),
+        cmocka_unit_test(the_largest_sums_agree),
         cmocka_unit_test(the_scalar_table_follows_the_definition),
         cmocka_unit_test(a_nan_in_a_weight_scale_reaches_its_row_alone),
         cmocka_unit_test(every_half_becomes_the_same_float_in_hardware_and_software),

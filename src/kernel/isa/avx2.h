@@ -15,6 +15,25 @@ TEMPLATE __m256i ymm_dot_signed(__m256i acc, __m256i w, __m256i a)
 {
     return ymm_dot(acc, _mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
 }
+/* Sums of two products fit 16 bits, and with small codes so do sums of more: tiles add in 16 bits as long as they do
+ * (gemm_tmpl.h), which takes half the multiplications. */
+#define ISA_PAIR_SUMS
+TEMPLATE vi8 v_pairs_u7(vi8 w, vi8 a) { return PAIR(vi8, _mm256_maddubs_epi16, w, a); }
+TEMPLATE __m256i ymm_pairs(__m256i w, __m256i a)
+{
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+}
+TEMPLATE vi8 v_pairs(vi8 w, vi8 a) { return PAIR(vi8, ymm_pairs, w, a); }
+/* A sum that stays where it is in its chain: compilers regroup chains of integer additions, make all the terms first
+ * and run out of registers. */
+TEMPLATE __m256i ymm_in_turn(__m256i sum)
+{
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+TEMPLATE __m256i ymm_add16(__m256i x, __m256i y) { return ymm_in_turn(_mm256_add_epi16(x, y)); }
+TEMPLATE vi8 v_add16(vi8 x, vi8 y) { return PAIR(vi8, ymm_add16, x, y); }
+
 TEMPLATE vi8 v_code_i8(vi8 x) { return x; }
 TEMPLATE vi8 v_code_u8(vi8 x, int offset) { return PAIR(vi8, _mm256_sub_epi8, x, v_set8(offset)); }
 TEMPLATE vi32 v_dot(vi32 acc, vi8 w, vi8 a)

@@ -85,6 +85,8 @@ SHARED void expanded_panel(struct panel *p, const uint8_t *const rows[16], int b
         for (int i = 0; i < 16; i++)
             s->scale[i][r] = scale[i];
     }
+    for (int i = 0; i < 16; i++)
+        v_store32(s->scale[i], v_scale(v_load32(s->scale[i])));
     a256_offset16(s, e->offset);
     for (int j = 0; j < 4; j++) {
         v_transpose16(w[j]);
@@ -128,5 +130,5 @@ SHARED void expanded_few(float *y, size_t y_stride, const uint8_t *w, size_t row
             expanded_few(y, y_stride, w, row_bytes, n_rows, n_cols, x, &expand_##name);                             \
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
-                       a256_per16_tiles);                                                                           \
+                       a256_tiles_of(A256_PER16, name##_most));                                                     \
     }

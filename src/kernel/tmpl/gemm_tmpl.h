@@ -9,16 +9,23 @@ enum { GEMM_STRIP = 1024, GEMM_PANELS = 4 };
 /* Scales of 16 rows for 256 columns; the last index is the row. */
 struct a256_side {
     float d[16], dmin[16];
-    int32_t scale[16][16]; /* a scale per 32: 8 of them; per 16: 16 */
+    int32_t scale[16][16]; /* a scale per 32: 8 of them; per 16: 16; as v_scale() has them */
     int32_t pairs[8][16];  /* 16-bit pairs that meet the activations' sums: minima, or what an offset costs */
 };
 typedef void side_fn(struct a256_side *s, const uint8_t *const rows[16], size_t offset);
+
+/* As tile_pairs() wants a scale. */
+#ifdef ISA_PAIR_SUMS
+TEMPLATE vi32 v_scale(vi32 x) { return v_or32(v_and32(x, v_set32(0xffff)), v_shl32(x, 16)); }
+#else
+TEMPLATE vi32 v_scale(vi32 x) { return x; }
+#endif
 
 /* Scales of 16 from signed bytes: word i holds those of sub-blocks 4i..4i+3; lanes = rows. */
 TEMPLATE void a256_scales16(struct a256_side *s, const vi32 bytes[4])
 {
     for (int i = 0; i < 16; i++)
-        v_store32(s->scale[i], v_bytes_signed(bytes[i / 4], i % 4));
+        v_store32(s->scale[i], v_scale(v_bytes_signed(bytes[i / 4], i % 4)));
 }
 /* -offset * scale, which with the sums of the activations takes back what codes are too high. */
 TEMPLATE void a256_pair(int32_t pair[16], vi32 low, vi32 high, vi32 factor)
@@ -37,7 +44,7 @@ TEMPLATE void a256_signed_scales(struct a256_side *s, const vi32 bytes[2])
 {
     vi32 factor = v_sar32(v_start(v_set8(1)), 2);
     for (int b = 0; b < 8; b++)
-        v_store32(s->scale[b], v_bytes_signed(bytes[b / 4], b % 4));
+        v_store32(s->scale[b], v_scale(v_bytes_signed(bytes[b / 4], b % 4)));
     for (int i = 0; i < 4; i++) {
         int b = i / 2 * 4 + i % 2;
         a256_pair(s->pairs[i], v_load32(s->scale[b]), v_load32(s->scale[b + 2]), factor);
@@ -75,9 +82,20 @@ TEMPLATE void prefetch_panel(const struct panel *p, int b)
             v_prefetch(p->ahead + 64 * (ptrdiff_t)i);
 }
 
+/* Signed codes of small magnitude stand 16 too high in panels where products are summed in 16 bits, because such sums
+ * take codes without a sign. */
+TEMPLATE bool a32_raised(const int form, const int most)
+{
+#ifdef ISA_PAIR_SUMS
+    return !(form & A32_MINS) && most <= 16;
+#else
+    return (void)form, (void)most, false;
+#endif
+}
+
 /* Some blocks, and one segment of them, into a panel; as in gemv_a32_tmpl.h. */
 TEMPLATE void a32_unit_unpack(struct panel *p, const vi32 *w, int b, int n, const int n_values,
-                              const int block_bytes, word_fn *word, const int form)
+                              const int block_bytes, word_fn *word, const int form, const int most)
 {
     const int n_parts = n_values / 32, n_blocks = a32_unit(block_bytes);
     UNROLLED
@@ -90,8 +108,12 @@ TEMPLATE void a32_unit_unpack(struct panel *p, const vi32 *w, int b, int n, cons
         for (int part = 0; part < n_parts; part++) {
             int to = b + k * n_parts + part;
             UNROLLED
-            for (int i = 0; i < 8; i++)
-                v_store8(p->codes[8 * to + i], word(w, at, 8 * part + i));
+            for (int i = 0; i < 8; i++) {
+                vi8 codes = word(w, at, 8 * part + i);
+                if (a32_raised(form, most))
+                    codes = v_code_u8(codes, -16);
+                v_store8(p->codes[8 * to + i], codes);
+            }
             v_storef(p->d[to], scale);
             if (form & A32_MINS)
                 v_storef(p->m[to], min);
@@ -100,17 +122,17 @@ TEMPLATE void a32_unit_unpack(struct panel *p, const vi32 *w, int b, int n, cons
 }
 
 TEMPLATE void a32_segment_unpack(struct panel *p, const vi32 *w, int b, int n, const int n_values,
-                                 const int block_bytes, word_fn *word, const int form)
+                                 const int block_bytes, word_fn *word, const int form, const int most)
 {
     const int unit = a32_unit(block_bytes), n_units = a32_segment(n_values, (size_t)block_bytes) / unit;
     const int step = unit * n_values / 32;
     UNROLL_NO
     for (int k = 0; k < n_units && n > 0; k++, b += step, n -= step, w += unit * block_bytes / 4)
-        a32_unit_unpack(p, w, b, n, n_values, block_bytes, word, form);
+        a32_unit_unpack(p, w, b, n, n_values, block_bytes, word, form, most);
 }
 
 TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
-                         const int n_values, const size_t block_bytes, word_fn *word, const int form)
+                         const int n_values, const size_t block_bytes, word_fn *word, const int form, const int most)
 {
     const int segment = a32_segment(n_values, block_bytes), step = segment * n_values / 32;
     const size_t bytes = (size_t)segment * block_bytes;
@@ -121,13 +143,13 @@ TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0,
         rows_words(w, rows, at, (int)bytes);
         if (ahead)
             prefetch_rows(rows, (ptrdiff_t)at + ahead, bytes);
-        a32_segment_unpack(p, w, b, step, n_values, (int)block_bytes, word, form);
+        a32_segment_unpack(p, w, b, step, n_values, (int)block_bytes, word, form, most);
     }
     if (b < n) {
         struct a32_tail tail;
         a32_take_tail(&tail, rows, at, (size_t)(n - b) * 32 / (size_t)n_values * block_bytes);
         rows_words(w, tail.rows, 0, (int)bytes);
-        a32_segment_unpack(p, w, b, n - b, n_values, (int)block_bytes, word, form);
+        a32_segment_unpack(p, w, b, n - b, n_values, (int)block_bytes, word, form, most);
     }
 }
 
@@ -213,15 +235,77 @@ TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int
         UNROLLED
         for (int c = 0; c < nc; c++) {
             vi8 a = v_bcast4(q + 32 * c + 4 * i);
-            t[c] = u7 ? v_dot_u7(t[c], wi, a) : v_dot(t[c], wi, a);
+            if (u7)
+                t[c] = v_dot_u7(t[c], wi, a);
+            else
+                t[c] = v_dot(t[c], wi, a);
         }
     }
 }
 #endif
 
-TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
-                       int n_k, const int nc, const bool has_mins)
+/* t[c] += scale * (the products of codes w[0..n) and 4 n activations of column c); the scale is a pair of 16 bits. With
+ * codes of at most `most` some words' products fit 16 bits together, and are widened and scaled in one step. */
+#ifdef ISA_PAIR_SUMS
+/* (Conditions, not conditional expressions: of a vector that is a struct those are made in memory.) */
+TEMPLATE void tile_pairs(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const int n, const bool u7,
+                         const int most, vi32 scale)
 {
+    const int fit = 32767 / (2 * 127 * most), each = fit >= n ? n : fit >= 4 ? 4 : fit >= 2 ? 2 : 1;
+    UNROLLED
+    for (int i = 0; i < n; i += each) {
+        vi8 sum[KERNEL_MAX_TILE_COLS];
+        UNROLLED
+        for (int j = 0; j < each; j++) {
+            vi8 wi = v_load8(w[i + j]);
+            UNROLLED
+            for (int c = 0; c < nc; c++) {
+                vi8 a = v_bcast4(q + 32 * c + 4 * (i + j)), pairs;
+                if (u7)
+                    pairs = v_pairs_u7(wi, a);
+                else
+                    pairs = v_pairs(wi, a);
+                if (j == 0)
+                    sum[c] = pairs;
+                else
+                    sum[c] = v_add16(sum[c], pairs);
+            }
+        }
+        UNROLLED
+        for (int c = 0; c < nc; c++)
+            t[c] = v_dot16(t[c], sum[c], scale);
+    }
+}
+/* t[c] += the products of a whole block of 32. */
+TEMPLATE void tile_block(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const bool u7, const int most)
+{
+    tile_pairs(t, nc, w, q, 8, u7, most, v_set32(0x10001));
+}
+#else
+TEMPLATE void tile_block(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const bool u7, const int most)
+{
+    (void)most;
+    tile_dots(t, nc, w, q, 8, u7);
+}
+TEMPLATE void tile_pairs(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const int n, const bool u7,
+                         const int most, vi32 scale)
+{
+    vi32 sum[KERNEL_MAX_TILE_COLS];
+    (void)most;
+    UNROLLED
+    for (int c = 0; c < nc; c++)
+        sum[c] = v_zero32();
+    tile_dots(sum, nc, w, q, n, u7);
+    UNROLLED
+    for (int c = 0; c < nc; c++)
+        t[c] = v_add32(t[c], v_mul32(sum[c], scale));
+}
+#endif
+
+TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
+                       int n_k, const int nc, const bool has_mins, const int most)
+{
+    const bool raised = a32_raised(has_mins ? A32_MINS : 0, most);
     vf32 acc[KERNEL_MAX_TILE_COLS];
     load_rows(acc, nc, y, y_stride, n_rows, k0);
     const int8_t *q = x->q + (ptrdiff_t)k0 * nc;
@@ -232,9 +316,15 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
         vi32 t[KERNEL_MAX_TILE_COLS];
         prefetch_panel(p, b);
         UNROLLED
-        for (int c = 0; c < nc; c++)
-            t[c] = has_mins ? v_zero32() : v_start_sum(start + c);
-        tile_dots(t, nc, p->codes + 8 * b, q, 8, has_mins);
+        for (int c = 0; c < nc; c++) {
+            if (has_mins)
+                t[c] = v_zero32();
+            else if (raised) /* 16 of start32's 128 */
+                t[c] = v_sar32(v_bcast32(start + c), 3);
+            else
+                t[c] = v_start_sum(start + c);
+        }
+        tile_block(t, nc, p->codes + 8 * b, q, has_mins || raised, raised ? 32 : most);
         vf32 dw = v_loadf(p->d[b]);
         UNROLLED
         for (int c = 0; c < nc; c++)
@@ -250,7 +340,8 @@ TEMPLATE void a32_tile(float *y, size_t y_stride, int n_rows, const struct panel
 }
 
 /* The integer sum of one super-block. */
-TEMPLATE void a256_sum(vi32 *sum, const int nc, const struct panel *p, int block, const int8_t *q, const int form)
+TEMPLATE void a256_sum(vi32 *sum, const int nc, const struct panel *p, int block, const int8_t *q, const int form,
+                       const int most)
 {
     const uint8_t (*w)[64] = p->codes + 64 * block;
     const struct a256_side *s = &p->side[block];
@@ -260,17 +351,9 @@ TEMPLATE void a256_sum(vi32 *sum, const int nc, const struct panel *p, int block
     for (int b = 0; b < 8; b++) {
         prefetch_panel(p, 8 * block + b);
         UNROLLED
-        for (int half = 0; half < halves; half++) {
-            vi32 t[KERNEL_MAX_TILE_COLS];
-            UNROLLED
-            for (int c = 0; c < nc; c++)
-                t[c] = v_zero32();
-            tile_dots(t, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, u7);
-            vi32 scale = v_load32(s->scale[halves * b + half]);
-            UNROLLED
-            for (int c = 0; c < nc; c++)
-                sum[c] = v_add32(sum[c], v_mul32(t[c], scale));
-        }
+        for (int half = 0; half < halves; half++)
+            tile_pairs(sum, nc, w + 8 * b + n * half, q + 32 * b * nc + 4 * n * half, n, u7, most,
+                       v_load32(s->scale[halves * b + half]));
     }
 }
 
@@ -289,7 +372,7 @@ TEMPLATE void a256_pairs(vi32 *m, const int nc, const struct a256_side *s, const
 }
 
 TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
-                        int n_k, const int nc, const int form)
+                        int n_k, const int nc, const int form, const int most)
 {
     const bool has_mins = form & A256_MINS, per16 = form & A256_PER16;
     const int n_pairs = per16 ? 8 : 4, first = per16 ? 0 : 16; /* of the sums that scales belong to */
@@ -309,7 +392,7 @@ TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct pane
         } else {
             a256_pairs(sum, nc, s, sums + first, n_pairs);
         }
-        a256_sum(sum, nc, p, b, q, form);
+        a256_sum(sum, nc, p, b, q, form, most);
         UNROLLED
         for (int c = 0; c < nc; c++)
             acc[c] = v_fma(v_mulf(v_loadf(s->d), v_setf(d[c])), v_cvtf(sum[c]), acc[c]);
@@ -324,50 +407,56 @@ TEMPLATE void a256_tile(float *y, size_t y_stride, int n_rows, const struct pane
 }
 
 /* The micro-kernels, by number of columns: shared by all formats of a form. */
-#define TILE_OF(name, nc, tile, ...)                                                                                 \
+#define TILE_FN(nc, name, tile, ...)                                                                                 \
     static void name##_tile_##nc(float *y, size_t y_stride, int n_rows, const struct panel *p,                       \
                                  const struct act_view *x, int k0, int n_k)                                          \
     {                                                                                                                \
         tile(y, y_stride, n_rows, p, x, k0, n_k, nc, __VA_ARGS__);                                                   \
     }
-#define TILE(nc)                                                                                                     \
-    TILE_OF(a32, nc, a32_tile, false)                                                                                \
-    TILE_OF(a32_mins, nc, a32_tile, true)                                                                            \
-    TILE_OF(a256_mins, nc, a256_tile, A256_MINS)                                                                     \
-    TILE_OF(a256_mins16, nc, a256_tile, A256_MINS | A256_PER16)                                                      \
-    TILE_OF(a256_per16, nc, a256_tile, A256_PER16)                                                                   \
-    TILE_OF(a256_signed, nc, a256_tile, A256_SIGNED)
-ISA_TILES(TILE)
-#undef TILE
-#undef TILE_OF
+#define TILE_ENTRY(nc, name) [nc] = name##_tile_##nc,
+#define TILES(name, tile, ...)                                                                                       \
+    ISA_TILES(TILE_FN, name, tile, __VA_ARGS__)                                                                      \
+    static tile_fn *const name##_tiles[] = { ISA_TILES(TILE_ENTRY, name) };
 
-#define TILE(nc) [nc] = a32_tile_##nc,
-static tile_fn *const a32_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
-#define TILE(nc) [nc] = a32_mins_tile_##nc,
-static tile_fn *const a32_mins_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
-#define TILE(nc) [nc] = a256_mins_tile_##nc,
-static tile_fn *const a256_mins_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
-#define TILE(nc) [nc] = a256_mins16_tile_##nc,
-static tile_fn *const a256_mins16_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
-#define TILE(nc) [nc] = a256_per16_tile_##nc,
-static tile_fn *const a256_per16_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
-#define TILE(nc) [nc] = a256_signed_tile_##nc,
-static tile_fn *const a256_signed_tiles[] = { ISA_TILES(TILE) };
-#undef TILE
+/* The last number: the largest magnitude of a code. */
+TILES(a32, a32_tile, false, 128)
+TILES(a32_mins, a32_tile, true, 31)
+TILES(a256_mins, a256_tile, A256_MINS, 31)
+TILES(a256_mins16, a256_tile, A256_MINS | A256_PER16, 31)
+TILES(a256_per16, a256_tile, A256_PER16, 127)
+TILES(a256_signed, a256_tile, A256_SIGNED, 128)
+#ifdef ISA_PAIR_SUMS
+TILES(a32_16, a32_tile, false, 16)
+TILES(a32_mins_15, a32_tile, true, 15)
+TILES(a256_mins_15, a256_tile, A256_MINS, 15)
+TILES(a256_per16_31, a256_tile, A256_PER16, 31)
+TILES(a256_per16_63, a256_tile, A256_PER16, 63)
+TILES(a256_signed_16, a256_tile, A256_SIGNED, 16)
+#else /* where sums are 32 bits at once, small codes gain nothing */
+#define a32_16_tiles         a32_tiles
+#define a32_mins_15_tiles    a32_mins_tiles
+#define a256_mins_15_tiles   a256_mins_tiles
+#define a256_per16_31_tiles  a256_per16_tiles
+#define a256_per16_63_tiles  a256_per16_tiles
+#define a256_signed_16_tiles a256_signed_tiles
+#endif
 
-TEMPLATE tile_fn *const *a32_tiles_of(const int form) { return form & A32_MINS ? a32_mins_tiles : a32_tiles; }
-TEMPLATE tile_fn *const *a256_tiles_of(const int form)
+TEMPLATE tile_fn *const *a32_tiles_of(const int form, const int most)
+{
+    if (form & A32_MINS)
+        return most <= 15 ? a32_mins_15_tiles : a32_mins_tiles;
+    return most <= 16 ? a32_16_tiles : a32_tiles;
+}
+TEMPLATE tile_fn *const *a256_tiles_of(const int form, const int most)
 {
     if (form & A256_SIGNED)
-        return a256_signed_tiles;
+        return most <= 16 ? a256_signed_16_tiles : a256_signed_tiles;
     if (form & A256_PER16)
-        return form & A256_MINS ? a256_mins16_tiles : a256_per16_tiles;
-    return a256_mins_tiles;
+        return form & A256_MINS ? a256_mins16_tiles
+               : most <= 31     ? a256_per16_31_tiles
+               : most <= 63     ? a256_per16_63_tiles
+                                : a256_per16_tiles;
+    return most <= 15 ? a256_mins_15_tiles : a256_mins_tiles;
 }
 
 /* From the bytes being unpacked, in panel p of a strip, to those that come next: the next panel of the strip, the

@@ -49,7 +49,7 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
 #define A32_UNPACK(name, n_values, block_bytes)                                                                     \
     static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
     {                                                                                                               \
-        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_word, name##_form);                       \
+        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_word, name##_form, name##_most);          \
     }
 #define MATRIX_ACT_A32(name, n_values, block_bytes)                                                                 \
     ISA_A32_FEW(A32_ROWS, name, n_values, block_bytes)                                                              \
@@ -84,7 +84,7 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
             name##_few[x->n_group](y, y_stride, w, row_bytes, n_rows, n_cols, x);                                   \
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
-                       tiles_of(name##_form));                                                                      \
+                       tiles_of(name##_form, name##_most));                                                           \
     }
 
 /* Formats as they multiply f32 activations. */
