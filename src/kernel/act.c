@@ -42,7 +42,8 @@ void act_init(struct act *a, const struct kernels *k, enum act_kind kind, int n_
     a->kind = kind;
     a->n_tokens = n_tokens;
     a->n_cols = n_cols;
-    a->n_groups = (n_tokens + k->tile_cols - 1) / k->tile_cols;
+    const int widest = kind == ACT_F32 ? k->float_tile_cols : k->tile_cols;
+    a->n_groups = (n_tokens + widest - 1) / widest;
     a->group_cols = a->n_groups ? (n_tokens + a->n_groups - 1) / a->n_groups : 0;
     a->n_groups = a->group_cols ? (n_tokens + a->group_cols - 1) / a->group_cols : 0;
     a->mem = mem;

@@ -14,7 +14,7 @@ struct mat {
 struct act {
     enum act_kind kind;
     int n_tokens, n_cols;
-    int group_cols;     /* columns per group: balanced, at most the table's tile_cols */
+    int group_cols;     /* columns per group: balanced, at most what the table takes */
     int n_groups;
     uint8_t *mem;
     size_t group_bytes;

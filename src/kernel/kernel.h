@@ -36,7 +36,7 @@ struct act_view {
                             * each 32 in the order 0 2 1 3 4 6 5 7 */
     const float *f;        /* ACT_F32: [n_group][f_stride] the values */
     size_t f_stride;
-    int n_group;           /* columns side by side, 1..tile_cols */
+    int n_group;           /* columns side by side, 1..tile_cols (floats: float_tile_cols) */
 };
 
 /* What attention needs to know about a page of one layer and KV head, the same for all queries. */
@@ -63,7 +63,7 @@ static inline size_t attend_scratch_floats(int head_dim, int n_q)
 struct kernels {
     const char *isa;
     const struct roof_loops *roof; /* what the machine can do at most is measured with: roof.h */
-    int tile_cols; /* widest group of columns the gemm kernels take */
+    int tile_cols, float_tile_cols; /* widest group of columns the gemm kernels take: of codes, of floats */
 
     /* One activation row -> codes. col: its place in the group (strides as in act_view). */
     void (*quantize_a32)(const float *x, int n, int8_t *q, float *d, int32_t *start32, int n_group, int col);
@@ -73,7 +73,7 @@ struct kernels {
      * straight from the file's layout. */
     void (*gemv[N_DTYPES])(float *y, const void *w, size_t row_bytes, int n_rows, int n_cols,
                            const struct act_view *x);
-    /* y[c * y_stride + r] for 1..tile_cols columns. scratch: kernel_scratch_bytes(n_cols) of
+    /* y[c * y_stride + r] for 1..tile_cols (floats: float_tile_cols) columns. scratch: kernel_scratch_bytes(n_cols) of
      * 64-byte aligned memory, used by formats that are unpacked first. */
     void (*gemm[N_DTYPES])(float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols,
                            const struct act_view *x, int n_views, void *scratch);

@@ -117,8 +117,9 @@ static void multiply(const struct kernels *k, const struct sample *s, int n, flo
     struct group g[MANY_COLS];
     struct act_view v[MANY_COLS];
     int n_groups = 0;
-    for (int c = 0; c < n; c += k->tile_cols, n_groups++) {
-        g[n_groups] = group_make(k, s, c, min_int(k->tile_cols, n - c));
+    const int widest = dtype_table[s->type].act == ACT_F32 ? k->float_tile_cols : k->tile_cols;
+    for (int c = 0; c < n; c += widest, n_groups++) {
+        g[n_groups] = group_make(k, s, c, min_int(widest, n - c));
         v[n_groups] = g[n_groups].v;
     }
     size_t y_bytes = sizeof(float) * (size_t)n * (size_t)s->rows;

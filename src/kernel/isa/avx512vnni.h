@@ -6,7 +6,7 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 10, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 5, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 12, ISA_FLOAT_GROUP = 10, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 5, ISA_PREFETCH_BYTES = 8192 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_EXP_VECS = 8 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)                   \
     X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__) X(9, __VA_ARGS__) X(10, __VA_ARGS__)    \

@@ -5,7 +5,7 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 2 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \

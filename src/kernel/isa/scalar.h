@@ -13,7 +13,7 @@
 #undef UNROLLED /* the tile lives in memory anyway */
 #define UNROLLED UNROLL_NO
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_ROWS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 0 };
+enum { ISA_TILE_COLS = 4, ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 0 };
 /* Queries and vectors of a tile of attention; vectors whose e^x go step by step together: 1, or an even number to 8. */
 enum { ISA_ATTEND_COLS = 4, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 1 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)

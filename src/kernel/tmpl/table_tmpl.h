@@ -120,6 +120,7 @@ const struct kernels PASTE(kernels_, ISA) = {
     .isa = TEXT(ISA),
     .roof = &roof_loops,
     .tile_cols = ISA_TILE_COLS,
+    .float_tile_cols = ISA_FLOAT_GROUP,
     .quantize_a32 = quantize_a32,
     .quantize_a256 = quantize_a256,
 #define DTYPE(name, id, n_values, block_bytes, act) .gemv[DTYPE_##name] = gemv_##name,
