@@ -15,8 +15,8 @@
 #include "server/server.h"
 
 enum {
-    MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, QUEUE, PING, STRICT, MAX_BODY, MEMORY, CONNECTIONS, DRAIN, HEAD,
-    KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
+    MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, PING, STRICT, MAX_BODY, MEMORY, CONNECTIONS, DRAIN,
+    HEAD, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
 };
 
 static const struct opt options[N_OPTS] = {
@@ -33,6 +33,8 @@ static const struct opt options[N_OPTS] = {
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
                .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once; "
                        "without the option any key is accepted" },
+    [OPEN] = { .name = "insecure-no-auth", .type = OPT_FLAG,
+               .help = "listen where others can reach it, without keys" },
     [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
                 .help = "requests that may wait; more are refused with 503 and Retry-After" },
     [PING] = { .name = "ping-ms", .type = OPT_INT, .value = "MS", .least = 50, .most = 3600000, .dflt = "15000",
@@ -163,6 +165,11 @@ static void serve(const struct service *s)
         interrupt_wait_ms(LOOK_MS);
 }
 
+static bool is_loopback(const char *host)
+{
+    return !host || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
 static int run_service(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
@@ -175,6 +182,9 @@ static int run_service(struct service *s, hearth_error *err)
     static const struct opt_value unset;
     if (!template_choose(&s->template, &s->choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
+    if (!is_loopback(v[HOST].text) && !v[KEYS].text && !v[OPEN].on)
+        return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
+                           "--api-key-file, or --insecure-no-auth if that is meant", v[HOST].text);
     if (v[KEYS].text && !file_read(v[KEYS].text, KEY_FILE_MAX_BYTES, &s->keys, &n, err))
         return report(err);
     if (!interrupt_init(err))
