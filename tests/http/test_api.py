@@ -351,6 +351,27 @@ def test_a_key_has_only_so_many_requests_at_once(serve, tmp_path):
         assert locked.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers=beta).status_code == 200
 
 
+def test_what_one_key_asked_no_other_finds_in_the_cache(serve, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("alpha\nbeta\n")
+    locked = serve("--api-key-file", str(keys))
+
+    def kept(key, prompt):
+        r = locked.post("/v1/completions", {"prompt": prompt, "max_tokens": 1, "temperature": 0},
+                        headers={"Authorization": f"Bearer {key}"})
+        return r.json()["usage"]["prompt_tokens_details"]["cached_tokens"], r.json()["choices"][0]["text"]
+
+    prompt = "All happy families are alike; every unhappy family is unhappy in its own way. " * 5
+    new, text = kept("alpha", prompt)
+    assert new == 0
+    again, same = kept("alpha", prompt)
+    assert again >= 64 and same == text
+    other, same = kept("beta", prompt)
+    assert other == 0 and same == text
+    again, same = kept("beta", prompt)
+    assert again >= 64 and same == text
+
+
 def test_what_the_queue_cannot_hold_is_refused_before_its_body(serve):
     full = serve("--parallel", "1", "--queue", "1")
     held = []
