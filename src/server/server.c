@@ -215,16 +215,14 @@ static bool grow_body(struct exchange *x, size_t n)
     size_t need = x->body_bytes + n;
     if (need > s->options.body_max_bytes)
         return refuse(&x->problem, PROBLEM_body_too_large, NULL, "the body has more than %zu bytes, the most that is "
-                      "taken "
-                      "(--max-body)", s->options.body_max_bytes);
+                      "taken (--max-body)", s->options.body_max_bytes);
     if (x->body && need <= x->body_room)
         return true;
     size_t room = x->chunked ? max_size(need, max_size(2 * x->body_room, CHUNK_RESERVE_BYTES)) : x->body_room;
     size_t more = x->chunked ? 2 * (room - x->body_room) : 0;
     if (more && !memory_take(&s->memory, more))
         return refuse(&x->problem, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try "
-                      "again "
-                      "later", s->memory.most >> 20);
+                      "again later", s->memory.most >> 20);
     x->reserved_bytes += more;
     char *body = x->chunked ? mem_resize(x->body, room) : mem_alloc(room);
     if (!body)
