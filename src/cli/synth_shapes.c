@@ -26,6 +26,7 @@ const struct synth_shape synth_shapes[] = {
 /* As users' files mix them: the tied embedding is the output matrix and gets its type. */
 const struct synth_type synth_types[] = {
     { "Q4_K_M", 15, .matrix = "q4_K", .more_bits = "q6_K", .output = "q6_K", .embedding = "q4_K" },
+    { "Q6_K", 18, .matrix = "q6_K", .more_bits = "q6_K", .output = "q6_K", .embedding = "q6_K" },
     { "Q8_0", 7, .matrix = "q8_0", .more_bits = "q8_0", .output = "q8_0", .embedding = "q8_0" },
     { "Q4_0", 2, .matrix = "q4_0", .more_bits = "q4_0", .output = "q6_K", .embedding = "q4_0" },
     { "F16", 1, .matrix = "f16", .more_bits = "f16", .output = "f16", .embedding = "f16" },
