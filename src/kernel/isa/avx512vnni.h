@@ -292,21 +292,6 @@ TEMPLATE vf32 v_max_each(const vf32 x[16])
     __m512 r = _mm512_max_ps(_mm512_shuffle_ps(w[0], w[1], 0x88), _mm512_shuffle_ps(w[0], w[1], 0xdd));
     return _mm512_shuffle_f32x4(r, r, 0xd8); /* rows 0..3, 8..11, 4..7, 12..15 */
 }
-TEMPLATE vf32 v_sum_each(const vf32 x[16])
-{
-    __m512 t[8], u[4], w[2];
-    UNROLLED
-    for (int i = 0; i < 8; i++) /* lanes i and i + 8 */
-        t[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[i], x[i + 8], 0x44), _mm512_shuffle_f32x4(x[i], x[i + 8], 0xee));
-    UNROLLED
-    for (int i = 0; i < 4; i++) /* and i + 4 */
-        u[i] = _mm512_add_ps(_mm512_shuffle_f32x4(t[i], t[i + 4], 0x88), _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd));
-    UNROLLED
-    for (int i = 0; i < 2; i++) /* and i + 2 */
-        w[i] = _mm512_add_ps(zmm_pairs(u[2 * i], u[2 * i + 1], 0), zmm_pairs(u[2 * i], u[2 * i + 1], 0xff));
-    __m512 r = _mm512_add_ps(_mm512_shuffle_ps(w[0], w[1], 0x88), _mm512_shuffle_ps(w[0], w[1], 0xdd));
-    return _mm512_shuffle_f32x4(r, r, 0xd8); /* rows 0..3, 8..11, 4..7, 12..15 */
-}
 TEMPLATE vf32 v_cvtf(vi32 a) { return _mm512_cvtepi32_ps(a); }
 TEMPLATE vi32 v_rne32(vf32 a) { return _mm512_cvtps_epi32(a); }
 TEMPLATE vf32 v_asf(vi32 a) { return _mm512_castsi512_ps(a); }

@@ -361,14 +361,6 @@ TEMPLATE vf32 v_max_each(const vf32 x[16])
         r[i] = v_max_lanesf(x[i]);
     return v_loadf(r);
 }
-TEMPLATE vf32 v_sum_each(const vf32 x[16])
-{
-    float r[16];
-    UNROLLED
-    for (int i = 0; i < 16; i++)
-        r[i] = v_sumf(x[i]);
-    return v_loadf(r);
-}
 TEMPLATE vf32 v_cvtf(vi32 x) { return QUAD_1(vf32, vcvtq_f32_s32, x); }
 TEMPLATE vi32 v_rne32(vf32 x) { return QUAD_1(vi32, vcvtnq_s32_f32, x); }
 TEMPLATE vf32 v_asf(vi32 x) { return QUAD_1(vf32, vreinterpretq_f32_s32, x); }

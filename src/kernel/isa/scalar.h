@@ -404,17 +404,11 @@ TEMPLATE float v_max_lanesf(vf32 a) /* the same tree of v_maxf */
             a.v[i] = a.v[i] > a.v[i + w] ? a.v[i] : a.v[i + w];
     return a.v[0];
 }
-/* Lane i: the largest lane of x[i], as v_max_lanesf finds it; the sum of its lanes, as v_sumf adds them. */
+/* Lane i: the largest lane of x[i], as v_max_lanesf finds it. */
 TEMPLATE vf32 v_max_each(const vf32 x[16])
 {
     vf32 r;
     LANES(i) r.v[i] = v_max_lanesf(x[i]);
-    return r;
-}
-TEMPLATE vf32 v_sum_each(const vf32 x[16])
-{
-    vf32 r;
-    LANES(i) r.v[i] = v_sumf(x[i]);
     return r;
 }
 TEMPLATE vf32 v_cvtf(vi32 a) /* nearest even */

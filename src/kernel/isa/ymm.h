@@ -315,14 +315,6 @@ TEMPLATE vf32 v_max_each(const vf32 x[16])
         r[i] = v_max_lanesf(x[i]);
     return v_loadf(r);
 }
-TEMPLATE vf32 v_sum_each(const vf32 x[16])
-{
-    float r[16];
-    UNROLLED
-    for (int i = 0; i < 16; i++)
-        r[i] = v_sumf(x[i]);
-    return v_loadf(r);
-}
 TEMPLATE vf32 v_cvtf(vi32 x) { return (vf32){ _mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b) }; }
 TEMPLATE vi32 v_rne32(vf32 x) { return (vi32){ _mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b) }; }
 TEMPLATE vf32 v_asf(vi32 x) { return (vf32){ _mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b) }; }

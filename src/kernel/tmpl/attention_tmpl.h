@@ -166,7 +166,7 @@ TEMPLATE void attend_weights(float *s, int n, vf32 scale, vf32 *page_max, vf32 *
     UNROLL_NO
     for (; i < n; i++)
         attend_exp(s + i * KV_PAGE_TOKENS, max + i, sum + i, scale, 1);
-    *page_sum = v_sum_each(sum);
+    *page_sum = v_sumf16(sum);
 }
 
 /* Weights of n queries; the page joins their states (m, l), and how its values will. */

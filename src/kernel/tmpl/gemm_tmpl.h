@@ -214,17 +214,6 @@ TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0
 typedef void tile_fn(float *y, size_t y_stride, int n_rows, const struct panel *p, const struct act_view *x, int k0,
                      int n_k);
 
-TEMPLATE void load_rows(vf32 *acc, const int nc, const float *y, size_t y_stride, int n_rows, int k0)
-{
-    UNROLLED
-    for (int c = 0; c < nc; c++) {
-        if (k0 == 0)
-            acc[c] = v_zerof();
-        else
-            acc[c] = n_rows == 16 ? v_loadf(y + (size_t)c * y_stride) : v_loadf_n(y + (size_t)c * y_stride, n_rows);
-    }
-}
-
 /* t[c] += codes w[0..n) times 4 n activations of column c. */
 #ifndef ISA_TILE_DOTS /* a vocabulary may have a way of its own */
 TEMPLATE void tile_dots(vi32 *t, const int nc, const uint8_t (*w)[64], const int8_t *q, const int n, const bool u7)

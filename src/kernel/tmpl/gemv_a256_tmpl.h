@@ -235,11 +235,7 @@ TEMPLATE void a256_rows(float *y, size_t y_stride, const uint8_t *w, size_t row_
                 a256_run(&s, r * n, w + (size_t)(row + r) * row_bytes + (size_t)first * block_bytes,
                          whole ? n16 * n : n, &t, nc, block_bytes, codes, heads, order, form, offset);
             vf32 acc[GEMV_COLS];
-            UNROLLED
-            for (int c = 0; c < nc; c++)
-                acc[c] = first == 0  ? v_zerof()
-                         : n16 == 16 ? v_loadf(y + (size_t)c * y_stride + row)
-                                     : v_loadf_n(y + (size_t)c * y_stride + row, n16);
+            load_rows(acc, nc, y + row, y_stride, n16, first);
             a256_chains(acc, &s, n, x, first, nc, form);
             store_rows(y + row, y_stride, n16, acc, nc);
         }

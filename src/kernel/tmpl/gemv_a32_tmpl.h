@@ -146,9 +146,8 @@ TEMPLATE void a32_column(float *y, const uint8_t *w, size_t row_bytes, int n_row
             for (int r = 0; r < n16; r += whole ? n16 : 1)
                 a32_run(&s, r, from + (size_t)r * row_bytes, whole ? n16 * n : n, &t, n_values, block_bytes, pair,
                         form);
-            vf32 acc = first == 0  ? v_zerof()
-                       : n16 == 16 ? v_loadf(y + row)
-                                   : v_loadf_n(y + row, n16);
+            vf32 acc;
+            load_rows(&acc, 1, y + row, 0, n16, first);
             acc = a32_chains(acc, &s, n, x, first, form);
             store_rows(y + row, 0, n16, &acc, 1);
         }

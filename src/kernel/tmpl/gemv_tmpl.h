@@ -21,6 +21,18 @@ TEMPLATE const uint8_t *ahead_of(const uint8_t *const rows[16], size_t offset, s
     return rows[0] + 16 * (row_bytes + offset);
 }
 
+/* The chains of 16 rows as they rest in y; before column 0 they are zero. */
+TEMPLATE void load_rows(vf32 *acc, const int nc, const float *y, size_t y_stride, int n_rows, int k0)
+{
+    UNROLLED
+    for (int c = 0; c < nc; c++) {
+        if (k0 == 0)
+            acc[c] = v_zerof();
+        else
+            acc[c] = n_rows == 16 ? v_loadf(y + (size_t)c * y_stride) : v_loadf_n(y + (size_t)c * y_stride, n_rows);
+    }
+}
+
 TEMPLATE void store_rows(float *y, size_t y_stride, int n_rows, const vf32 *acc, const int nc)
 {
     UNROLLED

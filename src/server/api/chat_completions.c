@@ -74,18 +74,7 @@ static void event(struct reply *r, struct choice *c, const hearth_event *e, stru
     reply_sse(r, out, json_end(&o));
 }
 
-static void end(struct reply *r, struct buf *out)
-{
-    if (r->ask->include_usage) {
-        struct json_out o = chunk(r);
-        json_key(&o, "choices", json_array());
-        json_key(&o, "usage", reply_usage(r));
-        json_key(&o, "timings", reply_timings(r->choices));
-        json_key(&o, "hearth", reply_receipt(r, NULL));
-        reply_sse(r, out, json_end(&o));
-    }
-    buf_puts(out, "data: [DONE]\n\n");
-}
+static void end(struct reply *r, struct buf *out) { reply_end_openai(r, out, chunk); }
 
 /* ---- a whole answer ---- */
 

@@ -316,3 +316,16 @@ void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_rece
     }
     c->n_text_chars += count_chars(e->n_bytes ? e->text : "", e->n_bytes);
 }
+
+void reply_end_openai(struct reply *r, struct buf *out, struct json_out (*chunk)(const struct reply *r))
+{
+    if (r->ask->include_usage) {
+        struct json_out o = chunk(r);
+        json_key(&o, "choices", json_array());
+        json_key(&o, "usage", reply_usage(r));
+        json_key(&o, "timings", reply_timings(r->choices));
+        json_key(&o, "hearth", reply_receipt(r, NULL));
+        reply_sse(r, out, json_end(&o));
+    }
+    buf_puts(out, "data: [DONE]\n\n");
+}

@@ -76,3 +76,7 @@ struct json_out {
 struct json_out json_begin(void);
 void json_key(struct json_out *o, const char *key, json_t *value); /* taken */
 json_t *json_end(struct json_out *o);                              /* NULL: memory was out */
+
+/* How streams of OpenAI's dialects end: a chunk of usage and receipt where that was asked for, begun by `chunk`, and
+ * [DONE]. */
+void reply_end_openai(struct reply *r, struct buf *out, struct json_out (*chunk)(const struct reply *r));
