@@ -150,8 +150,9 @@ static void while_nobody_reads_it(void **state)
     hearth_request r = request_of(ids[0], 10, 0), next = request_of(ids[1], 10, 5);
     r.n_alternatives = 50;
     atomic_int n_events = 0;
-    hearth_stream *s = submit(&o, &r), *waits = submit(&o, &next);
-    hearth_stream_on_wake(s, count_event, &n_events);
+    hearth_stream *first = submit(&o, &r), *s = submit(&o, &r), *waits = submit(&o, &next);
+    hearth_stream_on_wake(s, count_event, &n_events); /* before its first event: `first` has the slot */
+    cancel(first);
     for (int still = 0, before = 0; still < 20; before = atomic_load(&n_events)) {
         a_moment();
         still = before > 0 && before == atomic_load(&n_events) ? still + 1 : 0;
@@ -193,8 +194,11 @@ static void while_it_is_preempted(void **state)
     older.no_prefix_cache = true;
     answer(&o, &older, &other);
     struct hold hold = { .at = 350 }; /* more than 450 tokens: all of the pool's 8 pages */
-    hearth_stream *a = submit(&o, &older);
-    hearth_stream_on_wake(a, hold_engine, &hold);
+    hearth_request endless = request_of(ids[2], 10, 0);
+    hearth_stream *first[2] = { submit(&o, &endless), submit(&o, &endless) }, *a = submit(&o, &older);
+    hearth_stream_on_wake(a, hold_engine, &hold); /* before its first event: they have the slots */
+    cancel(first[0]);
+    cancel(first[1]);
     hearth_stream *b = submit(&o, &younger);
     while (!atomic_load(&hold.reached) && runs(a))
         a_moment();
@@ -220,6 +224,7 @@ static void while_it_waits_for_pages(void **state)
     open_one(&o, 3, 512, 512);
     hearth_request runs_on = request_of(ids[0], 200, 300), large = request_of(ids[1], 400, 5);
     hearth_request small = request_of(ids[2], 10, 5);
+    runs_on.n_alternatives = 50; /* its ring fills before it ends */
     hearth_stream *a = submit(&o, &runs_on);
     read_tokens(a, 1);
     hearth_stream *b = submit(&o, &large), *c = submit(&o, &small);
@@ -282,9 +287,11 @@ static void a_wake_under_way_is_waited_for(void **state)
     struct slow_wake w = { false };
     (void)state;
     open_one(&o, 1, 0, 0);
-    hearth_request r = request_of(ids[0], 10, 1);
-    hearth_stream *s = submit(&o, &r);
+    /* The only slot is taken until the callback is in place: a token before that would wake nobody. */
+    hearth_request endless = request_of(ids[1], 10, 0), r = request_of(ids[0], 10, 1);
+    hearth_stream *first = submit(&o, &endless), *s = submit(&o, &r);
     hearth_stream_on_wake(s, wake_slowly, &w);
+    cancel(first);
     while (!atomic_load(&w.in))
         a_moment();
     hearth_stream_on_wake(s, NULL, NULL);
