@@ -264,7 +264,7 @@ bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost 
         .kv_bytes = model_kv_bytes_per_token(hp, kv_type),
         .layer_macs = f->model.layer_macs,
         .output_macs = (uint64_t)output->n_rows * (uint64_t)output->n_cols,
-        .attention_macs = 2 * (uint64_t)hp->n_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim,
+        .attention_macs = model_attention_macs(hp),
     };
     return true;
 }

@@ -27,8 +27,11 @@ static struct lane *lane_make(struct hearth_engine *e, struct hearth_model *m)
     struct lane *l = mem_alloc(sizeof *l);
     if (!l)
         return NULL;
+    const struct model *model = &m->file->model;
     l->e = e;
     l->model = m;
+    if (model->layer_macs)
+        l->pace.attended = (double)model_attention_macs(&model->hp) * PACE_ATTENTION_MACS / (double)model->layer_macs;
     l->seqs = mem_alloc(sizeof *l->seqs * (size_t)e->n_seqs);
     l->batch_tokens = mem_alloc(sizeof *l->batch_tokens * (size_t)m->ws.max_tokens);
     l->slices = mem_alloc(sizeof *l->slices * (size_t)e->n_seqs);

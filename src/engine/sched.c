@@ -1,5 +1,7 @@
 #include "engine/sched.h"
 
+#include "engine/pace.h"
+
 static void add(struct plan *p, int seq, int first, int n, bool last)
 {
     p->slice[p->n_slices++] = (struct slice){ seq, first, n, last };
@@ -29,25 +31,56 @@ static int next_prompt(const struct sched_seq *seqs, int n_seqs, const bool *tak
     return best;
 }
 
-static void add_prompts(struct plan *p, const struct sched_seq *seqs, int n_seqs, int room)
+/* Room for prompts that is left. */
+struct left {
+    int tokens;
+    double cost, attended;
+};
+
+/* As many of the n tokens that come next as there is room for. */
+static int fits(const struct left *left, int n_before, int n)
+{
+    return min_int(min_int(n, left->tokens), pace_fit(left->attended, n_before, left->cost));
+}
+
+/* A quarter of it, rounded up: at least a token. */
+static int quarter(const struct left *left, int n_before, int n)
+{
+    struct left part = { (left->tokens + 3) / 4, left->cost / 4, left->attended };
+    int tokens = fits(&part, n_before, n);
+    bool more = pace_cost(part.attended, n_before, tokens) < part.cost;
+    return min_int(tokens + more, min_int(n, part.tokens));
+}
+
+static void take(struct left *left, int n_before, int n)
+{
+    left->tokens -= n;
+    left->cost -= pace_cost(left->attended, n_before, n);
+}
+
+static void add_prompts(struct plan *p, const struct sched_seq *seqs, int n_seqs, struct left left)
 {
     bool taken[SCHED_MAX_SEQS] = { false };
     int oldest = next_prompt(seqs, n_seqs, taken, true), i;
-    if (oldest < 0 || room <= 0)
+    if (oldest < 0 || left.tokens <= 0)
         return;
     taken[oldest] = true;
-    int most = wants(&seqs[oldest]), share = most <= room ? most : (room + 3) / 4, at = p->n_slices;
-    add(p, oldest, seqs[oldest].n_done, share, false);
-    room -= share;
-    while (room > 0 && (i = next_prompt(seqs, n_seqs, taken, false)) >= 0) {
-        int n = min_int(wants(&seqs[i]), room);
+    const struct sched_seq *first = &seqs[oldest];
+    int most = wants(first), n_before = first->n_done, at = p->n_slices;
+    int share = fits(&left, n_before, most) == most ? most : quarter(&left, n_before, most);
+    add(p, oldest, n_before, share, false);
+    take(&left, n_before, share);
+    while ((i = next_prompt(seqs, n_seqs, taken, false)) >= 0) {
+        int n = fits(&left, seqs[i].n_done, wants(&seqs[i]));
+        if (n <= 0)
+            break;
         taken[i] = true;
         add(p, i, seqs[i].n_done, n, n == seqs[i].n_prompt - seqs[i].n_done);
-        room -= n;
+        take(&left, seqs[i].n_done, n);
     }
-    int more = min_int(room, most - share); /* what the others left */
+    int more = fits(&left, n_before + share, most - share); /* what the others left */
     p->slice[at].n += more;
-    p->slice[at].last = p->slice[at].n == seqs[oldest].n_prompt - seqs[oldest].n_done;
+    p->slice[at].last = p->slice[at].n == first->n_prompt - n_before;
     p->n_tokens += more;
 }
 
@@ -67,14 +100,13 @@ static bool add_drafts(struct plan *p, const struct sched_seq *seqs, int max_col
     return added;
 }
 
-void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_prompt_tokens,
-                int max_columns)
+void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, const struct sched_room *room)
 {
     p->n_slices = p->n_tokens = 0;
-    for (int i = 0; i < n_seqs && p->n_tokens < max_tokens; i++)
+    for (int i = 0; i < n_seqs && p->n_tokens < room->max_tokens; i++)
         if (seqs[i].state == SEQ_DECODE)
             add(p, i, seqs[i].n_done, 1, true);
-    add_prompts(p, seqs, n_seqs, min_int(max_tokens - p->n_tokens, max_prompt_tokens));
-    while (add_drafts(p, seqs, max_columns))
+    add_prompts(p, seqs, n_seqs, (struct left){ room->max_tokens - p->n_tokens, room->prompt_cost, room->attended });
+    while (add_drafts(p, seqs, room->max_columns))
         ;
 }

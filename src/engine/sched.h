@@ -30,10 +30,16 @@ struct plan {
     int n_slices, n_tokens;
 };
 
-/* Decoding sequences come first, because somebody is watching each of them; n_seqs <= max_tokens. What room is left,
- * at most max_prompt_tokens, goes to prompts in chunks: the oldest is done with, or has a quarter of it, and the rest
- * goes to those with the fewest tokens left, so that a short prompt does not wait for a long one to be read, and the
- * long one is read. Drafts come last, a token for each sequence in turn, up to max_columns (at least max_tokens) in
- * all. */
-void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_prompt_tokens,
-                int max_columns);
+/* What a step has room for. */
+struct sched_room {
+    int max_tokens;     /* at least n_seqs */
+    int max_columns;    /* with drafts; at least max_tokens */
+    double prompt_cost; /* of the tokens of prompts, as pace.h counts */
+    double attended;    /* as there */
+};
+
+/* Decoding sequences come first, because somebody is watching each of them. What room is left, of tokens and of their
+ * cost, goes to prompts in chunks: the oldest is done with, or has a quarter of it, and the rest goes to those with the
+ * fewest tokens left, so that a short prompt does not wait for a long one to be read, and the long one is read: with a
+ * token at least, where there is room for one. Drafts come last, a token for each sequence in turn. */
+void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, const struct sched_room *room);

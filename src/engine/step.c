@@ -89,9 +89,10 @@ static void plan_step(struct lane *l, struct plan *plan)
             view[i].n_chunk = chunk_of(s);
     }
     draft(l, view);
-    int max_columns = l->model->ws.max_tokens, max_tokens = min_int(l->e->n_step_tokens, max_columns);
-    int max_prompt = n_answers ? pace_tokens(&l->pace, l->e->step_ms, max_tokens) : max_tokens;
-    sched_plan(plan, view, l->e->n_seqs, max_tokens, max_prompt, max_columns);
+    struct sched_room room = { .max_columns = l->model->ws.max_tokens, .attended = l->pace.attended };
+    room.max_tokens = min_int(l->e->n_step_tokens, room.max_columns);
+    room.prompt_cost = pace_room(&l->pace, n_answers, l->e->n_seqs, l->e->step_ms);
+    sched_plan(plan, view, l->e->n_seqs, &room);
 }
 
 static bool is_decode(const struct lane *l, const struct slice *slice)
@@ -265,13 +266,15 @@ static int step_threads(const struct lane *l, const struct plan *plan)
 /* What it cost, for the next one's size. */
 static void learn(struct lane *l, const struct plan *plan, double ms)
 {
-    int n_prompt = 0, n_answers = 0;
+    double cost = 0;
+    int n_answers = 0;
     for (int i = 0; i < plan->n_slices; i++) {
-        bool decode = is_decode(l, &plan->slice[i]);
-        n_prompt += decode ? 0 : plan->slice[i].n;
+        const struct slice *slice = &plan->slice[i];
+        bool decode = is_decode(l, slice);
+        cost += decode ? 0 : pace_cost(l->pace.attended, slice->first, slice->n);
         n_answers += decode;
     }
-    pace_learn(&l->pace, n_prompt, n_answers, ms);
+    pace_learn(&l->pace, cost, n_answers, ms);
 }
 
 static void compute(struct lane *l, struct plan *plan)

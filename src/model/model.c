@@ -237,3 +237,8 @@ uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
     uint64_t of_head = 2 * kv_half_bytes(type, hp->head_dim) / KV_PAGE_TOKENS;
     return of_head * (uint64_t)hp->n_layers * (uint64_t)hp->n_kv_heads;
 }
+
+uint64_t model_attention_macs(const struct hparams *hp)
+{
+    return 2 * (uint64_t)hp->n_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+}

@@ -41,3 +41,5 @@ void model_free(struct model *m); /* fine on a zeroed struct */
 
 /* Bytes of keys and values for one position of one sequence. */
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);
+/* Multiply-adds of one token with one position that it sees, in all layers: scores, and the sum of values. */
+uint64_t model_attention_macs(const struct hparams *hp);

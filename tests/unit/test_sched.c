@@ -12,6 +12,15 @@
 
 #include <cmocka.h>
 
+/* Where a token costs the same wherever it is. */
+static void plan_for(struct plan *p, const struct sched_seq *seqs, int n_seqs, int max_tokens, int max_prompt_tokens,
+                     int max_columns)
+{
+    const struct sched_room room = { .max_tokens = max_tokens, .max_columns = max_columns,
+                                     .prompt_cost = max_prompt_tokens };
+    sched_plan(p, seqs, n_seqs, &room);
+}
+
 /* A long prompt must not make a running chat stutter. */
 static void decoding_is_never_delayed_by_a_prompt(void **state)
 {
@@ -21,7 +30,7 @@ static void decoding_is_never_delayed_by_a_prompt(void **state)
         { .state = SEQ_DECODE, .n_prompt = 10, .n_done = 42 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 2, 512, 512, 512);
+    plan_for(&p, seqs, 2, 512, 512, 512);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].seq, 1);
     assert_int_equal(p.slice[0].n, 1);
@@ -37,7 +46,7 @@ static void the_last_chunk_of_a_prompt_asks_for_logits(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PREFILL, .n_prompt = 700, .n_done = 512 } };
     struct plan p;
-    sched_plan(&p, seqs, 1, 512, 512, 512);
+    plan_for(&p, seqs, 1, 512, 512, 512);
     assert_int_equal(p.n_tokens, 188);
     assert_true(p.slice[0].last);
 }
@@ -51,7 +60,7 @@ static void prompts_come_in_order_of_arrival_not_of_slots(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 100, .order = 5 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 150, 150, 150);
+    plan_for(&p, seqs, 3, 150, 150, 150);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].seq, 1);
     assert_int_equal(p.slice[0].n, 100);
@@ -64,7 +73,7 @@ static void a_sequence_own_chunk_is_held(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 96, .n_chunk = 3 } };
     struct plan p;
-    sched_plan(&p, seqs, 1, 512, 512, 512);
+    plan_for(&p, seqs, 1, 512, 512, 512);
     assert_int_equal(p.slice[0].n, 3);
     assert_int_equal(p.slice[0].first, 96);
     assert_false(p.slice[0].last);
@@ -75,7 +84,7 @@ static void paused_and_free_slots_get_nothing(void **state)
     (void)state;
     const struct sched_seq seqs[] = { { .state = SEQ_PAUSED, .n_prompt = 5, .n_done = 9 }, { .state = SEQ_FREE } };
     struct plan p;
-    sched_plan(&p, seqs, 2, 512, 512, 512);
+    plan_for(&p, seqs, 2, 512, 512, 512);
     assert_int_equal(p.n_slices, 0);
     assert_int_equal(p.n_tokens, 0);
 }
@@ -90,16 +99,16 @@ static void drafts_share_the_columns_that_are_left(void **state)
         { .state = SEQ_PAUSED, .n_prompt = 3, .n_done = 9, .n_draft = 16 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 2, 2, 8);
+    plan_for(&p, seqs, 3, 2, 2, 8);
     assert_int_equal(p.n_slices, 2);
     assert_int_equal(p.slice[0].n, 4);
     assert_int_equal(p.slice[1].n, 4);
     assert_int_equal(p.n_tokens, 8);
     seqs[0].n_draft = 1;
-    sched_plan(&p, seqs, 3, 8, 8, 8);
+    plan_for(&p, seqs, 3, 8, 8, 8);
     assert_int_equal(p.slice[0].n, 2);
     assert_int_equal(p.slice[1].n, 6);
-    sched_plan(&p, seqs, 3, 512, 512, 512);
+    plan_for(&p, seqs, 3, 512, 512, 512);
     assert_int_equal(p.n_tokens, 2 + 17);
 }
 
@@ -111,10 +120,10 @@ static void a_draft_comes_beside_a_prompt_and_not_instead(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 100, .n_done = 0, .n_draft = 4 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 2, 16, 16, 16);
+    plan_for(&p, seqs, 2, 16, 16, 16);
     assert_int_equal(p.slice[0].n, 1);
     assert_int_equal(p.slice[1].n, 15);
-    sched_plan(&p, seqs, 2, 16, 16, 32);
+    plan_for(&p, seqs, 2, 16, 16, 32);
     assert_int_equal(p.slice[0].n, 5);
     assert_int_equal(p.slice[1].n, 15);
     assert_int_equal(p.n_tokens, 20);
@@ -132,7 +141,7 @@ static void a_short_prompt_does_not_wait_for_a_long_one(void **state)
         { .state = SEQ_DECODE, .n_prompt = 3, .n_done = 7, .order = 4 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 4, 512, 512, 512);
+    plan_for(&p, seqs, 4, 512, 512, 512);
     assert_int_equal(p.n_slices, 4);
     assert_int_equal(p.slice[0].seq, 3);
     assert_int_equal(p.slice[1].seq, 0); /* the oldest has a quarter of 511 */
@@ -154,12 +163,12 @@ static void what_short_prompts_leave_goes_to_the_oldest(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 30, .order = 2 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 2, 512, 512, 512);
+    plan_for(&p, seqs, 2, 512, 512, 512);
     assert_int_equal(p.slice[0].n, 482);
     assert_int_equal(p.slice[1].n, 30);
     assert_true(p.slice[1].last);
     assert_int_equal(p.n_tokens, 512);
-    sched_plan(&p, seqs, 2, 610, 610, 610);
+    plan_for(&p, seqs, 2, 610, 610, 610);
     assert_int_equal(p.slice[0].n, 600);
     assert_true(p.slice[0].last); /* it can be done with, and is */
     assert_int_equal(p.slice[1].n, 10);
@@ -174,7 +183,7 @@ static void prompts_have_no_more_than_their_part_of_a_step(void **state)
         { .state = SEQ_PREFILL, .n_prompt = 600, .order = 2 },
     };
     struct plan p;
-    sched_plan(&p, seqs, 3, 512, 40, 512);
+    plan_for(&p, seqs, 3, 512, 40, 512);
     assert_int_equal(p.n_tokens, 1 + 40 + 4);
     assert_int_equal(p.slice[1].n, 10);
     assert_int_equal(p.slice[2].n, 30);
@@ -206,7 +215,7 @@ static void any_step_is_full_or_done(void **state)
             if (oldest < 0 || seqs[i].order < seqs[oldest].order)
                 oldest = i;
         }
-        sched_plan(&p, seqs, n, room, prompt_room, room);
+        plan_for(&p, seqs, n, room, prompt_room, room);
         int prompts = min_int(room - n_decode, prompt_room);
         assert_int_equal(p.n_tokens, n_decode + min_int(wanted, prompts));
         bool seen[8] = { false };
@@ -230,23 +239,72 @@ static void a_step_with_answers_stays_near_its_time(void **state)
 {
     (void)state;
     struct pace p = { 0 };
-    assert_int_equal(pace_tokens(&p, 100, 512), PACE_FIRST_TOKENS);
+    assert_true(pace_room(&p, 3, 8, 100) == PACE_FIRST_TOKENS);
     for (int i = 0; i < 40; i++) {
         pace_learn(&p, 0, 3, 20);
-        int n = pace_tokens(&p, 100, 512);
+        double n = pace_room(&p, 3, 8, 100);
         pace_learn(&p, n, 3, 20 + 2.0 * n);
     }
-    assert_true(pace_tokens(&p, 100, 512) >= 38 && pace_tokens(&p, 100, 512) <= 42); /* (100 - 20) / 2 */
-    assert_int_equal(pace_tokens(&p, 5000, 512), 512);
-    assert_int_equal(pace_tokens(&p, 10, 512), PACE_LEAST_TOKENS); /* 20 ms more would be 10 */
+    assert_true(pace_room(&p, 3, 8, 100) >= 38 && pace_room(&p, 3, 8, 100) <= 42); /* (100 - 20) / 2 */
+    assert_true(pace_room(&p, 3, 8, 10) == PACE_LEAST_TOKENS); /* 20 ms more would be 10 */
     for (int i = 0; i < 40; i++)
         pace_learn(&p, 0, 3, 90);
-    int n = pace_tokens(&p, 100, 512); /* answers alone take nearly all: as long again */
+    double n = pace_room(&p, 3, 8, 100); /* answers alone take nearly all: as long again */
     assert_true(n >= 43 && n <= 46);
     pace_learn(&p, 16, 3, 60000); /* the machine slept */
     for (int i = 0; i < 30; i++)
         pace_learn(&p, 16, 3, 90 + 32);
-    assert_true(pace_tokens(&p, 100, 512) > 40);
+    assert_true(pace_room(&p, 3, 8, 100) > 40);
+}
+
+/* A prompt alone leaves a newcomer a way in, and costs no more for it than it must. */
+static void a_step_without_answers_is_longer_but_ends(void **state)
+{
+    (void)state;
+    struct pace p = { 0 };
+    assert_true(pace_room(&p, 0, 8, 100) == PACE_UNWATCHED_LEAST);
+    pace_learn(&p, 128, 0, 256);
+    assert_true(pace_room(&p, 0, 8, 100) == 200); /* 400 ms */
+    assert_true(pace_room(&p, 0, 8, 10) == PACE_UNWATCHED_LEAST);
+    assert_true(pace_room(&p, 0, 1, 100) == PACE_ANY_COST); /* nobody else can come */
+    assert_int_equal(pace_fit(0.001, 9000, PACE_ANY_COST) > 65536, 1);
+}
+
+static void what_a_chunk_costs_is_what_it_is_given(void **state)
+{
+    (void)state;
+    struct rng r = { 4, 0 };
+    assert_int_equal(pace_fit(0, 777, 64.5), 64);
+    assert_true(pace_cost(0.01, 100, 1) > 2 && pace_cost(0.01, 100, 1) < 2.01);
+    for (int i = 0; i < 20000; i++) {
+        double attended = (double)rng_below(&r, 1000) / 100000, cost = (double)rng_below(&r, 6000) / 10;
+        int n_before = (int)rng_below(&r, 40000), n = pace_fit(attended, n_before, cost);
+        assert_true(n >= 0 && pace_cost(attended, n_before, n) <= cost * (1 + 1e-9));
+        assert_true(pace_cost(attended, n_before, n + 1) > cost * (1 - 1e-9));
+    }
+}
+
+/* Three of equal length, one of them read so far that each of its tokens costs ten: the step costs what it may, and
+ * both go on. */
+static void a_deep_prompt_has_fewer_tokens_of_a_step(void **state)
+{
+    (void)state;
+    const struct sched_seq seqs[] = {
+        { .state = SEQ_PREFILL, .n_prompt = 20000, .n_done = 9000, .order = 1 },
+        { .state = SEQ_PREFILL, .n_prompt = 20000, .n_done = 0, .order = 2 },
+        { .state = SEQ_DECODE, .n_prompt = 3, .n_done = 7, .order = 3 },
+    };
+    struct sched_room room = { .max_tokens = 512, .max_columns = 512, .prompt_cost = 100, .attended = 0.001 };
+    struct plan p;
+    sched_plan(&p, seqs, 3, &room);
+    assert_int_equal(p.n_slices, 3);
+    assert_int_equal(p.slice[1].n, 3); /* a quarter of 100, rounded up */
+    assert_true(p.slice[2].n > 60 && p.slice[2].n <= 70);
+    room.prompt_cost = 4;
+    sched_plan(&p, seqs, 3, &room);
+    assert_int_equal(p.slice[1].seq, 0);
+    assert_int_equal(p.slice[1].n, 1); /* it costs more than there is, and is read all the same */
+    assert_int_equal(p.n_tokens, 2);
 }
 
 /* ---- whose turn it is ---- */
@@ -313,6 +371,9 @@ int main(void)
         cmocka_unit_test(prompts_have_no_more_than_their_part_of_a_step),
         cmocka_unit_test(any_step_is_full_or_done),
         cmocka_unit_test(a_step_with_answers_stays_near_its_time),
+        cmocka_unit_test(a_step_without_answers_is_longer_but_ends),
+        cmocka_unit_test(what_a_chunk_costs_is_what_it_is_given),
+        cmocka_unit_test(a_deep_prompt_has_fewer_tokens_of_a_step),
         cmocka_unit_test(owners_take_turns_and_requests_their_order),
         cmocka_unit_test(more_owners_than_are_remembered_are_served),
     };
