@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/words.h"
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
 #include "cli/prompt_text.h"

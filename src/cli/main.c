@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/env.h"
+#include "base/words.h"
 #include "cli/command.h"
 
 const struct command *const commands[] = {

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/env.h"
+#include "base/words.h"
 
 /* ---- spellings ---- */
 
@@ -62,27 +63,6 @@ void opt_env_name(const char *spelling, char out[OPT_SPELLING_BYTES + 8])
     snprintf(out, OPT_SPELLING_BYTES + 8, "HEARTH_%s", spelling + 2);
     for (char *p = out; *p; p++)
         *p = *p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
-}
-
-int word_distance(const char *a, const char *b)
-{
-    enum { LONGEST = 63 };
-    int row[LONGEST + 1];
-    size_t n_a = strlen(a), n_b = strlen(b);
-    if (n_a > LONGEST || n_b > LONGEST)
-        return LONGEST;
-    for (size_t j = 0; j <= n_b; j++)
-        row[j] = (int)j;
-    for (size_t i = 1; i <= n_a; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= n_b; j++) {
-            int replaced = diagonal + (fold(a[i - 1]) != fold(b[j - 1]));
-            diagonal = row[j];
-            row[j] = min_int(replaced, 1 + min_int(row[j], row[j - 1]));
-        }
-    }
-    return row[n_b];
 }
 
 /* The table's spelling nearest to what was typed, or "" when nothing is near. */

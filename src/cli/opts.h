@@ -71,6 +71,3 @@ bool opt_next_spelling(const struct opt *o, int *cursor, char out[OPT_SPELLING_B
 
 /* HEARTH_<NAME> of a long spelling; "" for a short one. */
 void opt_env_name(const char *spelling, char out[OPT_SPELLING_BYTES + 8]);
-
-/* Edits between two words: insert, delete or replace one byte. For "did you mean". */
-int word_distance(const char *a, const char *b);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/words.h"
 #include "cli/opts.h"
 
 #include <cmocka.h> /* last: it has a macro fail() */
@@ -267,6 +268,13 @@ static void distance_counts_edits(void **state)
     assert_int_equal(word_distance("", "abc"), 3);
     assert_int_equal(word_distance("kitten", "sitting"), 3);
     assert_int_equal(word_distance("tmep", "temp"), 2);
+    char longest[WORD_LONGEST + 2];
+    memset(longest, 'a', sizeof longest);
+    longest[WORD_LONGEST] = 0;
+    assert_int_equal(word_distance(longest, longest), 0);
+    longest[WORD_LONGEST] = 'a';
+    longest[WORD_LONGEST + 1] = 0;
+    assert_int_equal(word_distance(longest, longest), WORD_LONGEST);
 }
 
 int main(void)
