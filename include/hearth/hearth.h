@@ -325,6 +325,14 @@ typedef struct {
  * under its one budget and gives each that has work a step in turn.
  * You own one reference; release it with hearth_model_release(). */
 hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_options *options, hearth_error *err);
+/* Before several models are opened: divide the budget of an engine in which none is open, and refuse what does not fit
+ * together, before anything is loaded. files[i] is opened from options[i].source; of it the vocabulary is read, no
+ * weights. Into options[i].budget_bytes (0 before) goes a share with which hearth_model_open() fits, in any order: what
+ * the model needs at least (its weights, one context, workspace, vocabulary), and an even part of the rest, of which
+ * what one has no use for goes to the others. The budget stays what it is found to be here. HEARTH_ERR_MEMORY has the
+ * sum, and the longest context that would fit; HEARTH_ERR_FORMAT a file that cannot be run; HEARTH_ERR_USAGE n. */
+bool hearth_engine_share(hearth_engine *engine, hearth_file *const *files, hearth_model_options *options, int n,
+                         hearth_error *err);
 void hearth_model_retain(hearth_model *model);
 void hearth_model_release(hearth_model *model); /* NULL is a no-op */
 

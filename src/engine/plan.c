@@ -82,16 +82,24 @@ static void fill_least(hearth_plan *p, const hearth_file *f, const struct plan_r
     fill(p, f, r, n_ctx, asked < least ? least : asked < most ? asked : most);
 }
 
+/* Weights and all: beside the others in the whole budget, and in the share of this one. */
+static uint64_t room_for_all(const hearth_plan *p, const struct plan_request *r)
+{
+    uint64_t others = r->others_own_bytes + r->others_weights_bytes;
+    uint64_t left = p->machine_budget_bytes - min_size(p->machine_budget_bytes, others);
+    return r->share_bytes ? min_size(left, r->share_bytes) : left;
+}
+
 static bool all_fit(const hearth_plan *p, const struct plan_request *r)
 {
-    return p->total_bytes + r->others_weights_bytes <= p->budget_bytes;
+    return p->total_bytes <= room_for_all(p, r);
 }
 
 /* As many pages as fit beside the weights, up to a context for each sequence. */
 static void grow_pool(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
 {
-    uint64_t used = p->total_bytes + r->others_weights_bytes, least = pages_of(p->n_ctx_tokens, 1);
-    uint64_t most = pages_of(p->n_ctx_tokens, r->n_seqs), more = used < p->budget_bytes ? p->budget_bytes - used : 0;
+    uint64_t room = room_for_all(p, r), least = pages_of(p->n_ctx_tokens, 1);
+    uint64_t most = pages_of(p->n_ctx_tokens, r->n_seqs), more = p->total_bytes < room ? room - p->total_bytes : 0;
     uint64_t n_pages = least + more / page_bytes(f, r);
     if (n_pages >= most) {
         fill(p, f, r, p->n_ctx_tokens, (uint32_t)most);
@@ -121,13 +129,20 @@ static void add_notes(hearth_plan *p, const struct plan_request *r)
         add_reason(p, "; weights do not fit in memory beside it and will be read from disk again and again");
 }
 
+/* The longest context that is chosen unasked. */
+static int longest_context(const hearth_file *f)
+{
+    int power = 1;
+    while (power <= f->model.hp.n_ctx_train / 2)
+        power *= 2;
+    return power;
+}
+
+static int shortest_context(const hearth_file *f) { return min_int(f->model.hp.n_ctx_train, LEAST_CTX); }
+
 static void choose_context(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
 {
-    int trained = f->model.hp.n_ctx_train;
-    int power = 1;
-    while (power <= trained / 2)
-        power *= 2;
-    int least = min_int(trained, LEAST_CTX);
+    int trained = f->model.hp.n_ctx_train, power = longest_context(f), least = shortest_context(f);
     for (int n = power; n >= least; n /= 2) {
         fill_least(p, f, r, n);
         if (all_fit(p, r)) {
@@ -169,6 +184,16 @@ void plan_make(hearth_plan *p, const hearth_file *f, const struct plan_request *
     if (p->fits && !r->n_kv_tokens)
         grow_pool(p, f, r);
     add_notes(p, r);
+}
+
+void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan *least, hearth_plan *most)
+{
+    int shortest = r->n_ctx ? r->n_ctx : shortest_context(f), longest = r->n_ctx ? r->n_ctx : longest_context(f);
+    *least = *most = (hearth_plan){ 0 };
+    fill_least(least, f, r, shortest);
+    fill_least(most, f, r, max_int(longest, shortest));
+    if (!r->n_kv_tokens)
+        fill(most, f, r, most->n_ctx_tokens, pages_of(most->n_ctx_tokens, r->n_seqs));
 }
 
 bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)

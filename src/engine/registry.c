@@ -124,22 +124,28 @@ static bool finish_reading(hearth_model *m, const hearth_model_options *o, heart
     return true;
 }
 
+struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o)
+{
+    return (struct plan_request){ .n_ctx = o->n_ctx_tokens,
+                                  .n_kv_tokens = o->n_kv_tokens,
+                                  .n_seqs = e->n_seqs,
+                                  .n_threads = max_int(e->n_threads, e->n_threads_prefill),
+                                  .n_step_tokens = e->n_step_tokens,
+                                  .kv_type = o->kv_type,
+                                  .budget_bytes = e->budget_bytes,
+                                  .share_bytes = o->budget_bytes,
+                                  .observed = o->on_product != NULL };
+}
+
 /* Its memory, beside that of the models that are open. One at a time: engine_plan_begin(). */
 static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_error *err)
 {
     struct hearth_engine *e = m->engine;
     int64_t start = clock_ns();
-    struct plan_request r = { .n_ctx = o->n_ctx_tokens,
-                              .n_kv_tokens = o->n_kv_tokens,
-                              .n_seqs = e->n_seqs,
-                              .n_threads = max_int(e->n_threads, e->n_threads_prefill),
-                              .n_step_tokens = e->n_step_tokens,
-                              .kv_type = o->kv_type,
-                              .budget_bytes = e->n_lanes ? e->planned_budget_bytes : e->budget_bytes,
-                              .others_own_bytes = e->own_bytes,
-                              .others_weights_bytes = e->weights_bytes,
-                              .share_bytes = o->budget_bytes,
-                              .observed = o->on_product != NULL };
+    struct plan_request r = registry_request(e, o);
+    r.budget_bytes = e->n_lanes ? e->planned_budget_bytes : e->budget_bytes;
+    r.others_own_bytes = e->own_bytes;
+    r.others_weights_bytes = e->weights_bytes;
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);

@@ -66,6 +66,9 @@ struct plan_request {
 bool kv_type_ok(hearth_kv_type type, hearth_error *err);
 /* Pure but for the machine's free memory when budget_bytes is 0. Never fails: plan->fits. */
 void plan_make(hearth_plan *plan, const hearth_file *f, const struct plan_request *r);
+/* The least that it needs, whatever it may have: one context, the one that is asked for or the shortest that is chosen
+ * unasked; and the most that it has use for: the longest one for each sequence. Only the parts and their total. */
+void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan *least, hearth_plan *most);
 /* The sum in words, for a plan that does not fit. */
 bool plan_refuse(const hearth_plan *plan, const hearth_file *f, hearth_error *err);
 /* What the workspace of a context of n_ctx tokens is laid out for. */
@@ -96,6 +99,8 @@ struct hearth_model {
     size_t room_bytes;
 };
 
+/* What a model with these options is planned from in this engine, as long as no other is open. */
+struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o);
 /* In range, and something there is. */
 bool sampling_value_ok(int index, double value);
 /* "" when the file has no general.sampling.sequence or a usable one; else why not. */

@@ -182,6 +182,89 @@ static void they_share_one_budget(void **state)
     close_two(&t);
 }
 
+/* Opens both with what hearth_engine_share() gives them of this budget. False: it refuses, t->err says why. */
+static bool share(struct two *t, uint64_t budget_bytes, int n_ctx, bool preload, hearth_plan plan[2])
+{
+    hearth_model_options o[2] = { 0 };
+    hearth_file *files[2];
+    open_engine(t, budget_bytes, 2);
+    for (int i = 0; i < 2; i++) {
+        o[i] = (hearth_model_options){ .source.path = t->path[i], .n_ctx_tokens = n_ctx, .preload = preload };
+        assert_non_null(files[i] = hearth_file_open(&o[i].source, NULL));
+    }
+    bool ok = hearth_engine_share(t->engine, files, o, 2, &t->err);
+    for (int i = 1; ok && i >= 0; i--) { /* in any order */
+        t->model[i] = hearth_model_open(t->engine, &o[i], &t->err);
+        if (!t->model[i])
+            fail_msg("%s", t->err.message);
+        hearth_model_plan(t->model[i], &plan[i]);
+        assert_true(plan[i].total_bytes <= o[i].budget_bytes || plan[i].n_kv_tokens == plan[i].n_ctx_tokens);
+    }
+    for (int i = 0; i < 2; i++) {
+        hearth_file_close(files[i]);
+        hearth_model_release(t->model[i]);
+        t->model[i] = NULL;
+    }
+    hearth_engine_destroy(t->engine);
+    t->engine = NULL;
+    return ok;
+}
+
+/* Windows, pools and whether the sum is kept, from a budget for everything down to one that holds no context. */
+static void a_budget_is_divided_before_anything_is_loaded(void **state)
+{
+    struct two t;
+    hearth_plan all[2], some[2], least[2];
+    unsigned long long sum, budget;
+    int n_ctx;
+    (void)state;
+    write_two(&t);
+    tiny_write(t.path[1], &(struct tiny){ .arch = "qwen3", .type = DTYPE_q8_0, .n_ctx = 1 << 16 });
+    assert_true(share(&t, 4ull << 30, 0, false, all));
+    assert_int_equal(all[0].n_kv_tokens, 2 * 2048); /* what it can use, and no more: the rest is the other's */
+    assert_int_equal(all[1].n_kv_tokens, 2 << 16);
+    uint64_t both = all[0].total_bytes + all[1].total_bytes;
+    assert_true(share(&t, both, 0, false, some));
+    assert_int_equal(some[1].n_kv_tokens, 2 << 16);
+    assert_true(share(&t, both / 2, 0, false, some));
+    assert_true(some[0].total_bytes + some[1].total_bytes <= both / 2);
+    assert_int_equal(some[0].n_kv_tokens, 2 * 2048); /* the small one does not pay for the large one */
+    assert_true(some[1].n_ctx_tokens < 1 << 16 && some[1].n_ctx_tokens >= 4096);
+    assert_true(both / 2 - some[0].total_bytes - some[1].total_bytes < both / 20); /* little is left */
+    assert_true(share(&t, both / 2, 4096, false, least));
+    assert_true(least[0].n_ctx_tokens == 4096 && least[1].n_ctx_tokens == 4096);
+    assert_false(share(&t, 1 << 20, 0, false, some));
+    assert_int_equal(t.err.status, HEARTH_ERR_MEMORY);
+    assert_non_null(strstr(t.err.message, "open fewer"));
+    assert_false(share(&t, both / 2, 1 << 17, false, some));
+    assert_int_equal(t.err.status, HEARTH_ERR_MEMORY);
+    const char *tail = strstr(t.err.message, " = ");
+    assert_int_equal(sscanf(tail, " = %llu MiB, but the budget is %llu MiB; --ctx %d would fit", &sum, &budget, &n_ctx),
+                     3);
+    assert_true(sum > budget && budget == both / 2 >> 20 && n_ctx % 64 == 0);
+    assert_true(share(&t, both / 2, n_ctx, false, some)); /* and it does */
+    assert_false(share(&t, both / 2, n_ctx + 64, false, some));
+    close_two(&t);
+}
+
+static void weights_that_do_not_fit_together_are_read_again_or_refused(void **state)
+{
+    struct two t;
+    hearth_plan plan[2];
+    (void)state;
+    write_two(&t);
+    assert_true(share(&t, 4ull << 30, 128, false, plan));
+    uint64_t own = 0;
+    for (int i = 0; i < 2; i++)
+        own += plan[i].total_bytes - plan[i].weights_bytes - plan[i].kv_bytes / 2; /* a pool of one context */
+    assert_true(share(&t, own + plan[0].weights_bytes, 128, false, plan));
+    assert_non_null(strstr(plan[0].reason, "read from disk again")); /* it was opened last */
+    assert_false(share(&t, own + plan[0].weights_bytes, 128, true, plan));
+    assert_int_equal(t.err.status, HEARTH_ERR_MEMORY);
+    assert_non_null(strstr(t.err.message, "leave out --preload"));
+    close_two(&t);
+}
+
 static void there_is_a_most(void **state)
 {
     struct two t;
@@ -301,6 +384,8 @@ int main(void)
         cmocka_unit_test(models_come_and_go),
         cmocka_unit_test(a_model_can_leave_while_another_works),
         cmocka_unit_test(they_share_one_budget),
+        cmocka_unit_test(a_budget_is_divided_before_anything_is_loaded),
+        cmocka_unit_test(weights_that_do_not_fit_together_are_read_again_or_refused),
         cmocka_unit_test(there_is_a_most),
         cmocka_unit_test(an_owner_waits_for_one_request_of_another),
         cmocka_unit_test(the_queue_is_bounded),
