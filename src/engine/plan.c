@@ -87,7 +87,8 @@ static uint64_t room_for_all(const hearth_plan *p, const struct plan_request *r)
 {
     uint64_t others = r->others_own_bytes + r->others_weights_bytes;
     uint64_t left = p->machine_budget_bytes - min_size(p->machine_budget_bytes, others);
-    return r->share_bytes ? min_size(left, r->share_bytes) : left;
+    uint64_t room = r->share_bytes ? min_size(left, r->share_bytes) : left;
+    return room - min_size(room, r->kept_bytes);
 }
 
 static bool all_fit(const hearth_plan *p, const struct plan_request *r)

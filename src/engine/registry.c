@@ -124,8 +124,9 @@ static bool finish_reading(hearth_model *m, const hearth_model_options *o, heart
     return true;
 }
 
-struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o)
+struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o, const hearth_file *f)
 {
+    uint64_t weights = f->model.weight_bytes, file = max_size(file_total_bytes(f), weights);
     return (struct plan_request){ .n_ctx = o->n_ctx_tokens,
                                   .n_kv_tokens = o->n_kv_tokens,
                                   .n_seqs = e->n_seqs,
@@ -134,6 +135,7 @@ struct plan_request registry_request(const hearth_engine *e, const hearth_model_
                                   .kv_type = o->kv_type,
                                   .budget_bytes = e->budget_bytes,
                                   .share_bytes = o->budget_bytes,
+                                  .kept_bytes = o->preload || o->lock ? file - weights : 0,
                                   .observed = o->on_product != NULL };
 }
 
@@ -142,7 +144,7 @@ static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_er
 {
     struct hearth_engine *e = m->engine;
     int64_t start = clock_ns();
-    struct plan_request r = registry_request(e, o);
+    struct plan_request r = registry_request(e, o, m->file);
     r.budget_bytes = e->n_lanes ? e->planned_budget_bytes : e->budget_bytes;
     r.others_own_bytes = e->own_bytes;
     r.others_weights_bytes = e->weights_bytes;

@@ -60,6 +60,7 @@ struct plan_request {
     uint64_t budget_bytes; /* 0: what the machine has free */
     uint64_t others_own_bytes, others_weights_bytes; /* of the models that are open in it, their weights apart */
     uint64_t share_bytes;  /* most of it that this model may have; 0: what the others leave */
+    uint64_t kept_bytes;   /* of its file beside the weights, where all of it is to be kept in memory */
     bool observed;         /* somebody looks at the inputs of matrix products */
 };
 /* False, with the error, for a number that names no type. */
@@ -100,7 +101,7 @@ struct hearth_model {
 };
 
 /* What a model with these options is planned from in this engine, as long as no other is open. */
-struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o);
+struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o, const hearth_file *f);
 /* In range, and something there is. */
 bool sampling_value_ok(int index, double value);
 /* "" when the file has no general.sampling.sequence or a usable one; else why not. */

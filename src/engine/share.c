@@ -28,8 +28,11 @@ static bool look_at(struct needs *needs, hearth_file *f, const hearth_engine *e,
     }
     if (!file_tokenizer(f, err))
         return err_context(err, "%s", f->name);
-    struct plan_request r = registry_request(e, o);
+    struct plan_request r = registry_request(e, o, f);
     plan_bounds(f, &r, &needs->least, &needs->most);
+    needs->least.total_bytes += r.kept_bytes;
+    needs->most.total_bytes += r.kept_bytes;
+    needs->least.weights_bytes += r.kept_bytes;
     return true;
 }
 
@@ -98,7 +101,7 @@ static uint64_t own_at(hearth_file *const *files, const hearth_engine *e, const 
     uint64_t sum = 0;
     for (int i = 0; i < n; i++) {
         struct needs needs;
-        struct plan_request r = registry_request(e, &o[i]);
+        struct plan_request r = registry_request(e, &o[i], files[i]);
         r.n_ctx = n_ctx;
         plan_bounds(files[i], &r, &needs.least, &needs.most);
         sum += own_bytes(&needs.least);

@@ -231,7 +231,8 @@ static void a_budget_is_divided_before_anything_is_loaded(void **state)
     assert_int_equal(some[0].n_kv_tokens, 2 * 2048); /* the small one does not pay for the large one */
     assert_true(some[1].n_ctx_tokens < 1 << 16 && some[1].n_ctx_tokens >= 4096);
     assert_true(both / 2 - some[0].total_bytes - some[1].total_bytes < both / 20); /* little is left */
-    assert_true(share(&t, both / 2, 4096, false, least));
+    assert_true(share(&t, both / 2, 0, true, some)); /* all of both files */
+    assert_true(share(&t, both / 2, 4096, true, least));
     assert_true(least[0].n_ctx_tokens == 4096 && least[1].n_ctx_tokens == 4096);
     assert_false(share(&t, 1 << 20, 0, false, some));
     assert_int_equal(t.err.status, HEARTH_ERR_MEMORY);
