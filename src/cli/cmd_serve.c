@@ -16,7 +16,7 @@
 
 enum {
     MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, PING, STRICT, MAX_BODY, MEMORY, CONNECTIONS, DRAIN,
-    HEAD, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
+    HEAD, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
 };
 
 static const struct opt options[N_OPTS] = {
@@ -28,8 +28,8 @@ static const struct opt options[N_OPTS] = {
     [PARALLEL] = { .name = "parallel", .aliases = "-np", .type = OPT_INT, .value = "N", .least = 1, .most = 64,
                    .dflt = "4", .help = "answers that are computed at once; each has the whole window" },
     [CTX] = OPT_CTX_ROW,
-    [ALIAS] = { .name = "alias", .aliases = "-a", .type = OPT_TEXT, .value = "NAME", .dflt = "the file's name",
-                .help = "the model's name in the API" },
+    [ALIAS] = { .name = "alias", .aliases = "-a", .type = OPT_LIST, .value = "NAME", .dflt = "the file's name",
+                .help = "the model's name in the API; with several models once for each, in their order" },
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
                .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once; "
                        "without the option any key is accepted" },
@@ -53,6 +53,10 @@ static const struct opt options[N_OPTS] = {
                 .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one ends them" },
     [HEAD] = { .name = "header-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 600000, .dflt = "10000",
                .help = "how long the headers of a request may take" },
+    [BUDGET] = { .name = "budget", .type = OPT_INT, .value = "MB", .least = 16, .most = 1 << 30,
+                 .dflt = "what the machine has free",
+                 .help = "memory for all models together: KV caches, workspaces, vocabularies, and the weights beside "
+                         "them" },
     [KV_TYPE] = OPT_KV_TYPE_ROW,
     [THREADS] = OPT_THREADS_ROW,
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
@@ -63,16 +67,23 @@ static const struct opt options[N_OPTS] = {
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
 
-enum { KEY_FILE_MAX_BYTES = 1 << 20 };
+enum { KEY_FILE_MAX_BYTES = 1 << 20, MODELS_MAX = WORDS_MAX };
+
+/* One of the models that are served. */
+struct serving {
+    struct model_choice choice;
+    char file_id[128], model_id[128];
+    hearth_model *model;
+};
 
 struct service {
     const struct args *args;
-    struct model_choice choice;
+    struct serving models[MODELS_MAX];
+    struct server_model served[MODELS_MAX]; /* the same, for the server */
+    int n_models;
     struct template_choice template;
     char *keys; /* text of the file */
-    char file_id[128], model_id[128];
     hearth_engine *engine;
-    hearth_model *model;
     struct server *server;
 };
 
@@ -82,44 +93,127 @@ static int number(const struct service *s, int option, int dflt)
     return v->origin == OPT_UNSET ? dflt : (int)v->i;
 }
 
-static bool open_model(struct service *s, hearth_error *err)
-{
-    const struct opt_value *v = s->args->value;
-    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
-                                     .n_threads_prefill = (int)v[THREADS_PREFILL].i,
-                                     .n_seqs = number(s, PARALLEL, 4) };
-    hearth_model_options model = { .source = s->choice.source, .n_ctx_tokens = (int)v[CTX].i,
-                                   .kv_type = (hearth_kv_type)v[KV_TYPE].i };
-    s->engine = hearth_engine_create(&engine, err);
-    if (!s->engine)
-        return false;
-    struct loading loading;
-    loading_open(&loading, &model, v[PRELOAD].on, v[LOCK].on);
-    s->model = hearth_model_open(s->engine, &model, err);
-    loading_opened(&loading);
-    return s->model != NULL;
-}
+/* ---- which models, and what they are called ---- */
 
 /* The file's name without folders and without .gguf. */
-static void name_model(struct service *s)
+static void name_model(struct serving *m, const char *alias)
 {
-    const char *path = s->choice.source.path ? s->choice.source.path : s->choice.source.name;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *alias = s->args->value[ALIAS].text;
+    const char *path = m->choice.source.path ? m->choice.source.path : m->choice.source.name;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t n = strlen(name);
     if (n > 5 && strcmp(name + n - 5, ".gguf") == 0)
         n -= 5;
-    snprintf(s->file_id, sizeof s->file_id, "%.*s", (int)n, name);
-    snprintf(s->model_id, sizeof s->model_id, "%s", alias ? alias : s->file_id);
+    snprintf(m->file_id, sizeof m->file_id, "%.*s", (int)n, name);
+    snprintf(m->model_id, sizeof m->model_id, "%s", alias ? alias : m->file_id);
+}
+
+/* A file twice would be loaded twice; a name twice could not be asked for. A file's name may be that of several, if
+ * each has an alias: then it names none of them. */
+static int check_pair(const struct serving *a, const struct serving *b)
+{
+    uint64_t device[2], inode[2];
+    const char *path[2] = { a->choice.source.path, b->choice.source.path };
+    if (file_identity(path[0], &device[0], &inode[0], NULL) == 1
+        && file_identity(path[1], &device[1], &inode[1], NULL) == 1 && device[0] == device[1] && inode[0] == inode[1])
+        return usage_error(&cmd_serve, "%.200s and %.200s are one file; name each model once", path[0], path[1]);
+    if (strcmp(a->model_id, b->model_id) == 0)
+        return usage_error(&cmd_serve, "%.200s and %.200s would both be called '%.127s'; give each a name with --alias",
+                           path[0], path[1], a->model_id);
+    bool alias_of_b = strcmp(a->file_id, b->model_id) == 0, alias_of_a = strcmp(b->file_id, a->model_id) == 0;
+    if (alias_of_a || alias_of_b)
+        return usage_error(&cmd_serve, "'%.127s' is the alias of %.200s and the name of the file %.200s; use another "
+                           "--alias", alias_of_a ? a->model_id : b->model_id, path[!alias_of_a], path[alias_of_a]);
+    return EXIT_DONE;
+}
+
+static int choose_models(struct service *s)
+{
+    const struct args *a = s->args;
+    const struct opt_value *alias = &a->value[ALIAS];
+    s->n_models = max_int(a->n_words, 1);
+    for (int i = 0; i < s->n_models; i++) {
+        struct serving *m = &s->models[i];
+        if (!model_choose(&m->choice, &cmd_serve, a->word[i], &a->value[MODEL]))
+            return EXIT_USAGE;
+        name_model(m, i < alias->n_list ? alias->list[i] : NULL);
+    }
+    if (alias->n_list > s->n_models)
+        return usage_error(&cmd_serve, "--alias is given %d times, for %d model%s; give it once for each, in their "
+                           "order", alias->n_list, s->n_models, s->n_models == 1 ? "" : "s");
+    for (int i = 0; i < alias->n_list; i++)
+        if (!alias->list[i][0] || strlen(alias->list[i]) >= sizeof s->models[i].model_id)
+            return usage_error(&cmd_serve, "--alias '%.80s' has %zu bytes; a name has 1 to %zu", alias->list[i],
+                               strlen(alias->list[i]), sizeof s->models[i].model_id - 1);
+    for (int i = 1; i < s->n_models; i++)
+        for (int k = 0; k < i; k++)
+            if (check_pair(&s->models[k], &s->models[i]) != EXIT_DONE)
+                return EXIT_USAGE;
+    if (s->n_models > 1 && a->value[TEMPLATE].text)
+        return usage_error(&cmd_serve, "--chat-template is for one model, and %d are named; serve that one alone",
+                           s->n_models);
+    return EXIT_DONE;
+}
+
+/* ---- opening them ---- */
+
+/* Of several each gets its share before any is loaded. */
+static bool share_budget(struct service *s, hearth_model_options *wanted, int *code, hearth_error *err)
+{
+    hearth_file *files[MODELS_MAX] = { 0 };
+    bool ok = true;
+    for (int i = 0; ok && i < s->n_models; i++) {
+        files[i] = hearth_file_open(&wanted[i].source, err);
+        ok = files[i] != NULL;
+        if (!ok)
+            *code = model_report(&s->models[i].choice, err);
+    }
+    if (ok) {
+        ok = hearth_engine_share(s->engine, files, wanted, s->n_models, err);
+        if (!ok)
+            *code = report(err);
+    }
+    for (int i = 0; i < s->n_models; i++)
+        hearth_file_close(files[i]);
+    return ok;
+}
+
+static int open_models(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    hearth_model_options wanted[MODELS_MAX] = { 0 };
+    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
+                                     .n_threads_prefill = (int)v[THREADS_PREFILL].i,
+                                     .budget_bytes = (uint64_t)v[BUDGET].i << 20,
+                                     .n_seqs = number(s, PARALLEL, 4) };
+    int code = EXIT_DONE;
+    s->engine = hearth_engine_create(&engine, err);
+    if (!s->engine)
+        return report(err);
+    for (int i = 0; i < s->n_models; i++)
+        wanted[i] = (hearth_model_options){ .source = s->models[i].choice.source, .n_ctx_tokens = (int)v[CTX].i,
+                                             .kv_type = (hearth_kv_type)v[KV_TYPE].i, .preload = v[PRELOAD].on,
+                                             .lock = v[LOCK].on };
+    if (s->n_models > 1 && !share_budget(s, wanted, &code, err))
+        return code;
+    for (int i = 0; i < s->n_models; i++) {
+        struct loading loading;
+        loading_open(&loading, &wanted[i], v[PRELOAD].on, v[LOCK].on);
+        s->models[i].model = hearth_model_open(s->engine, &wanted[i], err);
+        loading_opened(&loading);
+        if (!s->models[i].model)
+            return model_report(&s->models[i].choice, err);
+    }
+    return EXIT_DONE;
 }
 
 static bool start(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
-    name_model(s);
+    for (int i = 0; i < s->n_models; i++)
+        s->served[i] = (struct server_model){ s->models[i].model, s->models[i].model_id, s->models[i].file_id };
     struct server_options o = {
-        .model = s->model,
-        .model_id = s->model_id,
-        .file_id = s->file_id,
+        .models = s->served,
+        .n_models = s->n_models,
         .host = v[HOST].text ? v[HOST].text : "127.0.0.1",
         .port = number(s, PORT, 8080),
         .n_parallel = number(s, PARALLEL, 4),
@@ -174,13 +268,11 @@ static int run_service(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
     size_t n = 0;
-    if (s->args->n_words > 1)
-        return usage_error(&cmd_serve, "%d models are named; one is served for now: start another server for '%.80s', "
-                           "with another --port", s->args->n_words, s->args->word[1]);
-    if (!model_choose(&s->choice, &cmd_serve, s->args->word[0], &v[MODEL]))
-        return EXIT_USAGE;
+    int code = choose_models(s);
+    if (code != EXIT_DONE)
+        return code;
     static const struct opt_value unset;
-    if (!template_choose(&s->template, &s->choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
+    if (!template_choose(&s->template, &s->models[0].choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
     if (!is_loopback(v[HOST].text) && !v[KEYS].text && !v[OPEN].on)
         return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
@@ -189,10 +281,12 @@ static int run_service(struct service *s, hearth_error *err)
         return report(err);
     if (!interrupt_init(err))
         return report(err);
-    model_say(&s->choice);
+    for (int i = 0; i < s->n_models; i++)
+        model_say(&s->models[i].choice);
     interrupt_hold_service();
-    if (!open_model(s, err))
-        return model_report(&s->choice, err);
+    code = open_models(s, err);
+    if (code != EXIT_DONE)
+        return code;
     if (!start(s, err) || !describe(s, err))
         return report(err);
     serve(s);
@@ -205,7 +299,8 @@ static int run(const struct args *a)
     hearth_error err = { 0 };
     int code = run_service(&s, &err);
     server_stop(s.server);
-    hearth_model_release(s.model);
+    for (int i = 0; i < s.n_models; i++)
+        hearth_model_release(s.models[i].model);
     hearth_engine_destroy(s.engine);
     template_choice_free(&s.template);
     mem_free(s.keys);
@@ -214,13 +309,17 @@ static int run(const struct args *a)
 
 const struct command cmd_serve = {
     .name = "serve",
-    .positionals = "[MODEL]",
-    .max_words = WORDS_MAX,
-    .summary = "serve a model over HTTP, as OpenAI's clients want it",
+    .positionals = "[MODEL ...]",
+    .max_words = MODELS_MAX,
+    .summary = "serve models over HTTP, as OpenAI's clients want it",
     .about = "The start screen says where it listens, and gives a line for curl and lines of Python. docs/api.md has "
         "the\n"
              "endpoints and their fields, docs/operating.md the limits. Every answer has a receipt: what was ignored,\n"
              "what was cut, what it cost. --ctx is the window of each request; it is not divided among --parallel.\n"
+             "\n"
+             "Up to 16 models are served by one process; requests say which they mean: its alias, or its file's\n"
+             "name. One memory budget is divided among them before any is loaded: each has what it needs at\n"
+             "least, and an even part of the rest. --ctx, --parallel and --kv-type hold for each of them.\n"
              "\n"
              "SIGTERM and Ctrl-C end it: no new requests, /ready answers 503, what runs may go on for --drain-ms.\n",
     .opts = options,

@@ -39,7 +39,7 @@ struct opt_value {
     int n_list;
 };
 
-enum { OPTS_MAX = 64, WORDS_MAX = 4 };
+enum { OPTS_MAX = 64, WORDS_MAX = 16 };
 
 /* What a command line held. */
 struct args {

@@ -24,10 +24,10 @@ bool memory_take(struct request_memory *m, size_t bytes)
 void memory_give(struct request_memory *m, size_t bytes) { atomic_fetch_sub(&m->used, bytes); }
 
 /* When there is room again, by how fast requests went until now. The body has the estimate, the header 1 to 60. */
-static void estimate_retry(const struct server *s, struct problem *p)
+void estimate_retry(const struct server *s, struct problem *p)
 {
     double each = s->drain_s > 0 ? s->drain_s : 1;
-    p->retry_after_s = fmax(RETRY_LEAST_S, each * (s->n_active - s->view.n_parallel + 1));
+    p->retry_after_s = fmax(RETRY_LEAST_S, each * (s->n_active - server_slots(s) + 1));
 }
 
 static bool check_limits(struct server *s, const struct route *route, struct key *key, struct problem *p)
@@ -43,9 +43,9 @@ static bool check_limits(struct server *s, const struct route *route, struct key
         estimate_retry(s, p);
         return false;
     }
-    if (route->endpoint->dialect && s->n_active >= s->view.n_parallel + s->view.n_queue) {
+    if (route->endpoint->dialect && s->n_active >= server_slots(s) + s->options.n_queue) {
         refuse(p, PROBLEM_queue_full, NULL, "%d requests are running and %d wait, the most that this server lets wait; "
-               "try again later", s->view.n_parallel, s->view.n_queue);
+               "try again later", server_slots(s), s->options.n_queue);
         estimate_retry(s, p);
         return false;
     }
@@ -126,6 +126,7 @@ void exchange_release(struct exchange *x)
             atomic_fetch_add(&s->n_failed, 1);
         }
     }
+    served_leave(x);
     free_content(x);
     if (x->key)
         x->key->n_now--;
@@ -149,24 +150,17 @@ void exchange_release(struct exchange *x)
 void load_read(const struct server *cs, struct load_figures *out)
 {
     struct server *s = (struct server *)(uintptr_t)cs;
-    int active = s->n_active;
     *out = (struct load_figures){
         .ready = !atomic_load(&s->draining),
         .draining = atomic_load(&s->draining),
         .uptime_s = clock_ms_since(s->start_ns) / 1000,
-        .n_running = min_int(active, s->view.n_parallel),
-        .n_waiting = max_int(active - s->view.n_parallel, 0),
         .n_connections = atomic_load(&s->n_connections),
         .n_requests = atomic_load(&s->n_requests),
         .n_completed = atomic_load(&s->n_completed),
         .n_failed = atomic_load(&s->n_failed),
         .n_cancelled = atomic_load(&s->n_cancelled),
         .n_refused = atomic_load(&s->n_refused),
-        .prompt_tokens = atomic_load(&s->prompt_tokens),
-        .cached_tokens = atomic_load(&s->cached_tokens),
-        .output_tokens = atomic_load(&s->output_tokens),
-        .prompt_ms = (double)atomic_load(&s->prompt_us) / 1000,
-        .output_ms = (double)atomic_load(&s->output_us) / 1000,
         .memory_used_bytes = atomic_load(&s->memory.used),
     };
+    served_load(s, s->n_active, out);
 }

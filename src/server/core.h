@@ -43,7 +43,8 @@ struct exchange {
     struct key *key;
     char id[24]; /* "req-..." without its prefix */
     int64_t start_ns;
-    bool generates, admitted;
+    int model;         /* whose it is, once its body is read */
+    bool generates, placed; /* placed: counted among those of its model */
     size_t reserved_bytes; /* of the memory for requests */
 
     char *body; /* mem_alloc'ed */
@@ -78,16 +79,23 @@ struct peer {
     uint64_t n_bytes; /* of the body */
 };
 
+/* One of the models: what endpoints need not know. What they may is in the view of the same number. */
+struct served {
+    hearth_model *model;
+    hearth_file *file;
+    char fingerprint[64];
+    atomic_int n_active; /* requests to generate, from when their body is read */
+    atomic_ullong n_completed, prompt_tokens, cached_tokens, output_tokens, prompt_us, output_us;
+};
+
 struct server {
     struct server_options options;
-    struct view view;
-    hearth_file *file;
+    struct view *views;    /* [options.n_models] */
+    struct served *served; /* the same */
     struct keys keys;
     struct request_memory memory;
-    char fingerprint[64];
-    char *bos, *eos;
     int port;
-    int64_t start_ns;
+    int64_t start_ns, started_s;
     atomic_bool draining, stop;
 
     struct exchange *exchanges; /* [n_exchanges]; they stay while the server lives, so a late wake is harmless */
@@ -109,7 +117,6 @@ struct server {
 
     atomic_int n_connections, n_running;
     atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused;
-    atomic_ullong prompt_tokens, cached_tokens, output_tokens, prompt_us, output_us;
 
     void *daemon; /* libmicrohttpd's */
 };
@@ -123,7 +130,22 @@ void exchange_worked(struct exchange *x, enum phase phase);
 bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
            const struct body_frame *frame, struct problem *p);
 void exchange_release(struct exchange *x); /* everything goes; the slot is free */
+/* When there is room again, as far as that is known. */
+void estimate_retry(const struct server *s, struct problem *p);
 void load_read(const struct server *s, struct load_figures *out);
+
+/* served.c */
+bool served_fill(struct server *s, hearth_error *err);
+void served_free(struct server *s);
+/* Work thread: the model that a body names, in x->model, and for requests that generate a place there. Refused: no such
+ * model, and one with as many requests as may wait. */
+bool served_choose(struct exchange *x, const json_t *body, struct problem *p);
+void served_leave(struct exchange *x); /* gives the place back; http thread */
+const struct view *served_view(const struct exchange *x);
+void served_count(struct exchange *x, const hearth_receipt *r);
+/* n_active: requests to generate, those that are still being read among them. */
+void served_load(struct server *s, int n_active, struct load_figures *out);
+static inline int server_slots(const struct server *s) { return s->options.n_parallel * s->options.n_models; }
 
 /* work.c */
 bool work_start(struct server *s, hearth_error *err);

@@ -50,15 +50,6 @@ void problem_of_error(struct problem *p, const hearth_error *err)
     refuse(p, PROBLEM_server_error, NULL, "%s", err->message[0] ? err->message : "the request failed");
 }
 
-static void count(struct server *s, const hearth_receipt *r)
-{
-    atomic_fetch_add(&s->prompt_tokens, (unsigned long long)r->n_prompt_tokens);
-    atomic_fetch_add(&s->cached_tokens, (unsigned long long)r->n_cached_tokens);
-    atomic_fetch_add(&s->output_tokens, (unsigned long long)r->n_output_tokens);
-    atomic_fetch_add(&s->prompt_us, (unsigned long long)(r->prefill_ms * 1000));
-    atomic_fetch_add(&s->output_us, (unsigned long long)(r->decode_ms * 1000));
-}
-
 void exchange_begin_stream(struct exchange *x)
 {
     if (x->begun)
@@ -91,7 +82,7 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e)
         return false;
     }
     if (has_receipt)
-        count(x->server, &receipt);
+        served_count(x, &receipt);
     if (x->ask.stream)
         exchange_begin_stream(x);
     reply_take(&x->reply, i, e, has_receipt ? &receipt : NULL, x->ask.stream ? &x->out : NULL);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "server/api/json_in.h"
+#include "server/api/named.h"
 #include "server/core.h"
 #include "server/port.h"
 
@@ -307,6 +308,21 @@ static void describe_request(const struct exchange *x, struct request_state *out
     out->stream = running && x->ask.stream;
 }
 
+/* ?model=NAME, where several are served; without it, the first. */
+static bool model_of_query(struct MHD_Connection *con, const struct view **v, struct problem *p)
+{
+    const char *name = NULL;
+    size_t n = 0;
+    if ((*v)->n_all < 2
+        || MHD_lookup_connection_value_n(con, MHD_GET_ARGUMENT_KIND, "model", 5, &name, &n) != MHD_YES)
+        return true;
+    const struct view *found = named_in_url(*v, (struct str){ name ? name : "", name ? n : 0 });
+    if (!found)
+        return named_refuse(*v, (struct str){ name ? name : "", name ? n : 0 }, p);
+    *v = found;
+    return true;
+}
+
 /* A request without a body: answered at once, and its connection goes on. */
 static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct head *head)
 {
@@ -330,7 +346,10 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
         atomic_store(&x->cancelled, true);
         exchange_wake(x);
     }
-    if (route->endpoint->get(&s->view, &now, tail, &out, &p)) {
+    const struct view *v = s->views;
+    if (route->endpoint->of_model && !model_of_query(con, &v, &p))
+        return send_problem(s, con, &p, NULL, false);
+    if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
         return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, NULL, NULL, false);
     }
@@ -392,6 +411,8 @@ static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
         return MHD_NO;
     if (atomic_load(&x->phase) == X_RUNNING)
         return go_on(x, sleeps);
+    if (x->problem.code == PROBLEM_queue_full && x->problem.retry_after_s <= 0)
+        estimate_retry(x->server, &x->problem); /* the work thread does not know */
     if (x->problem.code != PROBLEM_none)
         return send_problem(x->server, x->connection, &x->problem, x->id, false);
     return send_body(x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
@@ -517,43 +538,10 @@ static int allow_connections(int wanted)
     return limit.rlim_cur >= (rlim_t)wanted + OTHERS ? wanted : max_int((int)limit.rlim_cur - OTHERS, 16);
 }
 
-static const char *token_text(void *file, int32_t id, size_t *n_bytes)
-{
-    return hearth_file_token_text(file, id, n_bytes);
-}
-
-static void fill_view(struct server *s)
-{
-    const struct server_options *o = &s->options;
-    struct view *v = &s->view;
-    hearth_template_info template;
-    s->file = hearth_model_file(o->model);
-    v->model_id = o->model_id;
-    v->file_id = o->file_id;
-    v->model_identity = hearth_model_identity(o->model);
-    v->started_s = clock_unix_s();
-    hearth_file_describe(s->file, &v->info);
-    hearth_model_plan(o->model, &v->plan);
-    v->has_template = hearth_file_template(s->file, &template) && !template.problem[0];
-    v->has_thinking_switch = v->has_template && template.thinking_switch[0];
-    hearth_sampling_defaults(o->model, &v->sampling, v->sampling_origin);
-    v->n_parallel = o->n_parallel;
-    v->n_queue = o->n_queue;
-    v->ping_ms = o->ping_ms;
-    v->body_max_bytes = o->body_max_bytes;
-    v->memory_bytes = o->memory_bytes;
-    v->strict = o->strict;
-    v->has_keys = s->keys.n > 0;
-    v->token_text = token_text;
-    v->token_arg = s->file;
-    snprintf(s->fingerprint, sizeof s->fingerprint, "%.16s-r%d", v->model_identity, hearth_arithmetic_revision());
-    v->fingerprint = s->fingerprint;
-}
-
 static bool make_exchanges(struct server *s, hearth_error *err)
 {
     enum { WITHOUT_ANSWERS = 64 }; /* tokenize and the like, beside those that generate */
-    s->n_exchanges = s->options.n_parallel + s->options.n_queue + WITHOUT_ANSWERS;
+    s->n_exchanges = server_slots(s) + s->options.n_queue + WITHOUT_ANSWERS;
     s->exchanges = mem_alloc((size_t)s->n_exchanges * sizeof *s->exchanges);
     if (!s->exchanges)
         return fail_memory(err, "the server's requests");
@@ -603,11 +591,11 @@ struct server *server_start(const struct server_options *options, hearth_error *
     s->options = *options;
     s->memory.most = options->memory_bytes;
     s->start_ns = clock_ns();
+    s->started_s = clock_unix_s();
     s->watch_epoll = s->watch_event = -1;
     bool ok = !options->keys || keys_read(&s->keys, options->keys, options->keys_name, err);
-    if (ok)
-        fill_view(s);
-    if (ok && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err) && start_daemon(s, err))
+    if (ok && served_fill(s, err) && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err)
+        && start_daemon(s, err))
         return s;
     server_stop(s);
     return NULL;
@@ -662,6 +650,7 @@ void server_stop(struct server *s)
         if (s->exchanges && s->exchanges[i].server)
             lock_destroy(&s->exchanges[i].wake_lock);
     mem_free(s->exchanges);
+    served_free(s);
     lock_destroy(&s->work_lock);
     lock_destroy(&s->peer_lock);
     mem_free(s);

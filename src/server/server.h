@@ -4,15 +4,21 @@
 #include "base/err.h"
 #include "hearth/hearth.h"
 
-/* Texts must live as long as the server. */
+/* One of the models that are served. */
+struct server_model {
+    hearth_model *model;  /* borrowed; opened */
+    const char *model_id; /* the name that clients see; no other has it, as a file's name neither */
+    const char *file_id;  /* the file's own, without folders and .gguf */
+};
+
+/* Texts and models must live as long as the server. */
 struct server_options {
-    hearth_model *model;      /* borrowed; opened */
-    const char *model_id;     /* the name that clients see */
-    const char *file_id;      /* the file's own */
+    const struct server_model *models; /* [n_models], of one engine: 1 to 16 */
+    int n_models;
     const char *host;
     int port;                 /* 0: a free one */
-    int n_parallel;           /* sequences of the engine */
-    int n_queue;              /* requests that may wait besides */
+    int n_parallel;           /* sequences of the engine, for each model */
+    int n_queue;              /* requests that may wait besides, for whichever model */
     int ping_ms;              /* comments in silent streams; 0: none */
     bool strict;              /* refuse fields that are unknown or have no effect */
     size_t body_max_bytes, memory_bytes;

@@ -3,39 +3,84 @@
 
 #include "server/core.h"
 
-static void put_memory(const hearth_plan *p, struct buf *out)
+static void put_memory(const hearth_plan *p, const char *of, struct buf *out)
 {
     double mib = 1.0 / (1 << 20);
     buf_printf(out,
                "memory    weights %.0f MiB (file pages) + KV cache %.0f MiB (%s) + workspace %.0f MiB + vocabulary "
                    "%.0f MiB "
-               "= %.0f MiB, of %.0f MiB\n",
+               "= %.0f MiB, of %s%.0f MiB\n",
                (double)p->weights_bytes * mib, (double)p->kv_bytes * mib, hearth_kv_type_name(p->kv_type),
-               (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->total_bytes * mib,
+               (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->total_bytes * mib, of,
                (double)p->budget_bytes * mib);
+}
+
+static void put_model(const struct view *v, struct buf *out)
+{
+    buf_printf(out, "model     %s\n", v->model_id);
+    buf_printf(out, "window    %d tokens a request: %s\n", v->plan.n_ctx_tokens, v->plan.reason);
+}
+
+static void put_chat(const struct view *v, struct buf *out)
+{
+    if (!v->has_template)
+        buf_printf(out, "chat      no: this model has no chat template%s; completions work\n",
+                   v->n_all > 1 ? "" : " (--chat-template)");
+}
+
+static void put_one(const struct view *v, struct buf *out)
+{
+    put_model(v, out);
+    buf_printf(out, "streams   %d at once, %d may wait\n", v->n_parallel, v->n_queue);
+    put_memory(&v->plan, "", out);
+}
+
+/* Each with its share, and what they are together. */
+static void put_several(const struct view *v, struct buf *out)
+{
+    double mib = 1.0 / (1 << 20);
+    uint64_t total = 0, budget = v->plan.machine_budget_bytes;
+    buf_printf(out, "models    %d: requests name one of them (\"model\")\n\n", v->n_all);
+    for (int i = 0; i < v->n_all; i++) {
+        put_model(&v->all[i], out);
+        put_memory(&v->all[i].plan, "its share of ", out);
+        put_chat(&v->all[i], out);
+        buf_puts(out, "\n");
+        total += v->all[i].plan.total_bytes;
+    }
+    buf_printf(out, "together  %.0f MiB of %.0f MiB%s\n", (double)total * mib, (double)budget * mib,
+               total > budget ? ": not all weights fit in memory; they will be read from disk again and again" : "");
+    buf_printf(out, "streams   %d at once of each model, %d may wait in all\n", v->n_parallel, v->n_queue);
+}
+
+static void put_curl(const struct view *v, const char *url, struct buf *out)
+{
+    const char *path = v->has_template ? "chat/completions" : "completions";
+    const char *body = !v->has_template ? "\"prompt\":\"Hello\""
+                                        : "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]";
+    buf_printf(out, "\n  curl %s/%s %s-d '{", url, path, v->has_keys ? "-H 'Authorization: Bearer YOUR-KEY' " : "");
+    if (v->n_all > 1)
+        buf_printf(out, "\"model\":\"%s\",", v->model_id);
+    buf_printf(out, "%s}'\n\n", body);
 }
 
 void server_describe(const struct server *s, struct buf *out)
 {
-    const struct view *v = &s->view;
+    const struct view *v = s->views;
     const char *host = s->options.host;
     bool all = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0, v6 = strchr(host, ':') && !all;
     struct buf base = { 0 };
     buf_printf(&base, "http://%s%s%s:%d/v1", v6 ? "[" : "", all ? "127.0.0.1" : host, v6 ? "]" : "", s->port);
     const char *url = buf_str(&base).ptr, *key = v->has_keys ? "YOUR-KEY" : "any";
     buf_printf(out, "base URL  %s\n", url);
-    buf_printf(out, "model     %s\n", v->model_id);
-    buf_printf(out, "window    %d tokens a request: %s\n", v->plan.n_ctx_tokens, v->plan.reason);
-    buf_printf(out, "streams   %d at once, %d may wait\n", v->n_parallel, v->n_queue);
-    put_memory(&v->plan, out);
+    if (v->n_all > 1)
+        put_several(v, out);
+    else
+        put_one(v, out);
     buf_printf(out, "keys      %s\n", v->has_keys ? "needed (Authorization: Bearer KEY)" : "none: any key is accepted");
-    if (!v->has_template)
-        buf_puts(out, "chat      no: this model has no chat template (--chat-template); completions work\n");
-    const char *path = v->has_template ? "chat/completions" : "completions";
-    const char *body = !v->has_template ? "\"prompt\":\"Hello\""
-                                        : "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]";
-    buf_printf(out, "\n  curl %s/%s %s%s%s-d '{%s}'\n\n", url, path, v->has_keys ? "-H 'Authorization: Bearer " : "",
-               v->has_keys ? key : "", v->has_keys ? "' " : "", body);
+    if (v->n_all == 1)
+        put_chat(v, out);
+    put_curl(v, url, out);
     buf_printf(out, "  from openai import OpenAI\n  client = OpenAI(base_url=\"%s\", api_key=\"%s\")\n", url, key);
     if (v->has_template)
         buf_printf(out, "  print(client.chat.completions.create(model=\"%s\", messages=[{\"role\": \"user\", "

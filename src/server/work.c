@@ -9,15 +9,15 @@
 
 /* ---- what endpoints want that generate nothing ---- */
 
-static bool do_tokenize(struct server *s, struct ask *a, struct problem *p)
+static bool do_tokenize(hearth_file *file, struct ask *a, struct problem *p)
 {
     hearth_error err;
     size_t cap = a->text.n_bytes + 8; /* no vocabulary makes more tokens than bytes, and BOS */
     a->ids = arena_array(&a->arena, int32_t, cap);
     if (!a->ids)
         return ask_no_memory(p);
-    int64_t n = hearth_file_tokenize(s->file, a->text.text, a->text.n_bytes, a->parse_special, a->add_special, a->ids,
-                                     cap, &err);
+    int64_t n = hearth_file_tokenize(file, a->text.text, a->text.n_bytes, a->parse_special, a->add_special, a->ids, cap,
+                                     &err);
     if (n < 0 || (size_t)n > cap) {
         problem_of_error(p, &err);
         return false;
@@ -26,20 +26,20 @@ static bool do_tokenize(struct server *s, struct ask *a, struct problem *p)
     return true;
 }
 
-static bool do_detokenize(struct server *s, struct ask *a, struct problem *p)
+static bool do_detokenize(hearth_file *file, struct ask *a, struct problem *p)
 {
     for (size_t i = 0; i < a->n_ids; i++) {
         size_t n = 0;
-        const char *text = hearth_file_token_text(s->file, a->ids[i], &n);
+        const char *text = hearth_file_token_text(file, a->ids[i], &n);
         buf_put(&a->out_text, text ? text : "", n);
     }
     return !a->out_text.failed || ask_no_memory(p);
 }
 
-static bool do_render(struct server *s, struct ask *a, struct problem *p)
+static bool do_render(hearth_file *file, struct ask *a, struct problem *p)
 {
     hearth_error err;
-    hearth_rendered *rendered = hearth_file_render(s->file, &a->chat.chat, &err);
+    hearth_rendered *rendered = hearth_file_render(file, &a->chat.chat, &err);
     if (!rendered) {
         problem_of_error(p, &err);
         return false;
@@ -69,7 +69,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
         request.seed += (uint64_t)(i % a->n); /* answers to one prompt differ */
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
         request.owner = request.cache_salt = 1 + (uint64_t)(x->key - x->server->keys.key);
-    x->streams[i] = hearth_submit(x->server->options.model, &request, &err);
+    x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {
         problem_of_error(p, &err);
         return false;
@@ -81,7 +81,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
 static bool submit(struct exchange *x, struct problem *p)
 {
     struct ask *a = &x->ask;
-    if (!reply_init(&x->reply, a, &x->server->view, x->route->endpoint->dialect, x->id, clock_unix_s()))
+    if (!reply_init(&x->reply, a, served_view(x), x->route->endpoint->dialect, x->id, clock_unix_s()))
         return ask_no_memory(p);
     x->streams = mem_alloc((size_t)x->reply.n_choices * sizeof(hearth_stream *));
     if (!x->streams)
@@ -98,10 +98,10 @@ static bool submit(struct exchange *x, struct problem *p)
 static bool read_ask(struct exchange *x, const json_t *body, struct problem *p)
 {
     const struct endpoint *e = x->route->endpoint;
-    const struct view *v = &x->server->view;
+    bool strict = x->server->options.strict;
     struct fields fields = { 0 };
-    if (!ask_init(&x->ask, e->on, p) || (e->on && !fields_read(&fields, body, e->on, v->strict, &x->ask.notes, p))
-        || !e->read(&x->ask, &fields, v, p))
+    if (!ask_init(&x->ask, e->on, p) || (e->on && !fields_read(&fields, body, e->on, strict, &x->ask.notes, p))
+        || !served_choose(x, body, p) || !e->read(&x->ask, &fields, served_view(x), p))
         return false;
     return !x->ask.notes.failed || ask_no_memory(p);
 }
@@ -129,12 +129,12 @@ static bool read_body(struct exchange *x, struct problem *p)
 
 static bool perform(struct exchange *x, struct problem *p)
 {
-    struct server *s = x->server;
+    hearth_file *file = x->server->served[x->model].file;
     switch (x->ask.op) {
     case OP_GENERATE: return submit(x, p);
-    case OP_TOKENIZE: return do_tokenize(s, &x->ask, p);
-    case OP_DETOKENIZE: return do_detokenize(s, &x->ask, p);
-    case OP_RENDER: return do_render(s, &x->ask, p);
+    case OP_TOKENIZE: return do_tokenize(file, &x->ask, p);
+    case OP_DETOKENIZE: return do_detokenize(file, &x->ask, p);
+    case OP_RENDER: return do_render(file, &x->ask, p);
     }
     return false;
 }
@@ -153,7 +153,7 @@ static void answer(struct exchange *x)
         if (soon)
             watch_look(s);
     } else {
-        if (!json_put(&x->out, x->route->endpoint->write(&x->ask, &s->view)))
+        if (!json_put(&x->out, x->route->endpoint->write(&x->ask, served_view(x))))
             ask_no_memory(p);
         exchange_worked(x, X_READY);
     }

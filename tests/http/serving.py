@@ -20,8 +20,8 @@ PATIENCE_S = 60
 class Server:
     """`hearth serve` on a free port. Its end is clean, or the test fails."""
 
-    def __init__(self, *options, model=None):
-        self.words = [PROGRAM, "serve", *([model] if model else []), "--port", "0", *options]
+    def __init__(self, *options, model=None, models=()):
+        self.words = [PROGRAM, "serve", *([model] if model else []), *models, "--port", "0", *options]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)

@@ -415,7 +415,8 @@ def test_a_busy_port_is_told_with_who_has_it(server, serve):
 
 
 @pytest.mark.parametrize(("words", "code", "said"), [
-    (["a.gguf", "b.gguf"], 2, "one is served"), (["--host", "203.0.113.9", "--insecure-no-auth"], 2, "no address"),
+    (["/nowhere/a.gguf", "b.gguf"], 3, "/nowhere/a.gguf"),
+    (["--host", "203.0.113.9", "--insecure-no-auth"], 2, "no address"),
     (["--host", "0.0.0.0"], 2, "--insecure-no-auth"), (["--host", "::"], 2, "--api-key-file"),
     (["--parallel", "65"], 2, "1 to 64"), (["--api-key-file", "/nowhere"], 3, "/nowhere"),
     (["/nowhere.gguf"], 3, "/nowhere.gguf")])

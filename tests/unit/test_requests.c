@@ -11,6 +11,7 @@
 #include "server/api/ask.h"
 #include "server/api/endpoints.h"
 #include "server/api/json_in.h"
+#include "server/api/named.h"
 
 #include <cmocka.h> /* last: it has a macro fail() */
 
@@ -518,6 +519,100 @@ static void test_without_memory_a_request_is_refused_or_right(void **state)
     json_set_alloc_funcs(malloc, free);
 }
 
+/* ---- which model is meant ---- */
+
+static struct view several[4];
+
+static void make_several(int n)
+{
+    static const char *const names[][2] = { { "Small", "tolstoy-4m-q8_0" }, { "stories", "stories" },
+                                            { "copy", "twice" }, { "other/copy", "twice" } };
+    for (int i = 0; i < n; i++)
+        several[i] = (struct view){ .all = several, .n_all = n, .model_id = names[i][0], .file_id = names[i][1] };
+}
+
+static int number_of(const struct view *v) { return v ? (int)(v - several) : -1; }
+
+static void test_a_name_is_an_alias_or_a_files_as_it_is_written(void **state)
+{
+    static const struct {
+        const char *name;
+        int model;
+    } table[] = { { "Small", 0 }, { "tolstoy-4m-q8_0", 0 }, { "tolstoy-4m-q8_0.gguf", 0 }, { "stories", 1 },
+                  { "stories.gguf", 1 }, { "copy", 2 }, { "other/copy", 3 }, { "small", -1 }, { "Small.gguf", -1 },
+                  { "twice", -1 }, { "twice.gguf", -1 }, { "", -1 }, { ".gguf", -1 }, { "Smal", -1 },
+                  { "Small ", -1 } };
+    (void)state;
+    make_several(4);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        if (number_of(named_exactly(&several[i % 4], str_z(table[i].name))) != table[i].model)
+            fail_msg("'%s' is not %d", table[i].name, table[i].model);
+    assert_int_equal(number_of(named_exactly(several, (struct str){ "Small\0x", 7 })), -1); /* all of its bytes */
+    assert_int_equal(number_of(named_in_url(several, STR("other%2Fcopy"))), 3);
+    assert_int_equal(number_of(named_in_url(several, STR("other/copy"))), 3);
+    assert_int_equal(number_of(named_in_url(several, STR("%53mall"))), 0);
+    assert_int_equal(number_of(named_in_url(several, STR("Small%00"))), -1);
+    assert_int_equal(number_of(named_in_url(several, STR("Small%"))), -1);
+    assert_int_equal(number_of(named_in_url(several, STR("Small%2"))), -1);
+    char longer[2000];
+    memset(longer, '%', sizeof longer);
+    assert_int_equal(number_of(named_in_url(several, (struct str){ longer, sizeof longer })), -1);
+}
+
+static void test_the_nearest_name_has_the_fewest_edits(void **state)
+{
+    static const char *const table[][2] = { { "small", "Small" }, { "SMALL", "Small" }, { "storys", "stories" },
+                                            { "tolstoy-4m-q4_0.gguf", "tolstoy-4m-q8_0" }, { "coppy", "copy" },
+                                            { "Tolstoy_4M_Q8_0", "tolstoy-4m-q8_0" }, { "others/copy", "other/copy" },
+                                            { "twice", "Small" } /* it names neither of its two */ };
+    (void)state;
+    make_several(4);
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        assert_string_equal(named_nearest(several, str_z(table[i][0])), table[i][1]);
+    char longer[1000];
+    memset(longer, 'x', sizeof longer);
+    assert_string_equal(named_nearest(several, (struct str){ longer, sizeof longer }), "Small"); /* all are as far */
+}
+
+static void test_one_model_answers_to_any_name_and_several_to_their_own(void **state)
+{
+    struct problem p = { 0 };
+    struct view alone = make_view();
+    (void)state;
+    assert_ptr_equal(named_by_request(&alone, STR("gpt-4o"), &p), &alone);
+    assert_ptr_equal(named_by_request(&alone, (struct str){ 0 }, &p), &alone);
+    make_several(1);
+    assert_int_equal(number_of(named_by_request(several, STR("gpt-4o"), &p)), 0);
+    assert_int_equal(p.code, PROBLEM_none);
+    make_several(2);
+    assert_int_equal(number_of(named_by_request(several, STR("stories.gguf"), &p)), 1);
+    assert_null(named_by_request(several, STR("storis"), &p));
+    assert_int_equal(p.code, PROBLEM_model_not_found);
+    assert_string_equal(p.param, "model");
+    assert_string_equal(p.message, "'storis' is not served here; the nearest name is 'stories'. There are: 'Small', "
+                                   "'stories'");
+    assert_null(named_by_request(several, (struct str){ 0 }, &p));
+    assert_non_null(strstr(p.message, "names no model"));
+    assert_non_null(strstr(p.message, "'Small', 'stories'"));
+    assert_null(named_by_request(several, STR(""), &p));
+    assert_non_null(strstr(p.message, "names no model"));
+}
+
+static void test_a_list_of_long_names_ends_with_how_many_more_there_are(void **state)
+{
+    static struct view many[16];
+    static char name[16][128];
+    struct problem p = { 0 };
+    (void)state;
+    for (int i = 0; i < 16; i++) {
+        memset(name[i], 'a' + i, sizeof name[i] - 1);
+        many[i] = (struct view){ .all = many, .n_all = 16, .model_id = name[i], .file_id = name[i] };
+    }
+    assert_false(named_refuse(many, STR("x"), &p));
+    assert_non_null(strstr(p.message, "and 14 more (GET /v1/models)"));
+    assert_true(strlen(p.message) < sizeof p.message - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +633,10 @@ int main(void)
         cmocka_unit_test(test_a_stream_ends_once_with_all_its_answers),
         cmocka_unit_test(test_a_refusal_has_what_clients_look_for),
         cmocka_unit_test(test_without_memory_a_request_is_refused_or_right),
+        cmocka_unit_test(test_a_name_is_an_alias_or_a_files_as_it_is_written),
+        cmocka_unit_test(test_the_nearest_name_has_the_fewest_edits),
+        cmocka_unit_test(test_one_model_answers_to_any_name_and_several_to_their_own),
+        cmocka_unit_test(test_a_list_of_long_names_ends_with_how_many_more_there_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@ struct endpoint {
     bool (*get)(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p);
     const char *content_type; /* of get; NULL: application/json */
+    bool of_model;            /* get: of one model, the one that ?model= names, or the first */
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
     bool cancels;             /* that request ends then */
 

@@ -25,12 +25,17 @@ static bool get(const struct view *v, const struct load_figures *now, const char
 {
     (void)tail;
     buf_puts(out, "<!doctype html><meta charset=utf-8><title>hearth</title>"
-                  "<style>body{font:16px/1.5 monospace;margin:2em;max-width:50em}</style><h1>hearth</h1><pre>"
-                  "model    ");
-    put_text(out, v->model_id);
-    buf_printf(out, "\nwindow   %d tokens a request\nstreams  %d of %d running, %d waiting of %d\nanswers  %llu, %llu "
-               "tokens\nup       %.0f s%s\n\n", v->plan.n_ctx_tokens, now->n_running, v->n_parallel, now->n_waiting,
-               v->n_queue, (unsigned long long)now->n_completed, (unsigned long long)now->output_tokens, now->uptime_s,
+                  "<style>body{font:16px/1.5 monospace;margin:2em;max-width:50em}</style><h1>hearth</h1><pre>");
+    for (int i = 0; i < v->n_all; i++) {
+        buf_puts(out, "model    ");
+        put_text(out, v->all[i].model_id);
+        buf_printf(out, "\nwindow   %d tokens a request\n", v->all[i].plan.n_ctx_tokens);
+        if (v->n_all > 1)
+            buf_printf(out, "streams  %d of %d running\n\n", now->of[i].n_running, v->n_parallel);
+    }
+    buf_printf(out, "streams  %d of %d running, %d waiting of %d\nanswers  %llu, %llu tokens\nup       %.0f s%s\n\n",
+               now->n_running, v->n_parallel * v->n_all, now->n_waiting, v->n_queue,
+               (unsigned long long)now->n_completed, (unsigned long long)now->output_tokens, now->uptime_s,
                now->draining ? ", ending" : "");
     put_routes(out);
     buf_puts(out, "</pre>\n");

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/api/endpoints.h"
+#include "server/api/named.h"
 
 static json_t *of_model(const struct view *v)
 {
@@ -30,17 +31,25 @@ static bool list(const struct view *v, const struct load_figures *now, const cha
 {
     (void)now;
     (void)tail;
-    return json_put(out, json_pack("{s:s, s:[o]}", "object", "list", "data", of_model(v))) || ask_no_memory(p);
+    json_t *data = json_array();
+    bool failed = !data;
+    for (int i = 0; i < v->n_all; i++)
+        failed |= json_array_append_new(data, of_model(&v->all[i])) != 0;
+    json_t *all = json_pack("{s:s, s:o}", "object", "list", "data", data);
+    if (!failed)
+        return json_put(out, all) || ask_no_memory(p);
+    json_decref(all);
+    return ask_no_memory(p);
 }
 
 static bool one(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p)
 {
     (void)now;
-    if (strcmp(tail, v->model_id) != 0 && strcmp(tail, v->file_id) != 0)
-        return refuse(p, PROBLEM_model_not_found, "model", "'%.80s' is not served here; the model here is '%s'", tail,
-                      v->model_id);
-    return json_put(out, of_model(v)) || ask_no_memory(p);
+    const struct view *found = named_in_url(v, str_z(tail));
+    if (!found)
+        return named_refuse(v, str_z(tail), p);
+    return json_put(out, of_model(found)) || ask_no_memory(p);
 }
 
 const struct endpoint endpoint_models = { .get = list }, endpoint_model = { .get = one };

@@ -75,7 +75,8 @@ static json_t *of_answer(const struct endpoint *e)
 
 static json_t *of_responses(const struct endpoint *e, bool is_public)
 {
-    static const int of_posts[] = { 400, 408, 409, 411, 413, 415, 429, 500, 501, 503 }, of_gets[] = { 400, 404, 503 };
+    static const int of_posts[] = { 400, 404, 408, 409, 411, 413, 415, 429, 500, 501, 503 },
+                     of_gets[] = { 400, 404, 503 };
     struct json_out o = json_begin();
     json_key(&o, "200", of_answer(e));
     if (!is_public)
@@ -101,6 +102,10 @@ static void put_route(struct json_out *paths, const char *method, const char *pa
     if (tail)
         json_key(&o, "parameters", json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "id", "in", "path", "required", 1,
                                              "schema", "type", "string"));
+    if (e->of_model)
+        json_key(&o, "parameters", json_pack("[{s:s, s:s, s:s, s:{s:s}}]", "name", "model", "in", "query",
+                                             "description", "of several models the one that is meant; without it the "
+                                             "first", "schema", "type", "string"));
     if (!e->get)
         json_key(&o, "requestBody", of_body(e->on));
     json_key(&o, "responses", of_responses(e, is_public));

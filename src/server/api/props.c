@@ -1,4 +1,5 @@
-/* props.c: GET /props, as llama.cpp has it; nothing can be changed through it. */
+/* props.c: GET /props, as llama.cpp has it; nothing can be changed through it. Of several models it is about the one
+ * that ?model= names, else the first; `models` has all. */
 #include <string.h>
 
 #include "record/receipt_json.h"
@@ -34,7 +35,14 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     json_key(&o, "chat_template", of_text(v->info.template_text));
     json_key(&o, "build_info", json_pack("s", hearth_version()));
     json_key(&o, "is_sleeping", json_false());
+    if (v->n_all > 1) {
+        json_t *ids = json_array();
+        for (int i = 0; i < v->n_all; i++)
+            if (json_array_append_new(ids, json_string(v->all[i].model_id)) != 0)
+                o.failed = true;
+        json_key(&o, "models", ids);
+    }
     return json_put(out, json_end(&o)) || ask_no_memory(p);
 }
 
-const struct endpoint endpoint_props = { .get = get };
+const struct endpoint endpoint_props = { .get = get, .of_model = true };

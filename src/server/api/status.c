@@ -31,19 +31,39 @@ static json_t *of_now(const struct load_figures *now)
     return json_end(&o);
 }
 
-static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
-                struct problem *p)
+static json_t *of_model(const struct view *v, const struct model_load *load)
 {
-    (void)tail;
-    struct json_out o = json_begin(), model = json_begin();
+    struct json_out model = json_begin();
     json_key(&model, "id", json_string(v->model_id));
+    json_key(&model, "file", json_string(v->file_id));
     json_key(&model, "identity", json_string(v->model_identity));
     json_key(&model, "state", json_string("ready"));
     json_key(&model, "n_ctx_tokens", json_integer(v->plan.n_ctx_tokens));
     json_key(&model, "chat", json_boolean(v->has_template));
     json_key(&model, "plan", plan_to_json(&v->plan));
+    json_key(&model, "n_parallel", json_integer(v->n_parallel));
+    json_key(&model, "n_running", json_integer(load->n_running));
+    json_key(&model, "n_waiting", json_integer(load->n_waiting));
+    json_key(&model, "n_completed", of_u64(load->n_completed));
+    return json_end(&model);
+}
+
+static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                struct problem *p)
+{
+    (void)tail;
+    struct json_out o = json_begin();
+    json_t *models = json_array();
+    uint64_t planned = 0;
+    for (int i = 0; i < v->n_all; i++)
+        if (json_array_append_new(models, of_model(&v->all[i], &now->of[i])) != 0)
+            o.failed = true;
+        else
+            planned += v->all[i].plan.total_bytes;
     json_key(&o, "version", json_string(hearth_version()));
-    json_key(&o, "models", json_pack("[o]", json_end(&model)));
+    json_key(&o, "models", models);
+    json_key(&o, "memory", json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)v->plan.machine_budget_bytes,
+                                     "planned_bytes", (json_int_t)planned));
     json_key(&o, "limits", of_limits(v));
     json_key(&o, "now", of_now(now));
     return json_put(out, json_end(&o)) || ask_no_memory(p);

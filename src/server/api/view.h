@@ -10,19 +10,32 @@ struct request_state {
     bool stream;
 };
 
+enum { VIEW_MAX_MODELS = 16 }; /* that are served together: as many as an engine holds */
+
+/* Of one model. */
+struct model_load {
+    int n_running, n_waiting; /* of those whose body is read */
+    uint64_t n_completed, prompt_tokens, cached_tokens, output_tokens;
+    double prompt_ms, output_ms;
+};
+
 /* Figures of now, for pages that show them. */
 struct load_figures {
     bool ready, draining;
     double uptime_s;
     int n_running, n_waiting, n_connections;
     uint64_t n_requests, n_completed, n_failed, n_cancelled, n_refused;
-    uint64_t prompt_tokens, cached_tokens, output_tokens;
-    double prompt_ms, output_ms;
+    uint64_t output_tokens;       /* of all models */
+    struct model_load of[VIEW_MAX_MODELS]; /* [n_models], in the order of view.all */
+    int n_models;
     uint64_t memory_used_bytes; /* of the pool of requests */
     struct request_state request; /* for endpoints that are about one */
 };
 
+/* One of the models that are served, and the server around it. */
 struct view {
+    const struct view *all;     /* [n_all] all of them, this one among them; NULL: there are no others */
+    int n_all;
     const char *model_id;       /* under which it is listed */
     const char *file_id;        /* the file's own name; the same where no alias was given */
     const char *fingerprint;
@@ -36,8 +49,8 @@ struct view {
     hearth_sampling sampling;   /* of requests that say nothing: hearth's, and the model's on top */
     hearth_origin sampling_origin[HEARTH_N_SAMPLING];
 
-    int n_parallel;             /* computed at once */
-    int n_queue;                /* that may wait besides */
+    int n_parallel;             /* computed at once, of each model */
+    int n_queue;                /* that may wait besides, of all models together */
     int ping_ms;
     size_t body_max_bytes, memory_bytes;
     bool strict, has_keys;

@@ -1,0 +1,148 @@
+/* served.c: the models that are served: what is known of each, whose a request is, and how many it may have waiting. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "server/api/named.h"
+#include "server/core.h"
+
+static const char *token_text(void *file, int32_t id, size_t *n_bytes)
+{
+    return hearth_file_token_text(file, id, n_bytes);
+}
+
+static void fill_view(struct server *s, int i)
+{
+    const struct server_options *o = &s->options;
+    const struct server_model *model = &o->models[i];
+    struct served *served = &s->served[i];
+    struct view *v = &s->views[i];
+    hearth_template_info template;
+    served->model = model->model;
+    served->file = hearth_model_file(model->model);
+    v->all = s->views;
+    v->n_all = o->n_models;
+    v->model_id = model->model_id;
+    v->file_id = model->file_id;
+    v->model_identity = hearth_model_identity(model->model);
+    v->started_s = s->started_s;
+    hearth_file_describe(served->file, &v->info);
+    hearth_model_plan(model->model, &v->plan);
+    v->has_template = hearth_file_template(served->file, &template) && !template.problem[0];
+    v->has_thinking_switch = v->has_template && template.thinking_switch[0];
+    hearth_sampling_defaults(model->model, &v->sampling, v->sampling_origin);
+    v->n_parallel = o->n_parallel;
+    v->n_queue = o->n_queue;
+    v->ping_ms = o->ping_ms;
+    v->body_max_bytes = o->body_max_bytes;
+    v->memory_bytes = o->memory_bytes;
+    v->strict = o->strict;
+    v->has_keys = s->keys.n > 0;
+    v->token_text = token_text;
+    v->token_arg = served->file;
+    snprintf(served->fingerprint, sizeof served->fingerprint, "%.16s-r%d", v->model_identity,
+             hearth_arithmetic_revision());
+    v->fingerprint = served->fingerprint;
+}
+
+bool served_fill(struct server *s, hearth_error *err)
+{
+    size_t n = (size_t)s->options.n_models;
+    s->views = mem_alloc(n * sizeof *s->views);
+    s->served = mem_alloc(n * sizeof *s->served);
+    if (!s->views || !s->served)
+        return fail_memory(err, "the server's models");
+    for (int i = 0; i < s->options.n_models; i++)
+        fill_view(s, i);
+    return true;
+}
+
+void served_free(struct server *s)
+{
+    mem_free(s->views);
+    mem_free(s->served);
+}
+
+const struct view *served_view(const struct exchange *x) { return &x->server->views[x->model]; }
+
+/* ---- a request's model, and room there ---- */
+
+static int n_over(const struct server *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->options.n_models; i++)
+        n += max_int(atomic_load(&s->served[i].n_active) - s->options.n_parallel, 0);
+    return n;
+}
+
+/* Whoever has a free slot comes in, however many wait for other models. */
+static bool take_place(struct exchange *x, struct problem *p)
+{
+    struct server *s = x->server;
+    struct served *m = &s->served[x->model];
+    const struct server_options *o = &s->options;
+    if (o->n_models > 1 && atomic_load(&m->n_active) >= o->n_parallel && n_over(s) >= o->n_queue)
+        return refuse(p, PROBLEM_queue_full, NULL, "%d requests of '%.100s' are running, and %d wait, the most that "
+                      "this server lets wait for all its models; try again later", o->n_parallel,
+                      s->views[x->model].model_id, o->n_queue);
+    atomic_fetch_add(&m->n_active, 1);
+    x->placed = true;
+    return true;
+}
+
+bool served_choose(struct exchange *x, const json_t *body, struct problem *p)
+{
+    const json_t *name = json_object_get(body, "model");
+    const struct view *views = x->server->views;
+    struct str text = { json_string_value(name), json_string_length(name) };
+    const struct view *v = named_by_request(views, text, p);
+    if (!v)
+        return false;
+    x->model = (int)(v - views);
+    return !x->generates || take_place(x, p);
+}
+
+void served_leave(struct exchange *x)
+{
+    struct served *m = &x->server->served[x->model];
+    if (x->placed)
+        atomic_fetch_sub(&m->n_active, 1);
+    if (x->placed && x->ended && x->problem.code == PROBLEM_none)
+        atomic_fetch_add(&m->n_completed, 1);
+    x->placed = false;
+    x->model = 0;
+}
+
+void served_count(struct exchange *x, const hearth_receipt *r)
+{
+    struct served *m = &x->server->served[x->model];
+    atomic_fetch_add(&m->prompt_tokens, (unsigned long long)r->n_prompt_tokens);
+    atomic_fetch_add(&m->cached_tokens, (unsigned long long)r->n_cached_tokens);
+    atomic_fetch_add(&m->output_tokens, (unsigned long long)r->n_output_tokens);
+    atomic_fetch_add(&m->prompt_us, (unsigned long long)(r->prefill_ms * 1000));
+    atomic_fetch_add(&m->output_us, (unsigned long long)(r->decode_ms * 1000));
+}
+
+/* Where one model is served, whose body is still being read is its own, too. */
+void served_load(struct server *s, int n_active, struct load_figures *out)
+{
+    out->n_models = s->options.n_models;
+    for (int i = 0; i < s->options.n_models; i++) {
+        struct served *m = &s->served[i];
+        struct model_load *load = &out->of[i];
+        int active = s->options.n_models == 1 ? n_active : atomic_load(&m->n_active);
+        *load = (struct model_load){
+            .n_running = min_int(active, s->options.n_parallel),
+            .n_waiting = max_int(active - s->options.n_parallel, 0),
+            .n_completed = atomic_load(&m->n_completed),
+            .prompt_tokens = atomic_load(&m->prompt_tokens),
+            .cached_tokens = atomic_load(&m->cached_tokens),
+            .output_tokens = atomic_load(&m->output_tokens),
+            .prompt_ms = (double)atomic_load(&m->prompt_us) / 1000,
+            .output_ms = (double)atomic_load(&m->output_us) / 1000,
+        };
+        out->n_running += load->n_running;
+        out->output_tokens += load->output_tokens;
+    }
+    out->n_waiting = max_int(n_active - out->n_running, 0);
+}
