@@ -109,6 +109,18 @@ class Help(CliTest):
         self.assertRegex(listed, r"HEARTH_TEMPERATURE +0\.25 ")
         self.assertRegex(listed, r"HEARTH_MODEL +- ")
 
+    def test_models_that_cannot_be_served_together_are_refused_at_once(self):
+        other = self.file("other.gguf", b"GGUF")
+        for words, said in ((["--alias", "a", "--alias", "b"], "--alias is given 2 times, for 1 model;"),
+                            ([self.tiny], "are one file; name each model once"),
+                            ([other, "--alias", "x", "--alias", "x"], "would both be called 'x'; give each a name"),
+                            ([other, "--alias", "other"], "would both be called 'other'"),
+                            ([other, "--chat-template", "t.jinja"], "--chat-template is for one model"),
+                            ([other, "--model", self.tiny], "two models are named")):
+            self.refused(hearth("serve", self.tiny, *words), 2, said, "usage: hearth serve [MODEL ...]")
+        self.refused(hearth("serve", self.tiny, other, "--port", "0"), 3, "other.gguf")
+        self.refused(hearth("serve", self.tiny, self.unknown, "--port", "0"), 3, "unknown.gguf", "zebra")
+
     def test_a_variable_that_nothing_reads_is_reported(self):
         self.assertIn("HEARTH_TEMPRATURE", hearth("version", env={"HEARTH_TEMPRATURE": "1"}).err)
         self.assertNotIn("HEARTH_TEMPERATURE", hearth("version", env={"HEARTH_TEMPERATURE": "1"}).err)

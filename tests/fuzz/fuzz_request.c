@@ -5,6 +5,7 @@
 #include "fuzz.h"
 #include "server/api/endpoints.h"
 #include "server/api/json_in.h"
+#include "server/api/named.h"
 
 /* ---- the parts of the library that endpoints call, without an engine ---- */
 
@@ -114,6 +115,19 @@ static void check_refusal(const struct problem *p)
     json_decref(j);
 }
 
+/* Whose request it would be where several are served: one of them, or a refusal with a sentence. */
+static void check_name(struct str name)
+{
+    struct view all[2] = { { .all = all, .n_all = 2, .model_id = "small", .file_id = "m-q8_0" },
+                           { .all = all, .n_all = 2, .model_id = "m", .file_id = "m" } };
+    struct problem p = { 0 };
+    const struct view *v = named_by_request(all, name, &p), *in_url = named_in_url(all, name);
+    must(v ? (v == all || v == all + 1) && p.code == PROBLEM_none : p.code == PROBLEM_model_not_found && p.message[0]);
+    must(!v || in_url == v);
+    if (!v)
+        check_refusal(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
@@ -135,6 +149,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct json_body body = { 0 };
     ok = ok && json_parse(&body, text, size - 1, cost, &p) && ask_init(&a, e->on, &p)
       && (!e->on || fields_read(&f, body.json, e->on, v.strict, &a.notes, &p)) && e->read(&a, &f, &v, &p);
+    const json_t *name = json_object_get(body.json, "model");
+    check_name((struct str){ json_string_value(name), json_string_length(name) });
+    check_name((struct str){ text, size - 1 });
     json_body_free(&body); /* nothing of the request points there */
     if (ok) {
         if (e->dialect) {

@@ -443,6 +443,48 @@ static void a_model_of_every_architecture_opens_or_says_why(void **state)
     }
 }
 
+/* A budget divided between two, and both opened with their shares. */
+static bool share_and_open(void *arg, hearth_error *err)
+{
+    struct model *m = arg;
+    hearth_engine_options eo = { .n_threads = 2, .n_seqs = 2, .n_step_tokens = 32, .budget_bytes = 256 << 20 };
+    hearth_model_options o[2] = { { .n_ctx_tokens = 512 }, { .n_ctx_tokens = 256 } };
+    hearth_file *files[2] = { NULL, NULL };
+    hearth_model *models[2] = { NULL, NULL };
+    hearth_engine *e = hearth_engine_create(&eo, err);
+    bool ok = e != NULL;
+    for (int i = 0; ok && i < 2; i++) {
+        o[i].source.path = m->path;
+        files[i] = hearth_file_open(&o[i].source, err);
+        ok = files[i] != NULL;
+    }
+    ok = ok && hearth_engine_share(e, files, o, 2, err);
+    for (int i = 0; ok && i < 2; i++) {
+        hearth_plan plan;
+        models[i] = hearth_model_open(e, &o[i], err);
+        ok = models[i] != NULL;
+        if (ok) {
+            hearth_model_plan(models[i], &plan);
+            put("%llu %llu\n", (unsigned long long)o[i].budget_bytes, (unsigned long long)plan.total_bytes);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        hearth_model_release(models[i]);
+        hearth_file_close(files[i]);
+    }
+    hearth_engine_destroy(e);
+    return ok;
+}
+
+static void models_that_share_a_budget_open_or_say_why(void **state)
+{
+    static struct model m;
+    (void)state;
+    model_make(&m, "llama");
+    try_all((struct subject){ .name = "two models", .op = share_and_open, .arg = &m, .files = true, .alone = true });
+    unlink(m.path);
+}
+
 static void a_request_fails_alone(void **state)
 {
     static const char *const stop[] = { "never there", "\xff\xfe" };
@@ -687,6 +729,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_of_every_vocabulary_is_read_or_refused),
         cmocka_unit_test(a_template_that_memory_was_short_for_works_later),
         cmocka_unit_test(a_model_of_every_architecture_opens_or_says_why),
+        cmocka_unit_test(models_that_share_a_budget_open_or_say_why),
         cmocka_unit_test(a_request_fails_alone),
         cmocka_unit_test(a_conversation_goes_on_after_a_failure),
         cmocka_unit_test(a_file_is_written_whole_or_not_at_all),
