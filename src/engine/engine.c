@@ -148,6 +148,24 @@ static int wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen, str
     return n;
 }
 
+/* A step of each model. Whoever watches an answer waits for the steps of all models, so each is told what the others
+ * are answering, by then. */
+static bool step_all(struct lane **lanes, int n, struct hearth_stream **finished)
+{
+    int answers[ENGINE_MAX_MODELS], all = 0;
+    bool ran = false;
+    for (int i = 0; i < n; i++)
+        all += answers[i] = lane_answers(lanes[i]);
+    for (int i = 0; i < n; i++) {
+        lanes[i]->n_lanes = n;
+        lanes[i]->n_other_answers = all - answers[i];
+        ran |= lane_step(lanes[i]);
+        *finished = joined(lane_take_finished(lanes[i]), *finished);
+        all = lanes[i]->n_other_answers + lane_answers(lanes[i]);
+    }
+    return ran;
+}
+
 static void engine_main(void *arg)
 {
     struct hearth_engine *e = arg;
@@ -156,11 +174,7 @@ static void engine_main(void *arg)
     bool idle = false;
     for (int n; (n = wait_for_work(e, idle, &seen, lanes)) >= 0;) {
         struct hearth_stream *finished = sweep(e);
-        bool ran = false;
-        for (int i = 0; i < n; i++) {
-            ran |= lane_step(lanes[i]);
-            finished = joined(lane_take_finished(lanes[i]), finished);
-        }
+        bool ran = step_all(lanes, n, &finished);
         idle = !ran && !finished; /* a slot that became free may have somebody waiting for it */
         lock_take(&e->lock);
         for (struct hearth_stream *s = finished; s; s = s->next)

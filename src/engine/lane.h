@@ -19,6 +19,7 @@ struct lane {
     unsigned n_steps;            /* whose turn it is to draft first */
     struct hearth_stream *next;  /* the next to begin, when there are pages; also under the engine's lock */
     struct pace pace;
+    int n_lanes, n_other_answers; /* models in this round, and what the others are answering: they wait for its step */
     struct batch batch;
     int32_t *batch_tokens;      /* [ws.max_tokens] */
     struct batch_slice *slices; /* [n_seqs] */
@@ -26,6 +27,8 @@ struct lane {
 
 /* One step. False: nothing could run. */
 bool lane_step(struct lane *l);
+/* How many sequences are answering. */
+int lane_answers(struct lane *l);
 /* Streams that ended since the last call, as a chain. */
 struct hearth_stream *lane_take_finished(struct lane *l);
 

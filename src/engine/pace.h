@@ -38,5 +38,6 @@ int pace_fit(double attended, int n_before, double cost);
 
 /* A step took so long. */
 void pace_learn(struct pace *p, double prompt_cost, int n_answers, double ms);
-/* What prompts of the next step may cost beside that many answers. n_seqs 1: anything, for nobody else can come. */
+/* What prompts of the next step may cost beside that many answers. n_answers: of all models, for they take
+ * turns. n_seqs (theirs, too) 1: anything, for nobody else can come. */
 double pace_room(const struct pace *p, int n_answers, int n_seqs, double target_ms);

@@ -91,7 +91,7 @@ static void plan_step(struct lane *l, struct plan *plan)
     draft(l, view);
     struct sched_room room = { .max_columns = l->model->ws.max_tokens, .attended = l->pace.attended };
     room.max_tokens = min_int(l->e->n_step_tokens, room.max_columns);
-    room.prompt_cost = pace_room(&l->pace, n_answers, l->e->n_seqs, l->e->step_ms);
+    room.prompt_cost = pace_room(&l->pace, n_answers + l->n_other_answers, l->e->n_seqs * l->n_lanes, l->e->step_ms);
     sched_plan(plan, view, l->e->n_seqs, &room);
 }
 
@@ -293,6 +293,14 @@ static void compute(struct lane *l, struct plan *plan)
     learn(l, plan, clock_ms_since(start));
     settle(l, plan);
     end_scored(l);
+}
+
+int lane_answers(struct lane *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->e->n_seqs; i++)
+        n += state_of(&l->seqs[i]) == SEQ_DECODE;
+    return n;
 }
 
 bool lane_step(struct lane *l)

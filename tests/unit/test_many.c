@@ -94,6 +94,41 @@ static void two_models_answer_side_by_side(void **state)
     close_two(&t);
 }
 
+/* A prompt of one model is cut for whoever watches an answer of another: before anything is measured into 32 tokens
+ * where it would be read in one step. */
+static void a_prompt_is_cut_for_the_answers_of_another_model(void **state)
+{
+    (void)state;
+    for (int n_seqs = 1; n_seqs <= 2; n_seqs++) {
+        struct two t;
+        hearth_request endless = request_of(ids, 10, 0), prompt = request_of(ids, 100, 1);
+        hearth_receipt receipt = { 0 };
+        hearth_event e;
+        write_two(&t);
+        open_engine(&t, 0, n_seqs);
+        for (int i = 0; i < 2; i++)
+            t.model[i] = open_another(&t, t.path[i], 2048, 64 << 20);
+        hearth_stream *watched = ask(t.model[0], &endless);
+        assert_true(hearth_stream_next(watched, &e));
+        hearth_stream *read = ask(t.model[1], &prompt);
+        while (!hearth_stream_receipt(read, &receipt))
+            if (!hearth_stream_next(watched, &e))
+                fail_msg("%s", "the answer ended before the other's prompt was read");
+        assert_true(receipt.n_prefill_chunks >= 2);
+        collect(read, &alone[0]);
+        hearth_stream_cancel(watched);
+        collect(watched, &got);
+        for (int i = 0; i < 2; i++)
+            hearth_model_release(t.model[i]);
+        t.model[0] = t.model[1] = NULL;
+        t.model[1] = open_another(&t, t.path[1], 2048, 64 << 20); /* with the same bits as alone */
+        collect(ask(t.model[1], &prompt), &got);
+        assert_int_equal(got.receipt.n_prefill_chunks, 1);
+        assert_string_equal(got.receipt.digest, alone[0].receipt.digest);
+        close_two(&t);
+    }
+}
+
 /* One comes and goes while the other answers, and while its own requests are on their way. */
 static void models_come_and_go(void **state)
 {
@@ -382,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_models_answer_side_by_side),
+        cmocka_unit_test(a_prompt_is_cut_for_the_answers_of_another_model),
         cmocka_unit_test(models_come_and_go),
         cmocka_unit_test(a_model_can_leave_while_another_works),
         cmocka_unit_test(they_share_one_budget),
