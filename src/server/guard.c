@@ -71,7 +71,8 @@ bool guard_framing(const struct head *h, struct body_frame *frame, struct proble
     if (strcmp(h->version, "HTTP/1.1") != 0 && strcmp(h->version, "HTTP/1.0") != 0)
         return refuse(p, PROBLEM_http_version, NULL, "this server speaks HTTP/1.1 and HTTP/1.0, not %.20s", h->version);
     if (h->too_many)
-        return refuse(p, PROBLEM_bad_framing, NULL, "there are more than %d headers", GUARD_MAX_HEADERS);
+        return refuse(p, PROBLEM_headers_too_large, NULL, "there are more than %d headers; send fewer",
+                      GUARD_MAX_HEADERS);
     for (int i = 0; i < h->n_headers; i++)
         if (!check_header(h->header[i].name, h->header[i].value, p))
             return false;
@@ -82,9 +83,10 @@ bool guard_framing(const struct head *h, struct body_frame *frame, struct proble
     if (n_lengths > 1 || n_codings > 1 || (n_lengths && n_codings))
         return refuse(p, PROBLEM_bad_framing, NULL, "the body's length is given more than once (Content-Length, "
                       "Transfer-Encoding); give it once");
+    bool others = memchr(coding.ptr ? coding.ptr : "", ',', coding.len) && strncasecmp(coding.ptr, "chunked", 7) != 0;
     if (n_codings && !is_name(coding, "chunked"))
-        return refuse(p, PROBLEM_bad_framing, NULL, "Transfer-Encoding is '%.*s'; only chunked is read",
-                      (int)min_size(coding.len, 60), coding.ptr);
+        return refuse(p, others ? PROBLEM_not_implemented : PROBLEM_bad_framing, NULL,
+                      "Transfer-Encoding is '%.*s'; only chunked is read", (int)min_size(coding.len, 60), coding.ptr);
     frame->chunked = n_codings > 0;
     frame->has_length = n_lengths > 0;
     if (n_lengths && !read_length(length, &frame->length))

@@ -1,9 +1,18 @@
-"""What is on the socket that should not be there: a table of bytes and answers, a health check after each."""
+"""What is on the socket that should not be there: a table of bytes and answers, a health check after each.
 
+The table is what stands in FRAMING (bytes), BODIES (JSON), FIELDS (of a chat), ENDPOINTS (of the others), KEYS, and
+ACCEPTED (what libmicrohttpd reads though a stricter reader would not; docs/operating.md names it). PENDING has the
+rows that come with what they are about.
+"""
+
+import hashlib
+import json
 import socket
 import time
 
 import pytest
+
+from serving import Server
 
 CHAT = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":2}'
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
@@ -20,10 +29,12 @@ def json_post(body, path=b"/v1/chat/completions"):
 
 
 DEEP = b'{"messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 LONG_HEADERS = b"".join(b"X-%d: y\r\n" % i for i in range(70))
 
-# What is sent; the status; the code of the error object (None: the answer is libmicrohttpd's own, without one); whether
-# the connection is closed afterwards.
+# What is sent; the status (0: the connection is closed without an answer); the code of the error object (None: the
+# answer is libmicrohttpd's own, without one); whether the connection is closed afterwards.
 FRAMING = {
     "length and chunks": (post(b"Transfer-Encoding: chunked"), 400, "bad_framing", True),
     "two lengths": (post(b"Content-Length: 5"), 400, "bad_framing", True),
@@ -34,7 +45,7 @@ FRAMING = {
     "a length of 2^64": (post(b"Content-Length: 18446744073709551616", length=False), (400, 413), None, True),
     "an empty length": (post(b"Content-Length:", length=False), 400, None, True),
     "xchunked": (post(b"Transfer-Encoding: xchunked", length=False), 400, "bad_framing", True),
-    "gzip, chunked": (post(b"Transfer-Encoding: gzip, chunked", length=False), 400, "bad_framing", True),
+    "gzip, chunked": (post(b"Transfer-Encoding: gzip, chunked", length=False), 501, "not_implemented", True),
     "two codings": (post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", length=False), 400,
                     "bad_framing", True),
     "a space before the colon": (post(b"X-Thing : 1"), 400, "bad_framing", True),
@@ -51,7 +62,8 @@ FRAMING = {
                          "body_too_large", True),
     "neither length nor chunks": (POST + b"\r\n", 411, "length_required", True),
     "a compressed body": (post(b"Content-Encoding: gzip"), 415, "unsupported_encoding", True),
-    "70 headers": (b"GET /health HTTP/1.1\r\nHost: x\r\n" + LONG_HEADERS + b"\r\n", 400, "bad_framing", True),
+    "70 headers": (b"GET /health HTTP/1.1\r\nHost: x\r\n" + LONG_HEADERS + b"\r\n", 431, "headers_too_large",
+                   True),
     "a header line of 40 KB": (b"GET /health HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", 431, None,
                                True),
     "a request line of 40 KB": (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, None, True),
@@ -68,6 +80,55 @@ FRAMING = {
     "a GET with a body": (b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab", 400, "invalid_value",
                           True),
     "an escaped letter": (b"GET /healt%68 HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "a length in hexadecimal": (post(b"Content-Length: 0x10", length=False), 400, None, True),
+    "a length with a fraction": (post(b"Content-Length: 1.5", length=False), 400, None, True),
+    "a length with a space in it": (post(b"Content-Length: 1 5", length=False), 400, None, True),
+    "a length of 40 MB": (post(b"Content-Length: 40000000", length=False), 413, "body_too_large", True),
+    "identity": (post(b"Transfer-Encoding: identity", length=False), 400, "bad_framing", True),
+    "chunked twice in a list": (post(b"Transfer-Encoding: chunked, chunked", length=False), 400, "bad_framing",
+                                True),
+    "a chunk without a size": (POST + CHUNKED + b"\r\nab\r\n0\r\n\r\n", 400, None, True),
+    "a chunk with 0x": (POST + CHUNKED + b"0x5\r\nabcde\r\n0\r\n\r\n", 400, None, True),
+    "a chunk longer than its size": (POST + CHUNKED + b"2\r\nabXX0\r\n\r\n", 400, None, True),
+    "deflate": (post(b"Content-Encoding: deflate"), 415, "unsupported_encoding", True),
+    "a DEL in a value": (post(b"X-Thing: a\x7fb"), 400, "bad_framing", True),
+    "a bracket in a name": (post(b"X(a): b"), 400, "bad_framing", True),
+    "a line without a colon": (GET + b"abc\r\n\r\n", 400, None, True),
+    "HTTP/1.2": (b"GET /health HTTP/1.2\r\nHost: x\r\n\r\n", 505, "http_version", True),
+    "HTTP/2.0": (b"GET /health HTTP/2.0\r\nHost: x\r\n\r\n", 505, None, True),
+    "HTTP/x.y": (b"GET /health HTTP/x.y\r\nHost: x\r\n\r\n", 400, None, True),
+    "no version and a header": (b"GET /health\r\nHost: x\r\n\r\n", 400, None, True),
+    "no path": (b"GET HTTP/1.1\r\nHost: x\r\n\r\n", 400, None, True),
+    "a space in the path": (b"GET /hea lth HTTP/1.1\r\nHost: x\r\n\r\n", 0, None, True),
+    "tabs in the request line": (b"GET\t/health\tHTTP/1.1\r\nHost: x\r\n\r\n", 0, None, True),
+    "CONNECT": (b"CONNECT a:443 HTTP/1.1\r\nHost: x\r\n\r\n", 501, "not_implemented", True),
+    "TRACE": (b"TRACE /health HTTP/1.1\r\nHost: x\r\n\r\n", 405, "method_not_allowed", False),
+    "a method in small letters": (b"get /health HTTP/1.1\r\nHost: x\r\n\r\n", 501, "not_implemented", True),
+    "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "the absolute form": (b"GET http://x/health HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "bytes above ASCII in the path": (b"GET /h\xc3\xa9alth HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "a backslash": (b"GET /..\\health HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "a slash at the end": (b"GET /health/ HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "capitals in the path": (b"GET /HEALTH HTTP/1.1\r\nHost: x\r\n\r\n", 404, "not_found", False),
+    "a POST to what is read": (b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 405,
+                               "method_not_allowed", True),
+    "a TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50, (0, 400), None, True),
+    "binary": (b"\x00\x01\x02\x03" * 50, (0, 400), None, True),
+    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505), None, True),
+    "HTTP/0.9": (b"GET /health\r\n\r\n", (0, 400, 505), None, True),
+    "lines that are empty": (b"\r\n" * 4, (0, 400), None, True),
+}
+
+# What libmicrohttpd reads and we do not see: it has to do no harm.
+ACCEPTED = {
+    "bare LF": b"GET /health HTTP/1.1\nHost: x\n\n",
+    "a folded header": GET + b"X: a\r\n b\r\n\r\n",
+    "a NUL in a value": GET + b"X: a\0b\r\n\r\n",
+    "a header without a name": GET + b": x\r\n\r\n",
+    "an extension of a chunk": POST + CHUNKED + b"%x;a=b\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT),
+    "a trailer": POST + CHUNKED + b"%x\r\n%s\r\n0\r\nX: y\r\n\r\n" % (len(CHAT), CHAT),
+    "an Expect that is unknown": post(b"Expect: 200-maybe"),
+    "an Upgrade": GET + b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 }
 
 BODIES = {
@@ -101,6 +162,102 @@ BODIES = {
                  "unsupported_content"),
     "sound": (b'{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}', 400,
               "unsupported_content"),
+    "two objects": (CHAT + CHAT, 400, "invalid_json"),
+    "null": (b"null", 400, "invalid_json"),
+    "a form": (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--", 400, "invalid_json"),
+    "a comment": (b"/* a */" + CHAT, 400, "invalid_json"),
+    "a comma at the end": (b'{"messages":[],}', 400, "invalid_json"),
+    "single quotes": (b"{'messages':[]}", 400, "invalid_json"),
+    "a byte order mark": (b"\xef\xbb\xbf" + CHAT, 400, "invalid_json"),
+    "UTF-16": (CHAT.decode().encode("utf-16"), 400, "invalid_json"),
+    "a number that begins with 0": (b'{"seed":01}', 400, "invalid_json"),
+    "a number in hexadecimal": (b'{"seed":0x1}', 400, "invalid_json"),
+    "a number with a plus": (b'{"seed":+1}', 400, "invalid_json"),
+    "Infinity": (b'{"temperature":Infinity}', 400, "invalid_json"),
+    "a line end in a text": (b'{"user":"a\nb"}', 400, "invalid_json"),
+    "an escape that is none": (b'{"user":"\\x41"}', 400, "invalid_json"),
+    "UTF-8 that is too long": (b'{"user":"\xc0\xaf"}', 400, "invalid_json"),
+    "a surrogate in UTF-8": (b'{"user":"\xed\xa0\x80"}', 400, "invalid_json"),
+    "a character beyond Unicode": (b'{"user":"\xf4\x90\x80\x80"}', 400, "invalid_json"),
+    "surrogates in the wrong order": (b'{"user":"\\udc00\\ud800"}', 400, "invalid_json"),
+    "content that is null": (b'{"messages":[{"role":"user","content":null}]}', 400, "invalid_messages"),
+    "content that is a number": (b'{"messages":[{"role":"user","content":5}]}', 400, "invalid_messages"),
+    "a role that is a number": (b'{"messages":[{"role":5,"content":"x"}]}', 400, "invalid_messages"),
+    "a part without a type": (b'{"messages":[{"role":"user","content":[{"text":"a"}]}]}', 400, "invalid_messages"),
+    "a part of an unknown type": (b'{"messages":[{"role":"user","content":[{"type":"smell"}]}]}', 400,
+                                  "unsupported_content"),
+    "4,097 messages": (b'{"messages":[' + b",".join([b'{"role":"user","content":"x"}'] * 4097) + b"]}", 400,
+                       "invalid_value"),
+    "a prompt beyond the window": (b'{"messages":[{"role":"user","content":"' + b"a b " * 2000 + b'"}]}', 400,
+                                   "context_length_exceeded"),
+}
+
+# Path and body; status; code; param.
+ENDPOINTS = {
+    "tokenize: no content": (b"/tokenize", b"{}", 400, "missing_field", "content"),
+    "tokenize: a number": (b"/tokenize", b'{"content":5}', 400, "invalid_type", "content"),
+    "detokenize: no tokens": (b"/detokenize", b"{}", 400, "missing_field", "tokens"),
+    "detokenize: -1": (b"/detokenize", b'{"tokens":[-1]}', 400, "invalid_value", "tokens"),
+    "detokenize: beyond the vocabulary": (b"/detokenize", b'{"tokens":[99999999]}', 400, "invalid_value", "tokens"),
+    "detokenize: a fraction": (b"/detokenize", b'{"tokens":[1.5]}', 400, "invalid_type", "tokens"),
+    "detokenize: a text": (b"/detokenize", b'{"tokens":["a"]}', 400, "invalid_type", "tokens"),
+    "completions: no prompt": (b"/v1/completions", b"{}", 400, "missing_field", "prompt"),
+    "completions: messages": (b"/v1/completions", CHAT, 400, "missing_field", "prompt"),
+    "completions: a number": (b"/v1/completions", b'{"prompt":5}', 400, "invalid_type", "prompt"),
+    "completions: no prompt in the list": (b"/v1/completions", b'{"prompt":[]}', 400, "invalid_value", None),
+    "completions: an id beyond the vocabulary": (b"/v1/completions", b'{"prompt":[99999999]}', 400, "invalid_value",
+                                                 None),
+    "completions: an id of -1": (b"/v1/completions", b'{"prompt":[-1]}', 400, "invalid_value", "prompt"),
+    "completions: half an id": (b"/v1/completions", b'{"prompt":[1.5]}', 400, "invalid_type", "prompt"),
+    "completions: texts and ids": (b"/v1/completions", b'{"prompt":["a",1]}', 400, "invalid_type", "prompt"),
+    "completions: lists of lists of lists": (b"/v1/completions", b'{"prompt":[[[1]]]}', 400, "invalid_type", "prompt"),
+    "completions: 65 prompts": (b"/v1/completions", b'{"prompt":[' + b",".join([b'"a"'] * 65) + b"]}", 400,
+                                "invalid_value", "prompt"),
+    "completions: beyond the window": (b"/v1/completions", b'{"prompt":"' + b"a b " * 2000 + b'"}', 400,
+                                       "context_length_exceeded", None),
+    "completions: best_of": (b"/v1/completions", b'{"prompt":"a","best_of":3}', 400, "not_supported", "best_of"),
+    "completions: logprobs": (b"/v1/completions", b'{"prompt":"a","logprobs":51}', 400, "invalid_value", "logprobs"),
+    "completion: no prompt": (b"/completion", b"{}", 400, "missing_field", "prompt"),
+    "completion: a number": (b"/completion", b'{"prompt":7}', 400, "invalid_type", "prompt"),
+    "completion: n_probs": (b"/completion", b'{"prompt":"a","n_probs":51}', 400, "invalid_value", "n_probs"),
+    "embeddings of a model without": (b"/v1/embeddings", b'{"input":"a"}', 501, "not_implemented", None),
+    "apply-template: no messages": (b"/apply-template", b"{}", 400, "missing_field", "messages"),
+    "apply-template: a role of 5": (b"/apply-template", b'{"messages":[{"role":5}]}', 400, "invalid_messages",
+                                    "messages"),
+}
+
+# The server has keys; all of these are 401.
+KEYS = {
+    "no key": b"",
+    "another key": b"Authorization: Bearer sk-other\r\n",
+    "the beginning of a key": b"Authorization: Bearer sk-tabl\r\n",
+    "a key and more": b"Authorization: Bearer sk-table2\r\n",
+    "a key in capitals": b"Authorization: Bearer SK-TABLE\r\n",
+    "an empty key": b"Authorization: Bearer \r\n",
+    "a key without its scheme": b"Authorization: sk-table\r\n",
+    "another scheme": b"Authorization: Basic c2stdGFibGU=\r\n",
+    "two Authorization headers": b"Authorization: Bearer sk-table\r\nAuthorization: Bearer sk-table\r\n",
+    "another X-Api-Key": b"X-Api-Key: sk-other\r\n",
+    "the hash of a key": b"Authorization: Bearer sha256:" + hashlib.sha256(b"sk-table").hexdigest().encode() + b"\r\n",
+}
+
+# Rows whose answer comes with later work.
+PENDING = {
+    "a foreign Host (421)": "Host and Origin are looked at with the safety of wide binds",
+    "the absolute form to another host (421)": "Host and Origin are looked at with the safety of wide binds",
+    "a foreign Origin with JSON (403)": "Host and Origin are looked at with the safety of wide binds",
+    "a foreign Origin with a form (403)": "Host and Origin are looked at with the safety of wide binds",
+    "Sec-Fetch-Site: cross-site (403)": "Host and Origin are looked at with the safety of wide binds",
+    "plain HTTP on the TLS port (400)": "there is no TLS yet",
+    "a grammar that is too deep (400)": "grammars are refused whole (not_supported)",
+    "a grammar that is too big (400)": "grammars are refused whole (not_supported)",
+    "a grammar in a circle (400)": "grammars are refused whole (not_supported)",
+    "a schema with an unknown keyword (400)": "schemas are refused whole (not_supported)",
+    "a schema with a bad pattern (400)": "schemas are refused whole (not_supported)",
+    "257 tools (400)": "tools are refused whole (not_supported)",
+    "an image above its limits (413)": "images are refused whole (unsupported_content)",
+    "/v1/messages in Anthropic's form of error": "the path is not there yet",
+    "/api/chat in Ollama's form of error": "the path is not there yet",
 }
 
 HI = b'"messages":[{"role":"user","content":"Hi"}],"max_tokens":2'
@@ -164,7 +321,21 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize("name", FRAMING)
+def still_healthy(server):
+    """Within 100 ms, one time of three: others use the machine, too."""
+    assert min(server.healthy() for _ in range(3)) < 0.1
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory):
+    """A server with keys."""
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text("sk-table\nsk-second\n", encoding="ascii")
+    with Server("--api-key-file", str(path)) as s:
+        yield s
+
+
+@pytest.mark.parametrize("name", FRAMING, ids=lambda n: n + (" (libmicrohttpd)" if not FRAMING[n][2] else ""))
 def test_a_request_that_can_be_read_in_two_ways_is_refused(server, name):
     data, status, code, closes = FRAMING[name]
     answer = server.raw(data)
@@ -173,7 +344,44 @@ def test_a_request_that_can_be_read_in_two_ways_is_refused(server, name):
         assert answer.error["code"] == code, answer.data
         assert answer.headers["content-type"] == "application/json"
     assert answer.closed == closes, answer.data[:300]
-    assert server.healthy() < 1
+    assert b"100 Continue" not in answer.data
+    still_healthy(server)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_libmicrohttpd_reads_does_no_harm(server, name):
+    answer = server.raw(ACCEPTED[name], timeout=30)
+    assert answer.status == 200, answer.data[:300]
+    assert json.loads(answer.body), answer.data[:300]
+    still_healthy(server)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_endpoint_refuses_what_it_cannot_take(server, name):
+    path, body, status, code, param = ENDPOINTS[name]
+    answer = server.raw(json_post(body, path), timeout=30)
+    error = answer.error
+    assert (answer.status, error["code"], error["param"]) == (status, code, param), answer.data[:500]
+    still_healthy(server)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_is_no_key_is_refused(keyed, name):
+    for head in (b"GET /metrics?key=sk-table&api_key=sk-table HTTP/1.1\r\n", POST.partition(b"\r\n")[0] + b"\r\n"):
+        answer = keyed.raw(head + b"Host: x\r\nContent-Length: 0\r\n" + KEYS[name] + b"\r\n")
+        assert (answer.status, answer.error["code"]) == (401, "invalid_api_key"), answer.data[:300]
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert b"sk-" not in answer.body
+    still_healthy(keyed)
+
+
+@pytest.mark.parametrize("name", PENDING)
+def test_pending(name):
+    pytest.skip(f"pending: {PENDING[name]}")
+
+
+def test_the_table_is_not_short():
+    assert sum(map(len, (FRAMING, ACCEPTED, BODIES, FIELDS, ENDPOINTS, KEYS))) >= 120
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -181,7 +389,7 @@ def test_a_body_that_is_no_request_is_refused(server, name):
     body, status, code = BODIES[name]
     answer = server.raw(json_post(body), timeout=30)
     assert (answer.status, answer.error["code"]) == (status, code), answer.data[:500]
-    assert server.healthy() < 1
+    still_healthy(server)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.decode()[:50])
@@ -191,17 +399,7 @@ def test_a_field_that_cannot_be_is_refused_by_its_name(server, field):
     assert (answer.status, answer.error["code"]) == (400, code), answer.data[:500]
     if param:
         assert answer.error["param"] == param
-    assert server.healthy() < 1
-
-
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x00\x01\x02\x03" * 50,
-                                  b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /health\r\n\r\n", b"\r\n\r\n\r\n\r\n"],
-                         ids=["TLS", "binary", "HTTP/2", "HTTP/0.9", "empty lines"])
-def test_what_is_no_http_never_gets_an_answer_that_is_one(server, data):
-    answer = server.raw(data, timeout=4)
-    assert answer.status == 0 or answer.status >= 400, answer.data[:300]
-    assert answer.closed
-    assert server.healthy() < 1
+    still_healthy(server)
 
 
 def test_headers_that_come_slowly_are_cut(server):

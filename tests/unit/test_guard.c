@@ -74,6 +74,16 @@ static void test_all_other_ways_are_refused(void **state)
     }
 }
 
+static void test_a_coding_under_chunks_is_not_implemented(void **state)
+{
+    (void)state;
+    struct head h = head_of("Host: x\nTransfer-Encoding: gzip, chunked");
+    struct body_frame frame;
+    struct problem p = { 0 };
+    assert_false(guard_framing(&h, &frame, &p));
+    assert_int_equal(p.code, PROBLEM_not_implemented);
+}
+
 static void test_versions_and_bodies_have_limits(void **state)
 {
     (void)state;
@@ -183,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_way_to_frame_a_body_is_taken),
         cmocka_unit_test(test_all_other_ways_are_refused),
+        cmocka_unit_test(test_a_coding_under_chunks_is_not_implemented),
         cmocka_unit_test(test_versions_and_bodies_have_limits),
         cmocka_unit_test(test_keys_are_found_and_only_they),
         cmocka_unit_test(test_a_key_file_that_is_none_is_refused_by_its_line),
