@@ -28,7 +28,10 @@ static void fill_view(struct server *s, int i)
     v->started_s = s->started_s;
     hearth_file_describe(served->file, &v->info);
     hearth_model_plan(model->model, &v->plan);
-    v->has_template = hearth_file_template(served->file, &template) && !template.problem[0];
+    bool has_template = hearth_file_template(served->file, &template);
+    if (has_template && template.problem[0]) /* for want of memory: then not when it is asked once more */
+        hearth_file_template(served->file, &template);
+    v->has_template = has_template && !template.problem[0];
     v->has_thinking_switch = v->has_template && template.thinking_switch[0];
     hearth_sampling_defaults(model->model, &v->sampling, v->sampling_origin);
     v->n_parallel = o->n_parallel;

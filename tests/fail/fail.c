@@ -3,10 +3,15 @@
  *
  *   FAIL_KIND   memory: malloc, calloc, realloc, aligned memory, mmap, new threads
  *               file: open, fopen, stat, read, pread, write, pwrite, fsync, close, rename, ftruncate, mmap of a file
+ *               socket: of a server's calls those that FAIL_HOW can happen to: accept, recv, send, sendmsg, epoll_wait,
+ *               epoll_ctl, socket, epoll_create, eventfd (the table below says which)
+ *               narrow: no call; the buffer of what is sent is as small as the system allows, so that writes are short
  *               size: no call; files may not grow beyond FAIL_AT bytes (RLIMIT_FSIZE)
  *               space: no call; FAIL_AT times 4 KB of address space beside that in use at the start (RLIMIT_AS)
  *   FAIL_AT     the number of the call that fails, from 1; 0: none
- *   FAIL_HOW    EIO, ENOSPC, EINTR, or short: a read or write does half of what it was asked (other calls succeed)
+ *   FAIL_HOW    EIO, ENOSPC, EINTR, or short: a read or write does half of what it was asked (other calls succeed);
+ *               for sockets EINTR, ECONNRESET, EPIPE, ENOBUFS, EMFILE, ENOMEM
+ *   FAIL_WHEN   accept: only calls after the first connection count
  *   FAIL_ON     1: every call after it fails too
  *   FAIL_COUNT  a file that is given the number of calls at the end
  *
@@ -27,8 +32,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,10 +47,11 @@ int hwloc_topology_init(void *), hwloc_topology_load(void *);
 int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
                       void *);
 
-enum kind { MEMORY = 1, FILES = 2, SIZE = 3, SPACE = 4 };
+enum kind { MEMORY = 1, FILES = 2, SIZE = 3, SPACE = 4, SOCKETS = 5, NARROW = 6 };
 
 static enum kind kind;  /* 0: main() has not begun, or nothing is to fail */
 static bool go_on, is_short;
+static atomic_bool waits; /* for the first connection */
 static int how;         /* errno */
 static unsigned long long fail_at;
 static atomic_ullong n_calls;
@@ -57,7 +66,7 @@ static _Thread_local bool in_hwloc;
 
 static bool hit(enum kind k)
 {
-    if (kind != k || in_hwloc)
+    if (kind != k || in_hwloc || atomic_load(&waits))
         return false;
     unsigned long long n = atomic_fetch_add(&n_calls, 1) + 1;
     return n == fail_at || (go_on && fail_at && n > fail_at);
@@ -227,6 +236,85 @@ SHOWN int rename(const char *from, const char *to)
     return no_file() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
+/* ---- sockets ----
+ *
+ * Only what the system does to such a call is done to it. No EAGAIN and no half of what was asked where bytes are
+ * moved: the system promises an event after those (edges of epoll), and none would come; "narrow" makes them happen. */
+
+enum call { ACCEPTS = 1, RECEIVES = 2, SENDS = 4, WAITS = 8, WATCHES = 16, OPENS = 32 };
+
+static const struct { int how; unsigned calls; } happens[] = {
+    { EINTR, ACCEPTS | RECEIVES | SENDS | WAITS }, { ECONNRESET, RECEIVES | SENDS }, { EPIPE, SENDS },
+    { ENOBUFS, SENDS | ACCEPTS }, { EMFILE, ACCEPTS | OPENS }, { ENOMEM, ACCEPTS | WATCHES | OPENS },
+    { ECONNABORTED, ACCEPTS }, { ETIMEDOUT, RECEIVES | SENDS },
+};
+
+static bool no_socket(enum call call)
+{
+    unsigned calls = 0;
+    if (kind != SOCKETS)
+        return false;
+    for (size_t i = 0; i < sizeof happens / sizeof *happens; i++)
+        if (happens[i].how == how)
+            calls = happens[i].calls;
+    if (!(calls & call) || !hit(SOCKETS))
+        return false;
+    errno = how;
+    return true;
+}
+
+SHOWN int accept4(int fd, struct sockaddr *at, socklen_t *n, int flags)
+{
+    if (no_socket(ACCEPTS))
+        return -1;
+    int got = (int)syscall(SYS_accept4, fd, at, n, flags);
+    if (got >= 0)
+        atomic_store(&waits, false);
+    return got;
+}
+
+SHOWN ssize_t recv(int fd, void *p, size_t n, int flags)
+{
+    return no_socket(RECEIVES) ? -1 : syscall(SYS_recvfrom, fd, p, n, flags, NULL, NULL);
+}
+
+SHOWN ssize_t send(int fd, const void *p, size_t n, int flags)
+{
+    return no_socket(SENDS) ? -1 : syscall(SYS_sendto, fd, p, n, flags, NULL, 0);
+}
+
+SHOWN ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    return no_socket(SENDS) ? -1 : syscall(SYS_sendmsg, fd, m, flags);
+}
+
+SHOWN int epoll_wait(int fd, struct epoll_event *events, int n, int ms)
+{
+    return no_socket(WAITS) ? -1 : (int)syscall(SYS_epoll_pwait, fd, events, n, ms, NULL, 8);
+}
+
+/* What is taken away was there: that cannot fail. */
+SHOWN int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    bool fails = what == EPOLL_CTL_ADD && no_socket(WATCHES);
+    return fails ? -1 : (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
+}
+
+SHOWN int epoll_create1(int flags) { return no_socket(OPENS) ? -1 : (int)syscall(SYS_epoll_create1, flags); }
+SHOWN int eventfd(unsigned n, int flags) { return no_socket(OPENS) ? -1 : (int)syscall(SYS_eventfd2, n, flags); }
+
+SHOWN int socket(int domain, int type, int protocol)
+{
+    return no_socket(OPENS) ? -1 : (int)syscall(SYS_socket, domain, type, protocol);
+}
+
+SHOWN int setsockopt(int fd, int level, int name, const void *value, socklen_t n)
+{
+    static const int least = 1; /* the system makes it what it can be at least */
+    bool narrow = kind == NARROW && level == SOL_SOCKET && name == SO_SNDBUF;
+    return (int)syscall(SYS_setsockopt, fd, level, name, narrow ? &least : value, n);
+}
+
 /* ---- hwloc: the topology is an opaque pointer here ---- */
 
 #define HWLOC(name)                                                                                           \
@@ -279,6 +367,25 @@ static const char *from_env(const char *name)
     return value ? value : "";
 }
 
+static int errno_of(const char *word)
+{
+    static const struct { const char *word; int code; } known[] = {
+        { "ENOSPC", ENOSPC },
+        { "EINTR", EINTR },
+        { "ECONNRESET", ECONNRESET },
+        { "ECONNABORTED", ECONNABORTED },
+        { "ETIMEDOUT", ETIMEDOUT },
+        { "EPIPE", EPIPE },
+        { "ENOBUFS", ENOBUFS },
+        { "EMFILE", EMFILE },
+        { "ENOMEM", ENOMEM },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(word, known[i].word) == 0)
+            return known[i].code;
+    return EIO;
+}
+
 static int (*real_main)(int, char **, char **);
 
 static int counted_main(int argc, char **argv, char **env)
@@ -287,7 +394,8 @@ static int counted_main(int argc, char **argv, char **env)
     fail_at = strtoull(from_env("FAIL_AT"), NULL, 10);
     go_on = strcmp(from_env("FAIL_ON"), "1") == 0;
     is_short = strcmp(word, "short") == 0;
-    how = strcmp(word, "ENOSPC") == 0 ? ENOSPC : strcmp(word, "EINTR") == 0 ? EINTR : EIO;
+    how = errno_of(word);
+    atomic_store(&waits, strcmp(from_env("FAIL_WHEN"), "accept") == 0);
     count_path = getenv("FAIL_COUNT");
     if (count_path)
         atexit(write_count);
@@ -296,6 +404,8 @@ static int counted_main(int argc, char **argv, char **env)
          : strcmp(word, "file") == 0   ? FILES
          : strcmp(word, "size") == 0   ? SIZE
          : strcmp(word, "space") == 0  ? SPACE
+         : strcmp(word, "socket") == 0 ? SOCKETS
+         : strcmp(word, "narrow") == 0 ? NARROW
                                        : 0;
     if (kind == SIZE && fail_at)
         limit_to(RLIMIT_FSIZE, fail_at);
