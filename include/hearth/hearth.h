@@ -94,6 +94,19 @@ typedef struct {
 hearth_file *hearth_file_open(const hearth_source *source, hearth_error *err);
 void hearth_file_close(hearth_file *file); /* NULL is a no-op */
 
+/* Tokens that tell a model which part of a text is where, so that it writes what is missing in between. */
+typedef enum {
+    HEARTH_FIM_PREFIX,     /* before the text in front of the gap */
+    HEARTH_FIM_SUFFIX,     /* before the text behind it */
+    HEARTH_FIM_MIDDLE,     /* before the answer */
+    HEARTH_FIM_PAD,
+    HEARTH_FIM_REPOSITORY, /* before the name of a repository */
+    HEARTH_FIM_FILE,       /* before the name of a file, its text on the next line */
+    HEARTH_N_FIM
+} hearth_fim;
+/* "fim_prefix", ...; NULL for a value that is none of them. Static. */
+const char *hearth_fim_name(hearth_fim which);
+
 /* What the metadata says. Strings live as long as the file handle. */
 typedef struct {
     const char *architecture;
@@ -108,6 +121,9 @@ typedef struct {
     int n_ctx_train;
     uint64_t kv_bytes_per_token; /* at f16 */
     const char *tokenizer;       /* "llama (SentencePiece BPE)", "gpt2 (byte-level BPE, qwen2)", ... */
+    int32_t bos_id, eos_id;      /* -1: none */
+    int32_t fim_id[HEARTH_N_FIM]; /* -1: none; by the file's metadata, else by well-known texts of tokens */
+    const char *pooling;         /* of embeddings: "none", "mean", "cls", "last", "rank"; "": not stated */
     const char *template_text;   /* the chat template; "" when the file has none */
     bool runs;                   /* this build can run it on a machine with memory enough */
     const char *problem;         /* one sentence when it cannot; "" */
@@ -200,11 +216,14 @@ typedef struct {
     const char *date;            /* what strftime_now() is told, "2026-02-07 15:04:05"; NULL: the local time */
 } hearth_chat;
 
-/* A run of prompt text. Only trusted spans may contain special tokens as text. */
+/* A run of prompt text. Only trusted spans may contain special tokens as text. In the spans of a request it may also be
+ * one token, whatever its text is, which parts the texts before and behind it. */
 typedef struct {
     const char *text;
     size_t n_bytes;
     bool trusted;
+    bool is_token; /* this token, and no text; of a request only */
+    int32_t token;
 } hearth_span;
 
 /* What the model will read. Text of the template is trusted, text of messages is not: no

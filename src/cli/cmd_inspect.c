@@ -85,6 +85,23 @@ static void print_file(const struct report *r)
     line("weights", "%s%s%s", text_of_bytes(b, i->weight_bytes), i->types[0] ? ": " : "", i->types);
 }
 
+/* "BOS 1, EOS 2, fim_prefix 32007": those that there are. */
+static void print_tokens(const struct report *r)
+{
+    const hearth_file_info *i = &r->info;
+    char text[256] = "";
+    size_t n = 0;
+    if (i->bos_id >= 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", BOS %d", i->bos_id);
+    if (i->eos_id >= 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, ", EOS %d", i->eos_id);
+    for (int f = 0; f < HEARTH_N_FIM; f++)
+        if (i->fim_id[f] >= 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, ", %s %d", hearth_fim_name((hearth_fim)f), i->fim_id[f]);
+    if (n > 0)
+        line("tokens", "%s", text + 2);
+}
+
 static void print_shape(const struct report *r)
 {
     const hearth_file_info *i = &r->info;
@@ -100,6 +117,9 @@ static void print_shape(const struct report *r)
         line("tokenizer", "%s, %d tokens", i->tokenizer, i->n_vocab);
     else
         line("tokenizer", "none");
+    print_tokens(r);
+    if (i->pooling[0])
+        line("pooling", "%s", i->pooling);
     if (i->warning[0])
         line("warning", "%s", i->warning);
 }
@@ -147,12 +167,23 @@ static json_t *shape_json(const hearth_file_info *i)
                      count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab));
 }
 
+static json_t *id_or_null(int32_t id) { return id >= 0 ? json_integer(id) : json_null(); }
+
+static json_t *tokens_json(const hearth_file_info *i)
+{
+    json_t *o = json_pack("{s:o, s:o}", "bos", id_or_null(i->bos_id), "eos", id_or_null(i->eos_id));
+    for (int f = 0; o && f < HEARTH_N_FIM; f++)
+        json_object_set_new(o, hearth_fim_name((hearth_fim)f), id_or_null(i->fim_id[f]));
+    return o;
+}
+
 static json_t *report_json(const struct report *r)
 {
     const hearth_file_info *i = &r->info;
     const char *path = r->choice->source.path;
     return json_pack(
-        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:o}",
+        "{s:o, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:o,"
+        " s:o, s:o}",
         "file", path ? json_of_text(path) : json_null(), "name", json_of_text(i->name), "architecture",
         json_of_text(i->architecture), "n_parameters", (json_int_t)i->n_parameters, "gguf_version",
         (int)i->gguf_version, "n_parts", (int)i->n_parts,
@@ -163,7 +194,8 @@ static json_t *report_json(const struct report *r)
         i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
         i->template_text[0] ? json_of_text(i->template_text) : json_null(), "template", template_to_json(r->file),
         "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
-        json_of_text(r->problem));
+        json_of_text(r->problem), "tokens", tokens_json(i), "pooling",
+        i->pooling[0] ? json_of_text(i->pooling) : json_null());
 }
 
 static int print_json(json_t *o) /* stolen */

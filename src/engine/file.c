@@ -225,6 +225,34 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp, HEARTH_KV_f16) : 0;
 }
 
+static const char *pooling_name(const hearth_file *f)
+{
+    static const char *const names[] = { "none", "mean", "cls", "last", "rank" };
+    char key[160];
+    snprintf(key, sizeof key, "%s.pooling_type", f->architecture);
+    if (!gguf_find(&f->gguf, key))
+        return "";
+    int type = int_key(f, "pooling_type", ARRAY_LEN(names) - 1);
+    return names[type];
+}
+
+static void describe_tokens(const struct tokenizer *t, hearth_file_info *info)
+{
+    static const struct vocab none = { .bos = -1, .eos = -1, .fim_pre = -1, .fim_suf = -1, .fim_mid = -1,
+                                       .fim_pad = -1, .fim_rep = -1, .fim_sep = -1 };
+    const struct vocab *v = t ? tokenizer_vocab(t) : &none;
+    info->tokenizer = t ? tokenizer_name(t) : "";
+    info->warning = v->pre_guessed ? tokenizer_guessed : "";
+    info->bos_id = v->bos;
+    info->eos_id = v->eos;
+    info->fim_id[HEARTH_FIM_PREFIX] = v->fim_pre;
+    info->fim_id[HEARTH_FIM_SUFFIX] = v->fim_suf;
+    info->fim_id[HEARTH_FIM_MIDDLE] = v->fim_mid;
+    info->fim_id[HEARTH_FIM_PAD] = v->fim_pad;
+    info->fim_id[HEARTH_FIM_REPOSITORY] = v->fim_rep;
+    info->fim_id[HEARTH_FIM_FILE] = v->fim_sep;
+}
+
 void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
 {
     hearth_file *f = (hearth_file *)(uintptr_t)cf; /* the tokenizer is made on demand, under its lock */
@@ -244,12 +272,12 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
             info->n_parameters = UINT64_MAX; /* a type whose size nobody knows may claim anything */
     describe_shape(f, info);
     struct tokenizer *t = file_tokenizer(f, &err);
-    info->tokenizer = t ? tokenizer_name(t) : "";
+    describe_tokens(t, info);
+    info->pooling = pooling_name(f);
     info->runs = f->runs && t;
     info->problem = !t && (f->runs || err.status == HEARTH_ERR_MEMORY) ? f->tokenizer_error.message
                     : !f->runs                                         ? f->problem.message
                                                                        : "";
-    info->warning = t && tokenizer_vocab(t)->pre_guessed ? tokenizer_guessed : "";
 }
 
 bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost *cost)

@@ -21,18 +21,35 @@ static bool render(struct hearth_stream *s, hearth_error *err)
     return ok;
 }
 
+/* Texts between tokens that were given as such are tokenized each as a whole. */
+static bool encode_spans(struct hearth_stream *s, hearth_error *err)
+{
+    const hearth_request *r = &s->request;
+    for (size_t from = 0; from < r->n_spans;) {
+        size_t end = from;
+        while (end < r->n_spans && !r->spans[end].is_token)
+            end++;
+        if (end > from
+            && !tokenizer_encode_spans(s->model->tokenizer, r->spans + from, end - from, NULL, &s->prompt, NULL, err))
+            return false;
+        if (end < r->n_spans)
+            token_list_push(&s->prompt, r->spans[end].token);
+        from = end + 1;
+    }
+    return true;
+}
+
 static bool encode(struct hearth_stream *s, hearth_error *err)
 {
     const hearth_request *r = &s->request;
     if (s->chat)
         return render(s, err);
-    const struct tokenizer *t = s->model->tokenizer;
-    const struct vocab *v = tokenizer_vocab(t);
+    const struct vocab *v = tokenizer_vocab(s->model->tokenizer);
     if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos) {
         token_list_push(&s->prompt, v->bos);
         s->receipt.bos_added = true;
     }
-    if (r->n_spans && !tokenizer_encode_spans(t, r->spans, r->n_spans, NULL, &s->prompt, NULL, err))
+    if (!encode_spans(s, err))
         return false;
     return s->prompt.failed ? fail_memory(err, "the prompt's tokens") : true;
 }

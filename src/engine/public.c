@@ -25,6 +25,15 @@ const char *hearth_kv_type_name(hearth_kv_type type)
     return (size_t)type < HEARTH_N_KV_TYPES ? names[type] : NULL;
 }
 
+const char *hearth_fim_name(hearth_fim which)
+{
+    static const char *const names[HEARTH_N_FIM] = {
+        [HEARTH_FIM_PREFIX] = "fim_prefix", [HEARTH_FIM_SUFFIX] = "fim_suffix", [HEARTH_FIM_MIDDLE] = "fim_middle",
+        [HEARTH_FIM_PAD] = "fim_pad",       [HEARTH_FIM_REPOSITORY] = "fim_rep", [HEARTH_FIM_FILE] = "fim_sep",
+    };
+    return (size_t)which < HEARTH_N_FIM ? names[which] : NULL;
+}
+
 size_t hearth_architectures(const char **names, size_t cap)
 {
     size_t n = 0;

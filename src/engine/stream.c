@@ -93,6 +93,10 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
         if (r->prompt_ids[i] < 0 || r->prompt_ids[i] >= n_vocab)
             return fail(err, HEARTH_ERR_USAGE, "prompt token %zu is %d; ids lie between 0 and %d", i, r->prompt_ids[i],
                         n_vocab - 1);
+    for (size_t i = 0; i < r->n_spans; i++)
+        if (r->spans[i].is_token && (r->spans[i].token < 0 || r->spans[i].token >= n_vocab))
+            return fail(err, HEARTH_ERR_USAGE, "span %zu of the prompt is token %d; ids lie between 0 and %d", i,
+                        r->spans[i].token, n_vocab - 1);
     for (size_t i = 0; i < r->n_stop; i++)
         if (!r->stop[i][0] || strlen(r->stop[i]) > MAX_STOP_BYTES)
             return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i,
@@ -113,10 +117,13 @@ static bool copy_spans(struct hearth_stream *s, const hearth_request *r, size_t 
     if (!spans || !at)
         return false;
     for (size_t i = 0; i < r->n_spans; i++) {
-        spans[i] = (hearth_span){ at, r->spans[i].n_bytes, r->spans[i].trusted };
-        if (r->spans[i].n_bytes)
+        spans[i] = r->spans[i];
+        spans[i].text = at;
+        if (spans[i].is_token)
+            spans[i].n_bytes = 0;
+        if (spans[i].n_bytes)
             memcpy(at, r->spans[i].text, r->spans[i].n_bytes);
-        at += r->spans[i].n_bytes;
+        at += spans[i].n_bytes;
     }
     s->request.spans = spans;
     return true;

@@ -283,7 +283,7 @@ static bool encode(const struct tokenizer *t, struct str text, struct trust *tru
 bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, bool first,
                       struct token_list *out, hearth_error *err)
 {
-    hearth_span span = { text.ptr, text.len, parse_special };
+    hearth_span span = { .text = text.ptr, .n_bytes = text.len, .trusted = parse_special };
     struct trust trust = { .spans = &span, .n_spans = 1, .always = &t->always };
     return encode(t, text, &trust, first, out, err);
 }

@@ -242,6 +242,8 @@ static bool read_special_ids(struct vocab *v, const struct gguf *g, hearth_error
         { "tokenizer.ggml.prefix_token_id", &v->fim_pre },  { "tokenizer.ggml.fim_pre_token_id", &v->fim_pre },
         { "tokenizer.ggml.suffix_token_id", &v->fim_suf },  { "tokenizer.ggml.fim_suf_token_id", &v->fim_suf },
         { "tokenizer.ggml.middle_token_id", &v->fim_mid },  { "tokenizer.ggml.fim_mid_token_id", &v->fim_mid },
+        { "tokenizer.ggml.fim_pad_token_id", &v->fim_pad }, { "tokenizer.ggml.fim_rep_token_id", &v->fim_rep },
+        { "tokenizer.ggml.fim_sep_token_id", &v->fim_sep },
     };
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (!read_id(v, g, ids[i].key, ids[i].id, err))
@@ -309,7 +311,7 @@ static void find_eog(struct vocab *v)
 
 static void find_fim(struct vocab *v)
 {
-    enum slot { pre, suf, mid };
+    enum slot { pre, suf, mid, pad, rep, sep };
     static const struct {
         enum slot slot;
         const char *text;
@@ -317,7 +319,7 @@ static void find_fim(struct vocab *v)
 #define FIM(slot, text) { slot, text },
 #include "text/fim.def"
     };
-    int32_t *const slots[] = { &v->fim_pre, &v->fim_suf, &v->fim_mid };
+    int32_t *const slots[] = { &v->fim_pre, &v->fim_suf, &v->fim_mid, &v->fim_pad, &v->fim_rep, &v->fim_sep };
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (*slots[known[i].slot] < 0)
             *slots[known[i].slot] = find_special(v, known[i].text, false);
@@ -399,7 +401,8 @@ static bool load(struct vocab *v, const struct gguf *g, hearth_error *err)
 bool vocab_load(struct vocab *v, const struct gguf *g, hearth_error *err)
 {
     *v = (struct vocab){ .bos = -1, .eos = -1, .unk = -1, .pad = -1, .eot = -1, .eom = -1,
-                         .fim_pre = -1, .fim_suf = -1, .fim_mid = -1, .pre = STR(""),
+                         .fim_pre = -1, .fim_suf = -1, .fim_mid = -1, .fim_pad = -1, .fim_rep = -1, .fim_sep = -1,
+                         .pre = STR(""),
                          .hash_key = rng_entropy() };
     for (int i = 0; i < 256; i++)
         v->byte_token[i] = -1;

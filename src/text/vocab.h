@@ -15,7 +15,7 @@ struct vocab {
     float *score;       /* [n_tokens], SPM and UGM */
     uint8_t *type;      /* [n_tokens] enum token_type */
     int32_t bos, eos, unk, pad, eot, eom; /* -1: none */
-    int32_t fim_pre, fim_suf, fim_mid;
+    int32_t fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep; /* fill in the middle; of several files: rep, sep */
     bool add_bos, add_eos;
     bool add_space_prefix; /* the first space of a sequence is no part of its text */
     uint64_t *eog;      /* bitset: tokens that end an answer */

@@ -497,6 +497,16 @@ class Inspect(CliTest):
             self.assertEqual("names no pre-tokenizer" in hearth("inspect", path).text, n == 1)
             self.assertEqual(len(json.loads(hearth("inspect", path, "--json").text)["warnings"]), n)
 
+    def test_tokens_of_the_beginning_the_end_and_the_gap_are_shown(self):
+        qwen = os.path.join(FIXTURES, "vocab", "ggml-vocab-qwen2.gguf") if FIXTURES else None
+        if not qwen:
+            self.skipTest("needs HEARTH_FIXTURES")
+        self.assertRegex(hearth("inspect", qwen).text, "tokens +BOS 151643, EOS 151645, fim_prefix 151659, fim_suffix")
+        o = json.loads(hearth("inspect", qwen, "--json").text)
+        self.assertEqual(o["tokens"], {"bos": 151643, "eos": 151645, "fim_prefix": 151659, "fim_suffix": 151661,
+                                       "fim_middle": 151660, "fim_pad": 151662, "fim_rep": 151663, "fim_sep": 151664})
+        self.assertIsNone(o["pooling"])
+
     def test_json_says_the_same(self):
         o = json.loads(self.done(hearth("inspect", self.tiny, "--json")).text)
         self.assertEqual(o["architecture"], "llama")

@@ -103,7 +103,8 @@ static void expect_same_in_spans(const struct tokenizer *t, const struct token_l
         return;
     size_t cut = text.len / 3;
     for (size_t i = 0; i < 3; i++)
-        spans[i] = (hearth_span){ text.ptr + i * cut, i < 2 ? cut : text.len - 2 * cut, parse_special };
+        spans[i] = (hearth_span){ .text = text.ptr + i * cut, .n_bytes = i < 2 ? cut : text.len - 2 * cut,
+                                  .trusted = parse_special };
     must(tokenizer_encode_spans(t, spans, 3, NULL, &ids, NULL, &err));
     must(ids.n == want->n);
     for (size_t i = 0; i < ids.n; i++)

@@ -80,7 +80,7 @@ static void before_it_is_tokenized(void **state)
     (void)state;
     open_one(&o, 1, 0, 0);
     memset(text, 'a', sizeof text);
-    hearth_span span = { text, sizeof text, false };
+    hearth_span span = { .text = text, .n_bytes = sizeof text };
     hearth_request large = request_of(NULL, 0, 1), small = request_of(ids[0], 10, 5);
     large.spans = &span;
     large.n_spans = 1;

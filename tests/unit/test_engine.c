@@ -64,7 +64,7 @@ static hearth_request request_for(hearth_span *span, const char *text)
     hearth_request r = { 0 };
     hearth_sampling_defaults(NULL, &r.sampling, NULL);
     r.sampling.temperature = 0;
-    *span = (hearth_span){ text, strlen(text), false };
+    *span = (hearth_span){ .text = text, .n_bytes = strlen(text) };
     r.spans = span;
     r.n_spans = 1;
     r.max_tokens = 24;

@@ -66,7 +66,7 @@ static void greedy_text_of_stories_equals_the_golden(void **state)
     snprintf(path, sizeof path, "%s/models/stories260K-f32.gguf", fixtures());
     struct opened o = open_model(path);
     hearth_request r = greedy();
-    hearth_span span = { "Once upon a time", 16, false };
+    hearth_span span = { .text = "Once upon a time", .n_bytes = 16 };
     r.spans = &span;
     r.n_spans = 1;
     r.max_tokens = 200;

@@ -411,7 +411,8 @@ static bool open_and_ask(void *arg, hearth_error *err)
     return ok;
 }
 
-static const hearth_span spans[] = { { "<s>The quick ", 13, true }, { "brown <s> fox \xc3\xa9", 16, false } };
+static const hearth_span spans[] = { { .text = "<s>The quick ", .n_bytes = 13, .trusted = true },
+                                     { .text = "brown <s> fox \xc3\xa9", .n_bytes = 16 } };
 
 static hearth_request request(void)
 {

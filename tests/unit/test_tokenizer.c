@@ -313,7 +313,8 @@ static struct token_list encode_spans(const struct tokenizer *t, const char *con
     struct token_list ids = { 0 };
     hearth_error err = { 0 };
     for (int i = 0; i < 3; i++) {
-        spans[i] = (hearth_span){ whole + strlen(whole), strlen(text[i]), trust[i] == 't' };
+        spans[i] = (hearth_span){ .text = whole + strlen(whole), .n_bytes = strlen(text[i]),
+                                  .trusted = trust[i] == 't' };
         strcat(whole, text[i]);
     }
     assert_true(tokenizer_encode_spans(t, spans, 3, NULL, &ids, n_kept, &err));
@@ -410,7 +411,7 @@ static void what_untrusted_text_may_hold_is_the_callers_choice(void **state)
     size_t n_kept = 0;
     arena_init(&arena, 1 << 20);
     assert_true(special_subset(&none, tokenizer_always(l.t), keep_none, NULL, &arena, &err));
-    hearth_span span = { "a<tool_call>b", 13, false };
+    hearth_span span = { .text = "a<tool_call>b", .n_bytes = 13 };
     assert_true(tokenizer_encode_spans(l.t, &span, 1, &none, &ids, &n_kept, &err));
     assert_true(ids.n > 3);
     assert_int_equal(n_kept, 1);
@@ -490,6 +491,9 @@ static void qwen_s_fill_in_tokens_are_found_by_their_text(void **state)
     assert_int_equal(v->fim_pre, 151659);
     assert_int_equal(v->fim_mid, 151660);
     assert_int_equal(v->fim_suf, 151661);
+    assert_int_equal(v->fim_pad, 151662);
+    assert_int_equal(v->fim_rep, 151663);
+    assert_int_equal(v->fim_sep, 151664);
     assert_int_equal(v->eot, 151645);
     assert_string_equal(tokenizer_name(l.t), "gpt2 (byte-level BPE, qwen2)");
     loaded_close(&l);

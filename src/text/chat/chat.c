@@ -174,7 +174,8 @@ static bool make_spans(struct chat_prompt *p)
     for (size_t i = 0; i < o->n_spans && o->spans[i].begin < p->text.len; i++) {
         size_t end = min_size(o->spans[i].end, p->text.len);
         p->spans[p->n_spans++] =
-            (hearth_span){ p->text.ptr + o->spans[i].begin, end - o->spans[i].begin, o->spans[i].trusted };
+            (hearth_span){ .text = p->text.ptr + o->spans[i].begin, .n_bytes = end - o->spans[i].begin,
+                           .trusted = o->spans[i].trusted };
     }
     return true;
 }

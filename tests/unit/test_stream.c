@@ -1,0 +1,52 @@
+/* What a request can ask for besides an answer: tokens among its text, progress, its own number, typed refusals. */
+#include "requests.h"
+
+static void tiny_opened(struct opened *o, const char *name)
+{
+    open_model(o, name, (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 }, (hearth_engine_options){ .n_threads = 1 },
+               (hearth_model_options){ 0 });
+}
+
+/* Also one that no text becomes; and a text that looks like a token stays text. */
+static void a_span_may_be_one_token_between_texts(void **state)
+{
+    (void)state;
+    struct opened o;
+    tiny_opened(&o, "spans");
+    hearth_file *f = hearth_model_file(o.model);
+    const char *const texts[] = { "The quick", "brown <s> fox" };
+    int32_t ids[64];
+    size_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        n += (size_t)hearth_file_tokenize(f, texts[i], strlen(texts[i]), false, false, ids + n, 64 - n, NULL);
+        ids[n++] = 1 + i;
+    }
+    struct answer by_spans, by_ids;
+    hearth_span spans[4] = { { .text = texts[0], .n_bytes = 9 },
+                             { .is_token = true, .token = 1 },
+                             { .text = texts[1], .n_bytes = 13 },
+                             { .is_token = true, .token = 2, .n_bytes = 7 } };
+    hearth_request r = request_of(ids, (int)n, 4);
+    answer(&o, &r, &by_ids);
+    r.prompt_ids = NULL;
+    r.n_prompt_ids = 0;
+    r.spans = spans;
+    r.n_spans = 4;
+    r.no_bos = true;
+    answer(&o, &r, &by_spans);
+    assert_int_equal(by_spans.receipt.n_prompt_tokens, n);
+    assert_same(&by_spans, &by_ids);
+    hearth_error err;
+    spans[1].token = TINY_VOCAB;
+    assert_null(hearth_submit(o.model, &r, &err));
+    assert_non_null(strstr(err.message, "span 1 of the prompt is token 288"));
+    close_model(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_span_may_be_one_token_between_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
