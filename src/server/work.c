@@ -58,8 +58,8 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     hearth_error err;
     if (a->n_prompts > 0) {
         const struct ask_prompt *prompt = &a->prompts[i / a->n];
-        request.spans = prompt->span.text ? &prompt->span : NULL;
-        request.n_spans = prompt->span.text ? 1 : 0;
+        request.spans = prompt->spans;
+        request.n_spans = prompt->n_spans;
         request.prompt_ids = prompt->ids;
         request.n_prompt_ids = prompt->n_ids;
     } else {

@@ -41,6 +41,7 @@ const hearth_sampling_order *sampling_order_standard(void)
     return &standard;
 }
 
+const char *hearth_fim_name(hearth_fim which) { return which < HEARTH_N_FIM ? "fim" : NULL; }
 const char *hearth_version(void) { return "0"; }
 const char *hearth_kv_type_name(hearth_kv_type type) { return type == 0 ? "f16" : NULL; }
 
@@ -55,7 +56,8 @@ static const char *piece(void *arg, int32_t id, size_t *n)
 
 static const struct endpoint *const endpoints[] = { &endpoint_chat_completions, &endpoint_completions,
                                                     &endpoint_completion, &endpoint_tokenize, &endpoint_detokenize,
-                                                    &endpoint_apply_template, &endpoint_embeddings };
+                                                    &endpoint_apply_template, &endpoint_embeddings,
+                                                    &endpoint_infill };
 
 static void check_request(const struct ask *a, const struct view *v)
 {
@@ -75,7 +77,12 @@ static void check_request(const struct ask *a, const struct view *v)
         must(value >= hearth_sampling_table[i].least && value <= hearth_sampling_table[i].most);
     }
     for (int i = 0; i < a->n_prompts; i++) {
-        fuzz_read(a->prompts[i].span.text, a->prompts[i].span.n_bytes);
+        fuzz_read(a->prompts[i].text.text, a->prompts[i].text.n_bytes);
+        for (size_t k = 0; k < a->prompts[i].n_spans; k++) {
+            const hearth_span *span = &a->prompts[i].spans[k];
+            fuzz_read(span->text, span->n_bytes);
+            must(!span->trusted && (!span->is_token || (span->token >= 0 && span->token < v->info.n_vocab)));
+        }
         fuzz_read(a->prompts[i].ids, a->prompts[i].n_ids * sizeof(int32_t));
     }
     for (size_t i = 0; i < a->chat.chat.n_messages; i++)
@@ -136,6 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                       .has_thinking_switch = true, .n_parallel = 4, .ping_ms = 15000, .strict = data[0] & 0x80,
                       .token_text = piece };
     v.info.n_vocab = 1000;
+    for (int i = 0; i < HEARTH_N_FIM; i++)
+        v.info.fim_id[i] = i;
     v.plan.n_ctx_tokens = 256;
     for (int i = 0; i < HEARTH_N_SAMPLING; i++)
         hearth_sampling_set(&v.sampling, i, hearth_sampling_table[i].dflt);

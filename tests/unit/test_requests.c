@@ -121,6 +121,7 @@ static void test_every_field_refuses_another_type_by_its_name(void **state)
         const struct endpoint *e = info->on & ON_CHAT       ? &endpoint_chat_completions
                                  : info->on & ON_TEXT       ? &endpoint_completions
                                  : info->on & ON_NATIVE     ? &endpoint_completion
+                                 : info->on & ON_INFILL     ? &endpoint_infill
                                  : info->on & ON_TOKENIZE   ? &endpoint_tokenize
                                  : info->on & ON_DETOKENIZE ? &endpoint_detokenize
                                                             : &endpoint_apply_template;
@@ -203,7 +204,7 @@ static void test_prompts_are_texts_ids_or_lists_of_them(void **state)
         snprintf(text, sizeof text, "{\"prompt\":%s}", rows[i].prompt);
         struct ask a = taken(&endpoint_completions, text);
         assert_int_equal(a.n_prompts, rows[i].n);
-        assert_int_equal(a.prompts[0].span.text == NULL, rows[i].ids);
+        assert_int_equal(a.prompts[0].spans == NULL, rows[i].ids);
         ask_free(&a);
     }
     refused(&endpoint_completions, "{\"prompt\":[1,\"a\"]}", PROBLEM_invalid_type, "prompt");
@@ -211,6 +212,51 @@ static void test_prompts_are_texts_ids_or_lists_of_them(void **state)
     refused(&endpoint_completion, "{\"prompt\":[\"a\",\"b\"]}", PROBLEM_invalid_type, "prompt");
     refused(&endpoint_completions, "{\"prompt\":[[1.5]]}", PROBLEM_invalid_type, "prompt");
     refused(&endpoint_completions, "{}", PROBLEM_missing_field, "prompt");
+}
+
+/* "P" is a token, "a" a text. */
+static void assert_spans(const struct ask_prompt *p, const char *want)
+{
+    char got[400] = "";
+    for (size_t i = 0; i < p->n_spans; i++) {
+        const hearth_span *s = &p->spans[i];
+        assert_false(s->trusted);
+        if (s->is_token)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "<%d>", s->token);
+        else
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s", (int)s->n_bytes, s->text);
+    }
+    assert_string_equal(got, want);
+}
+
+static void test_a_gap_has_its_tokens_and_files_before(void **state)
+{
+    static const char asked[] = "{\"input_prefix\":\"a<1>\",\"prompt\":\"b\",\"input_suffix\":\"c\"}",
+                      more[] = "{\"input_prefix\":\"a\",\"input_suffix\":\"\",\"input_extra\":[{\"filename\":\"f\","
+                               "\"text\":\"x\"},{\"text\":\"y\"}]}";
+    struct view v = make_view();
+    struct ask a;
+    struct problem p = { 0 };
+    (void)state;
+    for (int i = 0; i < HEARTH_N_FIM; i++)
+        v.info.fim_id[i] = i + 1;
+    assert_true(read_with(&a, &endpoint_infill, &v, asked, &p));
+    assert_spans(a.prompts, "<1>a<1>b<2>c<3>");
+    ask_free(&a);
+    assert_true(read_with(&a, &endpoint_infill, &v, more, &p));
+    assert_spans(a.prompts, "<5>project\n<6>f\nx\n<6>file\ny\n<6>file\n<1>a<2><3>");
+    ask_free(&a);
+    v.info.fim_id[HEARTH_FIM_FILE] = -1;
+    assert_true(read_with(&a, &endpoint_infill, &v, more, &p));
+    assert_spans(a.prompts, "--- f ---\nx\n--- file ---\ny\n<1>a<2><3>");
+    assert_int_equal(json_array_size(a.notes.adjusted), 1);
+    ask_free(&a);
+    v.info.fim_id[HEARTH_FIM_MIDDLE] = -1;
+    assert_false(read_with(&a, &endpoint_infill, &v, asked, &p));
+    assert_int_equal(p.code, PROBLEM_not_supported);
+    assert_non_null(strstr(p.message, "fim_middle (tokenizer.ggml.fim_mid_token_id)"));
+    assert_null(strstr(p.message, "fim_prefix"));
+    ask_free(&a);
 }
 
 static void test_what_is_ignored_is_noted_and_strict_refuses_it(void **state)
@@ -623,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_seeds_keep_all_their_digits),
         cmocka_unit_test(test_stops_biases_orders_and_breakers_are_copied),
         cmocka_unit_test(test_prompts_are_texts_ids_or_lists_of_them),
+        cmocka_unit_test(test_a_gap_has_its_tokens_and_files_before),
         cmocka_unit_test(test_what_is_ignored_is_noted_and_strict_refuses_it),
         cmocka_unit_test(test_a_long_unknown_name_is_cut_between_characters),
         cmocka_unit_test(test_depth_values_numbers_and_keys_have_limits),

@@ -31,7 +31,7 @@ void ask_free(struct ask *a)
 
 /* ---- texts and ids ---- */
 
-static bool copy_text(struct ask *a, const json_t *j, hearth_text *out, struct problem *p)
+bool ask_copy_text(struct ask *a, const json_t *j, hearth_text *out, struct problem *p)
 {
     struct str copy = arena_strdup(&a->arena, (struct str){ json_string_value(j), json_string_length(j) });
     *out = (hearth_text){ copy.ptr, copy.len };
@@ -41,7 +41,7 @@ static bool copy_text(struct ask *a, const json_t *j, hearth_text *out, struct p
 bool ask_read_text(struct ask *a, const struct fields *f, enum field id, hearth_text *out, struct problem *p)
 {
     *out = (hearth_text){ 0 };
-    return !f->value[id] || copy_text(a, f->value[id], out, p);
+    return !f->value[id] || ask_copy_text(a, f->value[id], out, p);
 }
 
 bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_vocab, int32_t **ids, size_t *n,
@@ -66,12 +66,16 @@ bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_voc
 
 static bool read_prompt(struct ask *a, const json_t *j, struct ask_prompt *out, struct problem *p)
 {
-    hearth_text text;
     if (json_is_array(j))
         return ask_read_ids(a, j, "prompt", INT32_MAX, &out->ids, &out->n_ids, p);
-    if (!copy_text(a, j, &text, p))
+    hearth_span *span = arena_array(&a->arena, hearth_span, 1);
+    if (!ask_copy_text(a, j, &out->text, p))
         return false;
-    out->span = (hearth_span){ .text = text.text, .n_bytes = text.n_bytes };
+    if (!span)
+        return ask_no_memory(p);
+    *span = (hearth_span){ .text = out->text.text, .n_bytes = out->text.n_bytes };
+    out->spans = span;
+    out->n_spans = 1;
     return true;
 }
 
@@ -116,7 +120,7 @@ static bool read_stop(struct ask *a, const json_t *j, size_t i, const char **out
     if (n > ASK_MAX_STOP_BYTES || n == 0 || strlen(json_string_value(j)) != n)
         return refuse(p, PROBLEM_invalid_value, "stop", "stop[%zu] has %zu bytes%s; it must have 1 to %d", i, n,
                       n && strlen(json_string_value(j)) != n ? ", a NUL among them" : "", ASK_MAX_STOP_BYTES);
-    if (!copy_text(a, j, &text, p))
+    if (!ask_copy_text(a, j, &text, p))
         return false;
     *out = text.text;
     return true;
@@ -285,7 +289,7 @@ static bool read_breakers(struct ask *a, const json_t *j, struct problem *p)
             return refuse(p, PROBLEM_invalid_value, "dry_sequence_breakers", "dry_sequence_breakers[%zu] must be a "
                           "text "
                           "of 1 to %d bytes", i, HEARTH_BREAKER_BYTES - 1);
-        if (!copy_text(a, one, &text, p))
+        if (!ask_copy_text(a, one, &text, p))
             return false;
         list[i] = text.text;
     }

@@ -15,9 +15,11 @@ enum {
     ASK_MAX_CHOICES = 64,
 };
 
-/* One prompt: a text, or ids. */
+/* One prompt: spans, or ids. */
 struct ask_prompt {
-    hearth_span span; /* text NULL: ids */
+    const hearth_span *spans; /* NULL: ids */
+    size_t n_spans;
+    hearth_text text;         /* what the client calls its prompt; text NULL: ids */
     int32_t *ids;
     size_t n_ids;
 };
@@ -60,6 +62,7 @@ bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_voc
                   struct problem *p);
 /* Text of a field, copied; text NULL when the field is not there, or memory is out (p is then set). */
 bool ask_read_text(struct ask *a, const struct fields *f, enum field id, hearth_text *out, struct problem *p);
+bool ask_copy_text(struct ask *a, const json_t *j, hearth_text *out, struct problem *p);
 bool ask_no_memory(struct problem *p);
 
 bool ask_init(struct ask *a, unsigned on, struct problem *p);

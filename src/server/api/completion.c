@@ -85,6 +85,6 @@ static json_t *whole(struct reply *r)
     return json_end(&o);
 }
 
-static const struct dialect dialect = { .id_prefix = "cmpl-", .event = event, .end = end, .whole = whole };
+const struct dialect native_dialect = { .id_prefix = "cmpl-", .event = event, .end = end, .whole = whole };
 
-const struct endpoint endpoint_completion = { .on = ON_NATIVE, .read = read, .dialect = &dialect };
+const struct endpoint endpoint_completion = { .on = ON_NATIVE, .read = read, .dialect = &native_dialect };

@@ -2,14 +2,32 @@
 #include <string.h>
 
 #include "server/api/endpoints.h"
+#include "server/api/fim.h"
+
+/* The answer goes between each prompt and the suffix. */
+static bool read_suffix(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
+{
+    struct fim fim = { 0 };
+    if (json_string_length(f->value[F_suffix]) == 0)
+        return true;
+    if (!ask_read_text(a, f, F_suffix, &fim.suffix, p) || !fim_possible(&v->info, "suffix", p))
+        return false;
+    for (int i = 0; i < a->n_prompts; i++) {
+        struct ask_prompt *prompt = &a->prompts[i];
+        if (!prompt->text.text)
+            return refuse(p, PROBLEM_invalid_type, "prompt", "prompt is a list of token ids, and suffix a text; give "
+                          "two texts");
+        fim.prefix = prompt->text;
+        if (!fim_spans(&a->arena, &v->info, &fim, &prompt->spans, &prompt->n_spans))
+            return ask_no_memory(p);
+    }
+    return true;
+}
 
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     a->op = OP_GENERATE;
-    if (f->value[F_suffix] && json_string_length(f->value[F_suffix]) > 0)
-        return refuse(p, PROBLEM_not_supported, "suffix", "suffix is not supported yet; ask for the middle in the "
-                      "prompt");
-    if (!ask_read_common(a, f, v, p) || !ask_read_prompts(a, f, true, p))
+    if (!ask_read_common(a, f, v, p) || !ask_read_prompts(a, f, true, p) || !read_suffix(a, f, v, p))
         return false;
     if (a->n_prompts * a->n > ASK_MAX_CHOICES)
         return refuse(p, PROBLEM_invalid_value, "n", "%d prompts with %d answers each are %d; at most %d are taken in "
@@ -23,9 +41,9 @@ static void put_prompt(const struct reply *r, const struct choice *c, struct buf
     const struct ask_prompt *p = &r->ask->prompts[c->prompt];
     if (!r->ask->echo)
         return;
-    if (p->span.text)
-        buf_put(out, p->span.text, p->span.n_bytes);
-    for (size_t i = 0; !p->span.text && i < p->n_ids; i++) {
+    if (p->text.text)
+        buf_put(out, p->text.text, p->text.n_bytes);
+    for (size_t i = 0; !p->text.text && i < p->n_ids; i++) {
         size_t n = 0;
         const char *text = r->view->token_text(r->view->token_arg, p->ids[i], &n);
         buf_put(out, text ? text : "", n);

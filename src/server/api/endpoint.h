@@ -4,6 +4,8 @@
 #include "server/api/ask.h"
 #include "server/api/reply.h"
 
+extern const struct dialect native_dialect; /* completion.c: llama.cpp's own */
+
 struct endpoint {
     /* GET: the whole body from what the server knows. tail: what follows the route's path, as in /v1/models/ID. */
     bool (*get)(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,

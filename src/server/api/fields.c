@@ -15,6 +15,7 @@ enum {
     TOKENIZE = ON_TOKENIZE,
     DETOKENIZE = ON_DETOKENIZE,
     TEMPLATE = ON_TEMPLATE,
+    INFILL = ON_INFILL,
     EVERY = ON_EVERY,
 };
 
@@ -251,7 +252,7 @@ static void put_where(struct buf *out, unsigned on)
     static const struct {
         unsigned bit;
         const char *name;
-    } names[] = { { ON_CHAT, "chat" }, { ON_TEXT, "completions" }, { ON_NATIVE, "native" } };
+    } names[] = { { ON_CHAT, "chat" }, { ON_TEXT, "completions" }, { ON_NATIVE, "native" }, { ON_INFILL, "infill" } };
     const char *between = "";
     if ((on & ON_EVERY) == ON_EVERY)
         return;

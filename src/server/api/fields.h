@@ -13,7 +13,8 @@ enum {
     ON_TOKENIZE = 8,
     ON_DETOKENIZE = 16,
     ON_TEMPLATE = 32,
-    ON_EVERY = ON_CHAT | ON_TEXT | ON_NATIVE, /* that generates */
+    ON_INFILL = 64,
+    ON_EVERY = ON_CHAT | ON_TEXT | ON_NATIVE | ON_INFILL, /* that generates */
 };
 
 enum field_type { FIELD_FLAG, FIELD_WHOLE, FIELD_REAL, FIELD_TEXT, FIELD_LIST, FIELD_OBJECT, FIELD_ANY };

@@ -44,6 +44,8 @@ static json_t *of_required(unsigned on)
 {
     if (on & (ON_CHAT | ON_TEMPLATE))
         return json_pack("[s]", "messages");
+    if (on & ON_INFILL)
+        return json_pack("[s, s]", "input_prefix", "input_suffix");
     if (on & (ON_TEXT | ON_NATIVE))
         return json_pack("[s]", "prompt");
     return on ? json_pack("[s]", on & ON_TOKENIZE ? "content" : "tokens") : json_array();
