@@ -45,6 +45,9 @@ typedef enum {
 typedef struct {
     hearth_status status;
     char message[512]; /* "" when status is HEARTH_OK */
+    /* HEARTH_ERR_USAGE because a prompt does not fit: what it has, and what there is room for; else 0. */
+    uint64_t n_prompt_tokens;
+    int n_ctx_tokens;
 } hearth_error;
 
 /* ------------------------------------------------------------------ the library itself */

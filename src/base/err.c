@@ -24,6 +24,8 @@ bool fail(hearth_error *err, hearth_status status, const char *fmt, ...)
     if (!err)
         return false;
     err->status = status;
+    err->n_prompt_tokens = 0;
+    err->n_ctx_tokens = 0;
     va_list args;
     va_start(args, fmt);
     vsnprintf(err->message, sizeof err->message, fmt, args);

@@ -98,17 +98,19 @@ static bool check_length(const struct hearth_stream *s, hearth_error *err)
             return fail(err, HEARTH_ERR_FORMAT,
                         "prompt token %d is beyond the model's %d; vocabulary and weights disagree", s->prompt.ids[i],
                         hp->n_vocab);
-    if (s->request.score)
-        return n <= (size_t)n_ctx && s->request.score_from < n
-                   ? true
-                   : fail(err, HEARTH_ERR_USAGE, "%zu tokens to score from %zu on do not fit a context of %d", n,
-                          s->request.score_from, n_ctx);
-    if (n >= (size_t)n_ctx)
-        return fail(
-            err, HEARTH_ERR_USAGE,
-            "the prompt has %zu tokens, the context holds %d and needs room for an answer; shorten it or raise --ctx "
-            "(the model was trained for %d)",
-            n, n_ctx, hp->n_ctx_train);
+    bool scores = s->request.score;
+    if (scores ? n > (size_t)n_ctx : n >= (size_t)n_ctx) {
+        fail(err, HEARTH_ERR_USAGE,
+             "the prompt has %zu tokens, the context holds %d%s; shorten it or raise --ctx (the model was trained for "
+             "%d)",
+             n, n_ctx, scores ? "" : " and needs room for an answer", hp->n_ctx_train);
+        err->n_prompt_tokens = n;
+        err->n_ctx_tokens = n_ctx;
+        return false;
+    }
+    if (scores && s->request.score_from >= n)
+        return fail(err, HEARTH_ERR_USAGE, "scoring is to start at token %zu of %zu; start at an earlier one",
+                    s->request.score_from, n);
     return true;
 }
 

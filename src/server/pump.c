@@ -6,26 +6,22 @@
 #include "base/clock.h"
 #include "server/core.h"
 
-/* The engine says it in a sentence; both numbers are in it. */
-static bool is_too_long(struct problem *p, const char *message)
+static void too_long(struct problem *p, const hearth_error *err)
 {
-    unsigned long long n_prompt = 0;
-    int n_ctx = 0;
-    if (sscanf(message, "the prompt has %llu tokens, the context holds %d", &n_prompt, &n_ctx) != 2)
-        return false;
     refuse(p, PROBLEM_context_length_exceeded, NULL, "this model's maximum context length is %d tokens, but the prompt "
            "has %llu: the request exceeds the available context size; shorten it, or start the server with a larger "
-           "--ctx", n_ctx, n_prompt);
-    p->n_prompt_tokens = (int64_t)n_prompt;
-    p->n_ctx = n_ctx;
-    return true;
+           "--ctx", err->n_ctx_tokens, (unsigned long long)err->n_prompt_tokens);
+    p->n_prompt_tokens = (int64_t)err->n_prompt_tokens;
+    p->n_ctx = err->n_ctx_tokens;
 }
 
 void problem_of_error(struct problem *p, const hearth_error *err)
 {
     switch (err->status) {
     case HEARTH_ERR_USAGE:
-        if (!is_too_long(p, err->message))
+        if (err->n_ctx_tokens > 0)
+            too_long(p, err);
+        else
             refuse(p, PROBLEM_invalid_value, NULL, "%s", err->message);
         return;
     case HEARTH_ERR_BUSY:

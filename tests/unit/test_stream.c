@@ -43,10 +43,40 @@ static void a_span_may_be_one_token_between_texts(void **state)
     close_model(&o);
 }
 
+static void a_prompt_that_does_not_fit_is_refused_in_numbers(void **state)
+{
+    (void)state;
+    struct opened o;
+    struct answer a;
+    int32_t ids[520];
+    tiny_opened(&o, "long");
+    fill_ids(ids, 520, 3);
+    hearth_request r = request_of(ids, 512, 1);
+    answer(&o, &r, &a);
+    assert_int_equal(a.error.status, HEARTH_ERR_USAGE);
+    assert_int_equal(a.error.n_prompt_tokens, 512);
+    assert_int_equal(a.error.n_ctx_tokens, 512);
+    r.score = true; /* needs no room for an answer */
+    r.score_from = 500;
+    answer(&o, &r, &a);
+    assert_int_equal(a.reason, HEARTH_END_LENGTH);
+    r.n_prompt_ids = 513;
+    answer(&o, &r, &a);
+    assert_int_equal(a.error.n_prompt_tokens, 513);
+    r = request_of(ids, 5, 1);
+    r.score = true;
+    r.score_from = 5;
+    answer(&o, &r, &a);
+    assert_int_equal(a.error.status, HEARTH_ERR_USAGE);
+    assert_int_equal(a.error.n_prompt_tokens, 0);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_may_be_one_token_between_texts),
+        cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_in_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
