@@ -444,6 +444,11 @@ typedef struct {
 
 enum { HEARTH_MAX_BREAKERS = 16, HEARTH_BREAKER_BYTES = 64 };
 
+/* Most bytes of hearth_request.request_id. */
+enum { HEARTH_REQUEST_ID_BYTES = 64 };
+/* 1 to HEARTH_REQUEST_ID_BYTES letters, digits and -_.:=+@ */
+bool hearth_request_id_valid(const char *text, size_t n_bytes);
+
 /* hearth_request.speculate */
 enum { HEARTH_SPECULATE_OFF = -1, HEARTH_SPECULATE_AUTO = 0, HEARTH_MAX_DRAFT = 16 };
 
@@ -461,6 +466,7 @@ typedef struct {
      * asked. */
     uint64_t cache_salt;
     uint64_t owner;            /* who asks: waiting requests of different owners begin in turn */
+    const char *request_id;    /* what the receipt calls it; NULL: one is drawn */
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
@@ -564,7 +570,7 @@ typedef enum {
 } hearth_prefix_end;
 
 typedef struct {
-    char request_id[24];
+    char request_id[HEARTH_REQUEST_ID_BYTES + 1];
     char model_name[128];
     char model_identity[96];     /* as hearth_model_identity() */
     char isa[16];

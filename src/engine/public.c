@@ -25,6 +25,17 @@ const char *hearth_kv_type_name(hearth_kv_type type)
     return (size_t)type < HEARTH_N_KV_TYPES ? names[type] : NULL;
 }
 
+bool hearth_request_id_valid(const char *text, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        char c = text[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (!c || !strchr("-_.:=+@", c)))
+            return false;
+    }
+    return n_bytes >= 1 && n_bytes <= HEARTH_REQUEST_ID_BYTES;
+}
+
 const char *hearth_fim_name(hearth_fim which)
 {
     static const char *const names[HEARTH_N_FIM] = {

@@ -101,6 +101,10 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
         if (!r->stop[i][0] || strlen(r->stop[i]) > MAX_STOP_BYTES)
             return fail(err, HEARTH_ERR_USAGE, "stop text %zu has %zu bytes; it must have 1 to %d", i,
                         strlen(r->stop[i]), MAX_STOP_BYTES);
+    if (r->request_id && !hearth_request_id_valid(r->request_id, strlen(r->request_id)))
+        return fail(err, HEARTH_ERR_USAGE,
+                    "request_id is none; it must have 1 to %d bytes, letters, digits and -_.:=+@ alone",
+                    HEARTH_REQUEST_ID_BYTES);
     if (r->on_logits && !r->score)
         return fail(err, HEARTH_ERR_USAGE, "on_logits is for scoring; set score, or leave it NULL");
     if (r->score && r->score_from < 1)
@@ -309,6 +313,16 @@ static void describe_sampling(hearth_receipt *r, const struct hearth_stream *s)
         receipt_note(r, "without effect, because temperature is 0: mirostat\n");
 }
 
+static void draw_id(char *to)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    static atomic_uint_fast64_t n_requests;
+    uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
+    memcpy(to, "req-", 4);
+    for (int i = 0; i < 13; i++)
+        to[4 + i] = digits[id >> (5 * i) & 31];
+}
+
 /* What is known of the receipt before anything runs. */
 static void begin_receipt(struct hearth_stream *s)
 {
@@ -317,12 +331,11 @@ static void begin_receipt(struct hearth_stream *s)
     if (s->chat)
         describe_chat(r, s);
     describe_sampling(r, s);
-    static atomic_uint_fast64_t n_requests;
-    uint64_t id = rng_mix(rng_entropy() ^ atomic_fetch_add(&n_requests, 1));
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    memcpy(r->request_id, "req-", 4);
-    for (int i = 0; i < 13; i++)
-        r->request_id[4 + i] = digits[id >> (5 * i) & 31];
+    if (s->request.request_id)
+        snprintf(r->request_id, sizeof r->request_id, "%s", s->request.request_id);
+    else
+        draw_id(r->request_id);
+    s->request.request_id = NULL;
     r->seed = s->request.seed;
     r->seed_drawn = !s->request.has_seed;
     r->sampling = s->request.sampling;

@@ -5,7 +5,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/rng.h"
 #include "server/core.h"
 
 /* A request's own memory beside twice its body (the text, and the engine's copy): ring and buffers of its stream. */
@@ -55,7 +54,6 @@ static bool check_limits(struct server *s, const struct route *route, struct key
 bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
            const struct body_frame *frame, struct problem *p)
 {
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
     struct exchange *x = s->free;
     size_t bytes = REQUEST_BYTES + 2 * (size_t)frame->length;
     if (!check_limits(s, route, key, p))
@@ -75,9 +73,6 @@ bool admit(struct server *s, struct exchange **out, const struct route *route, s
     x->body_room = (size_t)frame->length;
     x->start_ns = clock_ns();
     x->generates = route->endpoint->dialect != NULL;
-    uint64_t id = rng_entropy();
-    for (int i = 0; i < 13; i++)
-        x->id[i] = digits[(id >> (5 * i)) & 31];
     if (key)
         key->n_now++;
     s->n_active += x->generates;

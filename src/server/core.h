@@ -12,6 +12,7 @@
 
 #include "base/thread.h"
 #include "server/guard.h"
+#include "server/request_id.h"
 #include "server/route.h"
 #include "server/server.h"
 
@@ -41,7 +42,8 @@ struct exchange {
 
     const struct route *route;
     struct key *key;
-    char id[24]; /* "req-..." without its prefix */
+    char id[REQUEST_ID_ROOM];
+    bool id_refused; /* the client gave one that is none */
     int64_t start_ns;
     int model;         /* whose it is, once its body is read */
     bool generates, placed; /* placed: counted among those of its model */

@@ -77,14 +77,10 @@ static bool fall_asleep(struct exchange *x, unsigned n_wakes)
 
 static void add_headers(struct MHD_Response *r, const char *type, const char *id)
 {
-    char request_id[40];
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    if (id && id[0]) {
-        snprintf(request_id, sizeof request_id, "req-%s", id);
-        MHD_add_response_header(r, "X-Request-Id", request_id);
-    }
+    MHD_add_response_header(r, "X-Request-Id", id);
 }
 
 /* Takes what out holds. */
@@ -281,14 +277,14 @@ static bool is_known_method(const char *method)
 
 static char plain_request; /* the mark of one without a body, the second time it is seen */
 
-/* By the number that is behind the last '-' of any id that clients have seen. Only requests of the same key are there.
- * */
-static struct exchange *find_request(struct server *s, const char *id, const struct key *key)
+/* By any id that clients have seen of it. Only requests of the same key are there. after: the one that was found last,
+ * for clients may give several the same; NULL: the first. */
+static struct exchange *find_request(struct server *s, const char *id, const struct key *key,
+                                     const struct exchange *after)
 {
-    const char *dash = strrchr(id, '-'), *number = dash ? dash + 1 : id;
-    for (int i = 0; i < s->n_exchanges; i++) {
+    for (int i = after ? (int)(after - s->exchanges) + 1 : 0; i < s->n_exchanges; i++) {
         struct exchange *x = &s->exchanges[i];
-        if (atomic_load(&x->phase) != X_FREE && x->key == key && strcmp(x->id, number) == 0)
+        if (atomic_load(&x->phase) != X_FREE && x->key == key && request_id_is(x->id, id))
             return x;
     }
     return NULL;
@@ -330,19 +326,21 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     struct problem p = { 0 };
     struct load_figures now;
     struct key *key = NULL;
+    char id[REQUEST_ID_ROOM];
     const char *tail = "";
+    request_id_make(head, id);
     const struct route *route = route_find(head->method, head->path, &tail, &p);
     if (!route || (!route->is_public && !guard_key(&s->keys, head, &key, &p)))
-        return send_problem(s, con, &p, NULL, false);
+        return send_problem(s, con, &p, id, false);
     load_read(s, &now);
-    struct exchange *x = route->endpoint->of_request ? find_request(s, tail, key) : NULL;
+    struct exchange *x = route->endpoint->of_request ? find_request(s, tail, key, NULL) : NULL;
     if (route->endpoint->of_request && !x) {
         refuse(&p, PROBLEM_request_not_found, NULL, "no request '%.60s' is running or waiting", tail);
-        return send_problem(s, con, &p, NULL, false);
+        return send_problem(s, con, &p, id, false);
     }
     if (x)
         describe_request(x, &now.request);
-    if (x && route->endpoint->cancels) {
+    for (; x && route->endpoint->cancels; x = find_request(s, tail, key, x)) {
         atomic_store(&x->cancelled, true);
         exchange_wake(x);
     }
@@ -351,10 +349,10 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
         return send_problem(s, con, &p, NULL, false);
     if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
-        return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, NULL, NULL, false);
+        return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, id, NULL, false);
     }
     buf_free(&out);
-    return send_problem(s, con, &p, NULL, false);
+    return send_problem(s, con, &p, id, false);
 }
 
 /* A POST comes in: with its head known and nothing of its body read. */
@@ -364,8 +362,12 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
 {
     struct problem p = { 0 };
     struct exchange *x = NULL;
+    char id[REQUEST_ID_ROOM];
+    bool id_taken = request_id_make(head, id);
     if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !admit(s, &x, route, key, frame, &p))
-        return send_problem(s, con, &p, NULL, true);
+        return send_problem(s, con, &p, id, true);
+    memcpy(x->id, id, sizeof x->id);
+    x->id_refused = !id_taken;
     x->connection = con;
     x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *state = x;
@@ -381,14 +383,16 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     struct body_frame frame;
     struct problem p = { 0 };
     struct key *key = NULL;
+    char id[REQUEST_ID_ROOM];
     const char *tail = "";
     atomic_fetch_add(&s->n_requests, 1);
     MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
+    request_id_make(&head, id);
     if (!guard_framing(&head, &frame, &p))
-        return send_problem(s, con, &p, NULL, true);
+        return send_problem(s, con, &p, id, true);
     if (!is_known_method(method)) {
         refuse(&p, PROBLEM_not_implemented, NULL, "the method %.20s is not known here", method);
-        return send_problem(s, con, &p, NULL, true);
+        return send_problem(s, con, &p, id, true);
     }
     peer_set(s, peer_of(con), PEER_BUSY);
     if (!frame.chunked && frame.length == 0 && strcmp(method, "POST") != 0) {
@@ -397,10 +401,10 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     }
     const struct route *route = route_find(method, url, &tail, &p);
     if (!route || (!route->is_public && !guard_key(&s->keys, &head, &key, &p)))
-        return send_problem(s, con, &p, NULL, true);
+        return send_problem(s, con, &p, id, true);
     if (strcmp(route->method, "POST") != 0) {
         refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, url);
-        return send_problem(s, con, &p, NULL, true);
+        return send_problem(s, con, &p, id, true);
     }
     return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
 }

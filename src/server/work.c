@@ -56,6 +56,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     const struct ask *a = &x->ask;
     hearth_request request = a->request;
     hearth_error err;
+    request.request_id = x->id;
     if (a->n_prompts > 0) {
         const struct ask_prompt *prompt = &a->prompts[i / a->n];
         request.spans = prompt->spans;
@@ -81,7 +82,8 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
 static bool submit(struct exchange *x, struct problem *p)
 {
     struct ask *a = &x->ask;
-    if (!reply_init(&x->reply, a, served_view(x), x->route->endpoint->dialect, x->id, clock_unix_s()))
+    if (!reply_init(&x->reply, a, served_view(x), x->route->endpoint->dialect, request_id_bare(x->id),
+                    clock_unix_s()))
         return ask_no_memory(p);
     x->streams = mem_alloc((size_t)x->reply.n_choices * sizeof(hearth_stream *));
     if (!x->streams)
@@ -103,6 +105,9 @@ static bool read_ask(struct exchange *x, const json_t *body, struct problem *p)
     if (!ask_init(&x->ask, e->on, p) || (e->on && !fields_read(&fields, body, e->on, strict, &x->ask.notes, p))
         || !served_choose(x, body, p) || !e->read(&x->ask, &fields, served_view(x), p))
         return false;
+    if (x->id_refused)
+        notes_adjusted(&x->ask.notes, "X-Request-Id is not taken: an id has 1 to %d letters, digits and -_.:=+@",
+                       HEARTH_REQUEST_ID_BYTES);
     return !x->ask.notes.failed || ask_no_memory(p);
 }
 

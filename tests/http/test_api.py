@@ -34,6 +34,23 @@ def test_a_whole_answer_has_what_clients_read(server):
     assert o["timings"]["predicted_n"] == 8
     assert o["hearth"]["finish"] == {"reason": "length", "detail": "max_tokens 8"}
     assert r.headers["x-request-id"].removeprefix("req-") == o["id"].removeprefix("chatcmpl-")
+    assert o["hearth"]["request_id"] == r.headers["x-request-id"]
+
+
+def test_a_request_keeps_the_id_of_its_client(server):
+    mine = {"X-Request-Id": "root=1-67891233:abcdef_0.1+2@me"}
+    for path, body in (("/v1/completions", {"prompt": "It", "max_tokens": 2}), ("/v1/completions", {}),
+                       ("/tokenize", {"content": "It"})):
+        assert server.post(path, body, headers=mine).headers["x-request-id"] == mine["X-Request-Id"]
+    assert server.http.get("/health", headers=mine).headers["x-request-id"] == mine["X-Request-Id"]
+    assert server.http.get("/nowhere", headers=mine).headers["x-request-id"] == mine["X-Request-Id"]
+    o = server.post("/v1/completions", {"prompt": "It", "max_tokens": 2, "n": 2}, headers=mine).json()
+    assert o["id"] == "cmpl-" + mine["X-Request-Id"]
+    assert [c["request_id"] for c in o["hearth"]["choices"]] == [mine["X-Request-Id"]] * 2
+    for other in ("a b", "x" * 65, 'a"b', "a/b"):
+        r = server.post("/v1/completions", {"prompt": "It", "max_tokens": 2}, headers={"X-Request-Id": other})
+        assert r.headers["x-request-id"].startswith("req-")
+        assert "X-Request-Id" in r.json()["hearth"]["request"]["adjusted"][0]
 
 
 def test_a_stream_says_the_same_and_ends_with_the_receipt_on_its_finish_chunk(server):

@@ -272,6 +272,19 @@ def test_a_request_can_be_looked_at_and_ended_by_its_id(endless):
     server.idle()
 
 
+def test_a_request_is_found_and_ended_by_the_id_of_its_client(endless):
+    server = endless("--parallel", "1")
+    mine = {"X-Request-Id": "my-request-7"}
+    body = {"prompt": "It", "ignore_eos": True, "stream": True}
+    with server.http.stream("POST", "/v1/completions", json=body, headers=mine) as r:
+        for name in ("my-request-7", "cmpl-my-request-7"):
+            assert server.http.get("/hearth/requests/" + name).json()["id"] == "my-request-7"
+        server.refused(server.http.get("/hearth/requests/7"), 404, "request_not_found")
+        assert server.http.delete("/hearth/requests/my-request-7").json() == {"id": "my-request-7", "cancelled": True}
+        assert "request_cancelled" in r.read().decode()
+    server.idle()
+
+
 def test_an_end_does_not_wait_for_bodies_that_do_not_come(endless):
     server = endless("--parallel", "1", "--drain-ms", "100")
     with server.connect() as half, open_stream(server), server.connect() as waiting:

@@ -72,11 +72,40 @@ static void a_prompt_that_does_not_fit_is_refused_in_numbers(void **state)
     close_model(&o);
 }
 
+static void a_request_keeps_the_id_it_was_given(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "", "a b", "a/b", "\xc3\xa9", "a\"", "a\n",
+                                       "01234567890123456789012345678901234567890123456789012345678901234" };
+    struct opened o;
+    struct answer a;
+    int32_t ids[4];
+    hearth_error err;
+    tiny_opened(&o, "ids");
+    fill_ids(ids, 4, 3);
+    hearth_request r = request_of(ids, 4, 1);
+    answer(&o, &r, &a);
+    assert_int_equal(strncmp(a.receipt.request_id, "req-", 4), 0);
+    char id[] = "0123456789012345678901234567890123456789012345678901234-_.:=+@Aa";
+    r.request_id = id;
+    hearth_stream *s = submit(&o, &r);
+    memset(id, 'x', sizeof id - 1); /* it was copied */
+    collect(s, &a);
+    assert_string_equal(a.receipt.request_id, "0123456789012345678901234567890123456789012345678901234-_.:=+@Aa");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        r.request_id = bad[i];
+        assert_null(hearth_submit(o.model, &r, &err));
+        assert_non_null(strstr(err.message, "request_id"));
+    }
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_may_be_one_token_between_texts),
         cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_in_numbers),
+        cmocka_unit_test(a_request_keeps_the_id_it_was_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ struct reply {
     const struct ask *ask;
     const struct view *view;
     const struct dialect *dialect;
-    char id[40];               /* "chatcmpl-..." */
+    char id[HEARTH_REQUEST_ID_BYTES + 16]; /* "chatcmpl-..." */
     int64_t created_s;
     struct choice *choices;    /* [n_choices], mem_alloc'ed */
     int n_choices, n_ended;
