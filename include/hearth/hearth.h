@@ -485,6 +485,7 @@ typedef struct {
 
     int n_alternatives;        /* likeliest tokens reported with each token, 0..50 */
     bool want_logprob;         /* log-probability of each token (before the sampler chain) */
+    bool want_progress;        /* HEARTH_EVENT_ADMITTED and HEARTH_EVENT_PROGRESS before the first token */
     bool want_digest;          /* SHA-256 over the bits of every step's logits, in the receipt */
     int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
     /* Where the text repeats itself, what followed then is computed together with the last token, and kept as far as
@@ -510,7 +511,12 @@ typedef struct {
     float logprob; /* natural log, of the model's own distribution */
 } hearth_alternative;
 
-typedef enum { HEARTH_EVENT_TOKEN, HEARTH_EVENT_END } hearth_event_type;
+typedef enum {
+    HEARTH_EVENT_TOKEN,
+    HEARTH_EVENT_END,
+    HEARTH_EVENT_ADMITTED, /* want_progress: it has waited, and begins to be computed */
+    HEARTH_EVENT_PROGRESS, /* want_progress: more of the prompt is read; after each step of it */
+} hearth_event_type;
 
 typedef enum {
     HEARTH_END_STOP,      /* the model finished, or a stop text appeared */
@@ -532,6 +538,11 @@ typedef struct {
     const hearth_alternative *alternatives; /* [n_alternatives], likeliest first */
     int n_alternatives;
     hearth_end_reason reason; /* END */
+    /* ADMITTED, PROGRESS: */
+    int n_prompt_tokens;
+    int n_cached_tokens;      /* of them whose keys and values were there, or came meanwhile from another request */
+    int n_processed_tokens;   /* of them read by now, with the cached ones; never less than before */
+    double elapsed_ms;        /* since it was admitted */
 } hearth_event;
 
 /* Hand a request to the engine. It is copied; returns at once. HEARTH_ERR_BUSY when the

@@ -66,6 +66,23 @@ void seq_publish(struct seq *s)
         kv_seq_publish(&s->stream->model->kv, &s->kv, s->history, s->n_done);
 }
 
+static void tell_progress(struct seq *s, hearth_event_type type)
+{
+    struct hearth_stream *st = s->stream;
+    hearth_event e = { .type = type, .text = "", .thinking = "", .n_prompt_tokens = s->n_prompt,
+                       .n_cached_tokens = st->receipt.n_cached_tokens,
+                       .n_processed_tokens = min_int(s->n_done, s->n_prompt),
+                       .elapsed_ms = clock_ms_since(s->begin_ns) };
+    s->n_told = e.n_processed_tokens;
+    stream_push(st, &e);
+}
+
+void seq_progress(struct seq *s)
+{
+    if (s->stream->request.want_progress && s->n_output == 0 && s->n_done > s->n_told)
+        tell_progress(s, HEARTH_EVENT_PROGRESS);
+}
+
 void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 {
     static const struct thinking_marks none;
@@ -96,6 +113,8 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     stream->receipt.queue_ms = (double)(s->begin_ns - stream->prepared_ns) / 1e6;
     stream->receipt.n_prompt_tokens = s->n_prompt;
     stream->receipt.n_prefill_chunks = 0;
+    if (stream->request.want_progress)
+        tell_progress(s, HEARTH_EVENT_ADMITTED);
 }
 
 /* ---- what goes out with a token ---- */

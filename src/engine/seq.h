@@ -15,6 +15,7 @@ struct seq {
     bool preempted;        /* its pages were needed: it has none, and waits for some */
     int64_t preempted_ns;
     int n_lost;            /* positions it had before */
+    int n_told;            /* prompt tokens that its last event of progress had */
     int n_scored;          /* scoring: the first prompt token whose event was not sent yet */
     int leader, n_followed; /* the slot that reads the same up to n_followed; 0: none */
     uint64_t leader_order;
@@ -54,6 +55,8 @@ static inline int seq_score_from(const struct seq *s)
 
 /* Reading its prompt: keys and values that others have computed meanwhile are taken from them. */
 void seq_join(struct seq *s);
+/* A step has read more of its prompt; told to who wants to know. */
+void seq_progress(struct seq *s);
 /* After a step: others may have what is full. */
 void seq_publish(struct seq *s);
 

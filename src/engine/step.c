@@ -222,6 +222,8 @@ static void advance(struct lane *l, const struct plan *plan)
         seq_try(s, decode ? plan->slice[i].n - 1 : 0);
         if (!decode && s->n_output == 0) /* else it is read again, and counted as that */
             s->stream->receipt.n_prefill_chunks++;
+        if (!decode)
+            seq_progress(s);
     }
 }
 

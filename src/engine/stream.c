@@ -400,7 +400,10 @@ struct record {
     int n_alternatives;
     float logprob;
     hearth_end_reason reason;
+    int n_prompt, n_cached, n_processed;
+    double elapsed_ms;
 };
+static_assert(sizeof(struct record) <= 48, "step.c counts on it");
 
 static void ring_copy_in(struct hearth_stream *s, const void *bytes, size_t n)
 {
@@ -438,7 +441,11 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
                         .n_thinking = (uint32_t)e->n_thinking_bytes,
                         .n_alternatives = e->n_alternatives,
                         .logprob = e->logprob,
-                        .reason = e->reason };
+                        .reason = e->reason,
+                        .n_prompt = e->n_prompt_tokens,
+                        .n_cached = e->n_cached_tokens,
+                        .n_processed = e->n_processed_tokens,
+                        .elapsed_ms = e->elapsed_ms };
     lock_take(&s->lock);
     ring_copy_in(s, &r, sizeof r);
     ring_copy_in(s, e->alternatives, (size_t)e->n_alternatives * sizeof *e->alternatives);
@@ -487,7 +494,11 @@ static bool read_event(struct hearth_stream *s, hearth_event *e)
                          .logprob = r.logprob,
                          .alternatives = alternatives,
                          .n_alternatives = r.n_alternatives,
-                         .reason = r.reason };
+                         .reason = r.reason,
+                         .n_prompt_tokens = r.n_prompt,
+                         .n_cached_tokens = r.n_cached,
+                         .n_processed_tokens = r.n_processed,
+                         .elapsed_ms = r.elapsed_ms };
     s->end_read = r.type == HEARTH_EVENT_END;
     return true;
 }

@@ -285,6 +285,30 @@ def test_a_request_is_found_and_ended_by_the_id_of_its_client(endless):
     server.idle()
 
 
+@pytest.mark.parametrize(("path", "body"), [
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "word " * 60}]}),
+    ("/v1/completions", {"prompt": "word " * 60, "n": 2}), ("/completion", {"prompt": "word " * 60})])
+def test_progress_comes_to_who_asks_for_it(server, path, body):
+    asked = {**body, "max_tokens": 3, "temperature": 0, "cache_prompt": False}
+    plain, _ = server.events(path, asked)
+    assert not any("prompt_progress" in c for c in plain)
+    chunks = [c for c in server.events(path, {**asked, "return_progress": True})[0] if c != "[DONE]"]
+    told = [c["prompt_progress"] for c in chunks if "prompt_progress" in c]
+    assert len(told) >= 2 * body.get("n", 1) and set(told[0]) == {"total", "cache", "processed", "time_ms"}
+    assert told[0]["processed"] == 0 and told[-1]["processed"] == told[-1]["total"] > 60
+
+    def texts(chunks):
+        choices = [c["choices"][0] if "choices" in c else c for c in chunks if c != "[DONE]" and c.get("choices", 1)]
+        return sorted((c["index"], c.get("text") or c.get("content") or c["delta"].get("content", ""))
+                      for c in choices if c.get("text") or c.get("content") or c.get("delta", {}).get("content"))
+
+    assert texts(chunks) == texts(plain)
+    o = server.post(path, {**asked, "return_progress": True}).json()
+    receipt = o["hearth"]["choices"][0] if "choices" in o["hearth"] else o["hearth"]
+    assert "prompt_progress" not in o and "return_progress" in (
+        o["hearth"]["request"]["ignored_fields"] if "request" in o["hearth"] else receipt["request"]["ignored_fields"])
+
+
 def test_an_end_does_not_wait_for_bodies_that_do_not_come(endless):
     server = endless("--parallel", "1", "--drain-ms", "100")
     with server.connect() as half, open_stream(server), server.connect() as waiting:

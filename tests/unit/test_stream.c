@@ -100,12 +100,57 @@ static void a_request_keeps_the_id_it_was_given(void **state)
     close_model(&o);
 }
 
+/* Events of progress until the first token; returns how many there are. */
+static int read_progress(const struct opened *o, const hearth_request *r, hearth_event *first, hearth_event *last)
+{
+    hearth_stream *s = submit(o, r);
+    hearth_event e;
+    int n = 0;
+    while (hearth_stream_next(s, &e) && (e.type == HEARTH_EVENT_ADMITTED || e.type == HEARTH_EVENT_PROGRESS)) {
+        assert_int_equal(e.type, n == 0 ? HEARTH_EVENT_ADMITTED : HEARTH_EVENT_PROGRESS);
+        assert_true(n == 0 || e.n_processed_tokens > last->n_processed_tokens);
+        assert_true(e.n_cached_tokens <= e.n_processed_tokens && e.n_processed_tokens <= e.n_prompt_tokens);
+        assert_true(e.elapsed_ms >= 0);
+        *(n++ == 0 ? first : last) = e;
+        *last = e;
+    }
+    while (hearth_stream_next(s, &e))
+        assert_true(e.type == HEARTH_EVENT_TOKEN || e.type == HEARTH_EVENT_END);
+    hearth_stream_close(s);
+    return n;
+}
+
+static void progress_is_told_to_who_asks(void **state)
+{
+    (void)state;
+    struct opened o;
+    int32_t ids[200];
+    hearth_event first, last;
+    tiny_opened(&o, "progress");
+    fill_ids(ids, 200, 3);
+    hearth_request r = request_of(ids, 200, 3);
+    r.n_chunk_tokens = 50;
+    r.no_prefix_cache = true;
+    assert_int_equal(read_progress(&o, &r, &first, &last), 0);
+    r.want_progress = true;
+    assert_int_equal(read_progress(&o, &r, &first, &last), 5);
+    assert_int_equal(first.n_processed_tokens, 0);
+    assert_int_equal(last.n_processed_tokens, 200);
+    r.no_prefix_cache = false;
+    read_progress(&o, &r, &first, &last);
+    read_progress(&o, &r, &first, &last);
+    assert_true(first.n_cached_tokens > 0);
+    assert_int_equal(first.n_processed_tokens, first.n_cached_tokens);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_may_be_one_token_between_texts),
         cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_in_numbers),
         cmocka_unit_test(a_request_keeps_the_id_it_was_given),
+        cmocka_unit_test(progress_is_told_to_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

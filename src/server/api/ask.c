@@ -366,6 +366,9 @@ static bool read_streaming(struct ask *a, const struct fields *f, const struct v
     json_t *value;
     a->stream = field_flag(f, F_stream, false);
     a->ping_ms = f->value[F_sse_ping_interval] ? (int)(f->number[F_sse_ping_interval] * 1000) : v->ping_ms;
+    a->request.want_progress = a->stream && field_flag(f, F_return_progress, false);
+    if (f->value[F_return_progress] && !a->stream)
+        notes_ignored(&a->notes, "return_progress");
     if (options && !a->stream)
         notes_ignored(&a->notes, "stream_options");
     if (usage && !json_is_boolean(usage) && !json_is_null(usage))

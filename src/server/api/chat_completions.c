@@ -54,6 +54,14 @@ static json_t *of_delta(const hearth_event *e)
     return json_end(&o);
 }
 
+static void progress(struct reply *r, struct choice *c, json_t *how_far, struct buf *out)
+{
+    struct json_out o = chunk(r);
+    json_key(&o, "choices", one_choice(c, json_object(), NULL));
+    json_key(&o, "prompt_progress", how_far);
+    reply_sse(r, out, json_end(&o));
+}
+
 static void event(struct reply *r, struct choice *c, const hearth_event *e, struct buf *out)
 {
     bool rest = e->n_bytes > 0 || e->n_thinking_bytes > 0;
@@ -112,7 +120,7 @@ static json_t *whole(struct reply *r)
 }
 
 static const struct dialect dialect = {
-    .id_prefix = "chatcmpl-", .begin = begin, .event = event, .end = end, .whole = whole
+    .id_prefix = "chatcmpl-", .begin = begin, .event = event, .progress = progress, .end = end, .whole = whole
 };
 
 const struct endpoint endpoint_chat_completions = { .on = ON_CHAT, .read = read, .dialect = &dialect };

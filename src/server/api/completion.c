@@ -49,6 +49,18 @@ static void put_end(const struct reply *r, const struct choice *c, struct json_o
     json_key(o, "hearth", reply_receipt(r, c));
 }
 
+static void progress(struct reply *r, struct choice *c, json_t *how_far, struct buf *out)
+{
+    struct json_out o = json_begin();
+    json_key(&o, "index", json_integer(c->index));
+    json_key(&o, "content", json_string(""));
+    json_key(&o, "tokens", json_array());
+    json_key(&o, "stop", json_false());
+    json_key(&o, "id_slot", json_integer(-1));
+    json_key(&o, "prompt_progress", how_far);
+    reply_sse(r, out, json_end(&o));
+}
+
 static void event(struct reply *r, struct choice *c, const hearth_event *e, struct buf *out)
 {
     if (e->n_bytes == 0 && e->type != HEARTH_EVENT_END)
@@ -85,6 +97,7 @@ static json_t *whole(struct reply *r)
     return json_end(&o);
 }
 
-const struct dialect native_dialect = { .id_prefix = "cmpl-", .event = event, .end = end, .whole = whole };
+const struct dialect native_dialect = { .id_prefix = "cmpl-", .event = event, .progress = progress, .end = end,
+                                        .whole = whole };
 
 const struct endpoint endpoint_completion = { .on = ON_NATIVE, .read = read, .dialect = &native_dialect };

@@ -84,6 +84,14 @@ static void begin(struct reply *r, struct buf *out)
     }
 }
 
+static void progress(struct reply *r, struct choice *c, json_t *how_far, struct buf *out)
+{
+    struct json_out o = object(r);
+    json_key(&o, "choices", json_pack("[o]", one_choice(c, json_string(""), 0)));
+    json_key(&o, "prompt_progress", how_far);
+    reply_sse(r, out, json_end(&o));
+}
+
 static void event(struct reply *r, struct choice *c, const hearth_event *e, struct buf *out)
 {
     if (e->n_bytes == 0 && e->type != HEARTH_EVENT_END)
@@ -120,7 +128,7 @@ static json_t *whole(struct reply *r)
 }
 
 static const struct dialect dialect = {
-    .id_prefix = "cmpl-", .begin = begin, .event = event, .end = end, .whole = whole
+    .id_prefix = "cmpl-", .begin = begin, .event = event, .progress = progress, .end = end, .whole = whole
 };
 
 const struct endpoint endpoint_completions = { .on = ON_TEXT, .read = read, .dialect = &dialect };

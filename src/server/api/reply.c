@@ -293,9 +293,21 @@ static void put_text(struct reply *r, struct buf *to, const char *text, size_t n
     r->failed |= to->failed;
 }
 
+/* As llama.cpp has it. */
+static json_t *of_progress(const hearth_event *e)
+{
+    return json_pack("{s:i, s:i, s:i, s:I}", "total", e->n_prompt_tokens, "cache", e->n_cached_tokens, "processed",
+                     e->n_processed_tokens, "time_ms", (json_int_t)e->elapsed_ms);
+}
+
 void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_receipt *receipt, struct buf *out)
 {
     struct choice *c = &r->choices[i];
+    if (e->type == HEARTH_EVENT_ADMITTED || e->type == HEARTH_EVENT_PROGRESS) {
+        if (out)
+            r->dialect->progress(r, c, of_progress(e), out);
+        return;
+    }
     if (e->type == HEARTH_EVENT_END)
         take_end(r, c, e, receipt);
     else

@@ -33,6 +33,8 @@ struct dialect {
     void (*begin)(struct reply *r, struct buf *out);
     /* An event of a choice, its end included: that has e->reason, and the choice its receipt. */
     void (*event)(struct reply *r, struct choice *c, const hearth_event *e, struct buf *out);
+    /* How far the prompt of a choice is; when asked for. */
+    void (*progress)(struct reply *r, struct choice *c, json_t *progress, struct buf *out); /* progress is taken */
     /* After the end of the last one. */
     void (*end)(struct reply *r, struct buf *out);
     json_t *(*whole)(struct reply *r); /* NULL: memory is out */
