@@ -95,13 +95,11 @@ SHARED void expanded_panel(struct panel *p, const uint8_t *const rows[16], int b
     }
 }
 
-TEMPLATE void expanded_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+TEMPLATE void expanded_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k,
                               const struct expansion *e)
 {
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * e->block_bytes;
-        if (ahead)
-            prefetch_rows(rows, (ptrdiff_t)at + ahead, e->block_bytes);
         expanded_panel(p, rows, b, at, e);
     }
 }
@@ -119,9 +117,9 @@ SHARED void expanded_few(float *y, size_t y_stride, const uint8_t *w, size_t row
 
 #define MATRIX_ACT_A256_EXPANDED(name, n_values, block_bytes)                                                       \
     static const struct expansion expand_##name = { name##_expand, name##_offset, block_bytes };                    \
-    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
     {                                                                                                               \
-        expanded_unpack(p, rows, k0, n_k, ahead, &expand_##name);                                                   \
+        expanded_unpack(p, rows, k0, n_k, &expand_##name);                                                          \
     }                                                                                                               \
     static void gemv_##name(GEMV_ARGS) { expanded_few(y, 0, w, row_bytes, n_rows, n_cols, x, &expand_##name); }     \
     static void gemm_##name(GEMM_ARGS)                                                                              \

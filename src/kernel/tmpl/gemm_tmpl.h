@@ -64,16 +64,8 @@ struct panel {
 };
 static_assert(sizeof(struct panel) * GEMM_PANELS <= KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
 
-/* ahead: how far from the bytes being read those lie that will be unpacked next, for prefetching; 0: that is done. */
-typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead);
+typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k);
 
-TEMPLATE void prefetch_rows(const uint8_t *const rows[16], ptrdiff_t at, const size_t bytes)
-{
-    if (ISA_PREFETCH_BYTES > 0)
-        for (int r = 0; r < 16; r++)
-            for (size_t o = 0; o < bytes; o += 64)
-                v_prefetch(rows[r] + at + (ptrdiff_t)o);
-}
 /* A tile's share of the lines ahead, for its columns 32 b .. */
 TEMPLATE void prefetch_panel(const struct panel *p, int b)
 {
@@ -131,7 +123,7 @@ TEMPLATE void a32_segment_unpack(struct panel *p, const vi32 *w, int b, int n, c
         a32_unit_unpack(p, w, b, n, n_values, block_bytes, word, form, most);
 }
 
-TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k,
                          const int n_values, const size_t block_bytes, word_fn *word, const int form, const int most)
 {
     const int segment = a32_segment(n_values, block_bytes), step = segment * n_values / 32;
@@ -141,8 +133,6 @@ TEMPLATE void a32_unpack(struct panel *p, const uint8_t *const rows[16], int k0,
     vi32 w[WORDS_MAX];
     for (; b + step <= n; b += step, at += bytes) {
         rows_words(w, rows, at, (int)bytes);
-        if (ahead)
-            prefetch_rows(rows, (ptrdiff_t)at + ahead, bytes);
         a32_segment_unpack(p, w, b, step, n_values, (int)block_bytes, word, form, most);
     }
     if (b < n) {
@@ -198,14 +188,12 @@ TEMPLATE void a256_words_of(uint8_t (*to)[64], const uint8_t *const rows[16], si
     }
 }
 
-TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead,
+TEMPLATE void a256_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k,
                           const size_t block_bytes, words_fn *words, side_fn *side)
 {
     for (int b = 0; b < n_k / 256; b++) {
         size_t at = (size_t)(k0 / 256 + b) * block_bytes;
         side(&p->side[b], rows, at);
-        if (ahead)
-            prefetch_rows(rows, (ptrdiff_t)at + ahead, block_bytes);
         words(p->codes + 64 * b, rows, at);
     }
 }
@@ -448,16 +436,40 @@ TEMPLATE tile_fn *const *a256_tiles_of(const int form, const int most)
     return most <= 15 ? a256_mins_15_tiles : a256_mins_tiles;
 }
 
-/* From the bytes being unpacked, in panel p of a strip, to those that come next: the next panel of the strip, the
- * first one of the next strip, or of the next rows. */
-static ptrdiff_t next_panel(int p, int n_panels, size_t row_bytes, int k0, int n_k, int n_cols)
+/* The bytes that are unpacked next, when all columns have passed by: fetched a little with each tile, because memory
+ * has nothing to do then, and all at once it is what unpacking waits for. */
+struct next_strip {
+    const uint8_t *row, *row_end, *at; /* the row that is being fetched, and the line */
+    size_t row_bytes, row_part;        /* of a row, and what of it belongs to the strip */
+    int n_lines, n_tiles;              /* lines of all rows, and how many tiles there are to fetch them */
+    int n_due;                         /* lines times tiles that should have been fetched by now */
+};
+
+static void next_strip_of(struct next_strip *n, const uint8_t *first, size_t row_bytes, int k0, int n_cols,
+                          int n_panels, int n_tiles)
 {
-    ptrdiff_t panel = 16 * (ptrdiff_t)row_bytes;
-    if (p + 1 < n_panels)
-        return panel;
-    if (k0 + n_k < n_cols)
-        return (ptrdiff_t)(row_bytes * (size_t)n_k / (size_t)n_cols) - (n_panels - 1) * panel;
-    return panel - (ptrdiff_t)(row_bytes * (size_t)k0 / (size_t)n_cols);
+    int n_k = min_int(GEMM_STRIP, n_cols - k0), next = k0 + n_k < n_cols ? k0 + n_k : 0;
+    *n = (struct next_strip){ .row_bytes = row_bytes, .n_tiles = n_tiles };
+    n->row_part = row_bytes * (size_t)min_int(GEMM_STRIP, n_cols - next) / (size_t)n_cols;
+    n->row = first + row_bytes * (size_t)next / (size_t)n_cols + (next ? 0 : 16 * (size_t)n_panels * row_bytes);
+    n->row_end = n->row + n->row_part;
+    n->at = n->row;
+    n->n_lines = 16 * n_panels * (int)((n->row_part + 63) / 64);
+}
+
+static void next_strip_fetch(struct next_strip *n)
+{
+    if (ISA_PREFETCH_BYTES == 0)
+        return;
+    for (n->n_due += n->n_lines; n->n_due >= n->n_tiles; n->n_due -= n->n_tiles) {
+        v_prefetch_far(n->at);
+        n->at += 64;
+        if (n->at >= n->row_end) {
+            n->row += n->row_bytes;
+            n->row_end += n->row_bytes;
+            n->at = n->row;
+        }
+    }
 }
 
 /* Where all columns meet a panel at once, memory would have nothing to do meanwhile: the tile fetches as much of the
@@ -486,14 +498,18 @@ static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_b
                 panels[p].ahead_lines = 0;
                 if (n_views == 1)
                     panel_ahead(&panels[p], rows[0] + 16 * row_bytes, row_bytes, k0, n_cols);
-                unpack(&panels[p], rows, k0, n_k,
-                       n_views == 1 ? 0 : next_panel(p, n_panels, row_bytes, k0, n_k, n_cols));
+                unpack(&panels[p], rows, k0, n_k);
             }
             float *to = y + r0;
+            struct next_strip next;
+            next_strip_of(&next, w + (size_t)r0 * row_bytes, row_bytes, k0, n_cols, n_panels, n_views * n_panels);
             for (int v = 0; v < n_views; v++) {
-                for (int p = 0; p < n_panels; p++)
+                for (int p = 0; p < n_panels; p++) {
+                    if (n_views > 1)
+                        next_strip_fetch(&next);
                     tiles[x[v].n_group](to + 16 * p, y_stride, min_int(16, n_rows - r0 - 16 * p), &panels[p], &x[v],
                                         k0, n_k);
+                }
                 to += (size_t)x[v].n_group * y_stride;
             }
         }

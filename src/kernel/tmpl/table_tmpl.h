@@ -47,9 +47,9 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
                      name##_form);                                                                                  \
     }
 #define A32_UNPACK(name, n_values, block_bytes)                                                                     \
-    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
     {                                                                                                               \
-        a32_unpack(p, rows, k0, n_k, ahead, n_values, block_bytes, name##_word, name##_form, name##_most);          \
+        a32_unpack(p, rows, k0, n_k, n_values, block_bytes, name##_word, name##_form, name##_most);                 \
     }
 #define MATRIX_ACT_A32(name, n_values, block_bytes)                                                                 \
     ISA_A32_FEW(A32_ROWS, name, n_values, block_bytes)                                                              \
@@ -66,9 +66,9 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
                   name##_order, name##_form, name##_offset);                                                        \
     }
 #define A256_UNPACK(name, n_values, block_bytes)                                                                    \
-    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k, ptrdiff_t ahead)     \
+    static void name##_unpack(struct panel *p, const uint8_t *const rows[16], int k0, int n_k)                      \
     {                                                                                                               \
-        a256_unpack(p, rows, k0, n_k, ahead, block_bytes, name##_words, name##_side);                               \
+        a256_unpack(p, rows, k0, n_k, block_bytes, name##_words, name##_side);                                      \
     }
 #define MATRIX_ACT_A256(name, n_values, block_bytes)                                                                \
     ISA_A256_FEW(A256_ROWS, name, n_values, block_bytes)                                                            \
