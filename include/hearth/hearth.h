@@ -26,6 +26,9 @@
 extern "C" {
 #endif
 
+/* What a shared library shows; all else is hidden. */
+#pragma GCC visibility push(default)
+
 typedef struct hearth_engine hearth_engine;
 typedef struct hearth_model hearth_model;
 typedef struct hearth_stream hearth_stream;
@@ -648,6 +651,8 @@ typedef struct {
 
 /* Valid after the END event; false before it. */
 bool hearth_stream_receipt(const hearth_stream *stream, hearth_receipt *out);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
