@@ -45,10 +45,11 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            _, err = self.process.communicate(timeout=PATIENCE_S)
+            out, err = self.process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        self.said = self.screen + (out + err).decode()
         assert self.process.returncode == 0, (self.process.returncode, err.decode())
         assert b"ERROR:" not in err, err.decode()
 
