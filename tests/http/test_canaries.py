@@ -10,7 +10,7 @@ import pytest
 
 from serving import PATIENCE_S, SANITIZED, Server
 
-N_KEYS, N_REQUESTS = (4, 6) if SANITIZED else (8, 20)
+N_KEYS, N_REQUESTS = (6, 12) if SANITIZED else (8, 20)
 SHARED = "All happy families are alike; every unhappy family is unhappy in its own way. Everything was confusion. "
 
 
@@ -130,6 +130,6 @@ def test_pages_and_what_the_server_says_have_no_canary_and_no_key(asked):
 
 def test_answers_are_those_of_each_alone(asked):
     keys, _, alone, _ = asked
-    assert sum(len(text_of(answer)[0]) > 10 for answer in alone.values()) > len(alone) // 4
+    assert sum(len(text_of(answer)[0]) > 10 for answer in alone.values()) >= len(alone) // 4
     for (number, i), answer in alone.items():
         assert text_of(answer) == text_of(keys[number].answers[i]), (number, i, answer[:500])
