@@ -88,7 +88,8 @@ def test_a_stream_has_the_name_of_its_model(two, alone):
 @pytest.mark.parametrize(("path", "body"), [
     ("/v1/completions", {"prompt": "x"}), ("/completion", {"prompt": "x"}), ("/tokenize", {"content": "x"}),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]}), ("/detokenize", {"tokens": [1]}),
-    ("/apply-template", {"messages": [{"role": "user", "content": "x"}]}), ("/v1/embeddings", {"input": "x"})])
+    ("/apply-template", {"messages": [{"role": "user", "content": "x"}]}), ("/v1/embeddings", {"input": "x"}),
+    ("/infill", {"input_prefix": "x", "input_suffix": "y"})])
 def test_a_name_that_nothing_has_is_refused_with_the_nearest(two, path, body):
     for name, nearest in (("frist", "first"), ("FLINT", "Flint"), ("embers.gguf", "ember"), ("first\0", "first")):
         error = two.refused(two.post(path, {**body, "model": name}), 404, "model_not_found")
