@@ -501,6 +501,11 @@ typedef struct {
      * as a HEARTH_EVENT_TOKEN with its log-probability given all before it. */
     bool score;
     size_t score_from;
+    /* Each prompt token comes as a HEARTH_EVENT_PROMPT_TOKEN before the answer, with its log-probability given all
+     * before it and the alternatives that were asked for; the first one's is NaN, for there is nothing before it. A BOS that was
+     * added does not come. All of the prompt is computed, also what the cache has of it. score_from has no effect. With
+     * `score` there is no answer. */
+    bool score_prompt;
     /* Scoring: the whole distribution, once for each scored token, in order, before its event: logits[n_vocab] as
      * the model computed them, of the position before prompt token `index`. Called on the engine thread, which waits:
      * copy or reduce them and return; call nothing of hearth from it. They are gone when it returns. on_logits_arg
@@ -518,6 +523,7 @@ typedef enum {
     HEARTH_EVENT_TOKEN,
     HEARTH_EVENT_END,
     HEARTH_EVENT_ADMITTED, /* want_progress: it has waited, and begins to be computed */
+    HEARTH_EVENT_PROMPT_TOKEN, /* score_prompt: id, logprob and alternatives, as of TOKEN */
     HEARTH_EVENT_PROGRESS, /* want_progress: more of the prompt is read; after each step of it */
 } hearth_event_type;
 
@@ -537,7 +543,7 @@ typedef struct {
     const char *thinking;     /* the same for text that the model thinks before it answers (chat requests);
                                  the marks around it are part of neither */
     size_t n_thinking_bytes;
-    float logprob;            /* TOKEN, when asked for */
+    float logprob;            /* TOKEN, when asked for; PROMPT_TOKEN */
     const hearth_alternative *alternatives; /* [n_alternatives], likeliest first */
     int n_alternatives;
     hearth_end_reason reason; /* END */

@@ -108,7 +108,7 @@ static bool check_length(const struct hearth_stream *s, hearth_error *err)
         err->n_ctx_tokens = n_ctx;
         return false;
     }
-    if (scores && s->request.score_from >= n)
+    if (scores && !s->request.score_prompt && s->request.score_from >= n)
         return fail(err, HEARTH_ERR_USAGE, "scoring is to start at token %zu of %zu; start at an earlier one",
                     s->request.score_from, n);
     return true;

@@ -1,5 +1,6 @@
 #include "engine/seq.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@ int seq_most_cached(const struct seq *s)
     const hearth_request *r = &s->stream->request;
     if (r->no_prefix_cache)
         return 0;
-    return (r->score ? seq_score_from(s) : s->n_prefill) - 1;
+    return (seq_scores(s) ? seq_score_from(s) : s->n_prefill) - 1;
 }
 
 static struct kv_match find_prefix(struct seq *s)
@@ -115,6 +116,11 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     stream->receipt.n_prefill_chunks = 0;
     if (stream->request.want_progress)
         tell_progress(s, HEARTH_EVENT_ADMITTED);
+    if (stream->request.score_prompt && !stream->receipt.bos_added) {
+        hearth_event first = { .type = HEARTH_EVENT_PROMPT_TOKEN, .id = s->history[0], .text = "", .thinking = "",
+                               .logprob = NAN };
+        stream_push(stream, &first);
+    }
 }
 
 /* ---- what goes out with a token ---- */
@@ -131,14 +137,14 @@ static void describe_choice(struct outgoing *o, const struct hearth_stream *st, 
     const hearth_request *r = &st->request;
     int n_vocab = st->model->file->model.hp.n_vocab;
     if (!r->want_logprob && !r->n_alternatives && !r->score)
-        return;
+        return; /* score_prompt wants log-probabilities */
     double logsumexp = logits_logsumexp(k, logits, n_vocab);
     const struct candidate *best = st->model->room.candidates;
     o->event.n_alternatives = candidates_best(k, &st->model->room, logits, n_vocab, r->n_alternatives);
     o->event.alternatives = o->alternatives;
-    for (int i = 0; i < o->event.n_alternatives; i++)
-        o->alternatives[i] = (hearth_alternative){ best[i].id, (float)((double)best[i].logit - logsumexp) };
     o->event.logprob = (float)-logsumexp; /* the caller adds the token's logit */
+    for (int i = 0; i < o->event.n_alternatives; i++) /* the same sum, so the likeliest token's two are equal */
+        o->alternatives[i] = (hearth_alternative){ best[i].id, o->event.logprob + best[i].logit };
 }
 
 /* ---- text and stop texts ---- */
@@ -405,7 +411,8 @@ void seq_settle(struct seq *s, struct kv_pool *pool)
 void seq_score(struct seq *s, const struct kernels *k, const float *logits, int index)
 {
     struct hearth_stream *st = s->stream;
-    struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN, .id = s->history[index] } };
+    hearth_event_type type = st->request.score_prompt ? HEARTH_EVENT_PROMPT_TOKEN : HEARTH_EVENT_TOKEN;
+    struct outgoing o = { .event = { .type = type, .id = s->history[index] } };
     int n_vocab = st->model->file->model.hp.n_vocab;
     if (st->digest)
         sha256_add(st->digest, logits, (size_t)n_vocab * sizeof *logits);

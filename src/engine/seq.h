@@ -53,6 +53,13 @@ static inline int seq_score_from(const struct seq *s)
     return max_int((int)s->stream->request.score_from, s->n_scored);
 }
 
+/* There are prompt tokens whose log-probabilities are still wanted. */
+static inline bool seq_scores(const struct seq *s)
+{
+    const hearth_request *r = &s->stream->request;
+    return r->score || (r->score_prompt && seq_score_from(s) < s->n_prompt);
+}
+
 /* Reading its prompt: keys and values that others have computed meanwhile are taken from them. */
 void seq_join(struct seq *s);
 /* A step has read more of its prompt; told to who wants to know. */

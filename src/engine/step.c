@@ -43,7 +43,7 @@ static_assert(SCORE_CHUNK_TOKENS * (48 + MAX_ALTERNATIVES * sizeof(hearth_altern
 static int chunk_of(const struct seq *s)
 {
     const hearth_request *r = &s->stream->request;
-    if (!r->score)
+    if (!seq_scores(s))
         return r->n_chunk_tokens;
     int unscored = seq_score_from(s) - 1 - s->n_done;
     int most = unscored > 0 ? unscored : SCORE_CHUNK_TOKENS;
@@ -134,11 +134,12 @@ static int list_wanted(const struct lane *l, const struct plan *plan, struct wan
         const struct slice *slice = &plan->slice[i];
         const struct seq *s = &l->seqs[slice->seq];
         int first_row = l->slices[i].first_row;
-        if (s->stream->request.score) {
+        if (seq_scores(s)) {
             for (int t = 0; t < slice->n; t++)
                 if (slice->first + t + 1 < s->n_prompt && slice->first + t + 1 >= seq_score_from(s))
                     w[n++] = (struct wanted){ first_row + t, i, slice->seq, slice->first + t + 1 };
-        } else if (slice->last) {
+        }
+        if (slice->last && !s->stream->request.score) {
             for (int t = is_decode(l, slice) ? 0 : slice->n - 1; t < slice->n; t++)
                 w[n++] = (struct wanted){ first_row + t, i, slice->seq, -1 };
         }

@@ -107,7 +107,7 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
                     HEARTH_REQUEST_ID_BYTES);
     if (r->on_logits && !r->score)
         return fail(err, HEARTH_ERR_USAGE, "on_logits is for scoring; set score, or leave it NULL");
-    if (r->score && r->score_from < 1)
+    if (r->score && !r->score_prompt && r->score_from < 1)
         return fail(err, HEARTH_ERR_USAGE,
                     "score_from is 0; the first token has nothing before it, so start at 1 or later");
     return true;
@@ -208,6 +208,10 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
     s->request = *r;
     s->request.chat = NULL;
+    if (r->score_prompt) {
+        s->request.score_from = 1;
+        s->request.want_logprob = true;
+    }
     if (r->chat) {
         s->chat = file_chat(s->model->file, err);
         if (!s->chat || !chat_input_make(s->chat, r->chat, &s->chat_input, err))

@@ -204,17 +204,59 @@ def test_errors_of_a_stream_before_its_first_byte_are_statuses(server):
 # ---- completions ----
 
 def test_a_completion_has_the_old_form(server):
-    asked = {"prompt": "It was in", "max_tokens": 6, "logprobs": 2, "echo": True, **WRITES}
+    asked = {"prompt": "It was in", "max_tokens": 6, "logprobs": 2, **WRITES}
     o = server.post("/v1/completions", asked).json()
     assert o["object"] == "text_completion" and o["id"].startswith("cmpl-")
     (choice,) = o["choices"]
-    assert choice["text"].startswith("It was in")
     lists = choice["logprobs"]
     assert {len(lists[k]) for k in ("tokens", "token_logprobs", "top_logprobs", "text_offset")} == {6}
     assert all(len(top) == 2 for top in lists["top_logprobs"])
-    answer = choice["text"].removeprefix("It was in")
+    answer = choice["text"]
     assert "".join(lists["tokens"]) == answer
     assert [answer[at:at + len(t)] for at, t in zip(lists["text_offset"], lists["tokens"])] == lists["tokens"]
+
+
+@pytest.mark.parametrize("prompt", ["It was in", " It was \u00e9 \U0001f600 x", "ids"])
+def test_echo_has_the_likelihoods_of_the_prompt_too(server, prompt):
+    if prompt == "ids":
+        prompt = server.post("/tokenize", {"content": "It was in"}).json()["tokens"]
+    asked = {"prompt": prompt, "max_tokens": 4, "logprobs": 3, "echo": True, "temperature": 0}
+    (choice,) = server.post("/v1/completions", asked).json()["choices"]
+    lists, text = choice["logprobs"], choice["text"]
+    n = len(lists["tokens"])
+    assert n >= 7 and {len(v) for v in lists.values()} == {n}
+    assert lists["token_logprobs"][0] is None and lists["top_logprobs"][0] is None
+    for logprob, top in list(zip(lists["token_logprobs"], lists["top_logprobs"]))[1:]:
+        assert logprob <= max(top.values()) <= 0 and len(top) >= 1
+    for logprob, top in list(zip(lists["token_logprobs"], lists["top_logprobs"]))[-4:]:
+        assert logprob == max(top.values())  # greedy: what an evaluation asks for
+    ends = [*lists["text_offset"][1:], len(text)]
+    for i, (at, end, token) in enumerate(zip(lists["text_offset"], ends, lists["tokens"])):
+        assert text[at:end] == token or "\ufffd" in token or (i == 0 and " " + text[at:end] == token)
+    # alone, and as it streams
+    alone = server.post("/v1/completions", {**asked, "max_tokens": 0}).json()
+    assert alone["usage"]["completion_tokens"] == 0 and alone["choices"][0]["finish_reason"] == "length"
+    assert alone["choices"][0]["text"] == text[:lists["text_offset"][-4]]
+    assert alone["choices"][0]["logprobs"] == {k: v[:-4] for k, v in lists.items()}
+    assert alone["hearth"]["request"]["adjusted"] == []
+    pieces = [c["choices"][0] for c in server.events("/v1/completions", asked)[0][:-1]]
+    assert "".join(p["text"] for p in pieces) == text
+    assert {k: [x for p in pieces if p["logprobs"] for x in p["logprobs"][k]] for k in lists} == lists
+
+
+def test_likelihoods_of_a_prompt_are_those_of_the_same_tokens_as_an_answer(server):
+    greedy = {"max_tokens": 5, "logprobs": 2, "temperature": 0}
+    ids = server.post("/tokenize", {"content": "It was in"}).json()["tokens"]
+    answer = server.post("/completion", {"prompt": ids, "n_predict": 5, "n_probs": 2, "return_tokens": True,
+                                         "temperature": 0}).json()
+    asked = {**greedy, "prompt": ids + answer["tokens"], "echo": True, "max_tokens": 0}
+    for _ in range(2):  # what the cache has of it changes nothing
+        got = server.post("/v1/completions", asked).json()["choices"][0]["logprobs"]["token_logprobs"]
+        assert got[-5:] == [p["logprob"] for p in answer["completion_probabilities"]]
+    plain = server.post("/v1/completions", {"prompt": "It", "echo": True, "max_tokens": 0}).json()["choices"][0]
+    assert plain["text"] == "It" and plain["logprobs"] is None
+    o = server.post("/v1/completions", {**asked, "prompt": [5]}).json()["choices"][0]["logprobs"]
+    assert o["token_logprobs"] == [None]
 
 
 def test_prompts_come_as_texts_ids_and_lists_of_them(server):

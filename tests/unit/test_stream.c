@@ -1,4 +1,6 @@
 /* What a request can ask for besides an answer: tokens among its text, progress, its own number, typed refusals. */
+#include <math.h>
+
 #include "requests.h"
 
 static void tiny_opened(struct opened *o, const char *name)
@@ -144,12 +146,69 @@ static void progress_is_told_to_who_asks(void **state)
     close_model(&o);
 }
 
+/* Its prompt tokens' log-probabilities, NaN first, then the answer's ids. */
+static void read_scored(const struct opened *o, const hearth_request *r, float *scores, int *n_scores, struct answer *a)
+{
+    hearth_stream *s = submit(o, r);
+    hearth_event e;
+    *n_scores = a->n = 0;
+    while (hearth_stream_next(s, &e)) {
+        bool scored = e.type == HEARTH_EVENT_PROMPT_TOKEN || (r->score && e.type == HEARTH_EVENT_TOKEN);
+        if (scored)
+            scores[(*n_scores)++] = e.logprob;
+        else if (e.type == HEARTH_EVENT_TOKEN)
+            a->ids[a->n++] = e.id;
+        assert_true(!scored || a->n == 0);
+        assert_true(!scored || e.n_alternatives == r->n_alternatives || isnan(e.logprob));
+    }
+    assert_int_equal(hearth_stream_error(s)->status, HEARTH_OK);
+    hearth_stream_close(s);
+}
+
+static void a_prompt_is_scored_before_its_answer_with_the_same_bits(void **state)
+{
+    (void)state;
+    static const int chunks[] = { 0, 7, 64 };
+    struct opened o;
+    static struct answer plain, a;
+    float want[256], got[256];
+    int32_t ids[200];
+    int n_want, n_got;
+    tiny_opened(&o, "scored");
+    fill_ids(ids, 200, 3);
+    hearth_request r = request_of(ids, 200, 9);
+    answer(&o, &r, &plain);
+    r.score = true;
+    r.score_from = 1;
+    read_scored(&o, &r, want, &n_want, &a);
+    assert_int_equal(n_want, 199);
+    r.score = false;
+    r.score_from = 0;
+    r.score_prompt = true;
+    r.n_alternatives = 50;
+    for (size_t i = 0; i < ARRAY_LEN(chunks); i++) {
+        r.n_chunk_tokens = chunks[i];
+        read_scored(&o, &r, got, &n_got, &a);
+        assert_int_equal(n_got, 200);
+        assert_true(isnan(got[0]));
+        assert_memory_equal(got + 1, want, 199 * sizeof *want);
+        assert_int_equal(a.n, 9);
+        assert_memory_equal(a.ids, plain.ids, 9 * sizeof *a.ids);
+    }
+    r.score = true; /* without an answer */
+    read_scored(&o, &r, got, &n_got, &a);
+    assert_int_equal(n_got, 200);
+    assert_int_equal(a.n, 0);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_span_may_be_one_token_between_texts),
         cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_in_numbers),
         cmocka_unit_test(a_request_keeps_the_id_it_was_given),
+        cmocka_unit_test(a_prompt_is_scored_before_its_answer_with_the_same_bits),
         cmocka_unit_test(progress_is_told_to_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,7 +162,8 @@ static void read_limit(struct ask *a, const struct fields *f)
         first = first ? first : field_table[names[i]].name;
     }
     a->request.max_tokens = (int)most;
-    if (first && most == 0) {
+    a->no_answer = first && most == 0 && field_flag(f, F_echo, false);
+    if (first && most == 0 && !a->no_answer) {
         a->request.max_tokens = 1;
         notes_adjusted(&a->notes, "%s 0 is taken as 1", first);
     }
@@ -420,6 +421,8 @@ bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v
     r->no_prefix_cache = !field_flag(f, F_cache_prompt, true);
     a->return_tokens = field_flag(f, F_return_tokens, false);
     a->echo = field_flag(f, F_echo, false);
+    r->score = a->no_answer; /* the prompt alone */
+    r->score_prompt = a->no_answer || (a->echo && f->value[F_text_logprobs]);
     return no_constraints(f, p) && only_text(f, p) && read_n(a, f, v, p) && read_stops(a, f->value[F_stop], p)
         && read_biases(a, f->value[F_logit_bias], v, p) && read_samplers(a, f->value[F_samplers], p)
         && read_breakers(a, f->value[F_dry_sequence_breakers], p) && read_probabilities(a, f, p)

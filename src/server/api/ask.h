@@ -40,6 +40,7 @@ struct ask {
     hearth_sampling_order order;
 
     bool stream, include_usage, echo, logprobs, return_tokens;
+    bool no_answer; /* echo of the prompt, and no token more */
     int ping_ms;
     struct notes notes;
 

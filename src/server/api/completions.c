@@ -10,6 +10,9 @@ static bool read_suffix(struct ask *a, const struct fields *f, const struct view
     struct fim fim = { 0 };
     if (json_string_length(f->value[F_suffix]) == 0)
         return true;
+    if (a->request.score_prompt)
+        return refuse(p, PROBLEM_not_supported, "suffix", "suffix together with echo of likelihoods, or of the prompt "
+                      "alone, is not supported; leave echo out");
     if (!ask_read_text(a, f, F_suffix, &fim.suffix, p) || !fim_possible(&v->info, "suffix", p))
         return false;
     for (int i = 0; i < a->n_prompts; i++) {
@@ -50,15 +53,37 @@ static void put_prompt(const struct reply *r, const struct choice *c, struct buf
     }
 }
 
-static json_t *of_logprobs(const struct choice *c, size_t first_char)
+/* Characters of the prompt, where it comes before the answer. */
+static size_t chars_before(const struct reply *r, const struct choice *c)
 {
-    return json_array_size(c->tokens) ? reply_legacy_logprobs(c, first_char) : json_null();
+    struct buf prompt = { 0 };
+    put_prompt(r, c, &prompt);
+    size_t n = reply_count_chars(prompt.len ? prompt.ptr : "", prompt.len);
+    buf_free(&prompt);
+    return n;
 }
 
-static json_t *one_choice(const struct choice *c, json_t *text, size_t first_char)
+/* The space that some vocabularies put before a text is in its first token, and not in the text. */
+static size_t space_before(const struct reply *r, const struct choice *c)
 {
-    return json_pack("{s:o, s:i, s:o, s:s?}", "text", text, "index", c->index, "logprobs", of_logprobs(c, first_char),
-                     "finish_reason", reply_finish(c));
+    const hearth_text *text = &r->ask->prompts[c->prompt].text;
+    const char *first = json_string_value(json_object_get(json_array_get(c->prompt_tokens, 0), "token"));
+    return text->text && first && first[0] == ' '
+        && reply_chars_of_places(c->prompt_tokens) == chars_before(r, c) + 1;
+}
+
+static json_t *of_places(const struct reply *r, const struct choice *c, const json_t *places, size_t first_char)
+{
+    bool of_prompt = places == c->prompt_tokens;
+    return json_array_size(places) ? reply_legacy_logprobs(places, &first_char, of_prompt ? space_before(r, c) : 0)
+                                   : json_null();
+}
+
+/* logprobs is taken. */
+static json_t *one_choice(const struct choice *c, json_t *text, json_t *logprobs)
+{
+    return json_pack("{s:o, s:i, s:o, s:s?}", "text", text, "index", c->index, "logprobs", logprobs, "finish_reason",
+                     reply_finish(c));
 }
 
 static struct json_out object(const struct reply *r)
@@ -72,22 +97,30 @@ static struct json_out object(const struct reply *r)
     return o;
 }
 
+/* The prompt, where it was asked for, as the first chunk of a choice. */
+static void send_prompt(struct reply *r, struct choice *c, struct buf *out)
+{
+    struct json_out o = object(r);
+    struct buf prompt = { 0 };
+    put_prompt(r, c, &prompt);
+    json_key(&o, "choices", json_pack("[{s:o, s:i, s:o, s:n}]", "text", json_of_bytes(prompt.ptr, prompt.len), "index",
+                                      c->index, "logprobs", of_places(r, c, c->prompt_tokens, 0), "finish_reason"));
+    buf_free(&prompt);
+    reply_sse(r, out, json_end(&o));
+    c->begun = true;
+}
+
+/* With likelihoods of its tokens it waits until they are there. */
 static void begin(struct reply *r, struct buf *out)
 {
-    for (int i = 0; r->ask->echo && i < r->n_choices; i++) {
-        struct json_out o = object(r);
-        struct buf prompt = { 0 };
-        put_prompt(r, &r->choices[i], &prompt);
-        json_key(&o, "choices", json_pack("[o]", one_choice(&r->choices[i], json_of_bytes(prompt.ptr, prompt.len), 0)));
-        buf_free(&prompt);
-        reply_sse(r, out, json_end(&o));
-    }
+    for (int i = 0; r->ask->echo && !r->ask->request.score_prompt && i < r->n_choices; i++)
+        send_prompt(r, &r->choices[i], out);
 }
 
 static void progress(struct reply *r, struct choice *c, json_t *how_far, struct buf *out)
 {
     struct json_out o = object(r);
-    json_key(&o, "choices", json_pack("[o]", one_choice(c, json_string(""), 0)));
+    json_key(&o, "choices", json_pack("[o]", one_choice(c, json_string(""), json_null())));
     json_key(&o, "prompt_progress", how_far);
     reply_sse(r, out, json_end(&o));
 }
@@ -96,8 +129,11 @@ static void event(struct reply *r, struct choice *c, const hearth_event *e, stru
 {
     if (e->n_bytes == 0 && e->type != HEARTH_EVENT_END)
         return;
+    if (r->ask->echo && !c->begun)
+        send_prompt(r, c, out);
     struct json_out o = object(r);
-    json_key(&o, "choices", json_pack("[o]", one_choice(c, json_of_bytes(e->text, e->n_bytes), c->n_text_chars)));
+    json_t *logprobs = of_places(r, c, c->tokens, chars_before(r, c) + c->n_text_chars);
+    json_key(&o, "choices", json_pack("[o]", one_choice(c, json_of_bytes(e->text, e->n_bytes), logprobs)));
     if (e->type == HEARTH_EVENT_END && !r->ask->include_usage) {
         json_key(&o, "timings", reply_timings(c));
         json_key(&o, "hearth", reply_receipt(r, c));
@@ -106,6 +142,27 @@ static void event(struct reply *r, struct choice *c, const hearth_event *e, stru
 }
 
 static void end(struct reply *r, struct buf *out) { reply_end_openai(r, out, object); }
+
+/* Of the prompt, where it is there, and the answer. */
+static json_t *all_logprobs(const struct reply *r, const struct choice *c)
+{
+    if (json_array_size(c->prompt_tokens) == 0)
+        return of_places(r, c, c->tokens, chars_before(r, c));
+    size_t at = 0;
+    json_t *all = reply_legacy_logprobs(c->prompt_tokens, &at, space_before(r, c));
+    at = chars_before(r, c);
+    json_t *more = reply_legacy_logprobs(c->tokens, &at, 0);
+    const char *key;
+    json_t *list;
+    bool failed = !all || !more;
+    json_object_foreach(more, key, list)
+        failed |= json_array_extend(json_object_get(all, key), list) != 0;
+    json_decref(more);
+    if (!failed)
+        return all;
+    json_decref(all);
+    return NULL;
+}
 
 static json_t *whole(struct reply *r)
 {
@@ -116,7 +173,7 @@ static json_t *whole(struct reply *r)
         struct buf text = { 0 };
         put_prompt(r, c, &text);
         buf_put(&text, c->text.len ? c->text.ptr : "", c->text.len);
-        json_t *one = text.failed ? NULL : one_choice(c, json_of_bytes(text.ptr, text.len), 0);
+        json_t *one = text.failed ? NULL : one_choice(c, json_of_bytes(text.ptr, text.len), all_logprobs(r, c));
         o.failed |= json_array_append_new(choices, one) != 0;
         buf_free(&text);
     }

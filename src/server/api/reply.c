@@ -82,8 +82,11 @@ static json_t *bytes_of(const char *text, size_t n)
     return NULL;
 }
 
-/* JSON has no -Infinity: the lowest float stands for it, as other servers have it. */
-static json_t *of_logprob(float v) { return json_of_float(isfinite(v) ? v : -3.4028235e38f); }
+/* JSON has no -Infinity: the lowest float stands for it, as other servers have it. NaN: there is none. */
+static json_t *of_logprob(float v)
+{
+    return isnan(v) ? json_null() : json_of_float(isfinite(v) ? v : -3.4028235e38f);
+}
 
 static json_t *of_token(const struct view *v, int32_t id, float logprob)
 {
@@ -106,7 +109,7 @@ static json_t *of_place(const struct view *v, const hearth_event *e)
     return NULL;
 }
 
-static size_t count_chars(const char *text, size_t n)
+size_t reply_count_chars(const char *text, size_t n)
 {
     size_t chars = 0;
     for (size_t i = 0; i < n; i++)
@@ -114,24 +117,57 @@ static size_t count_chars(const char *text, size_t n)
     return chars;
 }
 
-json_t *reply_legacy_logprobs(const struct choice *c, size_t first_char)
+/* Of its bytes: a token may be a part of a character. */
+static size_t chars_of_place(const json_t *place)
+{
+    const json_t *bytes = json_object_get(place, "bytes");
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(bytes); i++)
+        n += (json_integer_value(json_array_get(bytes, i)) & 0xc0) != 0x80;
+    return n;
+}
+
+size_t reply_chars_of_places(const json_t *places)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(places); i++)
+        n += chars_of_place(json_array_get(places, i));
+    return n;
+}
+
+/* {"token": logprob, ...}; null where there is nothing before the token. */
+static json_t *tops_of_place(const json_t *place)
+{
+    const json_t *top = json_object_get(place, "top_logprobs");
+    json_t *likeliest = json_object();
+    bool failed = !likeliest;
+    if (json_is_null(json_object_get(place, "logprob"))) {
+        json_decref(likeliest);
+        return json_null();
+    }
+    for (size_t i = 0; !failed && i < json_array_size(top); i++) {
+        const json_t *one = json_array_get(top, i);
+        const char *token = json_string_value(json_object_get(one, "token"));
+        if (!json_object_get(likeliest, token)) /* of two that look the same the likelier one */
+            failed |= json_object_set_nocheck(likeliest, token, json_object_get(one, "logprob")) != 0;
+    }
+    if (!failed)
+        return likeliest;
+    json_decref(likeliest);
+    return NULL;
+}
+
+json_t *reply_legacy_logprobs(const json_t *places, size_t *at, size_t skip)
 {
     json_t *tokens = json_array(), *logprobs = json_array(), *tops = json_array(), *offsets = json_array();
     bool failed = !tokens || !logprobs || !tops || !offsets;
-    size_t at = first_char;
-    for (size_t i = 0; !failed && i < json_array_size(c->tokens); i++) {
-        const json_t *place = json_array_get(c->tokens, i), *top = json_object_get(place, "top_logprobs");
-        json_t *text = json_object_get(place, "token"), *likeliest = json_object();
-        failed |= json_array_append(tokens, text) != 0;
+    for (size_t i = 0; !failed && i < json_array_size(places); i++) {
+        const json_t *place = json_array_get(places, i);
+        failed |= json_array_append(tokens, json_object_get(place, "token")) != 0;
         failed |= json_array_append(logprobs, json_object_get(place, "logprob")) != 0;
-        failed |= json_array_append_new(offsets, json_integer((json_int_t)at)) != 0;
-        for (size_t k = 0; k < json_array_size(top); k++) {
-            const json_t *one = json_array_get(top, k);
-            failed |= json_object_set_nocheck(likeliest, json_string_value(json_object_get(one, "token")),
-                                              json_object_get(one, "logprob")) != 0;
-        }
-        failed |= json_array_append_new(tops, likeliest) != 0;
-        at += count_chars(json_string_value(text), json_string_length(text));
+        failed |= json_array_append_new(offsets, json_integer((json_int_t)*at)) != 0;
+        failed |= json_array_append_new(tops, tops_of_place(place)) != 0;
+        *at += chars_of_place(place) - (i == 0 ? min_size(skip, chars_of_place(place)) : 0);
     }
     json_t *all = json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logprobs, "top_logprobs", tops,
                             "text_offset", offsets);
@@ -251,6 +287,7 @@ void reply_free(struct reply *r)
         buf_free(&c->text);
         buf_free(&c->thinking);
         json_decref(c->tokens);
+        json_decref(c->prompt_tokens);
         json_decref(c->ids);
         mem_free(c->receipt);
     }
@@ -265,6 +302,12 @@ static void add_to_list(struct reply *r, json_t **list, json_t *item)
         *list = json_array();
     if (json_array_append_new(*list, item) != 0)
         r->failed = true;
+}
+
+static void take_prompt_token(struct reply *r, struct choice *c, const hearth_event *e)
+{
+    if (r->ask->logprobs)
+        add_to_list(r, &c->prompt_tokens, of_place(r->view, e));
 }
 
 static void take_token(struct reply *r, struct choice *c, const hearth_event *e)
@@ -308,6 +351,10 @@ void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_rece
             r->dialect->progress(r, c, of_progress(e), out);
         return;
     }
+    if (e->type == HEARTH_EVENT_PROMPT_TOKEN) {
+        take_prompt_token(r, c, e);
+        return;
+    }
     if (e->type == HEARTH_EVENT_END)
         take_end(r, c, e, receipt);
     else
@@ -326,7 +373,7 @@ void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_rece
         put_text(r, &c->text, e->text, e->n_bytes);
         put_text(r, &c->thinking, e->thinking, e->n_thinking_bytes);
     }
-    c->n_text_chars += count_chars(e->n_bytes ? e->text : "", e->n_bytes);
+    c->n_text_chars += reply_count_chars(e->n_bytes ? e->text : "", e->n_bytes);
 }
 
 void reply_end_openai(struct reply *r, struct buf *out, struct json_out (*chunk)(const struct reply *r))

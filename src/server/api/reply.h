@@ -7,6 +7,7 @@ struct choice {
     int index, prompt;
     struct buf text, thinking; /* so far; kept when the answer is not streamed, or its places are asked for */
     json_t *tokens;            /* logprobs in the chat form, when asked for: all of them, or those of one event */
+    json_t *prompt_tokens;     /* the same of the prompt, with echo */
     json_t *ids;               /* when asked for */
     size_t n_text_chars;       /* so far: Unicode characters */
     int n_tokens;
@@ -65,8 +66,11 @@ json_t *reply_usage(const struct reply *r);
 json_t *reply_receipt(const struct reply *r, const struct choice *c);
 /* llama.cpp's `timings`. */
 json_t *reply_timings(const struct choice *c);
-/* The logprobs of a choice as {tokens, token_logprobs, top_logprobs, text_offset}. */
-json_t *reply_legacy_logprobs(const struct choice *c, size_t first_char);
+/* Places as {tokens, token_logprobs, top_logprobs, text_offset}. *at: Unicode characters before the first; after it
+ * those before what follows. skip: characters of the first one's text that are not part of the text. */
+json_t *reply_legacy_logprobs(const json_t *places, size_t *at, size_t skip);
+size_t reply_chars_of_places(const json_t *places); /* Unicode characters of their texts */
+size_t reply_count_chars(const char *text, size_t n);
 /* {"error": ...} as an event: how a stream ends that had begun. */
 void reply_error(struct reply *r, const struct problem *p, struct buf *out);
 
