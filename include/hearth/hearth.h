@@ -458,6 +458,10 @@ enum { HEARTH_SPECULATE_OFF = -1, HEARTH_SPECULATE_AUTO = 0, HEARTH_MAX_DRAFT = 
 typedef struct {
     /* The prompt: a conversation, spans of one text, or token ids; one of the three. */
     const hearth_chat *chat;
+    /* A conversation that does not fit goes without its oldest turns (a user's message and what follows up to the
+     * next), as few as leave max_tokens free, or a quarter of the context if that is less or max_tokens is 0. The
+     * system's messages at its beginning and the last one of the user stay; where these do not fit it is refused. */
+    bool truncate_chat;
     const hearth_span *spans;
     size_t n_spans;
     const int32_t *prompt_ids;
@@ -502,9 +506,9 @@ typedef struct {
     bool score;
     size_t score_from;
     /* Each prompt token comes as a HEARTH_EVENT_PROMPT_TOKEN before the answer, with its log-probability given all
-     * before it and the alternatives that were asked for; the first one's is NaN, for there is nothing before it. A BOS that was
-     * added does not come. All of the prompt is computed, also what the cache has of it. score_from has no effect. With
-     * `score` there is no answer. */
+     * before it and the alternatives that were asked for; the first one's is NaN, for there is nothing before it. A BOS
+     * that was added does not come. All of the prompt is computed, also what the cache has of it. score_from has no
+     * effect. With `score` there is no answer. */
     bool score_prompt;
     /* Scoring: the whole distribution, once for each scored token, in order, before its event: logits[n_vocab] as
      * the model computed them, of the position before prompt token `index`. Called on the engine thread, which waits:
@@ -616,6 +620,8 @@ typedef struct {
     char template_from[64];      /* as in hearth_template_info; "" when the prompt came without one */
     char template_sha256[65];
     char template_date[20];      /* what it was told, if it asks for the date; else "" */
+    int n_dropped_messages;      /* oldest ones, because of truncate_chat */
+    int n_full_prompt_tokens;    /* of the prompt with them; 0: none were dropped */
     int n_specials_kept;         /* places in messages that look like a special token and stayed text */
     int n_thinking_tokens;       /* of the output */
 

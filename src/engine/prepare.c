@@ -5,18 +5,70 @@
 
 #include "engine/engine.h"
 
-/* The conversation in the template's words, then in tokens. */
-static bool render(struct hearth_stream *s, hearth_error *err)
+/* The conversation in the template's words, then in tokens, which replace those there are. */
+static bool render_input(struct hearth_stream *s, const struct chat_input *in, hearth_error *err)
 {
     int64_t start = clock_ns();
     struct chat_prompt prompt;
     size_t n_kept = 0;
-    bool ok = chat_render(s->chat, &s->chat_input, &prompt, err);
-    s->receipt.template_ms = clock_ms_since(start);
+    s->prompt.n = 0;
+    s->receipt.bos_added = false;
+    bool ok = chat_render(s->chat, in, &prompt, err);
+    s->receipt.template_ms += clock_ms_since(start);
     ok = ok && chat_encode(s->chat, &prompt, &s->prompt, &s->receipt.bos_added, &n_kept, err);
     s->starts_thinking = prompt.starts_thinking;
     s->receipt.n_specials_kept = (int)min_size(n_kept, INT32_MAX);
     chat_prompt_free(&prompt);
+    return ok;
+}
+
+static bool render_without(struct hearth_stream *s, size_t n_turns, hearth_error *err)
+{
+    struct chat_input in;
+    size_t n_messages;
+    if (!chat_input_without(&s->chat_input, n_turns, &in, &n_messages))
+        return fail_memory(err, "a conversation");
+    bool ok = render_input(s, &in, err);
+    chat_input_free(&in);
+    s->receipt.n_dropped_messages = (int)min_size(n_messages, INT32_MAX);
+    return ok;
+}
+
+/* Tokens that the prompt may have where some of a conversation is left out for it. */
+static size_t room_for_prompt(const struct hearth_stream *s)
+{
+    int n_ctx = s->model->plan.n_ctx_tokens, most = max_int(n_ctx / 4, 1), wanted = s->request.max_tokens;
+    return (size_t)(n_ctx - (wanted > 0 ? min_int(wanted, most) : most));
+}
+
+/* Fewest turns without which it fits, by bisection: a prompt without more turns is shorter. */
+static bool truncate(struct hearth_stream *s, hearth_error *err)
+{
+    size_t room = room_for_prompt(s), least = 1, most = chat_input_turns(&s->chat_input), now = 0;
+    if (most == 0)
+        return true;
+    s->receipt.n_full_prompt_tokens = (int)min_size(s->prompt.n, INT32_MAX);
+    while (least < most) {
+        now = least + (most - least) / 2;
+        if (!render_without(s, now, err))
+            return false;
+        if (s->prompt.n <= room)
+            most = now;
+        else
+            least = now + 1;
+    }
+    if (now != most && !render_without(s, most, err))
+        return false;
+    receipt_note(&s->receipt, "the oldest %d messages were left out: with them the prompt had %d tokens\n",
+                 s->receipt.n_dropped_messages, s->receipt.n_full_prompt_tokens);
+    return true;
+}
+
+static bool render(struct hearth_stream *s, hearth_error *err)
+{
+    bool ok = render_input(s, &s->chat_input, err);
+    if (ok && s->request.truncate_chat && s->prompt.n >= (size_t)s->model->plan.n_ctx_tokens)
+        ok = truncate(s, err);
     chat_input_free(&s->chat_input);
     return ok;
 }

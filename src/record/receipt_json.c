@@ -237,6 +237,15 @@ static void put_identity(struct object *o, const hearth_receipt *r)
     put(o, "n_ctx_tokens", json_integer(r->n_ctx_tokens));
 }
 
+/* What was left out of a conversation so that it fits. null: nothing. */
+static json_t *of_truncation(const hearth_receipt *r)
+{
+    if (r->n_full_prompt_tokens == 0)
+        return json_null();
+    return json_pack("{s:i, s:i}", "n_dropped_messages", r->n_dropped_messages, "n_full_prompt_tokens",
+                     r->n_full_prompt_tokens);
+}
+
 /* Of a conversation: the template, and what came of its text. null: the prompt came without one. */
 static json_t *of_template(const hearth_receipt *r)
 {
@@ -267,6 +276,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "weights", json_pack("{s:b, s:b}", "preloaded", r->weights_preloaded, "locked", r->weights_locked));
     put(&o, "queue_ms", of_ms(r->queue_ms));
     put(&o, "template", of_template(r));
+    put(&o, "truncation", of_truncation(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
     put(&o, "prefix", of_prefix(r));
     put(&o, "prefill", of_prefill(r));

@@ -196,6 +196,32 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(server, stream)
     assert "maximum context length" in error["message"] and "exceeds the available context size" in error["message"]
 
 
+def test_a_conversation_goes_without_its_oldest_turns_when_asked(server):
+    def turn(i, n):
+        return [{"role": "user", "content": f"q{i} " + "word " * n}, {"role": "assistant", "content": f"a{i}"}]
+
+    system, last = {"role": "system", "content": "S"}, {"role": "user", "content": "last"}
+    turns = [turn(i, 30) for i in range(8)]
+    asked = {"max_tokens": 8, "temperature": 0, "messages": [system, *sum(turns, []), last]}
+    server.refused(server.post("/v1/chat/completions", asked), 400, "context_length_exceeded")
+    o = server.post("/v1/chat/completions", {**asked, "truncation": "auto"}).json()
+    cut = o["hearth"]["truncation"]
+    n = cut["n_dropped_messages"]
+    assert 2 <= n < 16 and n % 2 == 0 and cut["n_full_prompt_tokens"] > 256 and o["hearth"]["notes"]
+    rest = {**asked, "messages": [system, *sum(turns[n // 2:], []), last]}
+    by_hand = server.post("/v1/chat/completions", rest).json()
+    assert by_hand["usage"]["prompt_tokens"] == o["usage"]["prompt_tokens"] <= 256 - 8
+    assert by_hand["choices"] == o["choices"] and by_hand["hearth"]["truncation"] is None
+    more = {**asked, "messages": [system, *sum(turns[n // 2 - 1:], []), last]}
+    r = server.post("/v1/chat/completions", more)
+    assert r.status_code == 400 or r.json()["usage"]["prompt_tokens"] > 256 - 8  # no turn was dropped in vain
+    for messages in ([system, {"role": "user", "content": "word " * 600}],
+                     [{"role": "system", "content": "word " * 600}, *turns[0], last]):
+        r = server.post("/v1/chat/completions", {**asked, "messages": messages, "truncation": "auto"})
+        assert server.refused(r, 400, "context_length_exceeded")["n_prompt_tokens"] > 256
+    server.refused(server.chat(truncation="middle"), 400, "invalid_value")
+
+
 def test_errors_of_a_stream_before_its_first_byte_are_statuses(server):
     server.refused(server.chat(stream=True, temperature=200), 400, "invalid_value")
     server.refused(server.chat(stream=True, mirostat=1), 400, "invalid_value")

@@ -313,7 +313,7 @@ FIELDS = {
     b'"json_schema":{}': ("not_supported", "json_schema"),
     b'"modalities":["text","audio"]': ("unsupported_content", "modalities"),
     b'"audio":{"voice":"x"}': ("unsupported_content", "audio"),
-    b'"truncation":"auto"': ("not_supported", "truncation"),
+    b'"truncation":"middle"': ("invalid_value", "truncation"),
     b'"chat_template_kwargs":3': ("invalid_type", "chat_template_kwargs"),
     b'"continue_final_message":true': ("invalid_value", None),
     b'"repetition_penalty":2,"repeat_penalty":1': ("invalid_value", "repeat_penalty"),

@@ -340,9 +340,6 @@ static bool only_text(const struct fields *f, struct problem *p)
             return refuse(p, PROBLEM_unsupported_content, "modalities", "the answer can only be text");
     if (f->value[F_audio])
         return refuse(p, PROBLEM_unsupported_content, "audio", "the answer can only be text; leave audio out");
-    if (f->value[F_truncation] && !is_word(f->value[F_truncation], "disabled"))
-        return refuse(p, PROBLEM_not_supported, "truncation", "truncation other than disabled is not supported yet; "
-                      "shorten the prompt");
     return true;
 }
 
@@ -406,6 +403,16 @@ static void read_model(struct ask *a, const struct fields *f)
     snprintf(a->model, sizeof a->model, "%.*s", (int)n, name ? name : "");
 }
 
+static bool read_truncation(struct ask *a, const struct fields *f, struct problem *p)
+{
+    const json_t *j = f->value[F_truncation];
+    a->request.truncate_chat = is_word(j, "auto");
+    if (!j || is_word(j, "auto") || is_word(j, "disabled"))
+        return true;
+    return refuse(p, PROBLEM_invalid_value, "truncation", "truncation is '%.40s'; it must be auto or disabled",
+                  json_string_value(j));
+}
+
 bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     hearth_request *r = &a->request;
@@ -423,7 +430,8 @@ bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v
     a->echo = field_flag(f, F_echo, false);
     r->score = a->no_answer; /* the prompt alone */
     r->score_prompt = a->no_answer || (a->echo && f->value[F_text_logprobs]);
-    return no_constraints(f, p) && only_text(f, p) && read_n(a, f, v, p) && read_stops(a, f->value[F_stop], p)
+    return no_constraints(f, p) && only_text(f, p) && read_truncation(a, f, p)
+        && read_n(a, f, v, p) && read_stops(a, f->value[F_stop], p)
         && read_biases(a, f->value[F_logit_bias], v, p) && read_samplers(a, f->value[F_samplers], p)
         && read_breakers(a, f->value[F_dry_sequence_breakers], p) && read_probabilities(a, f, p)
         && read_streaming(a, f, v, p);

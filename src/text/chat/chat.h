@@ -69,6 +69,13 @@ struct chat_input {
 bool chat_input_make(const struct chat *c, const hearth_chat *chat, struct chat_input *out, hearth_error *err);
 void chat_input_free(struct chat_input *in);
 
+/* A turn is a user's message with what follows up to the next one. How many of the oldest may be left out so that the
+ * messages of the system at the beginning and the last one of a user stay. */
+size_t chat_input_turns(const struct chat_input *in);
+/* The same without the n oldest turns, which are *n_messages messages. False: no memory. Texts are shared: release it
+ * with chat_input_free(), and before `in`. */
+bool chat_input_without(const struct chat_input *in, size_t n_turns, struct chat_input *out, size_t *n_messages);
+
 struct chat_prompt {
     struct str text;
     hearth_span *spans; /* cover text */
