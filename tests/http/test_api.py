@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 
 from serving import CLEAN_ENV, PATIENCE_S, PROGRAM
 
@@ -382,6 +383,8 @@ def test_pages_for_people_and_machines(server):
 
 def test_the_description_of_the_api_is_true(server):
     described = server.http.get("/openapi.json").json()
+    as_yaml = server.http.get("/openapi.yaml")
+    assert as_yaml.headers["content-type"] == "application/yaml" and yaml.safe_load(as_yaml.text) == described
     assert described["openapi"] == "3.1.0" and len(described["paths"]) > 15
     for path, methods in described["paths"].items():
         for method, what in methods.items():

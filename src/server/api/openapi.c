@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "record/receipt_json.h"
 #include "server/api/endpoints.h"
 
 /* ---- fields ---- */
@@ -137,17 +138,67 @@ static json_t *of_error(void)
     return json_pack("{s:s, s:[s], s:{s:o}}", "type", "object", "required", "error", "properties", "error", error);
 }
 
+static json_t *describe(void)
+{
+    return json_pack("{s:s, s:{s:s, s:s}, s:o, s:{s:{s:o}, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info", "title",
+                     "hearth", "version", hearth_version(), "paths", of_paths(), "components", "schemas", "Error",
+                     of_error(), "securitySchemes", "key", "type", "http", "scheme", "bearer");
+}
+
 static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p)
 {
     (void)v;
     (void)now;
     (void)tail;
-    json_t *all = json_pack("{s:s, s:{s:s, s:s}, s:o, s:{s:{s:o}, s:{s:{s:s, s:s}}}}", "openapi", "3.1.0", "info",
-                            "title", "hearth", "version", hearth_version(), "paths", of_paths(), "components",
-                                "schemas",
-                            "Error", of_error(), "securitySchemes", "key", "type", "http", "scheme", "bearer");
-    return json_put(out, all) || ask_no_memory(p);
+    return json_put(out, describe()) || ask_no_memory(p);
 }
 
-const struct endpoint endpoint_openapi = { .get = get };
+/* ---- as YAML ---- */
+
+static int put_piece(const char *bytes, size_t n, void *out)
+{
+    buf_put(out, bytes, n);
+    return 0;
+}
+
+static bool put_json(struct buf *out, const json_t *j)
+{
+    return json_dump_callback(j, put_piece, out, JSON_ENCODE_ANY | RECEIPT_JSON_FLAGS) == 0;
+}
+
+/* Objects line by line; what has no members of its own, and lists, are the same in JSON. The depth is that of our own
+ * document. */
+static bool put_yaml(struct buf *out, const json_t *object, int depth)
+{
+    const char *key;
+    json_t *value;
+    bool ok = true;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        bool block = json_object_size(value) > 0;
+        json_t *name = json_string(key);
+        buf_printf(out, "%*s", 2 * depth, "");
+        ok = ok && name && put_json(out, name);
+        json_decref(name);
+        buf_puts(out, block ? ":\n" : ": ");
+        ok = ok && (block ? put_yaml(out, value, depth + 1) : put_json(out, value));
+        if (!block)
+            buf_puts(out, "\n");
+    }
+    return ok && !out->failed;
+}
+
+static bool get_yaml(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                     struct problem *p)
+{
+    (void)v;
+    (void)now;
+    (void)tail;
+    json_t *all = describe();
+    bool ok = all && put_yaml(out, all, 0);
+    json_decref(all);
+    return ok || ask_no_memory(p);
+}
+
+const struct endpoint endpoint_openapi = { .get = get },
+                      endpoint_openapi_yaml = { .get = get_yaml, .content_type = "application/yaml" };
