@@ -88,8 +88,30 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e)
     return true;
 }
 
+/* What is gathered until the end comes out of the memory for requests. */
+static bool reserve(struct exchange *x, const hearth_event *e)
+{
+    struct request_memory *m = &x->server->memory;
+    size_t bytes = reply_bytes(&x->reply, e, x->ask.stream);
+    if (bytes == 0)
+        return true;
+    if (bytes > m->most - min_size(x->reserved_bytes, m->most))
+        return refuse(&x->problem, PROBLEM_invalid_value, x->ask.logprobs ? "logprobs" : NULL, "this answer takes more "
+                      "than all memory for requests (%zu MiB) until it is whole; stream it, or ask for less",
+                      m->most >> 20);
+    if (!memory_take(m, bytes)) {
+        x->problem.retry_after_s = 1;
+        return refuse(&x->problem, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try "
+                      "again later", m->most >> 20);
+    }
+    x->reserved_bytes += bytes;
+    return true;
+}
+
 static bool take(struct exchange *x, int i, const hearth_event *e)
 {
+    if (!reserve(x, e))
+        return false;
     if (e->type == HEARTH_EVENT_END)
         return take_end(x, i, e);
     if (x->ask.stream)

@@ -492,6 +492,17 @@ def test_no_memory_for_requests_is_a_refusal_before_the_body(serve):
     assert small.post("/v1/completions", {"prompt": "It", "max_tokens": 1}).status_code == 200
 
 
+def test_likelihoods_that_are_gathered_come_out_of_the_memory_for_requests(serve):
+    small = serve("--request-memory", "16", "--max-body", "4")
+    body = {"prompt": "It", "max_tokens": 250, "ignore_eos": True, "logprobs": 50, "temperature": 0}
+    error = small.refused(small.post("/v1/completions", body), 400, "invalid_value")
+    assert error["param"] == "logprobs" and "stream it" in error["message"]
+    small.idle()
+    assert small.events("/v1/completions", body)[0][-1] == "[DONE]"
+    assert small.post("/v1/completions", {**body, "max_tokens": 20}).status_code == 200
+    small.idle()
+
+
 # ---- start and end ----
 
 def test_a_busy_port_is_told_with_who_has_it(server, serve):

@@ -259,6 +259,49 @@ static void test_a_gap_has_its_tokens_and_files_before(void **state)
     ask_free(&a);
 }
 
+static size_t counted;
+static void *counting_malloc(size_t n)
+{
+    counted += n + 16; /* what an allocator needs for itself */
+    return malloc(n);
+}
+
+/* What is reserved for an event is more than what the JSON of it takes and becomes, and not many times as much. */
+static void test_memory_of_likelihoods_is_known_before_they_are_gathered(void **state)
+{
+    struct view v = make_view();
+    struct ask a;
+    struct reply r;
+    struct problem p = { 0 };
+    hearth_alternative tops[50];
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        tops[i] = (hearth_alternative){ i % 4, -1.2345678f };
+    json_set_alloc_funcs(counting_malloc, free);
+    assert_true(read_with(&a, &endpoint_completions, &v, "{\"prompt\":\"x\",\"logprobs\":50,\"echo\":true}", &p));
+    assert_true(reply_init(&r, &a, &v, endpoint_completions.dialect, "id", 1));
+    for (int k = 0; k <= 50; k += 25) {
+        hearth_event e = { .type = k ? HEARTH_EVENT_TOKEN : HEARTH_EVENT_PROMPT_TOKEN, .id = 1, .text = " b",
+                           .n_bytes = k ? 2 : 0, .logprob = -0.123456f, .alternatives = tops, .n_alternatives = k };
+        size_t known = reply_bytes(&r, &e, false);
+        counted = 0;
+        reply_take(&r, 0, &e, NULL, NULL);
+        assert_true(counted > 500 && counted < known && known < 4 * counted);
+        assert_int_equal(reply_bytes(&r, &e, true), k ? 0 : known); /* of a stream only the prompt's are gathered */
+    }
+    struct buf out = { 0 };
+    size_t known = 0;
+    hearth_event e = { .type = HEARTH_EVENT_TOKEN, .id = 1, .alternatives = tops, .n_alternatives = 50 };
+    for (int i = 0; i < 2; i++)
+        known += reply_bytes(&r, &e, false);
+    assert_true(json_put(&out, r.dialect->whole(&r)));
+    assert_true(out.len < known);
+    buf_free(&out);
+    reply_free(&r);
+    ask_free(&a);
+    json_set_alloc_funcs(malloc, free);
+}
+
 static void test_what_is_ignored_is_noted_and_strict_refuses_it(void **state)
 {
     (void)state;
@@ -670,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_stops_biases_orders_and_breakers_are_copied),
         cmocka_unit_test(test_prompts_are_texts_ids_or_lists_of_them),
         cmocka_unit_test(test_a_gap_has_its_tokens_and_files_before),
+        cmocka_unit_test(test_memory_of_likelihoods_is_known_before_they_are_gathered),
         cmocka_unit_test(test_what_is_ignored_is_noted_and_strict_refuses_it),
         cmocka_unit_test(test_a_long_unknown_name_is_cut_between_characters),
         cmocka_unit_test(test_depth_values_numbers_and_keys_have_limits),

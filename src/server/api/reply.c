@@ -336,6 +336,32 @@ static void put_text(struct reply *r, struct buf *to, const char *text, size_t n
     r->failed |= to->failed;
 }
 
+/* A token as of_token() makes it: the JSON library takes up to 1 KB for the object and 32 bytes for each byte that is
+ * listed (tests/unit/test_requests.c counts them); and its text in the answer. */
+static size_t token_bytes(const struct view *v, int32_t id)
+{
+    enum { OBJECT = 1400, BYTE = 80 };
+    size_t n = 0;
+    v->token_text(v->token_arg, id, &n);
+    return OBJECT + BYTE * n;
+}
+
+size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming)
+{
+    enum { ID = 64 };
+    bool of_prompt = e->type == HEARTH_EVENT_PROMPT_TOKEN; /* gathered in streams, too */
+    bool of_answer = e->type == HEARTH_EVENT_TOKEN && !streaming;
+    size_t bytes = streaming ? 0 : 4 * (e->n_bytes + e->n_thinking_bytes);
+    if (of_answer && r->ask->return_tokens)
+        bytes += ID;
+    if (!r->ask->logprobs || (!of_prompt && !of_answer))
+        return bytes;
+    bytes += token_bytes(r->view, e->id);
+    for (int i = 0; i < e->n_alternatives; i++)
+        bytes += token_bytes(r->view, e->alternatives[i].id);
+    return bytes;
+}
+
 /* As llama.cpp has it. */
 static json_t *of_progress(const hearth_event *e)
 {

@@ -46,6 +46,9 @@ bool reply_init(struct reply *r, const struct ask *a, const struct view *v, cons
                 int64_t now_s);
 void reply_free(struct reply *r);
 
+/* Memory that taking this event needs until the answer is sent: what is gathered of it, and its text in the answer. */
+size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming);
+
 /* An event of choice i goes into the reply; streaming: what is to be sent is appended to out (NULL: not streaming).
  * receipt: with the end event. */
 void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_receipt *receipt, struct buf *out);
