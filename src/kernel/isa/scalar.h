@@ -30,7 +30,8 @@ typedef struct { float v[16]; } vf32;
 #define BYTES(i) for (int i = 0; i < 64; i++)
 
 TEMPLATE void v_prefetch(const void *p) { (void)p; }
-TEMPLATE void v_prefetch_far(const void *p) { (void)p; } /* not into the first cache */
+/* Not into the first cache. */
+TEMPLATE void v_prefetch_far(const void *p) { (void)p; }
 
 /* --- bytes --- */
 TEMPLATE vi8 v_load8(const void *p)
