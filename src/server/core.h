@@ -116,6 +116,7 @@ struct server {
     struct lock peer_lock;
     struct peer *peers;
     int watch_epoll, watch_event; /* fds */
+    atomic_int listen;            /* fd; 0: not yet */
 
     atomic_int n_connections, n_running;
     atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused;

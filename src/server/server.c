@@ -567,6 +567,7 @@ static bool start_daemon(struct server *s, hearth_error *err)
     int fd = port_listen(o->host, &s->port, err);
     if (fd < 0)
         return false;
+    atomic_store(&s->listen, fd);
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,

@@ -1,6 +1,7 @@
 /* watch.c: what libmicrohttpd does not look at: clients that vanish while their connection sleeps, streams that have
  * been silent for long, and headers and bodies that come too slowly (its timeout knows inactivity only). */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -163,6 +164,32 @@ static void close_late(struct server *s, int64_t now)
     lock_release(&s->peer_lock);
 }
 
+/* ---- connections that nobody takes ----
+ *
+ * When the system has no descriptor for a new connection, libmicrohttpd takes none until one of those that are there
+ * ends, also when there are descriptors again; the same at --connections. The one that has been idle for longest
+ * makes room, then. */
+
+static void make_room(struct server *s, bool *waited)
+{
+    struct pollfd listening = { .fd = atomic_load(&s->listen), .events = POLLIN };
+    bool waits = listening.fd > 0 && poll(&listening, 1, 0) == 1 && (listening.revents & POLLIN);
+    bool stalled = waits && *waited; /* at two looks, one after the other */
+    *waited = waits;
+    if (!stalled)
+        return;
+    lock_take(&s->peer_lock);
+    struct peer *idle = NULL;
+    for (struct peer *p = s->peers; p; p = p->next)
+        if (p->state == PEER_IDLE && (!idle || p->since_ns < idle->since_ns))
+            idle = p;
+    if (idle) {
+        shutdown(idle->fd, SHUT_RDWR);
+        idle->state = PEER_BUSY;
+    }
+    lock_release(&s->peer_lock);
+}
+
 /* ---- the thread ---- */
 
 static void watch_main(void *arg)
@@ -170,6 +197,7 @@ static void watch_main(void *arg)
     struct server *s = arg;
     struct epoll_event events[EVENTS];
     int64_t looked = 0, next_ping = 0;
+    bool waited = false;
     while (!atomic_load(&s->stop)) {
         int64_t now = clock_ns();
         int wait_ms = next_ping > now ? (int)((next_ping - now) / ms_ns) + 1 : 1;
@@ -185,6 +213,7 @@ static void watch_main(void *arg)
         next_ping = ping_silent(s, now);
         if (now - looked >= WATCH_MS * ms_ns / 2) {
             close_late(s, now);
+            make_room(s, &waited);
             looked = now;
         }
     }

@@ -7,12 +7,15 @@ rows that come with what they are about.
 
 import hashlib
 import json
+import os
+import resource
 import socket
 import time
 
+import httpx
 import pytest
 
-from serving import Server
+from serving import Server, read_answer
 
 CHAT = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":2}'
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
@@ -472,6 +475,24 @@ def test_ten_thousand_bytes_of_nul_in_a_text_are_a_text(server):
     assert answer.status_code == 200
     text = server.post("/detokenize", {"tokens": answer.json()["tokens"]}).json()["content"]
     assert text.strip() == "a\0b"
+
+
+def test_no_descriptor_for_a_connection_is_not_for_ever(serve):
+    """Somebody keeps a connection open and says nothing; the system had no descriptor for another one, once."""
+    small = serve()
+    small.healthy()  # its connection stays
+    pid = small.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    most = max(int(fd) for fd in os.listdir(f"/proc/{pid}/fd")) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, limits[1]))
+    with small.connect(20) as s:
+        s.sendall(GET + b"\r\n")
+        time.sleep(0.2)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        assert read_answer(s).status == 200
+    small.http.close()
+    small.http = httpx.Client(base_url=small.base, timeout=10)
+    small.healthy()
 
 
 def test_a_thousand_idle_connections_do_not_delay_health(server):
