@@ -221,7 +221,9 @@ def test_an_end_lets_answers_finish(endless):
     server = endless("--parallel", "1")
     with open_stream(server, n=1500 if SANITIZED else 8000) as s:
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        deadline = time.monotonic() + 1
+        while server.http.get("/ready").status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.01)
         server.refused(server.http.get("/ready"), 503, "shutting_down")
         r = server.post("/v1/completions", {"prompt": "x"})
         server.refused(r, 503, "shutting_down")
