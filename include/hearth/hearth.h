@@ -298,6 +298,20 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
 /* Cancel what is running, stop the thread. Close streams and models first. NULL is a no-op. */
 void hearth_engine_destroy(hearth_engine *engine);
 
+/* Prompt tokens of requests that wait, of all models together; 0 (at first): as many as come. A request that is one too
+ * many ends with HEARTH_ERR_BUSY before it began. Where nobody waits any prompt is let in. Any thread. */
+void hearth_engine_bound_queue(hearth_engine *engine, uint64_t n_tokens);
+
+/* What waits in an engine now. Any thread. */
+typedef struct {
+    int n_raw;            /* requests whose prompts are not tokens yet */
+    uint64_t raw_bytes;   /* of their texts */
+    int n_waiting;        /* requests that are ready and wait for a place */
+    uint64_t n_waiting_tokens; /* of their prompts */
+    uint64_t n_refused;   /* requests that were too many until now */
+} hearth_engine_queue;
+void hearth_engine_look(hearth_engine *engine, hearth_engine_queue *out);
+
 /* What a weight matrix was just multiplied with. */
 typedef struct {
     hearth_text tensor;  /* the matrix's name in the file; lives as long as the model */
@@ -474,6 +488,7 @@ typedef struct {
     uint64_t cache_salt;
     uint64_t owner;            /* who asks: waiting requests of different owners begin in turn */
     const char *request_id;    /* what the receipt calls it; NULL: one is drawn */
+    bool beyond_queue_tokens;  /* the bound on what waits does not refuse it: others of the same question were let in before */
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
@@ -575,6 +590,8 @@ bool hearth_stream_poll(hearth_stream *stream, hearth_event *event);
 bool hearth_stream_next(hearth_stream *stream, hearth_event *event);
 /* Stop as soon as the current step ends; the stream still gets its END event. */
 void hearth_stream_cancel(hearth_stream *stream);
+/* The same, but it ends as at a limit of tokens: HEARTH_END_LENGTH, with what there is. */
+void hearth_stream_stop(hearth_stream *stream);
 /* After END with HEARTH_END_ERROR: why. Lives as long as the stream. */
 const hearth_error *hearth_stream_error(const hearth_stream *stream);
 /* Cancels if it is still running. NULL is a no-op. */

@@ -49,6 +49,18 @@ struct hearth_stream *queue_pop(struct stream_queue *q, struct fair *turns, cons
     return queue_take(q, before[i]);
 }
 
+void engine_waits(struct hearth_engine *e, const struct hearth_stream *s)
+{
+    e->n_waiting++;
+    e->n_waiting_tokens += s->prompt.n;
+}
+
+void engine_begins(struct hearth_engine *e, const struct hearth_stream *s)
+{
+    e->n_waiting--;
+    e->n_waiting_tokens -= s->prompt.n;
+}
+
 void engine_poke(struct hearth_engine *e)
 {
     lock_take(&e->lock);
@@ -75,40 +87,21 @@ static void take_cancelled(struct stream_queue *q, struct hearth_stream **chain)
     }
 }
 
-static void end_unbegun(struct hearth_stream *chain, const char *detail)
+static void end_unbegun(struct hearth_stream *chain, const char *why)
 {
-    static const hearth_event end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_CANCELLED };
     for (struct hearth_stream *s = chain, *next; s; s = next) {
+        bool stopped = atomic_load(&s->stopped);
+        hearth_event end = { .type = HEARTH_EVENT_END, .text = "",
+                             .reason = stopped ? HEARTH_END_LENGTH : HEARTH_END_CANCELLED };
         next = s->next;
-        s->receipt.reason = HEARTH_END_CANCELLED;
+        s->receipt.reason = end.reason;
         s->receipt.n_prompt_tokens = (int)s->prompt.n;
         s->receipt.total_ms = clock_ms_since(s->submit_ns);
-        snprintf(s->receipt.finish_detail, sizeof s->receipt.finish_detail, "%s", detail);
+        snprintf(s->receipt.finish_detail, sizeof s->receipt.finish_detail, "%s",
+                 stopped ? "stopped before it began" : why);
         stream_end(s, &end);
     }
 }
-
-/* Those that wait and are not wanted any more, as a chain; their END is sent. */
-static struct hearth_stream *sweep(struct hearth_engine *e)
-{
-    struct hearth_stream *chain = NULL;
-    lock_take(&e->lock);
-    take_cancelled(&e->raw, &chain);
-    take_cancelled(&e->inbox, &chain);
-    for (int i = 0; i < e->n_lanes; i++) {
-        struct hearth_stream *s = e->lanes[i]->next;
-        if (s && atomic_load(&s->cancelled)) {
-            s->next = chain;
-            chain = s;
-            e->lanes[i]->next = NULL;
-        }
-    }
-    lock_release(&e->lock);
-    end_unbegun(chain, "cancelled before it began");
-    return chain;
-}
-
-/* ---- the thread ---- */
 
 static struct hearth_stream *joined(struct hearth_stream *a, struct hearth_stream *b)
 {
@@ -120,6 +113,33 @@ static struct hearth_stream *joined(struct hearth_stream *a, struct hearth_strea
     last->next = b;
     return a;
 }
+
+/* Those that wait and are not wanted any more, as a chain; their END is sent. */
+static struct hearth_stream *sweep(struct hearth_engine *e)
+{
+    struct hearth_stream *raw = NULL, *chain = NULL;
+    lock_take(&e->lock);
+    take_cancelled(&e->raw, &raw);
+    take_cancelled(&e->inbox, &chain);
+    for (int i = 0; i < e->n_lanes; i++) {
+        struct hearth_stream *s = e->lanes[i]->next;
+        if (s && atomic_load(&s->cancelled)) {
+            s->next = chain;
+            chain = s;
+            e->lanes[i]->next = NULL;
+        }
+    }
+    for (struct hearth_stream *s = chain; s; s = s->next)
+        engine_begins(e, s);
+    for (struct hearth_stream *s = raw; s; s = s->next)
+        e->raw_bytes -= s->text_bytes;
+    chain = joined(raw, chain);
+    lock_release(&e->lock);
+    end_unbegun(chain, "cancelled before it began");
+    return chain;
+}
+
+/* ---- the thread ---- */
 
 /* The model may go with the last of them, so this comes after everything that looks at it. */
 static void let_go(struct hearth_stream *chain)
@@ -289,6 +309,7 @@ hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request,
     if (!full) {
         atomic_fetch_add(&s->n_refs, 1);
         e->n_admitted++;
+        e->raw_bytes += s->text_bytes;
         queue_push(&e->raw, s);
         lock_wake_all(&e->lock);
     }
@@ -299,4 +320,22 @@ hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request,
     fail(err, HEARTH_ERR_BUSY, "%d requests are waiting or running, the most this engine takes; try again later",
          ENGINE_QUEUE_MAX);
     return NULL;
+}
+
+void hearth_engine_bound_queue(hearth_engine *e, uint64_t n_tokens)
+{
+    lock_take(&e->lock);
+    e->n_queue_tokens = n_tokens;
+    lock_release(&e->lock);
+}
+
+void hearth_engine_look(hearth_engine *e, hearth_engine_queue *out)
+{
+    lock_take(&e->lock);
+    *out = (hearth_engine_queue){ .n_raw = e->raw.n,
+                                  .raw_bytes = e->raw_bytes,
+                                  .n_waiting = e->n_waiting,
+                                  .n_waiting_tokens = e->n_waiting_tokens,
+                                  .n_refused = e->n_refused };
+    lock_release(&e->lock);
 }

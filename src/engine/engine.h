@@ -14,6 +14,10 @@ void queue_push(struct stream_queue *q, struct hearth_stream *s);
 /* The one whose turn it is (fair.h), of this model; NULL: of any. NULL: there is none. */
 struct hearth_stream *queue_pop(struct stream_queue *q, struct fair *turns, const struct hearth_model *model);
 
+/* Under the engine's lock: it waits, it does not any more. */
+void engine_waits(struct hearth_engine *e, const struct hearth_stream *s);
+void engine_begins(struct hearth_engine *e, const struct hearth_stream *s);
+
 struct lane;
 
 struct hearth_engine {
@@ -29,6 +33,11 @@ struct hearth_engine {
     struct stream_queue inbox; /* ready to run */
     struct fair raw_turns, inbox_turns;
     int n_admitted;            /* streams between submit and END */
+    uint64_t raw_bytes;        /* texts of those in raw */
+    int n_waiting;             /* in the inbox, or next in a lane */
+    uint64_t n_waiting_tokens; /* of their prompts */
+    uint64_t n_queue_tokens;   /* the most of them; 0: none */
+    uint64_t n_refused;        /* by that */
     struct lane *lanes[ENGINE_MAX_MODELS]; /* of the attached models */
     int n_lanes;
     uint64_t planned_budget_bytes; /* what the attached ones are held against together */

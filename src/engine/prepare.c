@@ -166,6 +166,18 @@ static bool check_length(const struct hearth_stream *s, hearth_error *err)
     return true;
 }
 
+/* Under the lock. Who comes when nobody waits is let in, however long the prompt: it fits the context. */
+static bool may_wait(struct hearth_engine *e, const struct hearth_stream *s, hearth_error *err)
+{
+    uint64_t n = e->n_waiting_tokens + s->prompt.n;
+    if (!e->n_queue_tokens || n <= e->n_queue_tokens || e->n_waiting == 0 || s->request.beyond_queue_tokens)
+        return true;
+    e->n_refused++;
+    return fail(err, HEARTH_ERR_BUSY, "%d requests with %llu prompt tokens wait, and with the %zu of this one there "
+                "would be more than %llu; try again later", e->n_waiting, (unsigned long long)e->n_waiting_tokens,
+                s->prompt.n, (unsigned long long)e->n_queue_tokens);
+}
+
 static void prepare(struct hearth_engine *e, struct hearth_stream *s)
 {
     int64_t start = clock_ns();
@@ -174,10 +186,12 @@ static void prepare(struct hearth_engine *e, struct hearth_stream *s)
         find_breakers(s);
     s->prepared_ns = clock_ns();
     s->receipt.tokenize_ms = (double)(s->prepared_ns - start) / 1e6 - s->receipt.template_ms;
+    lock_take(&e->lock);
+    ok = ok && may_wait(e, s, &s->error);
     if (!ok)
         s->receipt.total_ms = (double)(s->prepared_ns - s->submit_ns) / 1e6;
-    lock_take(&e->lock);
     if (ok) {
+        engine_waits(e, s);
         queue_push(&e->inbox, s);
         e->pokes++;
         lock_wake_all(&e->lock);
@@ -202,6 +216,7 @@ void prepare_main(void *arg)
         struct hearth_stream *s;
         while (!(s = queue_pop(&e->raw, &e->raw_turns, NULL)) && !e->stop)
             lock_wait(&e->lock);
+        e->raw_bytes -= s ? s->text_bytes : 0;
         lock_release(&e->lock);
         if (!s)
             return;

@@ -127,6 +127,7 @@ static struct hearth_stream *take_next(struct lane *l)
     lock_take(&l->e->lock);
     struct hearth_stream *s = l->next;
     l->next = NULL;
+    engine_begins(l->e, s);
     lock_release(&l->e->lock);
     return s;
 }

@@ -9,9 +9,15 @@
 
 static void end_cancelled(struct lane *l)
 {
-    for (int i = 0; i < l->e->n_seqs; i++)
-        if (l->seqs[i].stream && atomic_load(&l->seqs[i].stream->cancelled))
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        const struct hearth_stream *s = l->seqs[i].stream;
+        if (!s || !atomic_load(&s->cancelled))
+            continue;
+        if (atomic_load(&s->stopped))
+            seq_end(&l->seqs[i], HEARTH_END_LENGTH, "stopped by the caller", NULL);
+        else
             seq_end(&l->seqs[i], HEARTH_END_CANCELLED, "cancelled", NULL);
+    }
 }
 
 static enum seq_state state_of(struct seq *s)

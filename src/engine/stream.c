@@ -181,7 +181,7 @@ static bool copy_sampling(struct hearth_stream *s, const hearth_request *r, hear
     return s->breakers ? true : fail_memory(err, "a request's sequence breakers");
 }
 
-static bool chat_bytes_ok(const hearth_chat *chat, hearth_error *err)
+static bool chat_bytes_ok(const hearth_chat *chat, uint64_t *n_bytes, hearth_error *err)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; chat && i < chat->n_messages; i++) {
@@ -193,6 +193,7 @@ static bool chat_bytes_ok(const hearth_chat *chat, hearth_error *err)
             return fail(err, HEARTH_ERR_USAGE, "the conversation is longer than %d MB; give a shorter one",
                         MAX_PROMPT_BYTES >> 20);
     }
+    *n_bytes += bytes;
     return true;
 }
 
@@ -203,7 +204,8 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
         if (!add_ok(bytes, r->spans[i].n_bytes, &bytes) || bytes > MAX_PROMPT_BYTES)
             return fail(err, HEARTH_ERR_USAGE, "the prompt is longer than %d MB; give a shorter one",
                         MAX_PROMPT_BYTES >> 20);
-    if (!chat_bytes_ok(r->chat, err))
+    s->text_bytes = bytes;
+    if (!chat_bytes_ok(r->chat, &s->text_bytes, err))
         return false;
     arena_init(&s->arena, REQUEST_ARENA_BYTES + (size_t)bytes + r->n_spans * 128);
     s->request = *r;
@@ -538,6 +540,12 @@ void hearth_stream_cancel(hearth_stream *s)
 {
     atomic_store(&s->cancelled, true);
     engine_poke(s->model->engine);
+}
+
+void hearth_stream_stop(hearth_stream *s)
+{
+    atomic_store(&s->stopped, true);
+    hearth_stream_cancel(s);
 }
 
 static bool has_ended(const hearth_stream *cs)

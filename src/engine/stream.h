@@ -32,8 +32,10 @@ struct hearth_stream {
     const struct chat *chat;      /* the prompt is a conversation for this template; NULL: it is not */
     struct chat_input chat_input; /* until prepare has rendered it */
     bool starts_thinking;         /* the prompt ends inside thinking text */
+    uint64_t text_bytes;          /* of the prompt as it was given */
     struct token_list prompt;
     atomic_bool cancelled;
+    atomic_bool stopped;          /* set before cancelled: it ends as at a limit */
     struct sha256 *digest; /* NULL: not wanted */
     hearth_sampling_order order;
     uint64_t *breakers; /* [n_vocab / 64, rounded up] in arena, filled by prepare; NULL: dry is off or has none */
