@@ -155,6 +155,7 @@ typedef struct {
     uint64_t kv_bytes;        /* the paged pool */
     uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts */
     uint64_t vocabulary_bytes;
+    uint64_t request_bytes;   /* set aside for what requests bring (hearth_engine_options), once for all models */
     uint64_t total_bytes;
     uint64_t budget_bytes;    /* what it is held against: its share, or what the engine's other models leave */
     uint64_t machine_budget_bytes; /* of all models of the engine together */
@@ -290,6 +291,7 @@ typedef struct {
     uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
     int n_seqs;            /* sequences of a model computed together, up to 64; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
+    uint64_t request_bytes; /* of the budget for the memory of whoever asks: a server's bodies, JSON and connections */
     int step_ms;           /* while somebody is streamed to, prompts are cut so that steps take about this; 0: 100 */
 } hearth_engine_options;
 
@@ -301,6 +303,14 @@ void hearth_engine_destroy(hearth_engine *engine);
 /* Prompt tokens of requests that wait, of all models together; 0 (at first): as many as come. A request that is one too
  * many ends with HEARTH_ERR_BUSY before it began. Where nobody waits any prompt is let in. Any thread. */
 void hearth_engine_bound_queue(hearth_engine *engine, uint64_t n_tokens);
+
+/* Books of memory: take() is asked before a prompt is rendered and tokenized, for HEARTH_PREPARE_BYTES for each byte of
+ * its text (what that takes at most, measured), give() is told when that is free again. Where take() says false the
+ * request ends with HEARTH_ERR_MEMORY. One prompt at a time, on the engine's helper thread. NULL, NULL: no books (at
+ * first); when this returns none of the earlier two is under way. */
+enum { HEARTH_PREPARE_BYTES = 72 };
+void hearth_engine_keep_books(hearth_engine *engine, bool (*take)(void *arg, uint64_t bytes),
+                              void (*give)(void *arg, uint64_t bytes), void *arg);
 
 /* What waits in an engine now. Any thread. */
 typedef struct {
@@ -488,7 +498,7 @@ typedef struct {
     uint64_t cache_salt;
     uint64_t owner;            /* who asks: waiting requests of different owners begin in turn */
     const char *request_id;    /* what the receipt calls it; NULL: one is drawn */
-    bool beyond_queue_tokens;  /* the bound on what waits does not refuse it: others of the same question were let in before */
+    bool beyond_queue_tokens;  /* let in whatever waits: a part of the same question was */
 
     int max_tokens;            /* 0: until the context is full */
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */

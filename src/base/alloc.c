@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -45,6 +46,12 @@ void *mem_alloc(size_t bytes) { return counted(told_to_fail() ? NULL : calloc(1,
 void *mem_resize(void *old, size_t bytes) { return counted(told_to_fail() ? NULL : realloc(old, bytes ? bytes : 1)); }
 
 void mem_free(void *p) { free(p); }
+
+void mem_give_back_large(void)
+{
+    enum { LARGE_BYTES = 256 << 10 };
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* a fixed one: glibc's own rises */
+}
 
 enum { HUGE_BYTES = 2 << 20 };
 

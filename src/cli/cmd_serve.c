@@ -15,8 +15,9 @@
 #include "server/server.h"
 
 enum {
-    MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, PING, STRICT, MAX_BODY, MEMORY, CONNECTIONS, DRAIN,
-    HEAD, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE, N_OPTS
+    MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, QUEUE_TOKENS, PING, STRICT, MAX_BODY, MEMORY,
+    CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
+    N_OPTS
 };
 
 static const struct opt options[N_OPTS] = {
@@ -31,12 +32,16 @@ static const struct opt options[N_OPTS] = {
     [ALIAS] = { .name = "alias", .aliases = "-a", .type = OPT_LIST, .value = "NAME", .dflt = "the file's name",
                 .help = "the model's name in the API; with several models once for each, in their order" },
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
-               .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once; "
-                       "without the option any key is accepted" },
+               .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once, "
+                       "tokens=N if so many in a minute; without the option any key is accepted" },
     [OPEN] = { .name = "insecure-no-auth", .type = OPT_FLAG,
                .help = "listen where others can reach it, without keys" },
     [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
                 .help = "requests that may wait; more are refused with 503 and Retry-After" },
+    [QUEUE_TOKENS] = { .name = "queue-tokens", .type = OPT_INT, .value = "N", .least = 1, .most = 1000000000,
+                       .dflt = "a window for each of --parallel",
+                       .help = "tokens that the prompts of those may have together; more are refused with 503 and "
+                               "Retry-After" },
     [PING] = { .name = "ping-ms", .type = OPT_INT, .value = "MS", .least = 50, .most = 3600000, .dflt = "15000",
                .help = "a comment in streams that have been silent for so long" },
     [STRICT] = { .name = "strict", .type = OPT_FLAG,
@@ -49,10 +54,17 @@ static const struct opt options[N_OPTS] = {
                  .help = "memory for requests; when it is in use, more are refused with 503" },
     [CONNECTIONS] = { .name = "connections", .type = OPT_INT, .value = "N", .least = 16, .most = 100000,
                       .dflt = "10000, held to ulimit -n", .help = "most connections" },
+    [PER_ADDRESS] = { .name = "connections-per-address", .type = OPT_INT, .value = "N", .least = 0, .most = 100000,
+                      .dflt = "256",
+                      .help = "of them of one address (of IPv6, one /64), but for this machine's own; 0: as many as "
+                              "there are, as behind a proxy on another machine" },
     [DRAIN] = { .name = "drain-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "25000",
                 .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one ends them" },
     [HEAD] = { .name = "header-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 600000, .dflt = "10000",
                .help = "how long the headers of a request may take" },
+    [REQUEST] = { .name = "request-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 86400000, .dflt = "0",
+                  .help = "how long a request may take from its headers on; then its answer ends where it is; 0: as "
+                          "long as it takes" },
     [BUDGET] = { .name = "budget", .type = OPT_INT, .value = "MB", .least = 16, .most = 1 << 30,
                  .dflt = "what the machine has free",
                  .help = "memory for all models together: KV caches, workspaces, vocabularies, and the weights beside "
@@ -181,7 +193,10 @@ static int open_models(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
     hearth_model_options wanted[MODELS_MAX] = { 0 };
-    hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
+    const struct server_options server = { .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
+                                           .n_connections = number(s, CONNECTIONS, 10000) };
+    hearth_engine_options engine = { .request_bytes = server_memory_bytes(&server),
+                                     .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,
                                      .n_seqs = number(s, PARALLEL, 4) };
@@ -212,18 +227,22 @@ static bool start(struct service *s, hearth_error *err)
     for (int i = 0; i < s->n_models; i++)
         s->served[i] = (struct server_model){ s->models[i].model, s->models[i].model_id, s->models[i].file_id };
     struct server_options o = {
+        .engine = s->engine,
         .models = s->served,
         .n_models = s->n_models,
         .host = v[HOST].text ? v[HOST].text : "127.0.0.1",
         .port = number(s, PORT, 8080),
         .n_parallel = number(s, PARALLEL, 4),
         .n_queue = number(s, QUEUE, 64),
+        .n_queue_tokens = (uint64_t)number(s, QUEUE_TOKENS, 0),
         .ping_ms = number(s, PING, 15000),
         .strict = v[STRICT].on,
         .body_max_bytes = (size_t)number(s, MAX_BODY, 32) << 20,
         .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
         .n_connections = number(s, CONNECTIONS, 10000),
+        .n_per_address = number(s, PER_ADDRESS, 256),
         .head_ms = number(s, HEAD, 10000),
+        .request_ms = number(s, REQUEST, 0),
         .keys = s->keys,
         .keys_name = v[KEYS].text,
     };

@@ -4,10 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/env.h"
 #include "base/words.h"
 #include "cli/command.h"
+#include "server/api/json_in.h"
 
 const struct command *const commands[] = {
     &cmd_run,
@@ -92,7 +92,8 @@ static void keep_standard_files(void)
 int main(int argc, char **argv)
 {
     keep_standard_files();
-    json_set_alloc_funcs(mem_alloc, mem_free); /* so that we know when it had no memory: docs/decisions/0007 */
+    /* So that we know when it had no memory: docs/decisions/0007. */
+    json_set_alloc_funcs(json_memory_alloc, json_memory_free);
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away makes writes fail: finish_output() */
     signal(SIGXFSZ, SIG_IGN); /* so does a limit on the size of files (ulimit -f), and the unfinished one goes */
     struct args none = { 0 };

@@ -242,6 +242,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->n_step_tokens = max_int(o->n_step_tokens ? o->n_step_tokens : ENGINE_STEP_TOKENS, e->n_seqs);
     e->step_ms = o->step_ms ? o->step_ms : PACE_TARGET_MS;
     e->budget_bytes = o->budget_bytes;
+    e->request_bytes = o->request_bytes;
     e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
     e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);
     if (e->pool && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
@@ -320,6 +321,18 @@ hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request,
     fail(err, HEARTH_ERR_BUSY, "%d requests are waiting or running, the most this engine takes; try again later",
          ENGINE_QUEUE_MAX);
     return NULL;
+}
+
+void hearth_engine_keep_books(hearth_engine *e, bool (*take)(void *arg, uint64_t bytes),
+                              void (*give)(void *arg, uint64_t bytes), void *arg)
+{
+    lock_take(&e->lock);
+    while (e->booking)
+        lock_wait(&e->lock);
+    e->take = take;
+    e->give = give;
+    e->books = arg;
+    lock_release(&e->lock);
 }
 
 void hearth_engine_bound_queue(hearth_engine *e, uint64_t n_tokens)

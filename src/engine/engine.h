@@ -26,7 +26,7 @@ struct hearth_engine {
     int n_threads, n_threads_prefill; /* of steps without and with prompt tokens */
     int n_seqs, n_step_tokens;
     double step_ms; /* how long a step should be while somebody is streamed to */
-    uint64_t budget_bytes;
+    uint64_t budget_bytes, request_bytes;
 
     struct lock lock;          /* guards what follows, up to the blank line */
     struct stream_queue raw;   /* submitted, to be tokenized by the helper thread */
@@ -38,6 +38,10 @@ struct hearth_engine {
     uint64_t n_waiting_tokens; /* of their prompts */
     uint64_t n_queue_tokens;   /* the most of them; 0: none */
     uint64_t n_refused;        /* by that */
+    bool (*take)(void *arg, uint64_t bytes); /* books of memory; NULL: none */
+    void (*give)(void *arg, uint64_t bytes);
+    void *books;
+    bool booking; /* the helper is between the two */
     struct lane *lanes[ENGINE_MAX_MODELS]; /* of the attached models */
     int n_lanes;
     uint64_t planned_budget_bytes; /* what the attached ones are held against together */

@@ -70,7 +70,8 @@ void engine_plan_end(struct hearth_engine *e)
     lock_release(&e->lock);
 }
 
-static uint64_t own_bytes(const hearth_plan *p) { return p->total_bytes - p->weights_bytes; }
+/* Without what all models of the engine have in common. */
+static uint64_t own_bytes(const hearth_plan *p) { return p->total_bytes - p->weights_bytes - p->request_bytes; }
 
 bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err)
 {

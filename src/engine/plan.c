@@ -32,7 +32,10 @@ static uint64_t vocabulary_bytes(const hearth_file *f)
     return tokens.n * 48 + merges.n * 32;
 }
 
-static uint64_t own_bytes(const hearth_plan *p) { return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes; }
+static uint64_t own_bytes(const hearth_plan *p)
+{
+    return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes + p->request_bytes;
+}
 
 struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
 {
@@ -66,6 +69,7 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
                          + (uint64_t)r->n_seqs * lookup_bytes(n_ctx)
                          + prefix_bytes(n_pages);
     p->vocabulary_bytes = vocabulary_bytes(f);
+    p->request_bytes = r->request_bytes;
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }
 
@@ -200,22 +204,26 @@ void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan
 bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
 {
     double mib = 1.0 / (1 << 20);
-    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes;
+    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes + p->request_bytes;
+    char requests[48] = "";
+    if (p->request_bytes)
+        snprintf(requests, sizeof requests, " + requests %.0f MiB", (double)p->request_bytes * mib);
     uint64_t per_token = model_kv_bytes_per_token(&f->model.hp, p->kv_type);
     uint64_t fits = p->budget_bytes > rest && per_token ? (p->budget_bytes - rest) / per_token : 0;
     if (fits >= 64)
         return fail(
             err, HEARTH_ERR_MEMORY,
-            "%s does not fit: KV cache %.0f MiB for %d tokens + workspace %.0f MiB + vocabulary %.0f MiB = %.0f MiB, "
-            "but the budget is %.0f MiB; --ctx %llu would fit",
+            "%s does not fit: KV cache %.0f MiB for %d tokens + workspace %.0f MiB + vocabulary %.0f MiB%s = %.0f "
+            "MiB, but the budget is %.0f MiB; --ctx %llu would fit",
             f->name, (double)p->kv_bytes * mib, p->n_ctx_tokens, (double)p->workspace_bytes * mib,
-            (double)p->vocabulary_bytes * mib, (double)own_bytes(p) * mib, (double)p->budget_bytes * mib,
+            (double)p->vocabulary_bytes * mib, requests, (double)own_bytes(p) * mib, (double)p->budget_bytes * mib,
             (unsigned long long)(fits / 64 * 64));
     return fail(
         err, HEARTH_ERR_MEMORY,
-        "%s does not fit: workspace %.0f MiB + vocabulary %.0f MiB leave nothing of the %.0f MiB budget for a KV "
-        "cache; free memory or use a smaller model",
-        f->name, (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->budget_bytes * mib);
+        "%s does not fit: workspace %.0f MiB + vocabulary %.0f MiB%s leave nothing of the %.0f MiB budget for a "
+        "KV cache; free memory or use a smaller model",
+        f->name, (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, requests,
+        (double)p->budget_bytes * mib);
 }
 
 bool kv_type_ok(hearth_kv_type type, hearth_error *err)

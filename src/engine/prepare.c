@@ -178,10 +178,35 @@ static bool may_wait(struct hearth_engine *e, const struct hearth_stream *s, hea
                 s->prompt.n, (unsigned long long)e->n_queue_tokens);
 }
 
+/* A short one is in what each request has anyway. */
+static bool encode_in_books(struct hearth_engine *e, struct hearth_stream *s, hearth_error *err)
+{
+    enum { FREE_BYTES = 2 << 10 };
+    uint64_t bytes = s->text_bytes > FREE_BYTES ? s->text_bytes * HEARTH_PREPARE_BYTES : 0;
+    lock_take(&e->lock);
+    e->booking = e->take && bytes;
+    bool booked = e->booking;
+    lock_release(&e->lock);
+    if (!booked)
+        return encode(s, err);
+    bool taken = e->take(e->books, bytes);
+    bool ok = taken ? encode(s, err)
+                    : fail(err, HEARTH_ERR_MEMORY, "reading a prompt of %llu bytes takes up to %llu MiB, and less is "
+                           "free for requests; try again later", (unsigned long long)s->text_bytes,
+                           (unsigned long long)(bytes >> 20));
+    if (taken)
+        e->give(e->books, bytes);
+    lock_take(&e->lock);
+    e->booking = false;
+    lock_wake_all(&e->lock);
+    lock_release(&e->lock);
+    return ok;
+}
+
 static void prepare(struct hearth_engine *e, struct hearth_stream *s)
 {
     int64_t start = clock_ns();
-    bool ok = encode(s, &s->error) && check_length(s, &s->error);
+    bool ok = encode_in_books(e, s, &s->error) && check_length(s, &s->error);
     if (ok)
         find_breakers(s);
     s->prepared_ns = clock_ns();

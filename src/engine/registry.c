@@ -134,6 +134,7 @@ struct plan_request registry_request(const hearth_engine *e, const hearth_model_
                                   .n_step_tokens = e->n_step_tokens,
                                   .kv_type = o->kv_type,
                                   .budget_bytes = e->budget_bytes,
+                                  .request_bytes = e->request_bytes,
                                   .share_bytes = o->budget_bytes,
                                   .kept_bytes = o->preload || o->lock ? file - weights : 0,
                                   .observed = o->on_product != NULL };

@@ -58,6 +58,7 @@ struct plan_request {
     int n_seqs, n_threads, n_step_tokens;
     hearth_kv_type kv_type;
     uint64_t budget_bytes; /* 0: what the machine has free */
+    uint64_t request_bytes; /* of the engine, in the plan of each of its models and in none of others_own_bytes */
     uint64_t others_own_bytes, others_weights_bytes; /* of the models that are open in it, their weights apart */
     uint64_t share_bytes;  /* most of it that this model may have; 0: what the others leave */
     uint64_t kept_bytes;   /* of its file beside the weights, where all of it is to be kept in memory */

@@ -29,6 +29,7 @@ static bool look_at(struct needs *needs, hearth_file *f, const hearth_engine *e,
     if (!file_tokenizer(f, err))
         return err_context(err, "%s", f->name);
     struct plan_request r = registry_request(e, o, f);
+    r.request_bytes = 0; /* once for all of them */
     plan_bounds(f, &r, &needs->least, &needs->most);
     needs->least.total_bytes += r.kept_bytes;
     needs->most.total_bytes += r.kept_bytes;
@@ -77,7 +78,8 @@ PRINTF(2, 3) static void add(struct sentence *s, const char *fmt, ...)
 }
 
 /* "A 12 MiB for 4096 tokens + B 30 MiB for 8192 tokens", as many as the sentence has room for. */
-static void add_sum(struct sentence *s, const struct needs *needs, hearth_file *const *files, int n, bool weights)
+static void add_sum(struct sentence *s, const struct needs *needs, hearth_file *const *files, int n, bool weights,
+                    uint64_t request_bytes)
 {
     enum { ROOM_FOR_ONE = 100 };
     uint64_t others = 0;
@@ -93,16 +95,19 @@ static void add_sum(struct sentence *s, const struct needs *needs, hearth_file *
     }
     if (n_others)
         add(s, " + %d more %llu MiB", n_others, (unsigned long long)others);
+    if (request_bytes)
+        add(s, " + requests %llu MiB", (unsigned long long)(request_bytes >> 20));
 }
 
 static uint64_t own_at(hearth_file *const *files, const hearth_engine *e, const hearth_model_options *o, int n,
                        int n_ctx)
 {
-    uint64_t sum = 0;
+    uint64_t sum = e->request_bytes;
     for (int i = 0; i < n; i++) {
         struct needs needs;
         struct plan_request r = registry_request(e, &o[i], files[i]);
         r.n_ctx = n_ctx;
+        r.request_bytes = 0;
         plan_bounds(files[i], &r, &needs.least, &needs.most);
         sum += own_bytes(&needs.least);
     }
@@ -129,28 +134,28 @@ static bool refuse_own(const struct needs *needs, hearth_file *const *files, con
                        const hearth_model_options *o, int n, uint64_t budget, hearth_error *err)
 {
     struct sentence s = { 0 };
-    uint64_t sum = 0;
+    uint64_t sum = e->request_bytes;
     int n_ctx = context_that_fits(files, e, o, n, budget);
     for (int i = 0; i < n; i++)
         sum += own_bytes(&needs[i].least);
-    add_sum(&s, needs, files, n, false);
+    add_sum(&s, needs, files, n, false, e->request_bytes);
     add(&s, " = %llu MiB, but the budget is %llu MiB", (unsigned long long)(sum >> 20),
         (unsigned long long)(budget >> 20));
     if (n_ctx > 0)
         return fail(err, HEARTH_ERR_MEMORY, "the models do not fit together (KV cache, workspace, vocabulary): %s; "
                     "--ctx %d would fit", s.text, n_ctx);
     return fail(err, HEARTH_ERR_MEMORY, "the models do not fit together (KV cache, workspace, vocabulary): %s; open "
-                "fewer of them", s.text);
+                "fewer of them%s", s.text, e->request_bytes ? ", or lower --request-memory and --connections" : "");
 }
 
-static bool refuse_weights(const struct needs *needs, hearth_file *const *files, int n, uint64_t budget,
-                           hearth_error *err)
+static bool refuse_weights(const struct needs *needs, hearth_file *const *files, const struct hearth_engine *e, int n,
+                           uint64_t budget, hearth_error *err)
 {
     struct sentence s = { 0 };
-    uint64_t sum = 0;
+    uint64_t sum = e->request_bytes;
     for (int i = 0; i < n; i++)
         sum += needs[i].least.total_bytes;
-    add_sum(&s, needs, files, n, true);
+    add_sum(&s, needs, files, n, true, e->request_bytes);
     return fail(err, HEARTH_ERR_MEMORY, "the models cannot all be kept in memory: %s = %llu MiB, weights included, but "
                 "the budget is %llu MiB; leave out --preload and --lock", s.text, (unsigned long long)(sum >> 20),
                 (unsigned long long)(budget >> 20));
@@ -162,7 +167,7 @@ bool hearth_engine_share(hearth_engine *e, hearth_file *const *files, hearth_mod
                          hearth_error *err)
 {
     struct needs needs[ENGINE_MAX_MODELS];
-    uint64_t own = 0, all = 0;
+    uint64_t own = e->request_bytes, all = e->request_bytes;
     bool kept = false;
     err_clear(err);
     if (n < 1 || n > ENGINE_MAX_MODELS)
@@ -182,9 +187,9 @@ bool hearth_engine_share(hearth_engine *e, hearth_file *const *files, hearth_mod
     if (own > e->budget_bytes)
         return refuse_own(needs, files, e, options, n, e->budget_bytes, err);
     if (kept && all > e->budget_bytes)
-        return refuse_weights(needs, files, n, e->budget_bytes, err);
+        return refuse_weights(needs, files, e, n, e->budget_bytes, err);
     divide(needs, n, all < e->budget_bytes ? e->budget_bytes - all : 0);
     for (int i = 0; i < n; i++)
-        options[i].budget_bytes = needs[i].share;
+        options[i].budget_bytes = needs[i].share + e->request_bytes; /* as its plan counts */
     return true;
 }

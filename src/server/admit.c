@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "server/core.h"
 
-/* A request's own memory beside twice its body (the text, and the engine's copy): ring and buffers of its stream. */
-enum { REQUEST_BYTES = 256 << 10, RETRY_LEAST_S = 1, RETRY_MOST_S = 60 };
+/* A request's own memory beside its body and its copies: ring and buffers of its stream. */
+enum { REQUEST_BYTES = 256 << 10, RETRY_LEAST_S = 1, BYTES_OF_A_TOKEN = 16, USUAL_BYTES_OF_A_TOKEN = 4 };
 
 bool memory_take(struct request_memory *m, size_t bytes)
 {
@@ -22,11 +22,35 @@ bool memory_take(struct request_memory *m, size_t bytes)
 
 void memory_give(struct request_memory *m, size_t bytes) { atomic_fetch_sub(&m->used, bytes); }
 
-/* When there is room again, by how fast requests went until now. The body has the estimate, the header 1 to 60. */
-void estimate_retry(const struct server *s, struct problem *p)
+/* The body has the estimate, the header 1 to 60. */
+static void estimate_retry(const struct server *s, struct problem *p)
 {
     double each = s->drain_s > 0 ? s->drain_s : 1;
     p->retry_after_s = fmax(RETRY_LEAST_S, each * (s->n_active - server_slots(s) + 1));
+}
+
+void retry_estimate(const struct server *s, struct problem *p)
+{
+    if (p->code == PROBLEM_queue_full || p->code == PROBLEM_out_of_memory)
+        estimate_retry(s, p);
+}
+
+/* Before a byte of the body is read: its prompt has at least a token in BYTES_OF_A_TOKEN, or the engine refuses it when
+ * it has counted. Where nobody waits it may be as long as the window. */
+static bool check_tokens(struct server *s, const struct body_frame *frame, struct problem *p)
+{
+    hearth_engine_queue q;
+    if (s->n_active < server_slots(s))
+        return true;
+    hearth_engine_look(s->options.engine, &q);
+    uint64_t least = (frame->length + q.raw_bytes + atomic_load(&s->unread_bytes)) / BYTES_OF_A_TOKEN;
+    if (q.n_waiting_tokens + least <= s->views->n_queue_tokens || q.n_waiting + q.n_raw == 0)
+        return true;
+    refuse(p, PROBLEM_queue_full, NULL, "the prompts that wait have at least %llu tokens with this one, and %llu may "
+           "wait; try again later", (unsigned long long)(q.n_waiting_tokens + least),
+           (unsigned long long)s->views->n_queue_tokens);
+    estimate_retry(s, p);
+    return false;
 }
 
 static bool check_limits(struct server *s, const struct route *route, struct key *key, struct problem *p)
@@ -42,6 +66,13 @@ static bool check_limits(struct server *s, const struct route *route, struct key
         estimate_retry(s, p);
         return false;
     }
+    double wait_s = key && route->endpoint->dialect ? key_wait_s(key, clock_ns()) : 0;
+    if (wait_s > 0) {
+        refuse(p, PROBLEM_rate_limit_exceeded, NULL, "this key has used the %lld tokens that it has in a minute; try "
+               "again in %.1f s", (long long)key->n_per_minute, wait_s);
+        p->retry_after_s = wait_s;
+        return false;
+    }
     if (route->endpoint->dialect && s->n_active >= server_slots(s) + s->options.n_queue) {
         refuse(p, PROBLEM_queue_full, NULL, "%d requests are running and %d wait, the most that this server lets wait; "
                "try again later", server_slots(s), s->options.n_queue);
@@ -55,8 +86,8 @@ bool admit(struct server *s, struct exchange **out, const struct route *route, s
            const struct body_frame *frame, struct problem *p)
 {
     struct exchange *x = s->free;
-    size_t bytes = REQUEST_BYTES + 2 * (size_t)frame->length;
-    if (!check_limits(s, route, key, p))
+    size_t bytes = REQUEST_BYTES + BODY_COPIES * (size_t)frame->length;
+    if (!check_limits(s, route, key, p) || (route->endpoint->dialect && !check_tokens(s, frame, p)))
         return false;
     if (!x || !memory_take(&s->memory, bytes)) {
         refuse(p, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try again later",
@@ -73,9 +104,12 @@ bool admit(struct server *s, struct exchange **out, const struct route *route, s
     x->body_room = (size_t)frame->length;
     x->start_ns = clock_ns();
     x->generates = route->endpoint->dialect != NULL;
+    atomic_store(&x->deadline_ns, s->options.request_ms ? x->start_ns + (int64_t)s->options.request_ms * 1000000 : 0);
     if (key)
         key->n_now++;
     s->n_active += x->generates;
+    x->uncounted_bytes = x->generates ? (size_t)frame->length : 0;
+    atomic_fetch_add(&s->unread_bytes, x->uncounted_bytes);
     atomic_store(&x->phase, X_READING);
     *out = x;
     return true;
@@ -88,6 +122,16 @@ static void note_done(struct server *s, const struct exchange *x)
     double interval = (double)(now - since) / 1e9;
     s->drain_s = s->drain_s > 0 ? 0.8 * s->drain_s + 0.2 * interval : interval;
     s->last_done_ns = now;
+}
+
+/* Answers that were given up: what was sent of them, and their prompts by their bytes. */
+static void charge_unended(struct exchange *x)
+{
+    int64_t n = 0;
+    for (int i = 0; x->reply.choices && i < x->n_streams; i++)
+        n += x->streams[i] ? x->reply.choices[i].n_tokens : 0;
+    if (x->key && n > 0)
+        key_charge(x->key, n + (int64_t)x->body_bytes / USUAL_BYTES_OF_A_TOKEN, clock_ns());
 }
 
 static void free_content(struct exchange *x)
@@ -107,9 +151,16 @@ static void free_content(struct exchange *x)
     x->body = NULL;
 }
 
+void exchange_submitted(struct exchange *x)
+{
+    atomic_fetch_sub(&x->server->unread_bytes, x->uncounted_bytes);
+    x->uncounted_bytes = 0;
+}
+
 void exchange_release(struct exchange *x)
 {
     struct server *s = x->server;
+    exchange_submitted(x);
     if (x->generates) {
         s->n_active--;
         if (x->ended && x->problem.code == PROBLEM_none) {
@@ -121,6 +172,7 @@ void exchange_release(struct exchange *x)
             atomic_fetch_add(&s->n_failed, 1);
         }
     }
+    charge_unended(x);
     served_leave(x);
     free_content(x);
     if (x->key)
@@ -132,6 +184,8 @@ void exchange_release(struct exchange *x)
     atomic_store(&x->cancelled, false);
     atomic_store(&x->ping_due, false);
     atomic_store(&x->ping_ns, 0);
+    atomic_store(&x->late, false);
+    x->cut = false;
     x->generates = x->begun = x->ended = false;
     x->connection = NULL;
     x->route = NULL;
@@ -145,16 +199,20 @@ void exchange_release(struct exchange *x)
 void load_read(const struct server *cs, struct load_figures *out)
 {
     struct server *s = (struct server *)(uintptr_t)cs;
+    hearth_engine_queue q;
+    hearth_engine_look(s->options.engine, &q);
     *out = (struct load_figures){
         .ready = !atomic_load(&s->draining),
         .draining = atomic_load(&s->draining),
         .uptime_s = clock_ms_since(s->start_ns) / 1000,
+        .waiting_tokens = q.n_waiting_tokens,
         .n_connections = atomic_load(&s->n_connections),
         .n_requests = atomic_load(&s->n_requests),
         .n_completed = atomic_load(&s->n_completed),
         .n_failed = atomic_load(&s->n_failed),
         .n_cancelled = atomic_load(&s->n_cancelled),
         .n_refused = atomic_load(&s->n_refused),
+        .n_turned_away = atomic_load(&s->n_turned_away),
         .memory_used_bytes = atomic_load(&s->memory.used),
     };
     served_load(s, s->n_active, out);

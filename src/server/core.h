@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/thread.h"
+#include "server/addresses.h"
 #include "server/guard.h"
 #include "server/request_id.h"
 #include "server/route.h"
@@ -35,6 +36,9 @@ struct exchange {
     atomic_bool cancelled; /* by somebody who knows its id */
     atomic_bool ping_due;
     atomic_llong last_write_ns, ping_ns; /* of a stream; ping_ns 0: no pings */
+    atomic_llong deadline_ns; /* 0: none */
+    atomic_bool late;         /* it has passed */
+    bool cut;                 /* that was acted upon */
     void *connection;     /* libmicrohttpd's */
     int fd;
     atomic_uint serial;   /* of this use: an event of the last one does not count */
@@ -48,6 +52,7 @@ struct exchange {
     int model;         /* whose it is, once its body is read */
     bool generates, placed; /* placed: counted among those of its model */
     size_t reserved_bytes; /* of the memory for requests */
+    size_t uncounted_bytes; /* of a body that is not with the engine yet, in the server's unread_bytes */
 
     char *body; /* mem_alloc'ed */
     size_t body_bytes, body_room, n_scanned_bytes;
@@ -63,6 +68,10 @@ struct exchange {
     struct problem problem; /* code PROBLEM_none: none */
 };
 
+/* Of a body there are at most so many copies: the request's, the engine's, and the values that a template gets; before
+ * them the body itself. */
+enum { BODY_COPIES = 3 };
+
 /* Memory for requests: a number that is counted down. */
 struct request_memory {
     atomic_size_t used;
@@ -77,6 +86,7 @@ struct peer {
     struct peer *next, *previous;
     int fd;
     enum peer_state state;
+    struct address from;
     int64_t since_ns;
     uint64_t n_bytes; /* of the body */
 };
@@ -103,9 +113,12 @@ struct server {
     struct exchange *exchanges; /* [n_exchanges]; they stay while the server lives, so a late wake is harmless */
     int n_exchanges;
     struct exchange *free; /* http thread */
+    struct addresses addresses; /* http thread */
+    struct key *answering; /* http thread: whose limits go with the answer; NULL: nobody's */
 
     /* http thread: what is admitted, and how fast it goes. */
     int n_active; /* that generate */
+    atomic_size_t unread_bytes; /* of bodies that are not with the engine yet */
     double drain_s; /* between two that were done, while others waited; smoothed */
     int64_t last_done_ns;
 
@@ -119,7 +132,7 @@ struct server {
     atomic_int listen;            /* fd; 0: not yet */
 
     atomic_int n_connections, n_running;
-    atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused;
+    atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused, n_turned_away;
 
     void *daemon; /* libmicrohttpd's */
 };
@@ -132,10 +145,11 @@ void exchange_worked(struct exchange *x, enum phase phase);
 /* admit.c; http thread. */
 bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
            const struct body_frame *frame, struct problem *p);
+void exchange_submitted(struct exchange *x); /* its prompt is with the engine; also the work thread */
 void exchange_release(struct exchange *x); /* everything goes; the slot is free */
-/* When there is room again, as far as that is known. */
-void estimate_retry(const struct server *s, struct problem *p);
 void load_read(const struct server *s, struct load_figures *out);
+/* Of a refusal because others are there: when to come back, by how fast it went until now. Else nothing. */
+void retry_estimate(const struct server *s, struct problem *p);
 
 /* served.c */
 bool served_fill(struct server *s, hearth_error *err);
@@ -160,6 +174,8 @@ void work_stop(struct server *s);
 enum { PUMP_BYTES = 32 << 10 };
 bool exchange_pump(struct exchange *x);
 void exchange_begin_stream(struct exchange *x);
+/* Its deadline has passed. False always. */
+bool refuse_late(const struct exchange *x, struct problem *p);
 /* The engine's error as a refusal. */
 void problem_of_error(struct problem *p, const hearth_error *err);
 

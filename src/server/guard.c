@@ -1,5 +1,6 @@
 #include "server/guard.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,30 +160,38 @@ static struct str next_word(const char **at, const char *end)
     return (struct str){ start, (size_t)(*at - start) };
 }
 
+/* "requests=3": the number behind the name. */
+static bool read_option(struct str word, const char *name, int64_t most, int64_t *out)
+{
+    size_t n = strlen(name);
+    uint64_t value = 0;
+    if (word.len <= n || memcmp(word.ptr, name, n) != 0 || *out != 0
+        || !read_length((struct str){ word.ptr + n, word.len - n }, &value) || value < 1 || value > (uint64_t)most)
+        return false;
+    *out = (int64_t)value;
+    return true;
+}
+
 static bool read_line(struct keys *k, const char *at, const char *end, const char *name, int line, hearth_error *err)
 {
+    enum { MOST_AT_ONCE = 100000, MOST_PER_MINUTE = 1000000000 };
     struct str word = next_word(&at, end);
     if (word.len == 0 || word.ptr[0] == '#')
         return true;
     if (k->n == GUARD_MAX_KEYS)
         return fail(err, HEARTH_ERR_USAGE, "%s, line %d: there are more than %d keys", name, line, GUARD_MAX_KEYS);
     struct key *key = &k->key[k->n++];
+    int64_t n_at_once = 0;
     *key = (struct key){ 0 };
     if (!read_key(key, word, name, line, err))
         return false;
-    struct str option = next_word(&at, end), more = next_word(&at, end);
-    if (option.len == 0 || option.ptr[0] == '#')
-        return true;
-    uint64_t n = 0;
-    static const char prefix[] = "requests=";
-    enum { PREFIX = sizeof prefix - 1 };
-    bool known = option.len > PREFIX && memcmp(option.ptr, prefix, PREFIX) == 0
-              && read_length((struct str){ option.ptr + PREFIX, option.len - PREFIX }, &n);
-    if (!known || n < 1 || n > 100000 || (more.len && more.ptr[0] != '#'))
-        return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key there is '%.40s'; only requests=N (1 to 100000) "
-                    "may "
-                    "stand there", name, line, known ? "something else" : "another word");
-    key->n_at_once = (int)n;
+    while ((word = next_word(&at, end)).len > 0 && word.ptr[0] != '#')
+        if (!read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
+            && !read_option(word, "tokens=", MOST_PER_MINUTE, &key->n_per_minute))
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand requests=N (1 to %d at once) and "
+                        "tokens=N (1 to %d a minute), each once; take out what else is there", name, line, MOST_AT_ONCE,
+                        MOST_PER_MINUTE);
+    key->n_at_once = (int)n_at_once;
     return true;
 }
 
@@ -237,4 +246,38 @@ bool guard_key(struct keys *k, const struct head *h, struct key **key, struct pr
                       given.ptr ? "the API key is none of this server's" : "there is no API key");
     *key = &k->key[found - 1];
     return true;
+}
+
+/* ---- tokens of a minute ---- */
+
+static double per_s(const struct key *key) { return (double)key->n_per_minute / 60; }
+
+static void refill(struct key *key, int64_t now_ns)
+{
+    if (now_ns > key->at_ns)
+        key->used = fmax(0, key->used - (double)(now_ns - key->at_ns) / 1e9 * per_s(key));
+    key->at_ns = now_ns;
+}
+
+int64_t key_tokens_left(struct key *key, int64_t now_ns, double *full_s)
+{
+    refill(key, now_ns);
+    *full_s = key->used / per_s(key);
+    return (int64_t)fmax(0, floor((double)key->n_per_minute - key->used));
+}
+
+double key_wait_s(struct key *key, int64_t now_ns)
+{
+    if (!key->n_per_minute)
+        return 0;
+    refill(key, now_ns);
+    return fmax(0, (key->used + 1 - (double)key->n_per_minute) / per_s(key));
+}
+
+void key_charge(struct key *key, int64_t n_tokens, int64_t now_ns)
+{
+    if (!key->n_per_minute)
+        return;
+    refill(key, now_ns);
+    key->used += (double)n_tokens;
 }

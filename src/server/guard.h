@@ -43,14 +43,25 @@ struct keys {
         char sha256[65];
         int n_at_once; /* requests it may have running or waiting; 0: as many as there is room for */
         int n_now;
+        /* Tokens of prompts and answers in a minute; 0: as many as it likes. A bucket of so many that fills again in a
+         * minute: what was used is taken out when an answer ends, so it may be less than empty for a while. */
+        int64_t n_per_minute;
+        double used; /* of the bucket, at `at_ns` */
+        int64_t at_ns;
     } key[GUARD_MAX_KEYS];
     int n;
 };
 
-/* Text of a key file: one key a line, or sha256:HEX of one, and after it, if wanted, requests=N. '#' begins a comment.
- * HEARTH_ERR_USAGE names the line. */
+/* Text of a key file: one key a line, or sha256:HEX of one, and after it, if wanted, requests=N and tokens=N. '#'
+ * begins a comment. HEARTH_ERR_USAGE names the line. */
 bool keys_read(struct keys *k, const char *text, const char *name, hearth_error *err);
 
 /* The request's key (Authorization: Bearer KEY, or X-Api-Key: KEY), looked for in all of them in a time that does not
  * depend on which it is. *key: whose limit counts; NULL without keys. */
 bool guard_key(struct keys *k, const struct head *h, struct key **key, struct problem *p);
+
+/* Whole tokens that are left to a key with a limit, and in how many seconds all are there again. now_ns: clock_ns(). */
+int64_t key_tokens_left(struct key *key, int64_t now_ns, double *full_s);
+/* Seconds until it may ask again; 0: now. */
+double key_wait_s(struct key *key, int64_t now_ns);
+void key_charge(struct key *key, int64_t n_tokens, int64_t now_ns);

@@ -46,6 +46,14 @@ void problem_of_error(struct problem *p, const hearth_error *err)
     refuse(p, PROBLEM_server_error, NULL, "%s", err->message[0] ? err->message : "the request failed");
 }
 
+/* Answers to one prompt share it. */
+static void charge(struct exchange *x, int i, const hearth_receipt *r)
+{
+    bool first = i % x->ask.n == 0;
+    if (x->key)
+        key_charge(x->key, (first ? r->n_prompt_tokens : 0) + r->n_output_tokens, clock_ns());
+}
+
 void exchange_begin_stream(struct exchange *x)
 {
     if (x->begun)
@@ -72,9 +80,12 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e)
     hearth_receipt receipt;
     hearth_stream *stream = x->streams[i];
     bool has_receipt = hearth_stream_receipt(stream, &receipt);
+    if (has_receipt)
+        charge(x, i, &receipt);
     if (e->reason == HEARTH_END_ERROR || e->reason == HEARTH_END_CANCELLED) {
         hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
         problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);
+        retry_estimate(x->server, &x->problem);
         return false;
     }
     if (has_receipt)
@@ -120,6 +131,33 @@ static bool take(struct exchange *x, int i, const hearth_event *e)
     return true;
 }
 
+bool refuse_late(const struct exchange *x, struct problem *p)
+{
+    refuse(p, PROBLEM_deadline_exceeded, NULL, "the time for the request (%lld ms) was over before an answer began; "
+           "try again later, or give it more", (long long)(atomic_load(&x->deadline_ns) - x->start_ns) / 1000000);
+    return false;
+}
+
+/* Its time is over. What there is of the answer is the answer, as at a limit of tokens; nothing is none. True: none. */
+static bool cut(struct exchange *x)
+{
+    bool any = x->reply.n_ended > 0;
+    x->cut = true;
+    for (int i = 0; i < x->reply.n_choices; i++)
+        any = any || x->reply.choices[i].n_tokens > 0;
+    if (!any) {
+        refuse_late(x, &x->problem);
+        return true;
+    }
+    notes_adjusted(&x->ask.notes, "the answer was ended after %lld ms, the time that it had, and may not be whole",
+                   (long long)(atomic_load(&x->deadline_ns) - x->start_ns) / 1000000);
+    x->reply.failed |= x->ask.notes.failed;
+    for (int i = 0; i < x->n_streams; i++)
+        if (x->streams[i])
+            hearth_stream_stop(x->streams[i]);
+    return false;
+}
+
 static bool is_ended_by_others(struct exchange *x)
 {
     hearth_error stopped = { .status = HEARTH_ERR_CANCELLED };
@@ -135,7 +173,7 @@ static bool is_ended_by_others(struct exchange *x)
 bool exchange_pump(struct exchange *x)
 {
     bool any = false;
-    if (is_ended_by_others(x)) {
+    if (is_ended_by_others(x) || (atomic_load(&x->late) && !x->cut && !x->ended && cut(x))) {
         fail_all(x);
         return true;
     }

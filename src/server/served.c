@@ -37,6 +37,7 @@ static void fill_view(struct server *s, int i)
     v->n_parallel = o->n_parallel;
     v->n_queue = o->n_queue;
     v->ping_ms = o->ping_ms;
+    v->request_ms = o->request_ms;
     v->body_max_bytes = o->body_max_bytes;
     v->memory_bytes = o->memory_bytes;
     v->strict = o->strict;
@@ -48,6 +49,19 @@ static void fill_view(struct server *s, int i)
     v->fingerprint = served->fingerprint;
 }
 
+/* The engine has one queue for all of them: by the longest window, unless it was said. */
+static void bound_queue(struct server *s)
+{
+    const struct server_options *o = &s->options;
+    uint64_t n = o->n_queue_tokens, window = 0;
+    for (int i = 0; i < o->n_models; i++)
+        window = max_size(window, (uint64_t)s->views[i].plan.n_ctx_tokens);
+    n = n ? n : window * (uint64_t)o->n_parallel;
+    for (int i = 0; i < o->n_models; i++)
+        s->views[i].n_queue_tokens = n;
+    hearth_engine_bound_queue(o->engine, n);
+}
+
 bool served_fill(struct server *s, hearth_error *err)
 {
     size_t n = (size_t)s->options.n_models;
@@ -57,6 +71,7 @@ bool served_fill(struct server *s, hearth_error *err)
         return fail_memory(err, "the server's models");
     for (int i = 0; i < s->options.n_models; i++)
         fill_view(s, i);
+    bound_queue(s);
     return true;
 }
 

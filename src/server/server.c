@@ -25,6 +25,7 @@ enum {
     USER_TIMEOUT_MS = 20000,     /* a host that vanished */
     BLOCK_BYTES = 16 << 10,      /* of a stream at once */
     CHUNK_RESERVE_BYTES = 64 << 10,
+    CONNECTION_BYTES = 34 << 10, /* HEAD_BYTES, once it was answered; 33 KB measured with 6,000 of them */
 };
 
 /* ---- sleeping and waking ----
@@ -75,17 +76,34 @@ static bool fall_asleep(struct exchange *x, unsigned n_wakes)
 
 /* ---- answers ---- */
 
-static void add_headers(struct MHD_Response *r, const char *type, const char *id)
+/* OpenAI's: what is left of a minute's tokens, and when all of them are there again. */
+static void add_rate_headers(struct MHD_Response *r, struct key *key)
+{
+    char text[32];
+    double full_s = 0;
+    if (!key || !key->n_per_minute)
+        return;
+    long long left = key_tokens_left(key, clock_ns(), &full_s);
+    snprintf(text, sizeof text, "%lld", (long long)key->n_per_minute);
+    MHD_add_response_header(r, "x-ratelimit-limit-tokens", text);
+    snprintf(text, sizeof text, "%lld", left);
+    MHD_add_response_header(r, "x-ratelimit-remaining-tokens", text);
+    snprintf(text, sizeof text, "%.3fs", full_s);
+    MHD_add_response_header(r, "x-ratelimit-reset-tokens", text);
+}
+
+static void add_headers(struct server *s, struct MHD_Response *r, const char *type, const char *id)
 {
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    add_rate_headers(r, s->answering);
     MHD_add_response_header(r, "X-Request-Id", id);
 }
 
 /* Takes what out holds. */
-static enum MHD_Result send_body(struct MHD_Connection *con, int status, const char *type, struct buf *out,
-                                 const char *id, const struct problem *p, bool close)
+static enum MHD_Result send_body(struct server *s, struct MHD_Connection *con, int status, const char *type,
+                                 struct buf *out, const char *id, const struct problem *p, bool close)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(out->len, out->ptr, mem_free);
     if (!r) {
@@ -93,7 +111,7 @@ static enum MHD_Result send_body(struct MHD_Connection *con, int status, const c
         return MHD_NO;
     }
     *out = (struct buf){ 0 };
-    add_headers(r, type, id);
+    add_headers(s, r, type, id);
     if (p && p->retry_after_s > 0) {
         char seconds[16];
         int whole = p->retry_after_s >= 60 ? 60 : (int)p->retry_after_s + (p->retry_after_s > (int)p->retry_after_s);
@@ -122,7 +140,7 @@ static enum MHD_Result send_problem(struct server *s, struct MHD_Connection *con
         buf_free(&out);
         return MHD_NO;
     }
-    return send_body(con, status, "application/json", &out, id, p, close);
+    return send_body(s, con, status, "application/json", &out, id, p, close);
 }
 
 /* ---- streams ---- */
@@ -167,7 +185,7 @@ static enum MHD_Result begin_stream(struct exchange *x)
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, x, NULL);
     if (!r)
         return MHD_NO;
-    add_headers(r, "text/event-stream", x->id);
+    add_headers(x->server, r, "text/event-stream", x->id);
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
     MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STALLED_S);
     enum MHD_Result done = MHD_queue_response(con, MHD_HTTP_OK, r);
@@ -182,7 +200,7 @@ static enum MHD_Result send_whole(struct exchange *x)
         ask_no_memory(&x->problem);
         return send_problem(x->server, x->connection, &x->problem, x->id, false);
     }
-    return send_body(x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
+    return send_body(x->server, x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
 }
 
 /* Streams are running: is there an answer to send, or the beginning of one? Until a stream's first byte its failure is
@@ -216,7 +234,7 @@ static bool grow_body(struct exchange *x, size_t n)
     if (x->body && need <= x->body_room)
         return true;
     size_t room = x->chunked ? max_size(need, max_size(2 * x->body_room, CHUNK_RESERVE_BYTES)) : x->body_room;
-    size_t more = x->chunked ? 2 * (room - x->body_room) : 0;
+    size_t more = x->chunked ? BODY_COPIES * (room - x->body_room) : 0;
     if (more && !memory_take(&s->memory, more))
         return refuse(&x->problem, PROBLEM_out_of_memory, NULL, "the memory for requests (%zu MiB) is in use; try "
                       "again later", s->memory.most >> 20);
@@ -349,7 +367,7 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
         return send_problem(s, con, &p, NULL, false);
     if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
-        return send_body(con, MHD_HTTP_OK, type ? type : "application/json", &out, id, NULL, false);
+        return send_body(s, con, MHD_HTTP_OK, type ? type : "application/json", &out, id, NULL, false);
     }
     buf_free(&out);
     return send_problem(s, con, &p, id, false);
@@ -406,6 +424,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
         refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, url);
         return send_problem(s, con, &p, id, true);
     }
+    s->answering = key;
     return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
 }
 
@@ -415,11 +434,11 @@ static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
         return MHD_NO;
     if (atomic_load(&x->phase) == X_RUNNING)
         return go_on(x, sleeps);
-    if (x->problem.code == PROBLEM_queue_full && x->problem.retry_after_s <= 0)
-        estimate_retry(x->server, &x->problem); /* the work thread does not know */
-    if (x->problem.code != PROBLEM_none)
+    if (x->problem.code != PROBLEM_none) {
+        retry_estimate(x->server, &x->problem);
         return send_problem(x->server, x->connection, &x->problem, x->id, false);
-    return send_body(x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
+    }
+    return send_body(x->server, x->connection, MHD_HTTP_OK, "application/json", &x->out, x->id, NULL, false);
 }
 
 /* The body is there, or something happened that woke the connection. */
@@ -451,6 +470,7 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
                                   const char *version, const char *bytes, size_t *n_bytes, void **state)
 {
     struct server *s = server;
+    s->answering = NULL;
     if (!*state)
         return begin_request(s, con, url, method, version, state);
     if (*state == &plain_request) {
@@ -459,6 +479,7 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
         return answer_plain(s, con, &head);
     }
     struct exchange *x = *state;
+    s->answering = x->key;
     if (*n_bytes == 0)
         return continue_post(x);
     enum MHD_Result result = take_body(x, bytes, *n_bytes);
@@ -496,6 +517,8 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
 {
     struct server *s = server;
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*peer)
+            addresses_remove(&s->addresses, &((struct peer *)*peer)->from);
         peer_close(s, *peer);
         *peer = NULL;
         atomic_fetch_sub(&s->n_connections, 1);
@@ -507,7 +530,25 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
     *peer = peer_open(s, fd);
+    if (*peer) {
+        struct peer *p = *peer;
+        address_read(&p->from, MHD_get_connection_info(con, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        addresses_add(&s->addresses, &p->from);
+    }
     atomic_fetch_add(&s->n_connections, 1);
+}
+
+/* Before a byte is read: the connection is closed at once. */
+static enum MHD_Result on_accept(void *server, const struct sockaddr *from, socklen_t n)
+{
+    struct server *s = server;
+    struct address address;
+    (void)n;
+    address_read(&address, from);
+    if (addresses_may(&s->addresses, &address))
+        return MHD_YES;
+    atomic_fetch_add(&s->n_turned_away, 1);
+    return MHD_NO;
 }
 
 /* Paths are compared as they came, so that nothing hides behind a '%'. */
@@ -564,13 +605,15 @@ static bool start_daemon(struct server *s, hearth_error *err)
 {
     const struct server_options *o = &s->options;
     s->port = o->port;
+    if (!addresses_init(&s->addresses, allow_connections(o->n_connections), o->n_per_address))
+        return fail_memory(err, "the addresses of connections");
     int fd = port_listen(o->host, &s->port, err);
     if (fd < 0)
         return false;
     atomic_store(&s->listen, fd);
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
+        on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)allow_connections(o->n_connections), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
@@ -583,6 +626,15 @@ static bool start_daemon(struct server *s, hearth_error *err)
                 "(ulimit)");
 }
 
+static bool take_for_prompt(void *memory, uint64_t bytes) { return memory_take(memory, bytes); }
+static void give_for_prompt(void *memory, uint64_t bytes) { memory_give(memory, bytes); }
+
+uint64_t server_memory_bytes(const struct server_options *o)
+{
+    uint64_t n = (uint64_t)allow_connections(o->n_connections);
+    return o->memory_bytes + n * CONNECTION_BYTES;
+}
+
 struct server *server_start(const struct server_options *options, hearth_error *err)
 {
     struct server *s = mem_alloc(sizeof *s);
@@ -592,13 +644,15 @@ struct server *server_start(const struct server_options *options, hearth_error *
         fail_memory(err, "the server");
         return NULL;
     }
-    json_set_alloc_funcs(json_memory_alloc, json_memory_free);
+    mem_give_back_large();
     s->options = *options;
     s->memory.most = options->memory_bytes;
     s->start_ns = clock_ns();
     s->started_s = clock_unix_s();
     s->watch_epoll = s->watch_event = -1;
     bool ok = !options->keys || keys_read(&s->keys, options->keys, options->keys_name, err);
+    if (ok)
+        hearth_engine_keep_books(options->engine, take_for_prompt, give_for_prompt, &s->memory);
     if (ok && served_fill(s, err) && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err)
         && start_daemon(s, err))
         return s;
@@ -651,11 +705,13 @@ void server_stop(struct server *s)
         work_stop(s);
     }
     watch_stop(s);
+    hearth_engine_keep_books(s->options.engine, NULL, NULL, NULL);
     for (int i = 0; i < s->n_exchanges; i++)
         if (s->exchanges && s->exchanges[i].server)
             lock_destroy(&s->exchanges[i].wake_lock);
     mem_free(s->exchanges);
     served_free(s);
+    addresses_free(&s->addresses);
     lock_destroy(&s->work_lock);
     lock_destroy(&s->peer_lock);
     mem_free(s);

@@ -13,24 +13,31 @@ struct server_model {
 
 /* Texts and models must live as long as the server. */
 struct server_options {
+    hearth_engine *engine;    /* borrowed; of the models */
     const struct server_model *models; /* [n_models], of one engine: 1 to 16 */
     int n_models;
     const char *host;
     int port;                 /* 0: a free one */
     int n_parallel;           /* sequences of the engine, for each model */
     int n_queue;              /* requests that may wait besides, for whichever model */
+    uint64_t n_queue_tokens;  /* of the prompts of those; 0: a window for each of n_parallel */
     int ping_ms;              /* comments in silent streams; 0: none */
     bool strict;              /* refuse fields that are unknown or have no effect */
     size_t body_max_bytes, memory_bytes;
     int n_connections;        /* at most */
+    int n_per_address;        /* of them of one address, but for this machine's own; 0: all */
     int head_ms;              /* for the headers of a request */
+    int request_ms;           /* for all of it; 0: as long as it takes */
     const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
 };
 
 struct server; /* opaque */
 
-/* Listen, and serve from threads of its own. HEARTH_ERR_USAGE, HEARTH_ERR_IO (the port is in use, by whom),
- * HEARTH_ERR_MEMORY. */
+/* All the memory that requests and connections may take: for the plan. Needs memory_bytes and n_connections. */
+uint64_t server_memory_bytes(const struct server_options *options);
+
+/* Listen, and serve from threads of its own. jansson has json_in.h's functions for memory. HEARTH_ERR_USAGE,
+ * HEARTH_ERR_IO (the port is in use, by whom), HEARTH_ERR_MEMORY. */
 struct server *server_start(const struct server_options *options, hearth_error *err);
 
 /* What a person wants to know at the start: address, model, window, streams, memory, a curl line, lines of Python. */

@@ -63,25 +63,46 @@ void watch_look(struct server *s)
         ;
 }
 
-/* ---- pings ---- */
+/* ---- pings and deadlines of requests ----
+ *
+ * Both return when to look again; INT64_MAX: never. */
 
-/* Returns when to look again. */
-static int64_t ping_silent(struct server *s, int64_t now)
+static int64_t ping_silent(struct exchange *x, int64_t now)
+{
+    int64_t every = atomic_load(&x->ping_ns);
+    if (every <= 0)
+        return INT64_MAX;
+    int64_t due = atomic_load(&x->last_write_ns) + every;
+    if (due > now)
+        return due;
+    atomic_store(&x->last_write_ns, now);
+    atomic_store(&x->ping_due, true);
+    exchange_wake(x);
+    return now + every;
+}
+
+static int64_t end_late(struct exchange *x, int64_t now)
+{
+    int64_t deadline = atomic_load(&x->deadline_ns);
+    if (deadline <= 0 || atomic_load(&x->late))
+        return INT64_MAX;
+    if (deadline > now)
+        return deadline;
+    atomic_store(&x->late, true);
+    exchange_wake(x);
+    return INT64_MAX;
+}
+
+static int64_t look_at_running(struct server *s, int64_t now)
 {
     int64_t next = now + WATCH_MS * ms_ns;
     for (int i = 0; i < s->n_exchanges; i++) {
         struct exchange *x = &s->exchanges[i];
-        int64_t every = atomic_load(&x->ping_ns);
-        if (every <= 0 || atomic_load(&x->phase) != X_RUNNING)
+        if (atomic_load(&x->phase) != X_RUNNING)
             continue;
-        int64_t due = atomic_load(&x->last_write_ns) + every;
-        if (due <= now) {
-            atomic_store(&x->last_write_ns, now);
-            atomic_store(&x->ping_due, true);
-            exchange_wake(x);
-            due = now + every;
-        }
-        next = due < next ? due : next;
+        int64_t late = end_late(x, now), ping = ping_silent(x, now);
+        next = late < next ? late : next;
+        next = ping < next ? ping : next;
     }
     return next;
 }
@@ -196,21 +217,21 @@ static void watch_main(void *arg)
 {
     struct server *s = arg;
     struct epoll_event events[EVENTS];
-    int64_t looked = 0, next_ping = 0;
+    int64_t looked = 0, next = 0;
     bool waited = false;
     while (!atomic_load(&s->stop)) {
         int64_t now = clock_ns();
-        int wait_ms = next_ping > now ? (int)((next_ping - now) / ms_ns) + 1 : 1;
+        int wait_ms = next > now ? (int)((next - now) / ms_ns) + 1 : 1;
         int n = epoll_wait(s->watch_epoll, events, EVENTS, wait_ms);
         for (int i = 0; i < n; i++) {
             uint64_t drained;
             if (events[i].data.u64 != UINT64_MAX)
                 on_hang_up(s, events[i].data.u64);
             else if (read(s->watch_event, &drained, sizeof drained) > 0)
-                next_ping = 0;
+                next = 0;
         }
         now = clock_ns();
-        next_ping = ping_silent(s, now);
+        next = look_at_running(s, now);
         if (now - looked >= WATCH_MS * ms_ns / 2) {
             close_late(s, now);
             make_room(s, &waited);

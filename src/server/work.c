@@ -70,6 +70,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
         request.seed += (uint64_t)(i % a->n); /* answers to one prompt differ */
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
         request.owner = request.cache_salt = 1 + (uint64_t)(x->key - x->server->keys.key);
+    request.beyond_queue_tokens = i > 0;
     x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {
         problem_of_error(p, &err);
@@ -79,9 +80,22 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     return true;
 }
 
+/* What is never free is no reason to come again. */
+static bool check_size(const struct exchange *x, struct problem *p)
+{
+    size_t most = x->server->memory.most, text = x->ask.text_bytes;
+    if (x->reserved_bytes < most && text <= (most - x->reserved_bytes) / HEARTH_PREPARE_BYTES)
+        return true;
+    return refuse(p, PROBLEM_prompt_too_large, NULL, "a prompt of %zu bytes takes up to %zu MiB to read, and the "
+                  "memory for requests is %zu MiB (--request-memory); send a shorter one", text,
+                  text * HEARTH_PREPARE_BYTES >> 20, most >> 20);
+}
+
 static bool submit(struct exchange *x, struct problem *p)
 {
     struct ask *a = &x->ask;
+    if (!check_size(x, p))
+        return false;
     if (!reply_init(&x->reply, a, served_view(x), x->route->endpoint->dialect, request_id_bare(x->id),
                     clock_unix_s()))
         return ask_no_memory(p);
@@ -92,6 +106,7 @@ static bool submit(struct exchange *x, struct problem *p)
     for (int i = 0; i < x->n_streams; i++)
         if (!submit_one(x, i, p))
             return false;
+    exchange_submitted(x);
     return true;
 }
 
@@ -144,14 +159,24 @@ static bool perform(struct exchange *x, struct problem *p)
     return false;
 }
 
+/* The nearer of the server's and the request's own. False: it is over before anything began. */
+static bool set_deadline(struct exchange *x, struct problem *p)
+{
+    int64_t own = x->ask.timeout_ms ? x->start_ns + (int64_t)x->ask.timeout_ms * 1000000 : 0;
+    int64_t deadline = atomic_load(&x->deadline_ns);
+    if (own && (!deadline || own < deadline))
+        atomic_store(&x->deadline_ns, deadline = own);
+    return !deadline || clock_ns() < deadline || refuse_late(x, p);
+}
+
 static void answer(struct exchange *x)
 {
     struct server *s = x->server;
     struct problem *p = &x->problem;
-    if (!read_body(x, p) || !perform(x, p)) {
+    if (!read_body(x, p) || !set_deadline(x, p) || !perform(x, p)) {
         exchange_worked(x, X_READY);
     } else if (x->ask.op == OP_GENERATE) {
-        bool soon = x->ask.stream && x->ask.ping_ms < WATCH_MS;
+        bool soon = (x->ask.stream && x->ask.ping_ms < WATCH_MS) || atomic_load(&x->deadline_ns);
         atomic_store(&x->ping_ns, x->ask.stream ? (long long)x->ask.ping_ms * 1000000 : 0);
         atomic_store(&x->last_write_ns, clock_ns());
         exchange_worked(x, X_RUNNING);

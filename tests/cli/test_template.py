@@ -274,7 +274,7 @@ class Refusals(TemplateTest):
         self.refused(apply(b'{"messages": [], "messages": []}'), 2, "duplicate", "messages")
         self.refused(apply(b'[{"role": "user", "content": "\xff"}]'), 2, "standard input is not JSON")
         self.refused(apply(b"Hello"), 2, "standard input is not JSON")
-        self.refused(apply(b'"Hello"'), 2, "a string")
+        self.refused(apply(b'"Hello"'), 2, "a text")
         self.refused(apply([]), 2, "no messages")
         self.refused(apply([{"role": "user"}]), 2, "messages[0]", "content")
 

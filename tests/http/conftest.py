@@ -1,10 +1,11 @@
 """conftest.py: servers to ask, and TAP for tools/suite.py."""
 
 import os
+import subprocess
 
 import pytest
 
-from serving import Server
+from serving import CLEAN_ENV, PROGRAM, Server
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +13,14 @@ def server():
     """The built-in model with two streams and a short ping; nobody may stop it."""
     with Server("--parallel", "2", "--queue", "8", "--ping-ms", "100", "--header-ms", "1500") as s:
         yield s
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A model with random weights that goes on as long as it is let."""
+    path = str(tmp_path_factory.mktemp("models") / "tiny.gguf")
+    subprocess.run([PROGRAM, "dev", "synth", "--shape", "tiny", path], check=True, env=CLEAN_ENV, capture_output=True)
+    return path
 
 
 @pytest.fixture

@@ -482,7 +482,7 @@ def test_what_the_queue_cannot_hold_is_refused_before_its_body(serve):
 
 def test_no_memory_for_requests_is_a_refusal_before_the_body(serve):
     small = serve("--request-memory", "16", "--max-body", "64")
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 7000000\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n"
     with small.connect() as s:
         s.sendall(head)
         time.sleep(0.2)

@@ -140,7 +140,9 @@ def test_status_and_props_are_of_each(two):
     plans = [m["plan"] for m in status["models"]]
     assert all(p["fits"] and m["n_parallel"] == 2 for p, m in zip(plans, status["models"], strict=True))
     memory = status["memory"]
-    assert sum(p["total_bytes"] for p in plans) == memory["planned_bytes"] <= memory["budget_bytes"]
+    requests = plans[0]["request_bytes"]  # once for all
+    planned = sum(p["total_bytes"] - requests for p in plans) + requests
+    assert planned == memory["planned_bytes"] <= memory["budget_bytes"]
     assert sum(p["budget_bytes"] for p in plans) <= memory["budget_bytes"]
     assert two.http.get("/props").json()["model_alias"] == "first"
     for name, alias in (("Flint", "Flint"), ("ember", "first"), ("%46lint.gguf", "Flint")):
@@ -234,11 +236,14 @@ def refused(*words):
 
 
 def test_models_that_do_not_fit_together_are_refused_with_the_sum(files):
-    code, said = refused(*files, "--budget", "100", "--ctx", "100000")
-    assert code == 4 and "ember.gguf" in said and "Flint.gguf" in said
+    small = ("--budget", "100", "--request-memory", "16", "--connections", "64")
+    code, said = refused(*files, "--budget", "100", "--ctx", "64")
+    assert code == 4 and " + requests 3" in said and "lower --request-memory" in said
+    code, said = refused(*files, *small, "--ctx", "100000")
+    assert code == 4 and "ember.gguf" in said and "Flint.gguf" in said and " + requests 16 MiB" in said
     found = re.search(r"= (\d+) MiB, but the budget is 100 MiB; --ctx (\d+) would fit", said)
     assert int(found[1]) > 100
-    with Server("--budget", "100", "--ctx", found[2], models=files) as s:
+    with Server(*small, "--ctx", found[2], models=files) as s:
         assert [m["n_ctx_tokens"] for m in s.status()["models"]] == [int(found[2])] * 2
         assert "of 100 MiB" in s.screen
 

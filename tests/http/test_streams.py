@@ -4,23 +4,14 @@ import json
 import random
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANITIZED
+from serving import PATIENCE_S, SANITIZED
 
 LONG = 20000  # tokens: seconds of computing
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A model with random weights that goes on as long as it is let."""
-    path = str(tmp_path_factory.mktemp("models") / "tiny.gguf")
-    subprocess.run([PROGRAM, "dev", "synth", "--shape", "tiny", path], check=True, env=CLEAN_ENV, capture_output=True)
-    return path
 
 
 @pytest.fixture

@@ -151,7 +151,9 @@ static void test_keys_are_found_and_only_they(void **state)
 static void test_a_key_file_that_is_none_is_refused_by_its_line(void **state)
 {
     static const char *const rows[] = { "", "# nothing\n", "a b\n", "a requests=0\n", "a requests=x\n", "sha256:12\n",
-                                        "a requests=1 b\n", "sha256:zz\n" };
+                                        "a requests=1 b\n", "sha256:zz\n", "a tokens=0\n",
+                                        "a tokens=1 tokens=2\n", "a tokens=1000000001\n", "a requests=1 requests=1\n",
+                                        "a tokens=\n" };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct keys *k = calloc(1, sizeof *k);
@@ -161,6 +163,34 @@ static void test_a_key_file_that_is_none_is_refused_by_its_line(void **state)
         assert_non_null(strstr(err.message, "keys"));
         free(k);
     }
+}
+
+static void test_tokens_of_a_minute_come_back_with_time(void **state)
+{
+    (void)state;
+    const int64_t s = 1000000000, t = 77 * s;
+    double full_s;
+    struct keys *k = keys_of("a tokens=600 requests=2 # ours\nb requests=4 tokens=1\nc\n");
+    assert_int_equal(k->key[0].n_at_once, 2);
+    assert_int_equal(k->key[0].n_per_minute, 600);
+    assert_int_equal(k->key[1].n_at_once, 4);
+    struct key *key = &k->key[0];
+    assert_true(key_wait_s(key, t) == 0);
+    assert_int_equal(key_tokens_left(key, t, &full_s), 600);
+    key_charge(key, 300, t);
+    assert_int_equal(key_tokens_left(key, t, &full_s), 300);
+    assert_true(full_s == 30 && key_wait_s(key, t) == 0);
+    assert_int_equal(key_tokens_left(key, t + 10 * s, &full_s), 400);
+    key_charge(key, 1000, t + 10 * s); /* more than there is: paid back before the next */
+    assert_int_equal(key_tokens_left(key, t + 10 * s, &full_s), 0);
+    assert_float_equal(key_wait_s(key, t + 10 * s), 60.1, 1e-6);
+    assert_true(key_wait_s(key, t + 70 * s) > 0 && key_wait_s(key, t + 71 * s) == 0);
+    assert_int_equal(key_tokens_left(key, t + 1000 * s, &full_s), 600); /* never more */
+    key_charge(&k->key[1], 1, t);
+    assert_float_equal(key_wait_s(&k->key[1], t), 60, 1e-6);
+    key_charge(&k->key[2], 1 << 30, t);
+    assert_true(key_wait_s(&k->key[2], t) == 0);
+    free(k);
 }
 
 static void test_paths_are_found_as_they_are(void **state)
@@ -197,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_versions_and_bodies_have_limits),
         cmocka_unit_test(test_keys_are_found_and_only_they),
         cmocka_unit_test(test_a_key_file_that_is_none_is_refused_by_its_line),
+        cmocka_unit_test(test_tokens_of_a_minute_come_back_with_time),
         cmocka_unit_test(test_paths_are_found_as_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

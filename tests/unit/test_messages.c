@@ -128,7 +128,7 @@ static void parts_that_are_no_text_are_refused_by_place_and_type(void **state)
     refused("[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":1}]}]",
             "messages[0].content[0].text is a number");
     refused("[{\"role\":\"user\",\"content\":[{\"type\":[],\"text\":\"\"}]}]",
-            "messages[0].content[0].type is an array");
+            "messages[0].content[0].type is a list");
     refused("[{\"role\":\"user\",\"content\":[7]}]", "messages[0].content[0] is a number");
     refused("[{\"role\":\"user\",\"content\":[null]}]", "messages[0].content[0] is null");
 }
@@ -160,7 +160,7 @@ static void calls_that_cannot_be_read_are_refused(void **state)
 #define ARGUMENTS(text) CALL("{\"function\":{\"name\":\"f\",\"arguments\":" text "}}")
     refused(CALL("1"), "messages[0].tool_calls[0] is a number");
     refused(CALL("{}"), "messages[0].tool_calls[0] has no function");
-    refused(CALL("{\"function\":\"f\"}"), "messages[0].tool_calls[0].function is a string");
+    refused(CALL("{\"function\":\"f\"}"), "messages[0].tool_calls[0].function is a text");
     refused(CALL("{\"type\":\"custom\",\"function\":{}}"), "messages[0].tool_calls[0] is of type 'custom'");
     refused(CALL("{\"type\":3,\"function\":{}}"), "messages[0].tool_calls[0].type is a number");
     refused(CALL("{\"function\":{\"arguments\":{}}}"), "messages[0].tool_calls[0].function has no name");
@@ -168,10 +168,10 @@ static void calls_that_cannot_be_read_are_refused(void **state)
     refused(CALL("{\"function\":{\"name\":{},\"arguments\":{}}}"), "function.name is an object");
     refused(CALL("{\"id\":4,\"function\":{\"name\":\"f\",\"arguments\":{}}}"), "messages[0].tool_calls[0].id");
     refused(CALL("{\"function\":{\"name\":\"f\"}}"), "messages[0].tool_calls[0].function has no arguments");
-    refused(ARGUMENTS("[]"), "function.arguments is an array");
+    refused(ARGUMENTS("[]"), "function.arguments is a list");
     refused(ARGUMENTS("\"\""), "messages[0].tool_calls[0].function.arguments is not the text of a JSON object: ''");
     refused(ARGUMENTS("\"not json\""), "'not json'");
-    refused(ARGUMENTS("\"[1]\""), "it is an array");
+    refused(ARGUMENTS("\"[1]\""), "it is a list");
     refused(ARGUMENTS("\"null\""), "it is null");
     refused(ARGUMENTS("\"{\\\"a\\\":1,\\\"a\\\":2}\""), "duplicate");
     refused(ARGUMENTS("\"{}\\u0000\""), "function.arguments");
@@ -243,7 +243,7 @@ static void every_message_says_something(void **state)
     }
     refused("[{\"role\":\"user\",\"content\":\"\"},{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[],"
             "\"thinking\":\"\"}]", "messages[1] (assistant) has no content, tool_calls or reasoning_content");
-    refused("[{\"role\":\"user\",\"content\":3}]", "messages[0].content is a number; it must be a string or an array");
+    refused("[{\"role\":\"user\",\"content\":3}]", "messages[0].content is a number; it must be a text or a list");
     refused("[{\"role\":\"user\",\"content\":{}}]", "messages[0].content is an object");
     refused("[{\"role\":\"user\",\"content\":true}]", "messages[0].content is true");
 }
@@ -257,8 +257,8 @@ static void roles_are_the_five(void **state)
     refused("[{\"role\":\"User\",\"content\":\"\"}]", "'User'");
     refused("[{\"content\":\"\"}]", "messages[0] has no role");
     refused("[{\"role\":null,\"content\":\"\"}]", "messages[0] has no role");
-    refused("[{\"role\":[],\"content\":\"\"}]", "messages[0].role is an array");
-    refused("[\"hello\"]", "messages[0] is a string");
+    refused("[{\"role\":[],\"content\":\"\"}]", "messages[0].role is a list");
+    refused("[\"hello\"]", "messages[0] is a text");
     refused("[null]", "messages[0] is null");
 }
 
@@ -305,18 +305,18 @@ static void requests_of_other_forms_are_refused(void **state)
 #define REQUEST(rest) "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]," rest "}"
     refused("{}", "has no messages");
     refused("{\"messages\":null}", "has no messages");
-    refused("{\"messages\":{}}", "messages is an object; it must be an array");
+    refused("{\"messages\":{}}", "messages is an object; it must be a list");
     refused("{\"messages\":[]}", "there are no messages");
     refused("[]", "there are no messages");
-    refused("\"hello\"", "this is a string");
+    refused("\"hello\"", "this is a text");
     refused_j(NULL, "this is nothing");
-    refused(REQUEST("\"tools\":{}"), "tools is an object; it must be an array");
-    refused(REQUEST("\"tools\":[{},\"f\"]"), "tools[1] is a string");
-    refused(REQUEST("\"chat_template_kwargs\":\"{}\""), "chat_template_kwargs is a string; it must be an object");
+    refused(REQUEST("\"tools\":{}"), "tools is an object; it must be a list");
+    refused(REQUEST("\"tools\":[{},\"f\"]"), "tools[1] is a text");
+    refused(REQUEST("\"chat_template_kwargs\":\"{}\""), "chat_template_kwargs is a text; it must be an object");
     refused(REQUEST("\"documents\":{}"), "documents is an object");
     refused(REQUEST("\"reasoning_effort\":3"), "reasoning_effort is a number");
     refused(REQUEST("\"add_generation_prompt\":0"), "add_generation_prompt is a number; it must be true or false");
-    refused(REQUEST("\"continue_final_message\":\"yes\""), "continue_final_message is a string");
+    refused(REQUEST("\"continue_final_message\":\"yes\""), "continue_final_message is a text");
     refused(REQUEST("\"date\":20260207"), "date is a number");
     refused(REQUEST("\"date\":\"2026\\u0000\""), "date has a NUL character");
     refused(REQUEST("\"documents\":[1],\"chat_template_kwargs\":{\"documents\":[2]}"),

@@ -76,6 +76,7 @@ static bool read_prompt(struct ask *a, const json_t *j, struct ask_prompt *out, 
     *span = (hearth_span){ .text = out->text.text, .n_bytes = out->text.n_bytes };
     out->spans = span;
     out->n_spans = 1;
+    a->text_bytes = max_size(a->text_bytes, out->text.n_bytes);
     return true;
 }
 
@@ -423,6 +424,7 @@ bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v
     if (r->has_seed)
         r->seed = json_is_integer(f->value[F_seed]) ? (uint64_t)json_integer_value(f->value[F_seed])
                                                     : (uint64_t)f->number[F_seed];
+    a->timeout_ms = (int)f->number[F_timeout_ms];
     r->ignore_eos = field_flag(f, F_ignore_eos, false);
     r->want_digest = field_flag(f, F_digest, false);
     r->no_prefix_cache = !field_flag(f, F_cache_prompt, true);
@@ -496,6 +498,9 @@ bool ask_read_chat(struct ask *a, const struct fields *f, const struct view *v, 
         return ask_no_memory(p);
     if (!ok)
         return refuse(p, PROBLEM_invalid_messages, "messages", "%s", err.message);
+    for (size_t i = 0; i < a->chat.chat.n_messages; i++)
+        for (size_t k = 0; k < a->chat.chat.messages[i].n_parts; k++)
+            a->text_bytes += a->chat.chat.messages[i].parts[k].n_bytes;
     if (v->has_thinking_switch && is_word(f->value[F_reasoning_effort], "none"))
         a->chat.chat.thinking = HEARTH_THINKING_OFF;
     return true;

@@ -42,6 +42,8 @@ struct ask {
     bool stream, include_usage, echo, logprobs, return_tokens;
     bool no_answer; /* echo of the prompt, and no token more */
     int ping_ms;
+    size_t text_bytes; /* of the longest prompt */
+    int timeout_ms; /* 0: none but the server's */
     struct notes notes;
 
     /* OP_TOKENIZE: text in, ids out; OP_DETOKENIZE: ids in, text out; OP_RENDER: text out. */

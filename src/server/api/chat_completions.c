@@ -1,5 +1,6 @@
 /* chat_completions.c: POST /v1/chat/completions, as OpenAI's clients have it. */
 #include "server/api/endpoints.h"
+#include "server/api/json_text.h"
 
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
@@ -11,7 +12,7 @@ static json_t *of_logprobs(const struct choice *c)
 {
     if (json_array_size(c->tokens) == 0)
         return json_null();
-    return json_pack("{s:o, s:n}", "content", json_copy(c->tokens), "refusal");
+    return json_pack("{s:o, s:n}", "content", json_same(c->tokens), "refusal");
 }
 
 /* ---- a stream ---- */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/api/endpoints.h"
+#include "server/api/json_text.h"
 
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
@@ -10,7 +11,7 @@ static bool read(struct ask *a, const struct fields *f, const struct view *v, st
     return ask_read_common(a, f, v, p) && ask_read_prompts(a, f, false, p);
 }
 
-static json_t *of_ids(const struct choice *c) { return c->ids ? json_copy(c->ids) : json_array(); }
+static json_t *of_ids(const struct choice *c) { return c->ids ? json_same(c->ids) : json_array(); }
 
 /* What they call why it stopped. */
 static const char *stop_type(const struct choice *c)
@@ -31,7 +32,7 @@ static const char *stopping_word(const struct reply *r, const struct choice *c)
 static void put_probabilities(const struct reply *r, const struct choice *c, struct json_out *o)
 {
     if (r->ask->logprobs)
-        json_key(o, "completion_probabilities", c->tokens ? json_copy(c->tokens) : json_array());
+        json_key(o, "completion_probabilities", c->tokens ? json_same(c->tokens) : json_array());
 }
 
 /* The keys of the last piece, and of a whole answer. */

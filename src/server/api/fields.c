@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "server/api/json_text.h"
 
 /* The words of the table. */
 enum {
@@ -98,24 +99,9 @@ void notes_adjusted(struct notes *n, const char *fmt, ...)
 
 /* ---- types ---- */
 
-static const char *kind_of(const json_t *j)
-{
-    switch (json_typeof(j)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "a list";
-    case JSON_STRING: return "a text";
-    case JSON_INTEGER:
-    case JSON_REAL: return "a number";
-    case JSON_TRUE: return "true";
-    case JSON_FALSE: return "false";
-    case JSON_NULL: break;
-    }
-    return "null";
-}
-
 bool field_wrong_type(struct problem *p, const char *name, const json_t *got, const char *want)
 {
-    return refuse(p, PROBLEM_invalid_type, name, "%s is %s; it must be %s", name, kind_of(got), want);
+    return refuse(p, PROBLEM_invalid_type, name, "%s is %s; it must be %s", name, json_kind(got), want);
 }
 
 static const char *type_name(enum field_type type)

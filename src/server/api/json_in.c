@@ -112,61 +112,77 @@ bool json_scan(const char *bytes, size_t n, size_t *cost_bytes, struct problem *
     return true;
 }
 
-/* ---- memory for one body ---- */
+/* ---- memory for one text ---- */
 
 enum { ALIGN = 16 };
 
-/* A block that is handed out from its beginning while `open`, and given back as a whole. */
-static _Thread_local struct {
-    char *start, *at, *end;
+/* A block that is handed out from its beginning while `open`, and given back as a whole. Of a text inside of another
+ * the block lies above that one's. */
+struct json_room {
+    struct json_room *below;
+    char *at, *end;
     bool open;
-} room;
+};
+static _Thread_local struct json_room *top;
 
 void *json_memory_alloc(size_t n)
 {
     size_t whole = align_size(n, ALIGN);
-    if (!room.open || whole < n || (size_t)(room.end - room.at) < whole)
+    if (!top || !top->open || whole < n || (size_t)(top->end - top->at) < whole)
         return mem_alloc(n);
-    void *p = room.at;
-    room.at += whole;
+    void *p = top->at;
+    top->at += whole;
     return p;
 }
 
 void json_memory_free(void *p)
 {
-    if (!room.start || (char *)p < room.start || (char *)p >= room.end)
-        mem_free(p);
+    for (const struct json_room *r = top; r; r = r->below)
+        if ((char *)p >= (const char *)r && (char *)p < r->end)
+            return;
+    mem_free(p);
 }
 
 static bool open_room(struct json_body *out, size_t bytes)
 {
-    out->memory = mem_alloc(bytes);
-    room.start = room.at = out->memory;
-    room.end = out->memory ? room.at + bytes : NULL;
-    room.open = out->memory != NULL;
-    return room.open;
+    size_t head = align_size(sizeof(struct json_room), ALIGN);
+    struct json_room *r = bytes <= SIZE_MAX - head ? mem_alloc(head + bytes) : NULL;
+    if (!r)
+        return false;
+    *r = (struct json_room){ top, (char *)r + head, (char *)r + head + bytes, true };
+    out->room = top = r;
+    return true;
 }
 
 void json_body_free(struct json_body *b)
 {
     json_decref(b->json);
-    if (b->memory) {
-        room.start = room.at = room.end = NULL;
-        room.open = false;
-        mem_free(b->memory);
+    if (b->room) {
+        top = b->room->below;
+        mem_free(b->room);
     }
     *b = (struct json_body){ 0 };
+}
+
+bool json_read(struct json_body *out, const char *bytes, size_t n, size_t cost_bytes, json_error_t *why)
+{
+    uint64_t refused = mem_n_refused();
+    *out = (struct json_body){ 0 };
+    *why = (json_error_t){ 0 };
+    if (open_room(out, cost_bytes)) {
+        out->json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, why);
+        out->room->open = false;
+    }
+    if (mem_n_refused() == refused)
+        return true;
+    json_body_free(out);
+    return false;
 }
 
 bool json_parse(struct json_body *out, const char *bytes, size_t n, size_t cost_bytes, struct problem *p)
 {
     json_error_t why;
-    uint64_t refused = mem_n_refused();
-    *out = (struct json_body){ 0 };
-    if (open_room(out, cost_bytes))
-        out->json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &why);
-    room.open = false;
-    if (mem_n_refused() != refused)
+    if (!json_read(out, bytes, n, cost_bytes, &why))
         refuse(p, PROBLEM_out_of_memory, NULL, "there is no memory for the body; try again later");
     else if (!out->json && json_error_code(&why) == json_error_duplicate_key)
         refuse(p, PROBLEM_duplicate_key, NULL, "the JSON has a key twice in one object, before byte %d: %s; give it "

@@ -15,19 +15,23 @@ enum {
  * pass may still be no JSON. *cost_bytes: memory that parsing takes, at most. */
 bool json_scan(const char *bytes, size_t n, size_t *cost_bytes, struct problem *p);
 
-/* A body that was read, and the memory it lies in. */
+/* A text that was read, and the memory it lies in. */
 struct json_body {
-    json_t *json;
-    void *memory;
+    json_t *json; /* NULL: it is no JSON */
+    struct json_room *room;
 };
 
+/* The value that the bytes are, after json_scan() has said what it costs; a key twice is none. False: memory is out.
+ * Else out->json, or *why. Release with json_body_free(), in the same thread, and the last that was read there
+ * first. */
+bool json_read(struct json_body *out, const char *bytes, size_t n, size_t cost_bytes, json_error_t *why);
+
 /* The object that the bytes are, after json_scan() has said what it costs. Refused: anything else, trailing bytes, keys
- * twice, bytes that are not UTF-8, numbers beyond a double; the message has the byte. NUL inside of texts is kept.
- * Release with json_body_free(), in the same thread and before another is parsed there. */
+ * twice, bytes that are not UTF-8, numbers beyond a double; the message has the byte. NUL inside of texts is kept. */
 bool json_parse(struct json_body *out, const char *bytes, size_t n, size_t cost_bytes, struct problem *p);
 void json_body_free(struct json_body *b);
 
-/* For json_set_alloc_funcs(): mem_alloc() and mem_free(), but json_parse() takes all its memory at once, before it
+/* For json_set_alloc_funcs(): mem_alloc() and mem_free(), but json_read() takes all its memory at once, before it
  * begins. jansson's reader (2.14) does not look whether it could keep a character, and ends the process where one that
  * it lost stood behind a backslash; so it must not run out of memory. */
 void *json_memory_alloc(size_t n);

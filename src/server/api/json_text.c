@@ -9,6 +9,30 @@ enum {
     REAL_MAX_BYTES = 26,
 };
 
+const char *json_kind(const json_t *j)
+{
+    switch (json_typeof(j)) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "a list";
+    case JSON_STRING: return "a text";
+    case JSON_INTEGER:
+    case JSON_REAL: return "a number";
+    case JSON_TRUE: return "true";
+    case JSON_FALSE: return "false";
+    case JSON_NULL: break;
+    }
+    return "null";
+}
+
+json_t *json_same(const json_t *j)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)j);
+    if (json_object_size(copy) == json_object_size(j) && json_array_size(copy) == json_array_size(j))
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
 /* Written twice: to nothing, for the size, and then into that much. */
 struct writer {
     char *out; /* NULL: count only */

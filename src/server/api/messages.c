@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "server/api/json_in.h"
 #include "server/api/json_text.h"
 
 enum {
@@ -26,21 +26,6 @@ struct reader {
 
 /* ---- refusals and notes ---- */
 
-static const char *kind_of(const json_t *j)
-{
-    switch (json_typeof(j)) {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "an array";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL: return "a number";
-    case JSON_TRUE: return "true";
-    case JSON_FALSE: return "false";
-    case JSON_NULL: break;
-    }
-    return "null";
-}
-
 static bool no_memory(struct reader *r)
 {
     return fail(r->err, HEARTH_ERR_MEMORY, "there is no memory for the conversation; shorten it, or close other "
@@ -50,7 +35,7 @@ static bool no_memory(struct reader *r)
 /* place: "messages[2]", or "" for the request itself. */
 static bool wrong_type(struct reader *r, const char *place, const char *key, const json_t *got, const char *want)
 {
-    return fail(r->err, HEARTH_ERR_USAGE, "%s%s%s is %s; it must be %s", place, *place ? "." : "", key, kind_of(got),
+    return fail(r->err, HEARTH_ERR_USAGE, "%s%s%s is %s; it must be %s", place, *place ? "." : "", key, json_kind(got),
                 want);
 }
 
@@ -119,7 +104,7 @@ static bool read_word(struct reader *r, const char *place, const json_t *object,
     if (!j)
         return true;
     if (!json_is_string(j))
-        return wrong_type(r, place, key, j, "a string");
+        return wrong_type(r, place, key, j, "a text");
     if (strlen(json_string_value(j)) != json_string_length(j))
         return fail(r->err, HEARTH_ERR_USAGE, "%s%s%s has a NUL character; take it out", place, *place ? "." : "",
                     key);
@@ -158,8 +143,8 @@ static bool read_part(struct reader *r, const char *place, size_t i, const json_
     if (json_is_string(j))
         return copy_text(r, j, out);
     if (!json_is_object(j))
-        return fail(r->err, HEARTH_ERR_USAGE, "%s is %s; a part is a string or {\"type\": \"text\", \"text\": ...}",
-                    here, kind_of(j));
+        return fail(r->err, HEARTH_ERR_USAGE, "%s is %s; a part is a text or {\"type\": \"text\", \"text\": ...}",
+                    here, json_kind(j));
     const json_t *type = field(j, "type"), *text = field(j, "text");
     if (!type)
         return fail(r->err, HEARTH_ERR_USAGE, "%s has no type; a part of text is {\"type\": \"text\", \"text\": ...}",
@@ -172,7 +157,7 @@ static bool read_part(struct reader *r, const char *place, size_t i, const json_
     if (!text)
         return fail(r->err, HEARTH_ERR_USAGE, "%s has no text; give one, \"\" for none", here);
     if (!json_is_string(text))
-        return wrong_type(r, here, "text", text, "a string");
+        return wrong_type(r, here, "text", text, "a text");
     note_unknown(r, here, j, known);
     return copy_text(r, text, out);
 }
@@ -184,7 +169,7 @@ static bool read_content(struct reader *r, const char *place, const json_t *mess
     if (!j)
         return true;
     if (!is_array && !json_is_string(j))
-        return wrong_type(r, place, "content", j, "a string or an array of parts");
+        return wrong_type(r, place, "content", j, "a text or a list of parts");
     size_t n = is_array ? json_array_size(j) : 1;
     if (!count_pieces(r, place, "content", n))
         return false;
@@ -213,7 +198,7 @@ static bool read_either(struct reader *r, const char *place, const json_t *messa
         if (!j)
             continue;
         if (!json_is_string(j))
-            return wrong_type(r, place, *keys, j, "a string");
+            return wrong_type(r, place, *keys, j, "a text");
         if (*out && !json_equal(*out, j))
             return fail(r->err, HEARTH_ERR_USAGE, "%s has both %s and %s, and they differ; give one", place, first,
                         *keys);
@@ -243,17 +228,20 @@ static bool read_arguments(struct reader *r, const char *place, const json_t *fu
         return copy_json(r, j, out);
     if (!json_is_string(j))
         return wrong_type(r, place, "arguments", j, "a JSON object, or the text of one");
-    uint64_t refused = mem_n_refused();
-    json_t *parsed = json_loadb(json_string_value(j), json_string_length(j), MESSAGES_JSON_FLAGS | JSON_DECODE_ANY,
-                                &why);
-    bool is_object = json_is_object(parsed);
-    if (parsed && !is_object)
-        snprintf(why.text, sizeof why.text, "it is %s", kind_of(parsed));
-    json_decref(parsed);
-    if (mem_n_refused() != refused)
+    struct problem problem = { 0 };
+    struct json_body parsed = { 0 };
+    size_t cost = 0;
+    bool scanned = json_scan(json_string_value(j), json_string_length(j), &cost, &problem);
+    if (scanned && !json_read(&parsed, json_string_value(j), json_string_length(j), cost, &why))
         return no_memory(r);
+    bool is_object = json_is_object(parsed.json);
+    if (!scanned)
+        snprintf(why.text, sizeof why.text, "%.150s", problem.message);
+    else if (parsed.json && !is_object)
+        snprintf(why.text, sizeof why.text, "it is %s", json_kind(parsed.json));
+    json_body_free(&parsed);
     if (!is_object)
-        return fail(r->err, HEARTH_ERR_USAGE, "%s.arguments is not the text of a JSON object: '%.100s' (%.120s)", place,
+        return fail(r->err, HEARTH_ERR_USAGE, "%s.arguments is not the text of a JSON object: '%.100s' (%.150s)", place,
                     json_string_value(j), why.text);
     return read_word(r, place, function, "arguments", out);
 }
@@ -264,7 +252,7 @@ static bool read_call(struct reader *r, const char *place, const json_t *j, hear
                       *const known_in_function[] = { "name", "arguments", NULL };
     char here[FUNCTION_PLACE_BYTES];
     if (!json_is_object(j))
-        return fail(r->err, HEARTH_ERR_USAGE, "%s is %s; it must be an object with a function", place, kind_of(j));
+        return fail(r->err, HEARTH_ERR_USAGE, "%s is %s; it must be an object with a function", place, json_kind(j));
     const json_t *type = field(j, "type"), *function = field(j, "function");
     if (type && !json_is_string(type))
         return wrong_type(r, place, "type", type, "\"function\"");
@@ -291,7 +279,7 @@ static bool read_calls(struct reader *r, const char *place, const json_t *messag
     if (!j)
         return true;
     if (!json_is_array(j))
-        return wrong_type(r, place, "tool_calls", j, "an array");
+        return wrong_type(r, place, "tool_calls", j, "a list");
     size_t n = json_array_size(j);
     if (!count_pieces(r, place, "tool_calls", n))
         return false;
@@ -329,7 +317,7 @@ static bool read_role(struct reader *r, const char *place, const json_t *message
     if (!j)
         return fail(r->err, HEARTH_ERR_USAGE, "%s has no role; give one of %s", place, list);
     if (!json_is_string(j))
-        return wrong_type(r, place, "role", j, "a string");
+        return wrong_type(r, place, "role", j, "a text");
     struct str given = { json_string_value(j), json_string_length(j) };
     for (size_t i = 0; i < ARRAY_LEN(roles); i++)
         if (str_eq_z(given, roles[i]))
@@ -366,7 +354,7 @@ static bool read_message(struct reader *r, size_t i, const json_t *j, hearth_mes
     snprintf(place, sizeof place, "messages[%zu]", i);
     if (!json_is_object(j))
         return fail(r->err, HEARTH_ERR_USAGE, "%s is %s; a message is an object with role and content", place,
-                    kind_of(j));
+                    json_kind(j));
     if (!read_role(r, place, j, out) || !read_content(r, place, j, out) || !read_thinking(r, place, j, out)
         || !read_calls(r, place, j, out) || !read_word(r, place, j, "tool_call_id", &out->tool_call_id)
         || !read_name(r, place, j, out) || !check_role(r, place, out))
@@ -402,12 +390,12 @@ static bool read_tools(struct reader *r, const json_t *request, hearth_chat *cha
     if (!j)
         return true;
     if (!json_is_array(j))
-        return wrong_type(r, "", "tools", j, "an array");
+        return wrong_type(r, "", "tools", j, "a list");
     for (size_t i = 0; i < json_array_size(j); i++) {
         const json_t *tool = json_array_get(j, i);
         if (!json_is_object(tool))
             return fail(r->err, HEARTH_ERR_USAGE, "tools[%zu] is %s; a tool is an object with type and function", i,
-                        kind_of(tool));
+                        json_kind(tool));
     }
     return copy_json(r, j, &chat->tools);
 }
@@ -430,12 +418,12 @@ static bool read_template_values(struct reader *r, const json_t *request, hearth
     if (kwargs && !json_is_object(kwargs))
         return wrong_type(r, "", "chat_template_kwargs", kwargs, "an object");
     if (documents && !json_is_array(documents))
-        return wrong_type(r, "", "documents", documents, "an array");
+        return wrong_type(r, "", "documents", documents, "a list");
     if (effort && !json_is_string(effort))
-        return wrong_type(r, "", "reasoning_effort", effort, "a string");
+        return wrong_type(r, "", "reasoning_effort", effort, "a text");
     if (!kwargs && !documents && !effort)
         return true;
-    json_t *values = kwargs ? json_copy((json_t *)(uintptr_t)kwargs) : json_object();
+    json_t *values = kwargs ? json_same(kwargs) : json_object();
     if (!values)
         return no_memory(r);
     bool ok = add_value(r, values, "documents", documents) && add_value(r, values, "reasoning_effort", effort)
@@ -451,9 +439,9 @@ static bool read_request(struct reader *r, const json_t *j, hearth_chat *chat)
     const json_t *messages = field(j, "messages");
     bool generation_prompt = true;
     if (!messages)
-        return fail(r->err, HEARTH_ERR_USAGE, "the object has no messages; give an array of them under \"messages\"");
+        return fail(r->err, HEARTH_ERR_USAGE, "the object has no messages; give a list of them under \"messages\"");
     if (!json_is_array(messages))
-        return wrong_type(r, "", "messages", messages, "an array");
+        return wrong_type(r, "", "messages", messages, "a list");
     if (!read_messages(r, messages, chat) || !read_tools(r, j, chat) || !read_template_values(r, j, chat)
         || !read_bool(r, j, "add_generation_prompt", &generation_prompt)
         || !read_bool(r, j, "continue_final_message", &chat->continue_final_message)
@@ -477,8 +465,8 @@ bool chat_from_json(struct chat_json *out, const json_t *j, void (*note)(void *a
     else if (json_is_object(j))
         ok = read_request(&r, j, &out->chat);
     else
-        ok = fail(err, HEARTH_ERR_USAGE, "a conversation is an array of messages, or an object that has them under "
-                  "\"messages\"; this is %s", j ? kind_of(j) : "nothing");
+        ok = fail(err, HEARTH_ERR_USAGE, "a conversation is a list of messages, or an object that has them under "
+                  "\"messages\"; this is %s", j ? json_kind(j) : "nothing");
     if (r.n_unknown > NOTES_MAX && note) {
         char rest[80];
         snprintf(rest, sizeof rest, "%zu further keys are not known here and were not used", r.n_unknown - NOTES_MAX);

@@ -81,6 +81,11 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     put(out, "requests_failed_total", "counter", "Requests to generate that were admitted and refused or failed.",
         (double)now->n_failed);
     put(out, "requests_refused_total", "counter", "Answers 429 and 503.", (double)now->n_refused);
+    put(out, "connections_turned_away_total", "counter", "Connections of addresses that had as many as they may.",
+        (double)now->n_turned_away);
+    put(out, "queue_tokens", "gauge", "Prompt tokens of requests that wait, as far as they are counted.",
+        (double)now->waiting_tokens);
+    put(out, "queue_tokens_limit", "gauge", "The most there may be.", (double)v->n_queue_tokens);
     put(out, "connections", "gauge", "Open connections.", now->n_connections);
     put(out, "request_memory_used_bytes", "gauge", "Of the memory for requests.", (double)now->memory_used_bytes);
     put(out, "request_memory_bytes", "gauge", "The memory for requests.", (double)v->memory_bytes);

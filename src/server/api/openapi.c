@@ -78,7 +78,7 @@ static json_t *of_answer(const struct endpoint *e)
 
 static json_t *of_responses(const struct endpoint *e, bool is_public)
 {
-    static const int of_posts[] = { 400, 404, 408, 409, 411, 413, 415, 429, 500, 501, 503 },
+    static const int of_posts[] = { 400, 404, 408, 409, 411, 413, 415, 429, 500, 501, 503, 504 },
                      of_gets[] = { 400, 404, 503 };
     struct json_out o = json_begin();
     json_key(&o, "200", of_answer(e));

@@ -8,10 +8,20 @@ static json_t *of_u64(uint64_t n) { return json_integer((json_int_t)n); }
 
 static json_t *of_limits(const struct view *v)
 {
-    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:i, s:b, s:b}", "n_parallel", v->n_parallel, "n_queue",
-                     v->n_queue, "ping_ms", v->ping_ms, "body_max_bytes", (json_int_t)v->body_max_bytes,
-                     "memory_bytes", (json_int_t)v->memory_bytes, "messages", ASK_MAX_MESSAGES, "stop_texts",
-                     ASK_MAX_STOPS, "logit_biases", ASK_MAX_LOGIT_BIAS, "strict", v->strict, "keys", v->has_keys);
+    struct json_out o = json_begin();
+    json_key(&o, "n_parallel", json_integer(v->n_parallel));
+    json_key(&o, "n_queue", json_integer(v->n_queue));
+    json_key(&o, "n_queue_tokens", of_u64(v->n_queue_tokens));
+    json_key(&o, "ping_ms", json_integer(v->ping_ms));
+    json_key(&o, "request_ms", json_integer(v->request_ms));
+    json_key(&o, "body_max_bytes", of_u64(v->body_max_bytes));
+    json_key(&o, "memory_bytes", of_u64(v->memory_bytes));
+    json_key(&o, "messages", json_integer(ASK_MAX_MESSAGES));
+    json_key(&o, "stop_texts", json_integer(ASK_MAX_STOPS));
+    json_key(&o, "logit_biases", json_integer(ASK_MAX_LOGIT_BIAS));
+    json_key(&o, "strict", json_boolean(v->strict));
+    json_key(&o, "keys", json_boolean(v->has_keys));
+    return json_end(&o);
 }
 
 static json_t *of_now(const struct load_figures *now)
@@ -21,6 +31,7 @@ static json_t *of_now(const struct load_figures *now)
     json_key(&o, "draining", json_boolean(now->draining));
     json_key(&o, "n_running", json_integer(now->n_running));
     json_key(&o, "n_waiting", json_integer(now->n_waiting));
+    json_key(&o, "n_waiting_tokens", of_u64(now->waiting_tokens));
     json_key(&o, "n_connections", json_integer(now->n_connections));
     json_key(&o, "memory_used_bytes", of_u64(now->memory_used_bytes));
     json_key(&o, "n_requests", of_u64(now->n_requests));
@@ -28,6 +39,7 @@ static json_t *of_now(const struct load_figures *now)
     json_key(&o, "n_cancelled", of_u64(now->n_cancelled));
     json_key(&o, "n_failed", of_u64(now->n_failed));
     json_key(&o, "n_refused", of_u64(now->n_refused));
+    json_key(&o, "n_turned_away", of_u64(now->n_turned_away));
     return json_end(&o);
 }
 
@@ -54,12 +66,12 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     (void)tail;
     struct json_out o = json_begin();
     json_t *models = json_array();
-    uint64_t planned = 0;
+    uint64_t planned = v->plan.request_bytes; /* once for all */
     for (int i = 0; i < v->n_all; i++)
         if (json_array_append_new(models, of_model(&v->all[i], &now->of[i])) != 0)
             o.failed = true;
         else
-            planned += v->all[i].plan.total_bytes;
+            planned += v->all[i].plan.total_bytes - v->all[i].plan.request_bytes;
     json_key(&o, "version", json_string(hearth_version()));
     json_key(&o, "models", models);
     json_key(&o, "memory", json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)v->plan.machine_budget_bytes,

@@ -24,7 +24,8 @@ struct load_figures {
     bool ready, draining;
     double uptime_s;
     int n_running, n_waiting, n_connections;
-    uint64_t n_requests, n_completed, n_failed, n_cancelled, n_refused;
+    uint64_t waiting_tokens;  /* of prompts that wait, as far as they are counted */
+    uint64_t n_requests, n_completed, n_failed, n_cancelled, n_refused, n_turned_away;
     uint64_t output_tokens;       /* of all models */
     struct model_load of[VIEW_MAX_MODELS]; /* [n_models], in the order of view.all */
     int n_models;
@@ -51,7 +52,9 @@ struct view {
 
     int n_parallel;             /* computed at once, of each model */
     int n_queue;                /* that may wait besides, of all models together */
+    uint64_t n_queue_tokens;    /* of their prompts */
     int ping_ms;
+    int request_ms;             /* for a request from its headers on; 0: as long as it takes */
     size_t body_max_bytes, memory_bytes;
     bool strict, has_keys;
 
