@@ -53,7 +53,7 @@ static const struct opt options[N_OPTS] = {
     [MEMORY] = { .name = "request-memory", .type = OPT_INT, .value = "MB", .least = 16, .most = 65536, .dflt = "256",
                  .help = "memory for requests; when it is in use, more are refused with 503" },
     [CONNECTIONS] = { .name = "connections", .type = OPT_INT, .value = "N", .least = 16, .most = 100000,
-                      .dflt = "10000, held to ulimit -n", .help = "most connections" },
+                      .dflt = "2000, held to ulimit -n", .help = "most connections, of 34 KB each" },
     [PER_ADDRESS] = { .name = "connections-per-address", .type = OPT_INT, .value = "N", .least = 0, .most = 100000,
                       .dflt = "256",
                       .help = "of them of one address (of IPv6, one /64), but for this machine's own; 0: as many as "
@@ -194,7 +194,7 @@ static int open_models(struct service *s, hearth_error *err)
     const struct opt_value *v = s->args->value;
     hearth_model_options wanted[MODELS_MAX] = { 0 };
     const struct server_options server = { .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
-                                           .n_connections = number(s, CONNECTIONS, 10000) };
+                                           .n_connections = number(s, CONNECTIONS, 2000) };
     hearth_engine_options engine = { .request_bytes = server_memory_bytes(&server),
                                      .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
@@ -239,7 +239,7 @@ static bool start(struct service *s, hearth_error *err)
         .strict = v[STRICT].on,
         .body_max_bytes = (size_t)number(s, MAX_BODY, 32) << 20,
         .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
-        .n_connections = number(s, CONNECTIONS, 10000),
+        .n_connections = number(s, CONNECTIONS, 2000),
         .n_per_address = number(s, PER_ADDRESS, 256),
         .head_ms = number(s, HEAD, 10000),
         .request_ms = number(s, REQUEST, 0),
