@@ -118,7 +118,8 @@ static double rank(const struct samples *s, double share)
 
 static void print_samples(const char *name, struct samples *s)
 {
-    qsort(s->at, s->n, sizeof *s->at, by_value);
+    if (s->n)
+        qsort(s->at, s->n, sizeof *s->at, by_value);
     printf(",\"%s\":{\"n\":%zu,\"p50\":%.3f,\"p99\":%.3f,\"most\":%.3f}", name, s->n, rank(s, 0.5), rank(s, 0.99),
            rank(s, 1));
 }

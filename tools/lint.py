@@ -433,16 +433,16 @@ def headers(tree):
     flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-D_POSIX_C_SOURCE=200809L", "-Iinclude", "-Isrc",
              "-Wno-unused-function"]
     templates = ["src/kernel/isa/*", "src/kernel/tmpl/*", "src/kernel/inst/*"]
-    cc = os.environ.get("CC") or "gcc"
-    cxx = cc.replace("clang", "clang++") if "clang" in cc else cc.replace("gcc", "g++")
+    cc = (os.environ.get("CC") or "gcc").split()  # "ccache gcc" is one, too
+    cxx = [*cc[:-1], cc[-1].replace("clang", "clang++") if "clang" in cc[-1] else cc[-1].replace("gcc", "g++")]
     jobs = []
     for path, _ in tree.files("src/*.h", "include/*.h", "tests/*.h"):
         if matches(path, templates):
             continue
         name = re.sub(r"^(src|include)/", "", path)
-        jobs.append((path, [cc, "-std=c17", *flags, "-I", os.path.dirname(path), "-x", "c", "-"], name))
+        jobs.append((path, [*cc, "-std=c17", *flags, "-I", os.path.dirname(path), "-x", "c", "-"], name))
         if path.startswith("include/"):
-            jobs.append((path, [cxx, "-std=c++17", "-pedantic", *flags, "-x", "c++", "-"], name))
+            jobs.append((path, [*cxx, "-std=c++17", "-pedantic", *flags, "-x", "c++", "-"], name))
 
     def compile_one(job):
         path, args, name = job

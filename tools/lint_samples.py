@@ -140,10 +140,10 @@ SAMPLES = {
 
 def _build(root, path, text):
     """Compile text to an object, or to an archive that holds just that."""
-    cc = os.environ.get("CC") or "gcc"
+    cc = (os.environ.get("CC") or "gcc").split()
     obj = path if path.endswith(".o") else path + ".o"
-    subprocess.run([cc, "-c", "-w", "-O0", "-fno-builtin", "-x", "c", "-", "-o", obj], cwd=root, input=text, text=True,
-                   check=True)
+    subprocess.run([*cc, "-c", "-w", "-O0", "-fno-builtin", "-x", "c", "-", "-o", obj], cwd=root, input=text,
+                   text=True, check=True)
     if obj != path:
         subprocess.run(["ar", "rc", path, obj], cwd=root, check=True)
 

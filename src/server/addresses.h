@@ -1,4 +1,4 @@
-/* addresses.h: how many connections each address has. Not thread-safe: of the http thread. */
+/* addresses.h: how many connections each address has. Not thread-safe: under the server's peer_lock. */
 #pragma once
 #include "base/base.h"
 

@@ -129,14 +129,19 @@ struct server {
     struct lock peer_lock;
     struct peer *peers;
     int watch_epoll, watch_event; /* fds */
-    atomic_int listen;            /* fd; 0: not yet */
+    atomic_int listen;            /* fd, while the daemon runs; else 0 */
+    atomic_bool taking;           /* the watch thread is in server_take_waiting() */
 
+    int n_connections_most;
     atomic_int n_connections, n_running;
     atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused, n_turned_away;
 
     void *daemon; /* libmicrohttpd's */
 };
 
+/* server.c; watch thread: a connection that waits is given to libmicrohttpd. False: it has gone, or may not be, or
+ * there is no descriptor for it. */
+bool server_take_waiting(struct server *s);
 /* server.c: wake the connection if it sleeps. Any thread. */
 void exchange_wake(void *exchange);
 /* The work thread is done with it: from here on it is the http thread's. */

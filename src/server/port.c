@@ -149,3 +149,8 @@ int port_listen(const char *host, int *port, hearth_error *err)
     *port = port_of(fd);
     return fd;
 }
+
+int port_accept(int listening, struct sockaddr_storage *from, socklen_t *from_bytes)
+{
+    return accept4(listening, (struct sockaddr *)from, from_bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}

@@ -517,8 +517,10 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
 {
     struct server *s = server;
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        lock_take(&s->peer_lock);
         if (*peer)
             addresses_remove(&s->addresses, &((struct peer *)*peer)->from);
+        lock_release(&s->peer_lock);
         peer_close(s, *peer);
         *peer = NULL;
         atomic_fetch_sub(&s->n_connections, 1);
@@ -533,22 +535,40 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     if (*peer) {
         struct peer *p = *peer;
         address_read(&p->from, MHD_get_connection_info(con, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        lock_take(&s->peer_lock);
         addresses_add(&s->addresses, &p->from);
+        lock_release(&s->peer_lock);
     }
     atomic_fetch_add(&s->n_connections, 1);
 }
 
-/* Before a byte is read: the connection is closed at once. */
+/* Before a byte is read: the connection is closed at once. Also on the watch thread. */
 static enum MHD_Result on_accept(void *server, const struct sockaddr *from, socklen_t n)
 {
     struct server *s = server;
     struct address address;
     (void)n;
     address_read(&address, from);
-    if (addresses_may(&s->addresses, &address))
+    lock_take(&s->peer_lock);
+    bool may = addresses_may(&s->addresses, &address);
+    lock_release(&s->peer_lock);
+    if (may)
         return MHD_YES;
     atomic_fetch_add(&s->n_turned_away, 1);
     return MHD_NO;
+}
+
+bool server_take_waiting(struct server *s)
+{
+    struct sockaddr_storage from;
+    socklen_t n = sizeof from;
+    bool taken = false;
+    atomic_store(&s->taking, true); /* before the look at `listen`: server_stop() clears that and then waits for this */
+    int listening = atomic_load(&s->listen), fd = listening > 0 ? port_accept(listening, &from, &n) : -1;
+    if (fd >= 0) /* closed where it fails */
+        taken = MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, n) == MHD_YES;
+    atomic_store(&s->taking, false);
+    return taken;
 }
 
 /* Paths are compared as they came, so that nothing hides behind a '%'. */
@@ -605,22 +625,24 @@ static bool start_daemon(struct server *s, hearth_error *err)
 {
     const struct server_options *o = &s->options;
     s->port = o->port;
-    if (!addresses_init(&s->addresses, allow_connections(o->n_connections), o->n_per_address))
+    s->n_connections_most = allow_connections(o->n_connections);
+    if (!addresses_init(&s->addresses, s->n_connections_most, o->n_per_address))
         return fail_memory(err, "the addresses of connections");
     int fd = port_listen(o->host, &s->port, err);
     if (fd < 0)
         return false;
-    atomic_store(&s->listen, fd);
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
         on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)allow_connections(o->n_connections), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->n_connections_most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
-    if (s->daemon)
+    if (s->daemon) {
+        atomic_store(&s->listen, fd);
         return true;
+    }
     close(fd);
     return fail(err, HEARTH_ERR_IO, "the HTTP server cannot start; raise the limits on open files and threads "
                 "(ulimit)");
@@ -693,6 +715,9 @@ void server_stop(struct server *s)
     if (!s)
         return;
     server_drain(s);
+    atomic_store(&s->listen, 0);
+    while (atomic_load(&s->taking))
+        poll(NULL, 0, 1);
     if (s->daemon) {
         int fd = MHD_quiesce_daemon(s->daemon);
         end_exchanges(s);

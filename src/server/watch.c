@@ -187,18 +187,13 @@ static void close_late(struct server *s, int64_t now)
 
 /* ---- connections that nobody takes ----
  *
- * When the system has no descriptor for a new connection, libmicrohttpd takes none until one of those that are there
- * ends, also when there are descriptors again; the same at --connections. The one that has been idle for longest
- * makes room, then. */
+ * When the system had no descriptor for a new connection, libmicrohttpd takes none until one of those that are there
+ * ends, also when there are descriptors again, and also when the one that is there is of a client that has gone and
+ * sends no event any more. So the one that waits is taken here. Where there is no descriptor yet, or no place
+ * (--connections), the connection that has been idle for longest makes room. */
 
-static void make_room(struct server *s, bool *waited)
+static void end_longest_idle(struct server *s)
 {
-    struct pollfd listening = { .fd = atomic_load(&s->listen), .events = POLLIN };
-    bool waits = listening.fd > 0 && poll(&listening, 1, 0) == 1 && (listening.revents & POLLIN);
-    bool stalled = waits && *waited; /* at two looks, one after the other */
-    *waited = waits;
-    if (!stalled)
-        return;
     lock_take(&s->peer_lock);
     struct peer *idle = NULL;
     for (struct peer *p = s->peers; p; p = p->next)
@@ -209,6 +204,20 @@ static void make_room(struct server *s, bool *waited)
         idle->state = PEER_BUSY;
     }
     lock_release(&s->peer_lock);
+}
+
+static void make_room(struct server *s, bool *waited)
+{
+    enum { AT_ONCE = 16 };
+    struct pollfd listening = { .fd = atomic_load(&s->listen), .events = POLLIN };
+    bool waits = listening.fd > 0 && poll(&listening, 1, 0) == 1 && (listening.revents & POLLIN);
+    bool stalled = waits && *waited; /* at two looks, one after the other */
+    int n_taken = 0, most = s->n_connections_most - atomic_load(&s->n_connections);
+    *waited = waits;
+    while (stalled && n_taken < min_int(most, AT_ONCE) && server_take_waiting(s))
+        n_taken++;
+    if (stalled && n_taken == 0)
+        end_longest_idle(s);
 }
 
 /* ---- the thread ---- */

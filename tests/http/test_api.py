@@ -69,7 +69,8 @@ def test_a_stream_says_the_same_and_ends_with_the_receipt_on_its_finish_chunk(se
 
 def test_usage_comes_in_a_last_chunk_when_asked_and_the_receipt_with_it(server):
     chunks, _ = server.events("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hello"}],
-                                                       "max_tokens": 4, "stream_options": {"include_usage": True}})
+                                                       "max_tokens": 4, "ignore_eos": True,
+                                                       "stream_options": {"include_usage": True}})
     assert chunks[-2]["choices"] == [] and chunks[-2]["usage"]["completion_tokens"] == 4
     assert "hearth" in chunks[-2] and "hearth" not in chunks[-3]
 

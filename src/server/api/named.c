@@ -50,7 +50,9 @@ const struct view *named_in_url(const struct view *v, struct str name)
         bool coded = name.ptr[i] == '%' && i + 2 < name.len && hex(name.ptr[i + 1]) >= 0 && hex(name.ptr[i + 2]) >= 0;
         if (n == sizeof plain)
             return NULL;
-        plain[n] = coded ? (char)(hex(name.ptr[i + 1]) << 4 | hex(name.ptr[i + 2])) : name.ptr[i];
+        plain[n] = name.ptr[i];
+        if (coded)
+            plain[n] = (char)(hex(name.ptr[i + 1]) << 4 | hex(name.ptr[i + 2]));
         i += coded ? 3 : 1;
     }
     return found ? found : named_exactly(v, (struct str){ plain, n });
