@@ -12,7 +12,7 @@ export CC YES
 version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
 setup   = @tools/setup.sh
 
-.PHONY: all run test san tsan long bench lint format fuzz check-isa check-aarch64 install dist clean help setup-build setup-test
+.PHONY: all run test san tsan long bench lint format fuzz explore check-isa check-aarch64 install dist clean help setup-build setup-test
 .DEFAULT_GOAL := all
 
 all: setup-build
@@ -47,6 +47,10 @@ fuzz:
 	@CC=clang TARGETS=fuzz tools/build.sh build-fuzz -Dfuzz=true -Db_lundef=false -Db_sanitize=address,undefined \
 		-Dc_args=-fsanitize=fuzzer-no-link
 	@tools/fuzz.sh build-fuzz $(T) $(SECONDS)
+
+explore: setup-test
+	@tools/build.sh $(BUILD)
+	@tests/http/explore.py $(BUILD)/hearth
 
 format:
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -n 2>&1 | grep -F 'warning:' || echo 'clang-format has nothing to say'
@@ -87,6 +91,7 @@ help:
 	@echo 'make lint            the rules of the house (tools/lint.py), and the test that each can fail'
 	@echo 'make format          what clang-format would change: advice, not a rule'
 	@echo 'make fuzz            T=gguf SECONDS=600: one fuzz target, with clang'
+	@echo 'make explore         schemathesis asks the server all that its description allows, and more'
 	@echo 'make check-isa       the kernels of every instruction set that this CPU has'
 	@echo 'make check-aarch64   compile the library for aarch64, where the cross compiler is'
 	@echo 'make install         PREFIX=/usr/local (DESTDIR is honoured)'

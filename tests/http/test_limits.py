@@ -1,13 +1,12 @@
 """What a server takes at once: prompts that wait, tokens of keys, time, connections."""
 
 import json
-import os
 import socket
 import time
 
 import pytest
 
-from serving import PATIENCE_S
+from serving import PATIENCE_S, SANITIZED
 
 ENDLESS = {"prompt": "It was", "ignore_eos": True, "seed": 1, "stream": True}
 
@@ -249,7 +248,7 @@ def private_bytes(server):
         return 1024 * int(next(line for line in f if line.startswith("RssAnon:")).split()[1])
 
 
-@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="a sanitizer keeps memory of its own")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps memory of its own")
 def test_large_requests_stay_within_what_the_plan_says(serve):
     """Bodies of one letter, of words, of escapes; 12 at a time where there is memory for few."""
     server = serve("--request-memory", "48", "--parallel", "2", "--ctx", "1024", "--connections", "64")
