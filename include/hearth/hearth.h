@@ -292,7 +292,8 @@ typedef struct {
     int n_seqs;            /* sequences of a model computed together, up to 64; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
     uint64_t request_bytes; /* of the budget for the memory of whoever asks: a server's bodies, JSON and connections */
-    int step_ms;           /* while somebody is streamed to, prompts are cut so that steps take about this; 0: 100 */
+    int step_ms;           /* prompts are cut so that steps take about this while somebody is streamed to, four times
+                              it while nobody is; 0: 100. Not with n_seqs 1 and no answer */
 } hearth_engine_options;
 
 /* Start the engine thread. It owns every sequence, KV page and workspace. */

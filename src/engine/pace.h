@@ -18,8 +18,8 @@ enum {
     PACE_TARGET_MS = 100,
     PACE_UNWATCHED = 4,        /* times the target, while nobody is streamed to */
     PACE_UNWATCHED_LEAST = 128, /* tokens, then: fewer at once cost more each */
-    /* A multiply-add of attention takes as long as so many of a matrix in codes: 3 on AVX-512, 5 on AVX2, by
-     * `hearth bench` (prefill 512 against 8192). */
+    /* A multiply-add of attention takes as long as so many of a matrix in codes: 3 on AVX-512 by `hearth bench`
+     * (prefill 512 against 8192), and more where there are fewer floats to a vector. */
     PACE_ATTENTION_MACS = 4,
 };
 

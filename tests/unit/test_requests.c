@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "a_view.h"
 #include "base/alloc.h"
 #include "server/api/ask.h"
 #include "server/api/endpoints.h"
@@ -14,25 +15,6 @@
 #include "server/api/named.h"
 
 #include <cmocka.h> /* last: it has a macro fail() */
-
-static const char *piece(void *arg, int32_t id, size_t *n)
-{
-    static const char *const words[] = { "a", " b", "\xc3", "\xa9" };
-    (void)arg;
-    bool known = id >= 0 && id < 4;
-    *n = known ? strlen(words[id]) : 0;
-    return known ? words[id] : NULL;
-}
-
-static struct view make_view(void)
-{
-    struct view v = { .model_id = "m", .file_id = "m", .fingerprint = "f", .model_identity = "i", .has_template = true,
-                      .n_parallel = 4, .n_queue = 8, .ping_ms = 15000, .token_text = piece };
-    v.info.n_vocab = 100;
-    v.plan.n_ctx_tokens = 64;
-    hearth_sampling_defaults(NULL, &v.sampling, v.sampling_origin);
-    return v;
-}
 
 static bool read_with(struct ask *a, const struct endpoint *e, const struct view *v, const char *text,
                       struct problem *p)
