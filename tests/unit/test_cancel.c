@@ -1,9 +1,6 @@
 /* test_cancel.c: a request that nobody wants any more ends within a step, whatever it was doing, and what it held goes
  * to the others. */
-#include <stdatomic.h>
-#include <time.h>
-
-#include "requests.h"
+#include "gate.h"
 
 enum { N_IDS = 3000 };
 
@@ -17,12 +14,6 @@ static void open_one(struct opened *o, int n_seqs, int n_ctx, int n_kv_tokens)
     open_model(o, "cancel", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 4096 },
                (hearth_engine_options){ .n_threads = 1, .n_seqs = n_seqs, .n_step_tokens = 64 },
                (hearth_model_options){ .n_ctx_tokens = n_ctx, .n_kv_tokens = n_kv_tokens });
-}
-
-static void a_moment(void)
-{
-    const struct timespec t = { .tv_nsec = 5000000 };
-    nanosleep(&t, NULL);
 }
 
 static void read_tokens(hearth_stream *s, int n)
@@ -56,7 +47,7 @@ static void waiting_for_a_slot(void **state)
     read_tokens(s[0], 1);
     for (int i = 1; i < 4; i++)
         s[i] = submit(&o, &next);
-    a_moment();
+    until_waiting(&o, 3);
     cancel(s[2]); /* in the middle of the queue */
     assert_int_equal(got.n, 0);
     assert_string_equal(got.receipt.finish_detail, "cancelled before it began");
@@ -82,12 +73,15 @@ static void before_it_is_tokenized(void **state)
     memset(text, 'a', sizeof text);
     hearth_span span = { .text = text, .n_bytes = sizeof text };
     hearth_request large = request_of(NULL, 0, 1), small = request_of(ids[0], 10, 5);
+    hearth_request endless = request_of(ids[1], 10, 0);
+    hearth_stream *runs_on = submit(&o, &endless); /* what is tokens by then does not begin either */
     large.spans = &span;
     large.n_spans = 1;
     hearth_stream *being = submit(&o, &large), *waits = submit(&o, &small), *stays = submit(&o, &small);
     cancel(waits);
     assert_string_equal(got.receipt.finish_detail, "cancelled before it began");
     hearth_stream_cancel(being);
+    cancel(runs_on);
     collect(being, &other); /* cancelled, or refused as too long when it was through */
     assert_true(other.reason == HEARTH_END_CANCELLED || other.reason == HEARTH_END_ERROR);
     collect(stays, &got);
@@ -98,15 +92,23 @@ static void before_it_is_tokenized(void **state)
 static void while_its_prompt_is_read(void **state)
 {
     struct opened o;
+    struct gate gate;
+    struct hold held;
     (void)state;
     open_one(&o, 1, 0, 0);
     hearth_request r = request_of(ids[0], N_IDS, 5), next = request_of(ids[1], 10, 5);
     r.n_chunk_tokens = 1;
+    r.want_progress = true;
+    gate_shut(&o, &gate);
     hearth_stream *s = submit(&o, &r), *waits = submit(&o, &next);
-    a_moment();
+    hold(&held, s, 100);
+    gate_open(&o, &gate, 2);
+    hold_at(&held, 100);
+    hearth_stream_cancel(s);
+    hold_no_more(&held);
     cancel(s);
     assert_int_equal(got.n, 0);
-    assert_true(got.receipt.n_prefill_chunks < N_IDS);
+    assert_in_range(got.receipt.n_prefill_chunks, 90, 110);
     collect(waits, &other);
     assert_int_equal(other.n, 5);
     int n_read = got.receipt.n_prefill_chunks;
@@ -155,7 +157,7 @@ static void while_nobody_reads_it(void **state)
     cancel(first);
     for (int still = 0, before = 0; still < 20; before = atomic_load(&n_events)) {
         a_moment();
-        still = before > 0 && before == atomic_load(&n_events) ? still + 1 : 0;
+        still = before > 20 && before == atomic_load(&n_events) ? still + 1 : 0;
     }
     assert_true(runs(s) && runs(waits));
     hearth_stream_on_wake(s, NULL, NULL);
@@ -168,42 +170,24 @@ static void while_nobody_reads_it(void **state)
     close_model(&o);
 }
 
-/* Holds the engine at an event, so that what is asked of it meanwhile is asked there. */
-struct hold {
-    int at; /* events to go */
-    atomic_bool reached, go_on;
-};
-
-static void hold_engine(void *arg)
-{
-    struct hold *h = arg;
-    if (--h->at != 0)
-        return;
-    atomic_store(&h->reached, true);
-    while (!atomic_load(&h->go_on))
-        a_moment();
-}
-
 /* Its slot is its own, its pages are not. */
 static void while_it_is_preempted(void **state)
 {
     struct opened o;
+    struct gate gate;
+    struct hold held;
     (void)state;
-    open_one(&o, 2, 512, 512);
+    open_one(&o, 3, 512, 512);
     hearth_request older = request_of(ids[0], 100, 400), younger = request_of(ids[1], 200, 250);
     older.no_prefix_cache = true;
     answer(&o, &older, &other);
-    struct hold hold = { .at = 350 }; /* more than 450 tokens: all of the pool's 8 pages */
-    hearth_request endless = request_of(ids[2], 10, 0);
-    hearth_stream *first[2] = { submit(&o, &endless), submit(&o, &endless) }, *a = submit(&o, &older);
-    hearth_stream_on_wake(a, hold_engine, &hold); /* before its first event: they have the slots */
-    cancel(first[0]);
-    cancel(first[1]);
-    hearth_stream *b = submit(&o, &younger);
-    while (!atomic_load(&hold.reached) && runs(a))
-        a_moment();
+    gate_shut(&o, &gate);
+    hearth_stream *a = submit(&o, &older), *b = submit(&o, &younger);
+    hold(&held, a, 350); /* more than 450 tokens: all of the pool's 8 pages */
+    gate_open(&o, &gate, 2);
+    hold_at(&held, 350);
     hearth_stream_cancel(b);
-    atomic_store(&hold.go_on, true);
+    hold_no_more(&held);
     cancel(b);
     assert_int_equal(got.receipt.n_preemptions, 1);
     assert_int_equal(got.receipt.n_recomputed_tokens, 0);
@@ -220,22 +204,29 @@ static void while_it_is_preempted(void **state)
 static void while_it_waits_for_pages(void **state)
 {
     struct opened o;
+    struct gate gate;
+    struct hold held;
     (void)state;
     open_one(&o, 3, 512, 512);
     hearth_request runs_on = request_of(ids[0], 200, 300), large = request_of(ids[1], 400, 5);
     hearth_request small = request_of(ids[2], 10, 5);
-    runs_on.n_alternatives = 50; /* its ring fills before it ends */
+    gate_shut(&o, &gate);
     hearth_stream *a = submit(&o, &runs_on);
-    read_tokens(a, 1);
+    hold(&held, a, 1);
+    gate_open(&o, &gate, 1);
+    hold_at(&held, 1);
     hearth_stream *b = submit(&o, &large), *c = submit(&o, &small);
-    a_moment();
+    until_waiting(&o, 2);
+    hold_at(&held, 60); /* the small one would have ended long ago */
     assert_true(runs(a) && runs(b) && runs(c)); /* nobody overtakes */
+    hearth_stream_cancel(b);
+    hold_no_more(&held);
     cancel(b);
     assert_int_equal(got.n, 0);
     collect(c, &got);
     assert_int_equal(got.n, 5);
     collect(a, &got);
-    assert_int_equal(got.n, 299);
+    assert_int_equal(got.n, 300);
     close_model(&o);
 }
 
@@ -244,8 +235,10 @@ static void while_another_waits_for_it(void **state)
 {
     static struct answer alone;
     struct opened o;
+    struct gate gate;
+    struct hold held;
     (void)state;
-    open_one(&o, 2, 0, 0);
+    open_one(&o, 3, 0, 0);
     hearth_request r = request_of(ids[0], N_IDS, 5), slow = r;
     r.no_prefix_cache = true;
     r.cache_salt = 1;
@@ -253,12 +246,19 @@ static void while_another_waits_for_it(void **state)
     r.no_prefix_cache = false;
     r.cache_salt = 0;
     slow.n_chunk_tokens = 1;
+    slow.want_progress = true;
+    gate_shut(&o, &gate);
     hearth_stream *leads = submit(&o, &slow);
-    a_moment();
+    hold(&held, leads, 10);
+    gate_open(&o, &gate, 1);
+    hold_at(&held, 10);
     hearth_stream *follows = submit(&o, &r), *also = submit(&o, &r);
-    a_moment();
+    until_waiting(&o, 2);
+    hold_at(&held, 100); /* long enough to read it all, had they not waited */
+    hearth_stream_cancel(leads);
+    hold_no_more(&held);
     cancel(leads);
-    assert_true(got.receipt.n_prefill_chunks < N_IDS);
+    assert_in_range(got.receipt.n_prefill_chunks, 90, 110);
     hearth_stream_close(also);
     collect(follows, &got);
     assert_same(&alone, &got);
@@ -284,14 +284,15 @@ static void wake_slowly(void *arg)
 static void a_wake_under_way_is_waited_for(void **state)
 {
     struct opened o;
+    struct gate gate;
     struct slow_wake w = { false };
     (void)state;
     open_one(&o, 1, 0, 0);
-    /* The only slot is taken until the callback is in place: a token before that would wake nobody. */
-    hearth_request endless = request_of(ids[1], 10, 0), r = request_of(ids[0], 10, 1);
-    hearth_stream *first = submit(&o, &endless), *s = submit(&o, &r);
+    hearth_request r = request_of(ids[0], 10, 1);
+    gate_shut(&o, &gate);
+    hearth_stream *s = submit(&o, &r);
     hearth_stream_on_wake(s, wake_slowly, &w);
-    cancel(first);
+    gate_open(&o, &gate, 1);
     while (!atomic_load(&w.in))
         a_moment();
     hearth_stream_on_wake(s, NULL, NULL);
