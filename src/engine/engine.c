@@ -100,6 +100,7 @@ static void end_unbegun(struct hearth_stream *chain, const char *why)
         snprintf(s->receipt.finish_detail, sizeof s->receipt.finish_detail, "%s",
                  stopped ? "stopped before it began" : why);
         stream_end(s, &end);
+        stream_wake(s);
     }
 }
 
@@ -146,6 +147,7 @@ static void let_go(struct hearth_stream *chain)
 {
     while (chain) {
         struct hearth_stream *next = chain->next;
+        stream_wake(chain);
         stream_unref(chain);
         chain = next;
     }

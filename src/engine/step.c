@@ -312,6 +312,16 @@ int lane_answers(struct lane *l)
     return n;
 }
 
+static void wake_all(struct lane *l)
+{
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        if (l->seqs[i].stream)
+            stream_wake(l->seqs[i].stream);
+        if (l->seqs[i].finished)
+            stream_wake(l->seqs[i].finished);
+    }
+}
+
 bool lane_step(struct lane *l)
 {
     struct plan plan;
@@ -320,8 +330,10 @@ bool lane_step(struct lane *l)
     plan_step(l, &plan);
     bool planned = plan.n_tokens > 0;
     batch_fill(l, &plan);
+    wake_all(l); /* of those that ended or were admitted, before a step that may be long */
     if (plan.n_tokens > 0)
         compute(l, &plan);
+    wake_all(l);
     return planned; /* where all had to give up their pages, the next step begins with some of them */
 }
 

@@ -458,10 +458,23 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
     ring_copy_in(s, e->text, e->n_bytes);
     ring_copy_in(s, e->thinking, e->n_thinking_bytes);
     s->ended = end;
+    s->wake_due = true;
+    lock_wake_all(&s->lock);
+    lock_release(&s->lock);
+}
+
+void stream_push(struct hearth_stream *s, const hearth_event *e) { push(s, e, false); }
+void stream_end(struct hearth_stream *s, const hearth_event *e) { push(s, e, true); }
+
+void stream_wake(struct hearth_stream *s)
+{
+    if (!s->wake_due)
+        return;
+    s->wake_due = false;
+    lock_take(&s->lock);
     void (*wake)(void *) = s->wake;
     void *arg = s->wake_arg;
     s->waking = wake != NULL;
-    lock_wake_all(&s->lock);
     lock_release(&s->lock);
     if (!wake)
         return;
@@ -471,9 +484,6 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
     lock_wake_all(&s->lock);
     lock_release(&s->lock);
 }
-
-void stream_push(struct hearth_stream *s, const hearth_event *e) { push(s, e, false); }
-void stream_end(struct hearth_stream *s, const hearth_event *e) { push(s, e, true); }
 
 /* ---- the reader ---- */
 

@@ -50,7 +50,8 @@ struct hearth_stream {
     bool end_read;
     void (*wake)(void *arg);
     void *wake_arg;
-    bool waking; /* the engine thread is inside it */
+    bool waking;   /* the engine thread is inside it */
+    bool wake_due; /* engine side: events were written since */
 
     /* What the reader holds of the current event. */
     uint8_t *current; /* STREAM_EVENT_MAX_BYTES */
@@ -68,8 +69,10 @@ void engine_poke(struct hearth_engine *e); /* engine.c: wake the engine thread *
 
 void receipt_note(hearth_receipt *r, const char *fmt, ...) PRINTF(2, 3); /* one sentence and a newline */
 
-/* Engine side. */
+/* Engine side. Whoever waits in hearth_stream_next() sees an event at once; the callback is told by stream_wake(), once
+ * for all that came since: the answers of a step together, so that who writes them to sockets wakes once for all. */
 bool stream_has_room(struct hearth_stream *s); /* for two more events of any size */
 void stream_push(struct hearth_stream *s, const hearth_event *event);
 /* The END event; receipt and error must be filled in. */
 void stream_end(struct hearth_stream *s, const hearth_event *event);
+void stream_wake(struct hearth_stream *s);

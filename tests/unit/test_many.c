@@ -324,7 +324,7 @@ static atomic_int n_ended;
 
 static void note_end(void *arg)
 {
-    *(int *)arg = atomic_fetch_add(&n_ended, 1); /* its only event is END */
+    *(int *)arg = atomic_fetch_add(&n_ended, 1); /* its only wake: both events are of one step */
 }
 
 /* One slot, ten requests of one owner and then one of another: that one is second. */
@@ -358,7 +358,7 @@ static void an_owner_waits_for_one_request_of_another(void **state)
         hearth_stream_on_wake(s[i], NULL, NULL); /* from here on place[i] is ours */
         collect(s[i], &got);
     }
-    assert_int_equal(place[10], 1); /* two wakes each: the scored token and END */
+    assert_int_equal(place[10], 0); /* owner 1 has had its turn */
     for (int i = 1; i < 10; i++)
         assert_true(place[i] > place[10] && place[i] > place[i - 1]);
     close_two(&t);

@@ -488,6 +488,48 @@ static void test_places_without_text_yet_come_with_the_next_text(void **state)
     ask_free(&a);
 }
 
+/* A reply that keeps what it wrote, and one that builds every event anew, write the same bytes. */
+static void same_stream(const struct endpoint *e, const char *text)
+{
+    static const char *const texts[] = { "", "Hel", "lo", " \xc3\xa9", "\n", "\"", "a\\b", "x", "\x01", "\x7f", "\\u0001",
+                                         "\xff", "\xf0\x9f\x99\x82", "<|end|>", " last" };
+    struct view v = make_view();
+    struct ask a = taken(e, text);
+    struct reply again = begin_reply(&a, e, &v), anew = begin_reply(&a, e, &v);
+    struct buf got = { 0 }, want = { 0 };
+    hearth_event end = { .type = HEARTH_EVENT_END, .text = "rest", .n_bytes = 4, .reason = HEARTH_END_STOP };
+    hearth_receipt receipt = { .n_prompt_tokens = 5, .n_output_tokens = 3 };
+    anew.choices[0].frame_tried = true;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(texts); i++) {
+        hearth_event one = { .type = HEARTH_EVENT_TOKEN, .id = 2, .text = texts[i / 2], .n_bytes = strlen(texts[i / 2]),
+                             .thinking = "h\xc3\xa4m", .n_thinking_bytes = i % 7 == 6 ? 4 : 0 };
+        reply_take(&again, 0, &one, NULL, &got);
+        reply_take(&anew, 0, &one, NULL, &want);
+    }
+    reply_take(&again, 0, &end, &receipt, &got);
+    reply_take(&anew, 0, &end, &receipt, &want);
+    assert_string_equal(got.ptr, want.ptr);
+    assert_int_equal(anew.choices[0].frame.len, 0);
+    assert_int_equal(again.choices[0].frame.len > 0, !a.logprobs && !a.return_tokens);
+    assert_false(again.failed || anew.failed);
+    reply_free(&again);
+    reply_free(&anew);
+    buf_free(&got);
+    buf_free(&want);
+    ask_free(&a);
+}
+
+static void test_what_is_written_again_is_what_would_be_written_anew(void **state)
+{
+    (void)state;
+    same_stream(&endpoint_chat_completions, CHAT(",\"stream\":true"));
+    same_stream(&endpoint_chat_completions, CHAT(",\"stream\":true,\"logprobs\":true"));
+    same_stream(&endpoint_completions, "{\"prompt\":\"one\",\"stream\":true,\"echo\":true}");
+    same_stream(&endpoint_completions, "{\"prompt\":\"one\",\"stream\":true}");
+    same_stream(&endpoint_completion, "{\"prompt\":\"one\",\"stream\":true}");
+    same_stream(&endpoint_completion, "{\"prompt\":\"one\",\"stream\":true,\"return_tokens\":true}");
+}
+
 static void test_a_stream_ends_once_with_all_its_answers(void **state)
 {
     (void)state;
@@ -703,6 +745,7 @@ int main(void)
         cmocka_unit_test(test_long_texts_and_many_keys_have_room),
         cmocka_unit_test(test_what_is_no_object_is_no_request),
         cmocka_unit_test(test_places_without_text_yet_come_with_the_next_text),
+        cmocka_unit_test(test_what_is_written_again_is_what_would_be_written_anew),
         cmocka_unit_test(test_a_stream_ends_once_with_all_its_answers),
         cmocka_unit_test(test_a_refusal_has_what_clients_look_for),
         cmocka_unit_test(test_without_memory_a_request_is_refused_or_right),

@@ -6,6 +6,9 @@
 struct choice {
     int index, prompt;
     struct buf text, thinking; /* so far; kept when the answer is not streamed, or its places are asked for */
+    struct buf frame;          /* what its chunks have around their text, the first n_before bytes before it */
+    size_t n_before;
+    bool frame_tried;
     json_t *tokens;            /* logprobs in the chat form, when asked for: all of them, or those of one event */
     json_t *prompt_tokens;     /* the same of the prompt, with echo */
     json_t *ids;               /* when asked for */
