@@ -589,9 +589,9 @@ typedef struct {
  * field and the limit). You own the stream; release it with hearth_stream_close(). */
 hearth_stream *hearth_submit(hearth_model *model, const hearth_request *request, hearth_error *err);
 
-/* Called on the engine thread when a stream has something new, once for all that a step brought: it may only signal. The
- * last call may still be under way when END was read: when this function returns, none of the earlier wake is and none
- * will be (NULL: none at all), so do that before arg goes. Not to be called from wake, nor while holding what wake
+/* Called on the engine thread when a stream has something new, once for all that a step brought: it may only signal.
+ * The last call may still be under way when END was read: when this function returns, none of the earlier wake is and
+ * none will be (NULL: none at all), so do that before arg goes. Not to be called from wake, nor while holding what wake
  * waits for. */
 void hearth_stream_on_wake(hearth_stream *stream, void (*wake)(void *arg), void *arg);
 

@@ -491,8 +491,10 @@ static void test_places_without_text_yet_come_with_the_next_text(void **state)
 /* A reply that keeps what it wrote, and one that builds every event anew, write the same bytes. */
 static void same_stream(const struct endpoint *e, const char *text)
 {
-    static const char *const texts[] = { "", "Hel", "lo", " \xc3\xa9", "\n", "\"", "a\\b", "x", "\x01", "\x7f", "\\u0001",
-                                         "\xff", "\xf0\x9f\x99\x82", "<|end|>", " last" };
+    static const char *const texts[] = {
+        "", "Hel", "lo", " \xc3\xa9", "\n", "\"", "a\\b", "x", "\x01", "\x7f", "\\u0001", "\xff", "\xf0\x9f\x99\x82",
+        "<|end|>", " last"
+    };
     struct view v = make_view();
     struct ask a = taken(e, text);
     struct reply again = begin_reply(&a, e, &v), anew = begin_reply(&a, e, &v);
@@ -501,7 +503,8 @@ static void same_stream(const struct endpoint *e, const char *text)
     hearth_receipt receipt = { .n_prompt_tokens = 5, .n_output_tokens = 3 };
     anew.choices[0].frame_tried = true;
     for (size_t i = 0; i < 2 * ARRAY_LEN(texts); i++) {
-        hearth_event one = { .type = HEARTH_EVENT_TOKEN, .id = 2, .text = texts[i / 2], .n_bytes = strlen(texts[i / 2]),
+        const char *piece = texts[i / 2];
+        hearth_event one = { .type = HEARTH_EVENT_TOKEN, .id = 2, .text = piece, .n_bytes = strlen(piece),
                              .thinking = "h\xc3\xa4m", .n_thinking_bytes = i % 7 == 6 ? 4 : 0 };
         reply_take(&again, 0, &one, NULL, &got);
         reply_take(&anew, 0, &one, NULL, &want);
