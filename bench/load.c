@@ -196,7 +196,7 @@ static void write_request(struct client *c)
     uint64_t x = (uint64_t)seen.sent * 1000003u + 1;
     c->out.len = 0;
     if (c->kind != COMPLETES) {
-        int n = snprintf(piece, sizeof piece, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        int n = snprintf(piece, sizeof piece, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         append(&c->out, piece, (size_t)(c->kind == HALF ? n / 2 : n));
         return;
     }
@@ -213,7 +213,7 @@ static void write_request(struct client *c)
                      want.max_tokens, seen.sent,
                      c->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "");
     append(&body, piece, (size_t)n);
-    n = snprintf(piece, sizeof piece, "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    n = snprintf(piece, sizeof piece, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                  "Content-Length: %zu\r\n\r\n", body.len);
     append(&c->out, piece, (size_t)n);
     append(&c->out, body.ptr, body.len);

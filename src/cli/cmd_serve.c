@@ -17,13 +17,14 @@
 enum {
     MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, QUEUE_TOKENS, PING, STRICT, MAX_BODY, MEMORY,
     CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
+    ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     N_OPTS
 };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
     [HOST] = { .name = "host", .type = OPT_TEXT, .value = "ADDRESS", .dflt = "127.0.0.1",
-               .help = "where to listen; 0.0.0.0: on every address of this machine" },
+               .help = "where to listen; 0.0.0.0: on every address of this machine; unix:PATH: a Unix socket" },
     [PORT] = { .name = "port", .type = OPT_INT, .value = "N", .least = 0, .most = 65535, .dflt = "8080",
                .help = "the port; 0: a free one, which the start screen names" },
     [PARALLEL] = { .name = "parallel", .aliases = "-np", .type = OPT_INT, .value = "N", .least = 1, .most = 64,
@@ -33,7 +34,7 @@ static const struct opt options[N_OPTS] = {
                 .help = "the model's name in the API; with several models once for each, in their order" },
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
                .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once, "
-                       "tokens=N if so many in a minute; without the option any key is accepted" },
+                       "tokens=N if so many in a minute, admin if it may end the requests of others; without the option any key is accepted" },
     [OPEN] = { .name = "insecure-no-auth", .type = OPT_FLAG,
                .help = "listen where others can reach it, without keys" },
     [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
@@ -75,6 +76,17 @@ static const struct opt options[N_OPTS] = {
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
     [TEMPLATE] = OPT_TEMPLATE_ROW,
+    [ALLOW_HOST] = { .name = "allow-host", .type = OPT_LIST, .value = "NAME",
+                     .help = "another name of this server, as clients call it; *.NAME: all that end so; '*': any" },
+    [ALLOW_ORIGIN] = { .name = "allow-origin", .type = OPT_LIST, .value = "ORIGIN",
+                       .help = "a site whose pages may ask, as https://chat.example; '*': all; pages on localhost, and "
+                               "of app:, file:, tauri: and vscode-webview: always may" },
+    [PROXY] = { .name = "trusted-proxy", .type = OPT_LIST, .value = "CIDR",
+                .help = "a proxy, or a range of them, whose word for the client's address counts (X-Forwarded-For, "
+                        "Forwarded); unix: who comes through the Unix socket" },
+    [TLS_CERT] = { .name = "tls-cert", .type = OPT_TEXT, .value = "FILE",
+                   .help = "speak TLS, with this certificate and its chain (PEM)" },
+    [TLS_KEY] = { .name = "tls-key", .type = OPT_TEXT, .value = "FILE", .help = "the certificate's key (PEM)" },
 };
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
@@ -95,6 +107,7 @@ struct service {
     int n_models;
     struct template_choice template;
     char *keys; /* text of the file */
+    char *tls_cert, *tls_key;
     hearth_engine *engine;
     struct server *server;
 };
@@ -245,6 +258,14 @@ static bool start(struct service *s, hearth_error *err)
         .request_ms = number(s, REQUEST, 0),
         .keys = s->keys,
         .keys_name = v[KEYS].text,
+        .allow_hosts = v[ALLOW_HOST].list,
+        .n_allow_hosts = v[ALLOW_HOST].n_list,
+        .allow_origins = v[ALLOW_ORIGIN].list,
+        .n_allow_origins = v[ALLOW_ORIGIN].n_list,
+        .trusted_proxies = v[PROXY].list,
+        .n_trusted_proxies = v[PROXY].n_list,
+        .tls_cert = s->tls_cert,
+        .tls_key = s->tls_key,
     };
     s->server = server_start(&o, err);
     return s->server != NULL;
@@ -278,26 +299,40 @@ static void serve(const struct service *s)
         interrupt_wait_ms(LOOK_MS);
 }
 
-static bool is_loopback(const char *host)
+/* Who can reach it needs a key, and what comes over wires others cannot read it. */
+static int check_safety(struct service *s, hearth_error *err)
 {
-    return !host || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+    enum { TLS_FILE_MAX_BYTES = 1 << 20 };
+    const struct opt_value *v = s->args->value;
+    size_t n = 0;
+    bool local = true;
+    if (v[HOST].text && !server_host_is_local(v[HOST].text, &local, err))
+        return usage_error(&cmd_serve, "%s", err->message);
+    if (!local && !v[KEYS].text && !v[OPEN].on)
+        return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
+                           "--api-key-file, or --insecure-no-auth if that is meant", v[HOST].text);
+    if (!v[TLS_CERT].text != !v[TLS_KEY].text)
+        return usage_error(&cmd_serve, "--tls-cert and --tls-key belong together; give both, or neither");
+    if (v[KEYS].text && !file_read(v[KEYS].text, KEY_FILE_MAX_BYTES, &s->keys, &n, err))
+        return report(err);
+    if (v[TLS_CERT].text && (!file_read(v[TLS_CERT].text, TLS_FILE_MAX_BYTES, &s->tls_cert, &n, err)
+                             || !file_read(v[TLS_KEY].text, TLS_FILE_MAX_BYTES, &s->tls_key, &n, err)))
+        return report(err);
+    return EXIT_DONE;
 }
 
 static int run_service(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
-    size_t n = 0;
     int code = choose_models(s);
     if (code != EXIT_DONE)
         return code;
     static const struct opt_value unset;
     if (!template_choose(&s->template, &s->models[0].choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
-    if (!is_loopback(v[HOST].text) && !v[KEYS].text && !v[OPEN].on)
-        return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
-                           "--api-key-file, or --insecure-no-auth if that is meant", v[HOST].text);
-    if (v[KEYS].text && !file_read(v[KEYS].text, KEY_FILE_MAX_BYTES, &s->keys, &n, err))
-        return report(err);
+    code = check_safety(s, err);
+    if (code != EXIT_DONE)
+        return code;
     if (!interrupt_init(err))
         return report(err);
     for (int i = 0; i < s->n_models; i++)
@@ -323,6 +358,8 @@ static int run(const struct args *a)
     hearth_engine_destroy(s.engine);
     template_choice_free(&s.template);
     mem_free(s.keys);
+    mem_free(s.tls_cert);
+    mem_free(s.tls_key);
     return code;
 }
 

@@ -1,35 +1,14 @@
 #include "server/addresses.h"
 
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
 
-void address_read(struct address *out, const struct sockaddr *from)
+void address_of(struct address *out, const struct ip *ip)
 {
-    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-    const uint8_t *v4 = NULL;
-    *out = (struct address){ 0 };
-    if (!from)
-        return;
-    if (from->sa_family == AF_INET)
-        v4 = (const uint8_t *)&((const struct sockaddr_in *)(const void *)from)->sin_addr;
-    if (from->sa_family == AF_INET6) {
-        const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-        if (memcmp(a, mapped, sizeof mapped) == 0) {
-            v4 = (const uint8_t *)a + sizeof mapped;
-        } else {
-            out->v6 = true;
-            out->counted = !IN6_IS_ADDR_LOOPBACK(a);
-            memcpy(out->bytes, a, sizeof out->bytes);
-        }
-    }
-    if (v4) {
-        memcpy(out->bytes, v4, 4);
-        out->counted = v4[0] != 127;
-    }
+    *out = (struct address){ .v6 = ip->kind == IP_V6, .counted = ip->kind != IP_NONE && !ip_is_loopback(ip) };
+    memcpy(out->bytes, ip->bytes, sizeof out->bytes);
 }
 
 bool addresses_init(struct addresses *a, int n_connections, int most)

@@ -1,15 +1,13 @@
 /* addresses.h: how many connections each address has. Not thread-safe: under the server's peer_lock. */
 #pragma once
-#include "base/base.h"
-
-struct sockaddr;
+#include "server/network.h"
 
 /* An IPv4 address, or the first 64 bits of an IPv6 one: so much of it a client can choose itself. */
 struct address {
     uint8_t bytes[8];
     bool v6, counted; /* counted false: of this machine, or of no network: has no limit */
 };
-void address_read(struct address *out, const struct sockaddr *from);
+void address_of(struct address *out, const struct ip *ip);
 
 /* Open addressing, at most half full: room for each of n_connections to have an address of its own. */
 struct addresses {

@@ -6,10 +6,12 @@
 
 static void put_routes(struct buf *out)
 {
+    static const char *const words[] = { [ACCESS_KEYED] = "needed", [ACCESS_PUBLIC] = "", [ACCESS_PROBE] = "",
+                                         [ACCESS_ADMIN] = "admin" };
     buf_puts(out, "| method | path | key |\n|---|---|---|\n");
     for (const struct route *r = routes; r->path; r++)
         buf_printf(out, "| %s | `%s%s` | %s |\n", r->method, r->path,
-                   r->path[1] && r->path[strlen(r->path) - 1] == '/' ? "ID" : "", r->is_public ? "" : "needed");
+                   r->path[1] && r->path[strlen(r->path) - 1] == '/' ? "ID" : "", words[r->access]);
 }
 
 static void put_problems(struct buf *out)

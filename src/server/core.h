@@ -12,7 +12,9 @@
 
 #include "base/thread.h"
 #include "server/addresses.h"
+#include "server/forwarded.h"
 #include "server/guard.h"
+#include "server/origin.h"
 #include "server/request_id.h"
 #include "server/route.h"
 #include "server/server.h"
@@ -87,6 +89,10 @@ struct peer {
     int fd;
     enum peer_state state;
     struct address from;
+    struct ip ip, local; /* its own address, and the one at which it came; IP_NONE: through a Unix socket */
+    struct ip client;    /* who asks: of the request that is under way, behind a trusted proxy; else `ip` */
+    struct address asker; /* the same, while `asking`: counted */
+    bool asking;
     int64_t since_ns;
     uint64_t n_bytes; /* of the body */
 };
@@ -105,6 +111,8 @@ struct server {
     struct view *views;    /* [options.n_models] */
     struct served *served; /* the same */
     struct keys keys;
+    struct origin_rules rules; /* gate.h */
+    struct proxies proxies;
     struct request_memory memory;
     int port;
     int64_t start_ns, started_s;
@@ -115,6 +123,7 @@ struct server {
     struct exchange *free; /* http thread */
     struct addresses addresses; /* http thread */
     struct key *answering; /* http thread: whose limits go with the answer; NULL: nobody's */
+    const char *method;    /* http thread: of the request that is looked at */
 
     /* http thread: what is admitted, and how fast it goes. */
     int n_active; /* that generate */
@@ -137,6 +146,8 @@ struct server {
     atomic_ullong n_requests, n_completed, n_failed, n_cancelled, n_refused, n_turned_away;
 
     void *daemon; /* libmicrohttpd's */
+    char said[200]; /* by it, at the start */
+    uint64_t socket_file; /* of a Unix socket */
 };
 
 /* server.c; watch thread: a connection that waits is given to libmicrohttpd. False: it has gone, or may not be, or

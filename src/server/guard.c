@@ -186,10 +186,12 @@ static bool read_line(struct keys *k, const char *at, const char *end, const cha
     if (!read_key(key, word, name, line, err))
         return false;
     while ((word = next_word(&at, end)).len > 0 && word.ptr[0] != '#')
-        if (!read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
+        if (str_eq(word, STR("admin")) && !key->is_admin)
+            key->is_admin = true;
+        else if (!read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
             && !read_option(word, "tokens=", MOST_PER_MINUTE, &key->n_per_minute))
-            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand requests=N (1 to %d at once) and "
-                        "tokens=N (1 to %d a minute), each once; take out what else is there", name, line, MOST_AT_ONCE,
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand requests=N (1 to %d at once), "
+                        "tokens=N (1 to %d a minute) and admin, each once; take out what else is there", name, line, MOST_AT_ONCE,
                         MOST_PER_MINUTE);
     key->n_at_once = (int)n_at_once;
     return true;

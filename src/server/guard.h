@@ -41,6 +41,7 @@ bool guard_body(const struct head *h, const struct body_frame *frame, size_t mos
 struct keys {
     struct key {
         char sha256[65];
+        bool is_admin; /* may use ADMIN routes, and sees the requests of all keys */
         int n_at_once; /* requests it may have running or waiting; 0: as many as there is room for */
         int n_now;
         /* Tokens of prompts and answers in a minute; 0: as many as it likes. A bucket of so many that fills again in a
@@ -52,8 +53,8 @@ struct keys {
     int n;
 };
 
-/* Text of a key file: one key a line, or sha256:HEX of one, and after it, if wanted, requests=N and tokens=N. '#'
- * begins a comment. HEARTH_ERR_USAGE names the line. */
+/* Text of a key file: one key a line, or sha256:HEX of one, and after it, if wanted, requests=N tokens=N and
+ * admin. '#' begins a comment. HEARTH_ERR_USAGE names the line. */
 bool keys_read(struct keys *k, const char *text, const char *name, hearth_error *err);
 
 /* The request's key (Authorization: Bearer KEY, or X-Api-Key: KEY), looked for in all of them in a time that does not

@@ -7,10 +7,16 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+#include "server/network.h"
+#include "server/server.h"
 
 enum { BACKLOG = 1024, LINE_BYTES = 512 };
 
@@ -131,16 +137,118 @@ static int refuse_port(const char *host, int port, int why, hearth_error *err)
     return -1;
 }
 
-int port_listen(const char *host, int *port, hearth_error *err)
+/* ---- Unix sockets ---- */
+
+const char *port_unix_path(const char *host)
+{
+    static const char prefix[] = "unix:";
+    return strncmp(host, prefix, sizeof prefix - 1) == 0 ? host + sizeof prefix - 1 : NULL;
+}
+
+uint64_t port_file(const char *host)
+{
+    const char *path = port_unix_path(host);
+    struct stat st;
+    return path && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) ? (uint64_t)st.st_ino : 0;
+}
+
+void port_remove_file(const char *host, uint64_t file)
+{
+    if (file != 0 && port_file(host) == file)
+        unlink(port_unix_path(host));
+}
+
+/* A socket without a listener: what a server left that was killed. */
+static bool is_left_over(const struct sockaddr_un *at)
+{
+    struct stat st;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool left = fd >= 0 && lstat(at->sun_path, &st) == 0 && S_ISSOCK(st.st_mode)
+        && connect(fd, (const struct sockaddr *)at, sizeof *at) != 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return left;
+}
+
+static bool bind_unix(int fd, const struct sockaddr_un *at)
+{
+    enum { MODE = 0660 };
+    /* The file has the mode of the socket, less the umask: never more than it should, not even for a moment. */
+    fchmod(fd, MODE);
+    return bind(fd, (const struct sockaddr *)at, sizeof *at) == 0 && chmod(at->sun_path, MODE) == 0;
+}
+
+static int listen_unix(const char *path, hearth_error *err)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    if (!*path || strlen(path) >= sizeof at.sun_path) {
+        fail(err, HEARTH_ERR_USAGE, "--host unix:%.120s has a path of %zu bytes; a Unix socket's has 1 to %zu", path,
+             strlen(path), sizeof at.sun_path - 1);
+        return -1;
+    }
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool bound = fd >= 0 && bind_unix(fd, &at);
+    if (!bound && errno == EADDRINUSE && is_left_over(&at))
+        bound = unlink(path) == 0 && bind_unix(fd, &at);
+    if (bound && listen(fd, BACKLOG) == 0)
+        return fd;
+    int why = errno;
+    if (fd >= 0)
+        close(fd);
+    if (why == EADDRINUSE)
+        fail(err, HEARTH_ERR_IO, "%.107s is in use by another program, or a file; end that, or choose another path", path);
+    else
+        fail(err, HEARTH_ERR_IO, "cannot listen on %.107s: %s", path, strerror(why));
+    return -1;
+}
+
+/* ---- either ---- */
+
+static struct addrinfo *resolve(const char *host, int port, hearth_error *err)
 {
     struct addrinfo want = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
     char service[16];
-    snprintf(service, sizeof service, "%d", *port);
-    int failed = getaddrinfo(host, service, &want, &list), fd = -1, why = 0;
-    if (failed) {
-        fail(err, HEARTH_ERR_USAGE, "--host %.80s is no address: %s", host, gai_strerror(failed));
-        return -1;
+    snprintf(service, sizeof service, "%d", port);
+    int failed = getaddrinfo(host, service, &want, &list);
+    if (!failed)
+        return list;
+    fail(err, HEARTH_ERR_USAGE, "--host %.80s is no address: %s", host, gai_strerror(failed));
+    return NULL;
+}
+
+bool server_host_is_local(const char *host, bool *local, hearth_error *err)
+{
+    *local = true;
+    if (port_unix_path(host))
+        return true;
+    struct addrinfo *list = resolve(host, 0, err);
+    for (const struct addrinfo *a = list; a; a = a->ai_next) {
+        struct ip ip;
+        ip_read(&ip, a->ai_addr);
+        *local = *local && ip_is_loopback(&ip);
     }
+    if (list)
+        freeaddrinfo(list);
+    return list != NULL;
+}
+
+void port_wait_for_bytes(int listening)
+{
+    int seconds = 1;
+    setsockopt(listening, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+}
+
+int port_listen(const char *host, int *port, hearth_error *err)
+{
+    if (port_unix_path(host)) {
+        *port = 0;
+        return listen_unix(port_unix_path(host), err);
+    }
+    struct addrinfo *list = resolve(host, *port, err);
+    int fd = -1, why = 0;
+    if (!list)
+        return -1;
     for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
         fd = listen_on(a, &why);
     freeaddrinfo(list);

@@ -5,12 +5,10 @@
 
 #include "server/api/endpoints.h"
 
-enum { PUBLIC = 1, KEYED = 0 };
-
 const struct route routes[] = {
-#define ROUTE(method, path, name, access) { #method, path, &endpoint_##name, access },
+#define ROUTE(method, path, name, access) { #method, path, &endpoint_##name, ACCESS_##access },
 #include "server/routes.def"
-    { NULL, NULL, NULL, false },
+    { NULL, NULL, NULL, ACCESS_KEYED },
 };
 
 static bool fits(const struct route *r, const char *path)
@@ -42,4 +40,12 @@ const struct route *route_find(const char *method, const char *path, const char 
     refuse(p, PROBLEM_method_not_allowed, NULL, "%.100s wants %s, not %.20s", path, allow, method);
     memcpy(p->allow, allow, sizeof allow);
     return NULL;
+}
+
+bool route_is_probe(const char *path)
+{
+    for (const struct route *r = routes; r->path; r++)
+        if (r->access == ACCESS_PROBE && fits(r, path))
+            return true;
+    return false;
 }

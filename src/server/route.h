@@ -2,13 +2,22 @@
 #pragma once
 #include "server/api/endpoint.h"
 
+/* Whose a path is. */
+enum access {
+    ACCESS_KEYED,  /* keys, where keys are configured */
+    ACCESS_PUBLIC, /* everybody */
+    ACCESS_PROBE,  /* everybody, by whatever name they call this server */
+    ACCESS_ADMIN,  /* keys that may; without keys, this machine */
+};
 struct route {
     const char *method, *path;
     const struct endpoint *endpoint;
-    bool is_public;
+    enum access access;
 };
+static inline bool access_needs_key(enum access a) { return a == ACCESS_KEYED || a == ACCESS_ADMIN; }
 extern const struct route routes[]; /* ends with path NULL */
 
 /* The route, and what follows its path in *tail. Refused: no such path (404), one that has another method (405 with
  * Allow; HEAD is as good as GET). */
 const struct route *route_find(const char *method, const char *path, const char **tail, struct problem *p);
+bool route_is_probe(const char *path); /* under any method */

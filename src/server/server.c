@@ -16,6 +16,7 @@
 #include "server/api/json_in.h"
 #include "server/api/named.h"
 #include "server/core.h"
+#include "server/gate.h"
 #include "server/port.h"
 
 enum {
@@ -92,8 +93,29 @@ static void add_rate_headers(struct MHD_Response *r, struct key *key)
     MHD_add_response_header(r, "x-ratelimit-reset-tokens", text);
 }
 
-static void add_headers(struct server *s, struct MHD_Response *r, const char *type, const char *id)
+static void put_header(void *response, const char *name, const char *value)
 {
+    MHD_add_response_header(response, name, value);
+}
+
+static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                   const char *value, size_t value_size);
+static struct peer *peer_of(struct MHD_Connection *con);
+
+/* For browsers, where a page asks. */
+static void add_page_headers(struct server *s, struct MHD_Connection *con, struct MHD_Response *r)
+{
+    if (!MHD_lookup_connection_value(con, MHD_HEADER_KIND, "Origin"))
+        return;
+    struct head head = { .method = s->method, .path = "", .version = "" };
+    MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
+    gate_page_headers(s, peer_of(con), &head, put_header, r);
+}
+
+static void add_headers(struct server *s, struct MHD_Connection *con, struct MHD_Response *r, const char *type,
+                        const char *id)
+{
+    add_page_headers(s, con, r);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
@@ -111,7 +133,7 @@ static enum MHD_Result send_body(struct server *s, struct MHD_Connection *con, i
         return MHD_NO;
     }
     *out = (struct buf){ 0 };
-    add_headers(s, r, type, id);
+    add_headers(s, con, r, type, id);
     if (p && p->retry_after_s > 0) {
         char seconds[16];
         int whole = p->retry_after_s >= 60 ? 60 : (int)p->retry_after_s + (p->retry_after_s > (int)p->retry_after_s);
@@ -141,6 +163,16 @@ static enum MHD_Result send_problem(struct server *s, struct MHD_Connection *con
         return MHD_NO;
     }
     return send_body(s, con, status, "application/json", &out, id, p, close);
+}
+
+/* A request that may not come in; p without a code: a page asks whether it may, and it may. */
+static enum MHD_Result send_refusal(struct server *s, struct MHD_Connection *con, const struct problem *p,
+                                    const char *id, bool close)
+{
+    struct buf none = { 0 };
+    if (p->code != PROBLEM_none)
+        return send_problem(s, con, p, id, close);
+    return send_body(s, con, MHD_HTTP_NO_CONTENT, "application/json", &none, id, NULL, close);
 }
 
 /* ---- streams ---- */
@@ -185,7 +217,7 @@ static enum MHD_Result begin_stream(struct exchange *x)
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, x, NULL);
     if (!r)
         return MHD_NO;
-    add_headers(x->server, r, "text/event-stream", x->id);
+    add_headers(x->server, con, r, "text/event-stream", x->id);
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
     MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STALLED_S);
     enum MHD_Result done = MHD_queue_response(con, MHD_HTTP_OK, r);
@@ -295,14 +327,15 @@ static bool is_known_method(const char *method)
 
 static char plain_request; /* the mark of one without a body, the second time it is seen */
 
-/* By any id that clients have seen of it. Only requests of the same key are there. after: the one that was found last,
- * for clients may give several the same; NULL: the first. */
-static struct exchange *find_request(struct server *s, const char *id, const struct key *key,
+/* By any id that clients have seen of it; NULL: whichever. Requests of other keys are not there, unless `all` are.
+ * after: the one that was found last, for clients may give several the same; NULL: the first. */
+static struct exchange *find_request(struct server *s, const char *id, const struct key *key, bool all,
                                      const struct exchange *after)
 {
     for (int i = after ? (int)(after - s->exchanges) + 1 : 0; i < s->n_exchanges; i++) {
         struct exchange *x = &s->exchanges[i];
-        if (atomic_load(&x->phase) != X_FREE && x->key == key && request_id_is(x->id, id))
+        if (atomic_load(&x->phase) != X_FREE && (all || x->key == key)
+            && (!id || request_id_is(x->id, id)))
             return x;
     }
     return NULL;
@@ -337,8 +370,29 @@ static bool model_of_query(struct MHD_Connection *con, const struct view **v, st
     return true;
 }
 
+/* What an endpoint is about, and what it ends. */
+static bool look_at_requests(struct server *s, const struct route *route, const char *tail, const struct key *key,
+                             bool all, struct load_figures *now, struct problem *p)
+{
+    const struct endpoint *e = route->endpoint;
+    const char *id = e->of_request ? tail : NULL;
+    if (!e->of_request && !e->cancels)
+        return true;
+    struct exchange *x = find_request(s, id, key, all, NULL);
+    if (!x && e->of_request)
+        return refuse(p, PROBLEM_request_not_found, NULL, "no request '%.60s' is running or waiting", tail);
+    if (x)
+        describe_request(x, &now->request);
+    for (; x && e->cancels; x = find_request(s, id, key, all, x)) {
+        now->n_ended++;
+        atomic_store(&x->cancelled, true);
+        exchange_wake(x);
+    }
+    return true;
+}
+
 /* A request without a body: answered at once, and its connection goes on. */
-static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, const struct head *head)
+static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, struct head *head)
 {
     struct buf out = { 0 };
     struct problem p = { 0 };
@@ -347,21 +401,12 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     char id[REQUEST_ID_ROOM];
     const char *tail = "";
     request_id_make(head, id);
-    const struct route *route = route_find(head->method, head->path, &tail, &p);
-    if (!route || (!route->is_public && !guard_key(&s->keys, head, &key, &p)))
-        return send_problem(s, con, &p, id, false);
+    const struct route *route = gate_pass(s, peer_of(con), head, &tail, &key, &p);
+    if (!route)
+        return send_refusal(s, con, &p, id, false);
     load_read(s, &now);
-    struct exchange *x = route->endpoint->of_request ? find_request(s, tail, key, NULL) : NULL;
-    if (route->endpoint->of_request && !x) {
-        refuse(&p, PROBLEM_request_not_found, NULL, "no request '%.60s' is running or waiting", tail);
+    if (!look_at_requests(s, route, tail, key, gate_is_admin(s, peer_of(con), head, key), &now, &p))
         return send_problem(s, con, &p, id, false);
-    }
-    if (x)
-        describe_request(x, &now.request);
-    for (; x && route->endpoint->cancels; x = find_request(s, tail, key, x)) {
-        atomic_store(&x->cancelled, true);
-        exchange_wake(x);
-    }
     const struct view *v = s->views;
     if (route->endpoint->of_model && !model_of_query(con, &v, &p))
         return send_problem(s, con, &p, NULL, false);
@@ -382,7 +427,9 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     struct exchange *x = NULL;
     char id[REQUEST_ID_ROOM];
     bool id_taken = request_id_make(head, id);
-    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !admit(s, &x, route, key, frame, &p))
+    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !gate_count(s, peer_of(con), &p))
+        return send_problem(s, con, &p, id, true);
+    if (!admit(s, &x, route, key, frame, &p))
         return send_problem(s, con, &p, id, true);
     memcpy(x->id, id, sizeof x->id);
     x->id_refused = !id_taken;
@@ -417,15 +464,15 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
         *state = &plain_request; /* an answer from here would end the connection */
         return MHD_YES;
     }
-    const struct route *route = route_find(method, url, &tail, &p);
-    if (!route || (!route->is_public && !guard_key(&s->keys, &head, &key, &p)))
-        return send_problem(s, con, &p, id, true);
+    const struct route *route = gate_pass(s, peer_of(con), &head, &tail, &key, &p);
+    if (!route)
+        return send_refusal(s, con, &p, id, true);
     if (strcmp(route->method, "POST") != 0) {
-        refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, url);
+        refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, head.path);
         return send_problem(s, con, &p, id, true);
     }
     s->answering = key;
-    return begin_post(s, con, route, &head, &frame, route->is_public ? NULL : key, state);
+    return begin_post(s, con, route, &head, &frame, key, state);
 }
 
 static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
@@ -471,6 +518,7 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
 {
     struct server *s = server;
     s->answering = NULL;
+    s->method = method;
     if (!*state)
         return begin_request(s, con, url, method, version, state);
     if (*state == &plain_request) {
@@ -493,6 +541,7 @@ static void on_completed(void *server, struct MHD_Connection *con, void **state,
     struct exchange *x = *state == &plain_request ? NULL : *state;
     *state = NULL;
     peer_set(s, peer_of(con), PEER_IDLE);
+    gate_uncount(s, peer_of(con));
     if (!x)
         return;
     if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && x->problem.code == PROBLEM_none) {
@@ -510,6 +559,24 @@ static void *on_request_line(void *server, const char *uri, struct MHD_Connectio
     (void)uri;
     peer_set(server, peer_of(con), PEER_HEAD);
     return NULL;
+}
+
+/* TLS begins with a byte 22; who speaks HTTP to it is told so. What has come is read first: else the answer would be
+ * lost with it. */
+static void refuse_plain(int fd)
+{
+    static const char body[] = "{\"error\":{\"message\":\"this port speaks TLS; use https://\",\"type\":"
+                               "\"invalid_request_error\",\"param\":null,\"code\":\"bad_framing\"}}";
+    char bytes[4096], answer[sizeof body + 160];
+    enum { TLS_HANDSHAKE = 22, PIECES = 16 };
+    if (recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || bytes[0] == TLS_HANDSHAKE)
+        return;
+    for (int i = 0; i < PIECES && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) == (ssize_t)sizeof bytes; i++)
+        ;
+    int n = snprintf(answer, sizeof answer, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+    send(fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_RDWR);
 }
 
 static void on_connection(void *server, struct MHD_Connection *con, void **peer,
@@ -531,10 +598,12 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    if (s->options.tls_cert)
+        refuse_plain(fd);
     *peer = peer_open(s, fd);
     if (*peer) {
         struct peer *p = *peer;
-        address_read(&p->from, MHD_get_connection_info(con, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        gate_arrived(s, p, MHD_get_connection_info(con, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         lock_take(&s->peer_lock);
         addresses_add(&s->addresses, &p->from);
         lock_release(&s->peer_lock);
@@ -548,7 +617,7 @@ static enum MHD_Result on_accept(void *server, const struct sockaddr *from, sock
     struct server *s = server;
     struct address address;
     (void)n;
-    address_read(&address, from);
+    gate_address(s, from, &address);
     lock_take(&s->peer_lock);
     bool may = addresses_may(&s->addresses, &address);
     lock_release(&s->peer_lock);
@@ -579,11 +648,14 @@ static size_t keep_escapes(void *server, struct MHD_Connection *con, char *text)
     return strlen(text);
 }
 
-static void say_nothing(void *server, const char *fmt, va_list args)
+/* libmicrohttpd says why it cannot start; later it has nothing to say that is ours. */
+static void on_word(void *server, const char *fmt, va_list args)
 {
-    (void)server;
-    (void)fmt;
-    (void)args;
+    struct server *s = server;
+    if (s->daemon)
+        return;
+    vsnprintf(s->said, sizeof s->said, fmt, args);
+    s->said[strcspn(s->said, "\n")] = 0;
 }
 
 /* ---- start and end ---- */
@@ -628,22 +700,39 @@ static bool start_daemon(struct server *s, hearth_error *err)
     s->n_connections_most = allow_connections(o->n_connections);
     if (!addresses_init(&s->addresses, s->n_connections_most, o->n_per_address))
         return fail_memory(err, "the addresses of connections");
+    if (o->tls_cert && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return fail(err, HEARTH_ERR_USAGE, "this libmicrohttpd was built without TLS; start without --tls-cert, "
+                    "behind a proxy that has it");
     int fd = port_listen(o->host, &s->port, err);
     if (fd < 0)
         return false;
+    s->socket_file = port_file(o->host);
+    if (o->tls_cert)
+        port_wait_for_bytes(fd);
+    struct MHD_OptionItem tls[] = {
+        { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)o->tls_cert },
+        { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)o->tls_key },
+        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
+        { MHD_OPTION_END, 0, NULL },
+    };
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0,
-        on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, s, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG
+            | (o->tls_cert ? MHD_USE_TLS : 0), 0,
+        on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_word, s, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->n_connections_most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, s,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, o->tls_cert ? tls : tls + 3, MHD_OPTION_END);
     if (s->daemon) {
         atomic_store(&s->listen, fd);
         return true;
     }
     close(fd);
+    port_remove_file(o->host, s->socket_file);
+    if (o->tls_cert && s->said[0])
+        return fail(err, HEARTH_ERR_USAGE, "the certificate and key (--tls-cert, --tls-key) cannot be used: %s; give "
+                    "PEM files that belong together, the key without a password", s->said);
     return fail(err, HEARTH_ERR_IO, "the HTTP server cannot start; raise the limits on open files and threads "
                 "(ulimit)");
 }
@@ -672,7 +761,8 @@ struct server *server_start(const struct server_options *options, hearth_error *
     s->start_ns = clock_ns();
     s->started_s = clock_unix_s();
     s->watch_epoll = s->watch_event = -1;
-    bool ok = !options->keys || keys_read(&s->keys, options->keys, options->keys_name, err);
+    bool ok = gate_open(s, err)
+        && (!options->keys || keys_read(&s->keys, options->keys, options->keys_name, err));
     if (ok)
         hearth_engine_keep_books(options->engine, take_for_prompt, give_for_prompt, &s->memory);
     if (ok && served_fill(s, err) && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err)
@@ -726,6 +816,7 @@ void server_stop(struct server *s)
         MHD_stop_daemon(s->daemon);
         if (fd >= 0)
             close(fd);
+        port_remove_file(s->options.host, s->socket_file);
     } else {
         work_stop(s);
     }

@@ -16,7 +16,7 @@ struct server_options {
     hearth_engine *engine;    /* borrowed; of the models */
     const struct server_model *models; /* [n_models], of one engine: 1 to 16 */
     int n_models;
-    const char *host;
+    const char *host;         /* a name or an address; "unix:PATH": a Unix socket, without a port */
     int port;                 /* 0: a free one */
     int n_parallel;           /* sequences of the engine, for each model */
     int n_queue;              /* requests that may wait besides, for whichever model */
@@ -29,6 +29,10 @@ struct server_options {
     int head_ms;              /* for the headers of a request */
     int request_ms;           /* for all of it; 0: as long as it takes */
     const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
+    const char *const *allow_hosts, *const *allow_origins; /* origin.h */
+    const char *const *trusted_proxies;                    /* forwarded.h */
+    int n_allow_hosts, n_allow_origins, n_trusted_proxies; /* 16 each at most */
+    const char *tls_cert, *tls_key; /* PEM: chain and key; NULL: no TLS */
 };
 
 struct server; /* opaque */
@@ -39,6 +43,10 @@ uint64_t server_memory_bytes(const struct server_options *options);
 /* Listen, and serve from threads of its own. jansson has json_in.h's functions for memory. HEARTH_ERR_USAGE,
  * HEARTH_ERR_IO (the port is in use, by whom), HEARTH_ERR_MEMORY. */
 struct server *server_start(const struct server_options *options, hearth_error *err);
+
+/* Whether only this machine reaches a server on that host: a Unix socket, or a name or address of loopback alone.
+ * HEARTH_ERR_USAGE: it is no address. */
+bool server_host_is_local(const char *host, bool *local, hearth_error *err);
 
 /* What a person wants to know at the start: address, model, window, streams, memory, a curl line, lines of Python. */
 void server_describe(const struct server *s, struct buf *out);

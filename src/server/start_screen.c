@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "server/core.h"
+#include "server/port.h"
 
 static void put_memory(const hearth_plan *p, const char *of, struct buf *out)
 {
@@ -55,12 +56,16 @@ static void put_several(const struct view *v, struct buf *out)
                v->n_parallel, v->n_queue, (unsigned long long)v->n_queue_tokens);
 }
 
-static void put_curl(const struct view *v, const char *url, struct buf *out)
+/* "--unix-socket /run/hearth.sock " */
+static void put_curl(const struct view *v, const char *url, const char *unix_path, struct buf *out)
 {
     const char *path = v->has_template ? "chat/completions" : "completions";
     const char *body = !v->has_template ? "\"prompt\":\"Hello\""
                                         : "\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]";
-    buf_printf(out, "\n  curl %s/%s %s-d '{", url, path, v->has_keys ? "-H 'Authorization: Bearer YOUR-KEY' " : "");
+    buf_puts(out, "\n  curl ");
+    if (unix_path)
+        buf_printf(out, "--unix-socket %s ", unix_path);
+    buf_printf(out, "%s/%s %s-d '{", url, path, v->has_keys ? "-H 'Authorization: Bearer YOUR-KEY' " : "");
     if (v->n_all > 1)
         buf_printf(out, "\"model\":\"%s\",", v->model_id);
     buf_printf(out, "%s}'\n\n", body);
@@ -69,12 +74,17 @@ static void put_curl(const struct view *v, const char *url, struct buf *out)
 void server_describe(const struct server *s, struct buf *out)
 {
     const struct view *v = s->views;
-    const char *host = s->options.host;
+    const char *host = s->options.host, *unix_path = port_unix_path(host);
     bool all = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0, v6 = strchr(host, ':') && !all;
     struct buf base = { 0 };
-    buf_printf(&base, "http://%s%s%s:%d/v1", v6 ? "[" : "", all ? "127.0.0.1" : host, v6 ? "]" : "", s->port);
+    const char *scheme = s->options.tls_cert ? "https" : "http";
+    if (unix_path)
+        buf_printf(&base, "%s://localhost/v1", scheme);
+    else
+        buf_printf(&base, "%s://%s%s%s:%d/v1", scheme, v6 ? "[" : "", all ? "127.0.0.1" : host, v6 ? "]" : "", s->port);
     const char *url = buf_str(&base).ptr, *key = v->has_keys ? "YOUR-KEY" : "any";
-    buf_printf(out, "base URL  %s\n", url);
+    buf_printf(out, "base URL  %s%s%s\n", url, unix_path ? ", through the Unix socket " : "",
+               unix_path ? unix_path : "");
     if (v->n_all > 1)
         put_several(v, out);
     else
@@ -82,8 +92,13 @@ void server_describe(const struct server *s, struct buf *out)
     buf_printf(out, "keys      %s\n", v->has_keys ? "needed (Authorization: Bearer KEY)" : "none: any key is accepted");
     if (v->n_all == 1)
         put_chat(v, out);
-    put_curl(v, url, out);
-    buf_printf(out, "  from openai import OpenAI\n  client = OpenAI(base_url=\"%s\", api_key=\"%s\")\n", url, key);
+    put_curl(v, url, unix_path, out);
+    buf_puts(out, unix_path ? "  import httpx\n" : "");
+    buf_printf(out, "  from openai import OpenAI\n  client = OpenAI(base_url=\"%s\", api_key=\"%s\"", url, key);
+    if (unix_path)
+        buf_printf(out, ",\n                  http_client=httpx.Client(transport=httpx.HTTPTransport(uds=\"%s\"))",
+                   unix_path);
+    buf_puts(out, ")\n");
     if (v->has_template)
         buf_printf(out, "  print(client.chat.completions.create(model=\"%s\", messages=[{\"role\": \"user\", "
                    "\"content\": "

@@ -177,7 +177,7 @@ static void close_late(struct server *s, int64_t now)
     for (struct peer *p = s->peers; p; p = p->next) {
         if (!is_late(s, p, now))
             continue;
-        if (p->state != PEER_NEW)
+        if (p->state != PEER_NEW && !s->options.tls_cert)
             send(p->fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
         shutdown(p->fd, SHUT_RDWR);
         p->state = PEER_BUSY;

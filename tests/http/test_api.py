@@ -428,7 +428,8 @@ def test_a_key_has_only_so_many_requests_at_once(serve, tmp_path):
     body = {"prompt": "It", "max_tokens": 250, "stream": True, "ignore_eos": True}
     with locked.connect() as s:
         data = json.dumps(body).encode()
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alpha\r\nContent-Length: %d\r\n\r\n"
+        head = (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alpha\r\n"
+                b"Content-Length: %d\r\n\r\n")
         s.sendall(head % (len(data) + 1))  # its last byte is missing: the request is there, and goes on being there
         s.sendall(data)
         deadline = time.monotonic() + PATIENCE_S
@@ -467,10 +468,10 @@ def test_what_the_queue_cannot_hold_is_refused_before_its_body(serve):
     try:
         for _ in range(2):
             s = full.connect()
-            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
             held.append(s)
         time.sleep(0.2)
-        answer = full.raw(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        answer = full.raw(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
         assert answer.status == 503 and answer.error["code"] == "queue_full" and answer.closed
         assert 1 <= int(answer.headers["retry-after"]) <= 60 and answer.error["retry_after_s"] >= 1
         assert full.healthy() < 1
@@ -483,7 +484,7 @@ def test_what_the_queue_cannot_hold_is_refused_before_its_body(serve):
 
 def test_no_memory_for_requests_is_a_refusal_before_the_body(serve):
     small = serve("--request-memory", "16", "--max-body", "64")
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
     with small.connect() as s:
         s.sendall(head)
         time.sleep(0.2)

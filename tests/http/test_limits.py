@@ -12,7 +12,7 @@ ENDLESS = {"prompt": "It was", "ignore_eos": True, "seed": 1, "stream": True}
 
 
 def head_of(n, path=b"/v1/completions"):
-    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % n
+    return b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % n
 
 
 def ask(server, body, key=None):
@@ -21,7 +21,7 @@ def ask(server, body, key=None):
     data = json.dumps(body).encode()
     head = head_of(len(data))
     if key:
-        head = head.replace(b"Host: x\r\n", b"Host: x\r\nAuthorization: Bearer " + key.encode() + b"\r\n")
+        head = head.replace(b"Content-Length", b"Authorization: Bearer " + key.encode() + b"\r\nContent-Length")
     s.sendall(head + data)
     return s
 
@@ -219,7 +219,7 @@ def test_an_address_has_a_most_of_connections_and_the_machine_none(serve):
 
     def works(s):
         try:
-            s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return s.recv(12) == b"HTTP/1.1 200"
         except OSError:
             return False

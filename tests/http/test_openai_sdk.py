@@ -122,7 +122,7 @@ def test_keys(serve, tmp_path):
 
 def hold(server, s):
     """Takes a place in the queue: a request whose body does not come."""
-    s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
 
 
 def test_a_full_queue_is_tried_again(serve):

@@ -205,8 +205,8 @@ def test_who_has_a_free_slot_does_not_wait_for_another_model(serve, files):
         for _ in range(3):
             stream = s.connect()
             text = json.dumps(body)
-            stream.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n{text}"
-                           .encode())
+            head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(text)}\r\n\r\n"
+            stream.sendall((head + text).encode())
             streams.append(stream)
         deadline = time.monotonic() + 20
         while s.status()["models"][0]["n_waiting"] < 2:

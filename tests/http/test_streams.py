@@ -23,7 +23,7 @@ def endless(serve, tiny):
 
 def asking(prompt="It was", n=LONG, path=b"/v1/completions", **fields):
     body = json.dumps({"prompt": prompt, "max_tokens": n, "ignore_eos": True, "seed": 1, **fields}).encode()
-    return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    return b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 def open_stream(server, small_window=False, **fields):
@@ -305,7 +305,7 @@ def test_progress_comes_to_who_asks_for_it(server, path, body):
 def test_an_end_does_not_wait_for_bodies_that_do_not_come(endless):
     server = endless("--parallel", "1", "--drain-ms", "100")
     with server.connect() as half, open_stream(server), server.connect() as waiting:
-        half.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        half.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         waiting.sendall(asking())
         time.sleep(0.1)
         start = time.monotonic()

@@ -1,6 +1,4 @@
 /* How many connections an address has, whoever else comes and goes. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,15 +11,11 @@
 
 static struct address of(const char *text)
 {
-    struct sockaddr_in v4 = { .sin_family = AF_INET };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-    struct address a = { 0 };
-    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-        address_read(&a, (struct sockaddr *)&v4);
-    else if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-        address_read(&a, (struct sockaddr *)&v6);
-    else
+    struct ip ip;
+    struct address a;
+    if (!ip_parse(&ip, str_z(text)))
         fail_msg("%s", text);
+    address_of(&a, &ip);
     return a;
 }
 

@@ -13,7 +13,7 @@ struct endpoint {
     const char *content_type; /* of get; NULL: application/json */
     bool of_model;            /* get: of one model, the one that ?model= names, or the first */
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
-    bool cancels;             /* that request ends then */
+    bool cancels;             /* that request ends then; without of_request all that there are */
 
     /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */
     unsigned on; /* ON_..., for the table of fields */

@@ -5,6 +5,7 @@
 
 #include "record/receipt_json.h"
 #include "server/api/endpoints.h"
+#include "server/route.h"
 
 /* ---- fields ---- */
 
@@ -76,13 +77,13 @@ static json_t *of_answer(const struct endpoint *e)
     return json_pack("{s:s, s:o}", "description", "the answer", "content", json_end(&content));
 }
 
-static json_t *of_responses(const struct endpoint *e, bool is_public)
+static json_t *of_responses(const struct endpoint *e, enum access access)
 {
-    static const int of_posts[] = { 400, 404, 408, 409, 411, 413, 415, 429, 500, 501, 503, 504 },
-                     of_gets[] = { 400, 404, 503 };
+    static const int of_posts[] = { 400, 403, 404, 408, 409, 411, 413, 415, 421, 429, 500, 501, 503, 504 },
+                     of_gets[] = { 400, 403, 404, 421, 503 };
     struct json_out o = json_begin();
     json_key(&o, "200", of_answer(e));
-    if (!is_public)
+    if (access_needs_key(access))
         json_key(&o, "401", of_refusal("keys are configured, and the request has none of them"));
     for (size_t i = 0; i < (e->get ? ARRAY_LEN(of_gets) : ARRAY_LEN(of_posts)); i++) {
         char status[16];
@@ -93,7 +94,7 @@ static json_t *of_responses(const struct endpoint *e, bool is_public)
 }
 
 static void put_route(struct json_out *paths, const char *method, const char *path, const char *name,
-                      const struct endpoint *e, bool is_public)
+                      const struct endpoint *e, enum access access)
 {
     bool tail = path[1] && path[strlen(path) - 1] == '/';
     char whole[80], word[8] = "";
@@ -111,7 +112,7 @@ static void put_route(struct json_out *paths, const char *method, const char *pa
                                              "first", "schema", "type", "string"));
     if (!e->get)
         json_key(&o, "requestBody", of_body(e->on));
-    json_key(&o, "responses", of_responses(e, is_public));
+    json_key(&o, "responses", of_responses(e, access));
     json_t *there = json_object_get(paths->json, whole);
     if (!there) {
         json_key(paths, whole, json_object());
@@ -123,9 +124,8 @@ static void put_route(struct json_out *paths, const char *method, const char *pa
 
 static json_t *of_paths(void)
 {
-    enum { PUBLIC = 1, KEYED = 0 };
     struct json_out paths = json_begin();
-#define ROUTE(method, path, name, access) put_route(&paths, #method, path, #name, &endpoint_##name, access);
+#define ROUTE(method, path, name, access) put_route(&paths, #method, path, #name, &endpoint_##name, ACCESS_##access);
 #include "server/routes.def"
     return json_end(&paths);
 }

@@ -1,4 +1,5 @@
-/* request.c: GET and DELETE /hearth/requests/ID: how far a request is, and its end. */
+/* request.c: GET and DELETE /hearth/requests/ID: how far a request is, and its end. DELETE /hearth/requests: the end of
+ * all. */
 #include "server/api/endpoints.h"
 
 static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
@@ -20,5 +21,14 @@ static bool cancel(const struct view *v, const struct load_figures *now, const c
     return json_put(out, json_pack("{s:s, s:b}", "id", now->request.id, "cancelled", 1)) || ask_no_memory(p);
 }
 
+static bool cancel_all(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
+                       struct problem *p)
+{
+    (void)v;
+    (void)tail;
+    return json_put(out, json_pack("{s:i}", "n_cancelled", now->n_ended)) || ask_no_memory(p);
+}
+
 const struct endpoint endpoint_request = { .get = get, .of_request = true },
-                      endpoint_cancel = { .get = cancel, .of_request = true, .cancels = true };
+                      endpoint_cancel = { .get = cancel, .of_request = true, .cancels = true },
+                      endpoint_cancel_all = { .get = cancel_all, .cancels = true };

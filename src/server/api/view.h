@@ -31,6 +31,7 @@ struct load_figures {
     int n_models;
     uint64_t memory_used_bytes; /* of the pool of requests */
     struct request_state request; /* for endpoints that are about one */
+    int n_ended;                  /* requests, by an endpoint that ends them */
 };
 
 /* One of the models that are served, and the server around it. */
