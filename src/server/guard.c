@@ -191,8 +191,8 @@ static bool read_line(struct keys *k, const char *at, const char *end, const cha
         else if (!read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
             && !read_option(word, "tokens=", MOST_PER_MINUTE, &key->n_per_minute))
             return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand requests=N (1 to %d at once), "
-                        "tokens=N (1 to %d a minute) and admin, each once; take out what else is there", name, line, MOST_AT_ONCE,
-                        MOST_PER_MINUTE);
+                        "tokens=N (1 to %d a minute) and admin, each once; take out what else is there", name, line,
+                        MOST_AT_ONCE, MOST_PER_MINUTE);
     key->n_at_once = (int)n_at_once;
     return true;
 }

@@ -197,7 +197,8 @@ static int listen_unix(const char *path, hearth_error *err)
     if (fd >= 0)
         close(fd);
     if (why == EADDRINUSE)
-        fail(err, HEARTH_ERR_IO, "%.107s is in use by another program, or a file; end that, or choose another path", path);
+        fail(err, HEARTH_ERR_IO, "%.107s is in use by another program, or a file; end that, or choose another path",
+             path);
     else
         fail(err, HEARTH_ERR_IO, "cannot listen on %.107s: %s", path, strerror(why));
     return -1;

@@ -652,10 +652,10 @@ static size_t keep_escapes(void *server, struct MHD_Connection *con, char *text)
 static void on_word(void *server, const char *fmt, va_list args)
 {
     struct server *s = server;
-    if (s->daemon)
+    if (s->daemon || s->said[0]) /* the first word is the cause */
         return;
     vsnprintf(s->said, sizeof s->said, fmt, args);
-    s->said[strcspn(s->said, "\n")] = 0;
+    s->said[strcspn(s->said, ".\n")] = 0;
 }
 
 /* ---- start and end ---- */

@@ -6,6 +6,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -15,6 +16,9 @@ PROGRAM = os.environ.get("HEARTH_PROGRAM", "build/hearth")
 CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
 SANITIZED = "build-" in PROGRAM and "san" in PROGRAM.rpartition("build-")[2]  # slower by far
 PATIENCE_S = 60
+TLS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")
+CERT = os.path.join(TLS_FOLDER, "cert.pem")
+TLS = ["--tls-cert", CERT, "--tls-key", os.path.join(TLS_FOLDER, "key.pem")]
 
 
 class Server:
@@ -158,3 +162,84 @@ def read_answer(s):
         except ConnectionResetError:
             closed = True
     return Answer(data, closed)
+
+
+def outer_address():
+    """An address of this machine that is not loopback; None: it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # nothing is sent
+            return s.getsockname()[0]
+        except OSError:
+            return None
+
+
+class Gate:
+    """A server of the built-in model, and one connection to it that is kept."""
+
+    def __init__(self, *options, host="127.0.0.1", reach="127.0.0.1", tls=False):
+        self.words = [PROGRAM, "serve", "--parallel", "1", "--port", "0", "--host", host, *options]
+        self.unix = host.removeprefix("unix:") if host.startswith("unix:") else None
+        self.reach, self.port, self.socket, self.rest = reach, 0, None, b""
+        self.tls = ssl.create_default_context(cafile=CERT) if tls else None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
+        self.screen, deadline = b"", time.monotonic() + PATIENCE_S
+        while b"print(" not in self.screen:
+            ready = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]
+            piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            assert piece, self.process.stderr.read().decode() if self.process.poll() else "no start screen"
+            self.screen += piece
+        if not self.unix:
+            self.port = int(re.search(rb":(\d+)/v1", self.screen)[1])
+        return self
+
+    def __exit__(self, *_):
+        self.hang_up()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            err = self.process.communicate(timeout=PATIENCE_S)[1]
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == 0, err.decode()
+        assert b"ERROR:" not in err, err.decode()
+
+    def connect(self):
+        if self.unix:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            s.settimeout(PATIENCE_S)
+            s.connect(self.unix)
+        else:
+            s = socket.create_connection((self.reach, self.port), timeout=PATIENCE_S)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self.tls.wrap_socket(s, server_hostname="localhost") if self.tls else s
+
+    def hang_up(self):
+        if self.socket:
+            self.socket.close()
+        self.socket, self.rest = None, b""
+
+    def ask(self, data, head_only=False):
+        """Status, headers and body of the answer."""
+        if not self.socket:
+            self.socket = self.connect()
+        self.socket.sendall(data)
+        while b"\r\n\r\n" not in self.rest:
+            piece = self.socket.recv(65536)
+            assert piece, (data, self.rest)
+            self.rest += piece
+        head, _, self.rest = self.rest.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:])}
+        status = int(lines[0].split()[1])
+        n = 0 if head_only or status == 204 else int(headers.get("content-length", 0))
+        while len(self.rest) < n:
+            piece = self.socket.recv(65536)
+            assert piece, (data, self.rest)
+            self.rest += piece
+        body, self.rest = self.rest[:n], self.rest[n:]
+        if headers.get("connection", "").lower() == "close":
+            self.hang_up()
+        return status, headers, body.decode()
