@@ -142,7 +142,8 @@ HOSTS = ["localhost", "localhost:PORT", "LocalHost:1", "localhost.:80", "localho
          "svc.cluster.local", "chat.example", "2130706433", "0x7f.1", "",
          "user@localhost", "a b", "localhost:99999", "localhost:x", "[::1", "::1", "[127.0.0.1]", ":80", "localhost/x"]
 ORIGINS = [None, "null", "http://localhost:3000", "https://LOCALHOST", "http://127.0.0.1:5173", "http://[::1]:5173",
-           "app://obsidian.md", "file://", "tauri://localhost", "vscode-webview://0a1b2c", "http://HOST", "https://HOST",
+           "app://obsidian.md", "file://", "tauri://localhost", "vscode-webview://0a1b2c", "http://HOST",
+           "https://HOST",
            "https://chat.example", "https://chat.example:443", "https://chat.example:444", "http://chat.example",
            "http://lan.example:3000", "https://evil.example", "http://localhost.evil.example",
            "http://localhost@evil.example", "http://evil.example#localhost", "https://evil.example:80/app://x",
