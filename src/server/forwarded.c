@@ -140,8 +140,8 @@ bool forwarded_client(const struct proxies *t, const struct head *h, const struc
         *client = other;
     if (!standard || (client->kind == other.kind && memcmp(client->bytes, other.bytes, sizeof other.bytes) == 0))
         return true;
-    return refuse(p, PROBLEM_bad_framing, NULL, "Forwarded and X-Forwarded-For name different clients; the proxy should "
-                  "drop the one that it does not write itself");
+    return refuse(p, PROBLEM_bad_framing, NULL, "Forwarded and X-Forwarded-For name different clients; the proxy "
+                  "should drop the one that it does not write itself");
 }
 
 bool forwarded_says(const struct head *h)

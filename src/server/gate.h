@@ -1,4 +1,5 @@
-/* gate.h: what is asked of a request before its route: by which name it comes, from which page, for whom. http thread. */
+/* gate.h: what is asked of a request before its route: by which name it comes, from which page, for whom. Of the http
+ * thread. */
 #pragma once
 #include "server/core.h"
 #include "server/origin.h"

@@ -37,7 +37,8 @@ struct server_options {
 
 struct server; /* opaque */
 
-/* All the memory that requests and connections may take: for the plan. Needs memory_bytes and n_connections. */
+/* All the memory that requests and connections may take: for the plan. Needs memory_bytes, n_connections and
+ * tls_cert. */
 uint64_t server_memory_bytes(const struct server_options *options);
 
 /* Listen, and serve from threads of its own. jansson has json_in.h's functions for memory. HEARTH_ERR_USAGE,
