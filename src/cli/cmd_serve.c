@@ -34,7 +34,8 @@ static const struct opt options[N_OPTS] = {
                 .help = "the model's name in the API; with several models once for each, in their order" },
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
                .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once, "
-                       "tokens=N if so many in a minute, admin if it may end the requests of others; without the option any key is accepted" },
+                       "tokens=N if so many in a minute, admin if it may end the requests of others; without the "
+                       "option any key is accepted" },
     [OPEN] = { .name = "insecure-no-auth", .type = OPT_FLAG,
                .help = "listen where others can reach it, without keys" },
     [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
