@@ -213,8 +213,8 @@ static void write_request(struct client *c)
                      want.max_tokens, seen.sent,
                      c->stream ? ",\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "");
     append(&body, piece, (size_t)n);
-    n = snprintf(piece, sizeof piece, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                 "Content-Length: %zu\r\n\r\n", body.len);
+    n = snprintf(piece, sizeof piece, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                 "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body.len);
     append(&c->out, piece, (size_t)n);
     append(&c->out, body.ptr, body.len);
     free(body.ptr);

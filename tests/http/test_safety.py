@@ -102,16 +102,18 @@ def test_options_that_mean_nothing_are_refused():
         assert code == 2 and words[0] in said, (words, code, said)
 
 
-def test_a_socket_that_was_left_is_taken_over_and_one_that_is_used_is_not(gate, tmp_path):
+def test_a_socket_that_was_left_is_taken_over_and_one_that_is_used_is_not(tmp_path):
     path = str(tmp_path / "hearth.sock")
     first = Gate(host="unix:" + path).__enter__()
-    assert os.stat(path).st_mode & 0o777 == 0o660
-    code, said = run("--host", "unix:" + path)
-    assert code == 3 and "in use" in said, said
-    assert first.ask(request("GET /health"))[0] == 200
-    first.process.kill()
-    first.process.communicate()
-    first.hang_up()
+    try:
+        assert os.stat(path).st_mode & 0o777 == 0o660
+        code, said = run("--host", "unix:" + path)
+        assert code == 3 and "in use" in said, said
+        assert first.ask(request("GET /health"))[0] == 200
+    finally:
+        first.process.kill()
+        first.process.communicate()
+        first.hang_up()
     assert os.path.exists(path)
     with Gate(host="unix:" + path) as second:
         assert second.ask(request("GET /v1/models"))[0] == 200
