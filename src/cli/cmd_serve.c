@@ -313,6 +313,9 @@ static int check_safety(struct service *s, hearth_error *err)
     if (!local && !v[KEYS].text && !v[OPEN].on)
         return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
                            "--api-key-file, or --insecure-no-auth if that is meant", v[HOST].text);
+    if (v[HOST].text && strncmp(v[HOST].text, "unix:", 5) == 0 && v[PORT].origin == OPT_FROM_LINE && v[PORT].i > 0)
+        return usage_error(&cmd_serve, "--port %d means nothing to --host %.120s, a Unix socket; leave it out",
+                           (int)v[PORT].i, v[HOST].text);
     if (!v[TLS_CERT].text != !v[TLS_KEY].text)
         return usage_error(&cmd_serve, "--tls-cert and --tls-key belong together; give both, or neither");
     if (v[KEYS].text && !file_read(v[KEYS].text, KEY_FILE_MAX_BYTES, &s->keys, &n, err))

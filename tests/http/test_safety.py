@@ -97,7 +97,8 @@ def test_options_that_mean_nothing_are_refused():
                   ["--allow-origin", "https://chat.example/"], ["--allow-origin", "https://chat.example:80:*"],
                   ["--trusted-proxy", "10.0.0.0/33"], ["--trusted-proxy", "proxy.example"],
                   ["--trusted-proxy", "10.0.0.0/"], ["--tls-cert", CERT], ["--tls-key", CERT],
-                  ["--tls-cert", CERT, "--tls-key", CERT], ["--host", "unix:"], ["--host", "unix:/" + "x" * 108]):
+                  ["--tls-cert", CERT, "--tls-key", CERT], ["--host", "unix:/tmp/x", "--port", "80"],
+                  ["--host", "unix:"], ["--host", "unix:/" + "x" * 108]):
         code, said = run(*words)
         assert code == 2 and words[0] in said, (words, code, said)
 
@@ -328,7 +329,7 @@ def test_plain_http_on_the_port_of_tls_is_told_so(gate):
 
 def test_what_is_no_tls_is_dropped(gate):
     server = gate(*TLS, "--header-ms", "500", tls=True)
-    for data in (b"\x16\x03\x01\xff\xff" + b"\0" * 100, b"\x16" * 3):
+    for data in (b"\x16\x03\x01\xff\xff" + b"\0" * 100, b"\x16" * 3, b""):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as s:
             s.sendall(data)
             start = time.monotonic()
