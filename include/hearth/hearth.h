@@ -419,7 +419,12 @@ typedef struct {
 } hearth_sampling;
 
 /* Where each value came from, in the order of sampling.def. */
-typedef enum { HEARTH_FROM_DEFAULT, HEARTH_FROM_MODEL, HEARTH_FROM_REQUEST } hearth_origin;
+typedef enum {
+    HEARTH_FROM_DEFAULT,
+    HEARTH_FROM_MODEL,   /* its file */
+    HEARTH_FROM_REQUEST,
+    HEARTH_FROM_PRESET,  /* the caller's own defaults for this model */
+} hearth_origin;
 
 enum {
 #define SAMPLER(name, type, dflt, least, most, help) HEARTH_SAMPLING_##name,
@@ -505,9 +510,11 @@ typedef struct {
     hearth_sampling sampling;  /* all fields are used as they stand: start from hearth_sampling_defaults() */
     hearth_origin sampling_origin[HEARTH_N_SAMPLING];
     const hearth_sampling_order *sampling_order; /* NULL: hearth_sampling_order_default() */
+    hearth_origin sampling_order_origin; /* of that, for the receipt; 0: the request */
     /* dry: a token whose text has one of these in it ends a repetition. NULL: newline, colon, quote and asterisk. */
     const char *const *dry_sequence_breakers;
     size_t n_dry_sequence_breakers; /* at most 16 of 1 to 63 bytes; not NULL and 0: none */
+    hearth_origin dry_sequence_breakers_origin; /* of those, for the receipt; 0: the request */
     bool has_seed;             /* false: one is drawn and stands in the receipt */
     uint64_t seed;
     const hearth_logit_bias *logit_bias;

@@ -50,8 +50,8 @@ struct toml {
 };
 
 /* text: the file; name: what errors call it. All of *out is in the arena, whose limit is TOML_ARENA_BYTES; texts have
- * no NUL inside. No key comes twice in a section, no section twice. HEARTH_ERR_FORMAT is "NAME:LINE: what is wrong; what
- * to do"; HEARTH_ERR_MEMORY. */
+ * no NUL inside. No key comes twice in a section, no section twice. HEARTH_ERR_FORMAT is "NAME:LINE: what is wrong;
+ * what to do"; HEARTH_ERR_MEMORY. */
 bool toml_read(struct toml *out, struct arena *a, struct str text, const char *name, hearth_error *err);
 
 /* The section of these names; NULL: none. */

@@ -196,7 +196,10 @@ static void do_set(struct dialogue *d, const char *argument, bool force)
 
 static const char *origin_text(hearth_origin origin)
 {
-    return origin == HEARTH_FROM_REQUEST ? "set" : origin == HEARTH_FROM_MODEL ? "the model file's" : "default";
+    return origin == HEARTH_FROM_REQUEST  ? "set"
+           : origin == HEARTH_FROM_MODEL  ? "the model file's"
+           : origin == HEARTH_FROM_PRESET ? "the preset's"
+                                          : "default";
 }
 
 static void print_sampling(const struct dialogue *d)

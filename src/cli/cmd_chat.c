@@ -5,6 +5,7 @@
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
 #include "cli/loading.h"
+#include "cli/preset.h"
 #include "cli/template_choice.h"
 
 enum {
@@ -42,14 +43,17 @@ static const struct opt options[N_OPTS] = {
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
 
-static int run(const struct args *a)
+static int run(const struct args *line)
 {
-    const struct opt_value *v = a->value;
+    struct args a = *line; /* and the model's preset */
+    const struct opt_value *v = a.value;
     struct model_choice model;
     struct template_choice template = { 0 };
     hearth_error err = { 0 };
-    if (!model_choose(&model, &cmd_chat, a->word[0], &v[MODEL]))
+    if (!model_choose(&model, &cmd_chat, a.word[0], &v[MODEL]))
         return EXIT_USAGE;
+    if (!preset_apply(&a, &cmd_chat, &model, &err))
+        return report(&err);
     struct sampling_choice sampling;
     int speculate;
     if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err)

@@ -4,9 +4,10 @@
 
 #include "base/buf.h"
 #include "cli/command.h"
+#include "cli/help.h"
 #include "server/api_tables.h"
 
-static const char overview[] =
+const char help_overview[] =
     "hearth runs language models (GGUF files) on the machine in front of you.\n"
     "\n"
     "  hearth run -p \"It was a cold evening, and\"   complete a text with the built-in model\n"
@@ -14,27 +15,26 @@ static const char overview[] =
     "  hearth chat FILE.gguf                        a conversation in the terminal\n"
     "  hearth inspect FILE.gguf                     what is in it, will it run here, and why not\n";
 
-static const char general[] =
+const char help_general[] =
     "The answer is on standard output and nothing else is; all the rest is on standard error.\n"
     "Every option can stand in the environment as HEARTH_ and its name in capitals (HEARTH_CTX for --ctx);\n"
     "the command line wins. In long names - and _ are the same. MODEL is a GGUF file; when none is named it\n"
-    "is HEARTH_MODEL, else the built-in model.\n";
+    "is HEARTH_MODEL, else the built-in model. Every option can also stand in a settings file, hearth.toml: the\n"
+    "environment wins over it. `hearth config` shows each value and where it comes from (docs/settings.md).\n";
 
-static const struct {
-    int code;
-    const char *meaning;
-} exit_codes[] = {
+const struct help_exit help_exits[] = {
     { EXIT_DONE, "done" },
     { EXIT_FAILED, "the request ended in an error; inspect: the file cannot run here" },
     { EXIT_USAGE, "the command line asks for something that cannot be" },
     { EXIT_FILE, "a file cannot be read or written, is damaged, or is of a kind that hearth does not know" },
     { EXIT_MEMORY, "it does not fit into memory" },
     { EXIT_INTERRUPTED, "interrupted (Ctrl-C): what was finished is printed; a second Ctrl-C ends at once" },
+    { 0, NULL },
 };
 
 enum { COLUMN = 34 };
 
-static void spellings(const struct opt *o, char *out, size_t room)
+void help_spellings(const struct opt *o, char *out, size_t room)
 {
     char s[OPT_SPELLING_BYTES];
     size_t used = 0;
@@ -43,8 +43,7 @@ static void spellings(const struct opt *o, char *out, size_t room)
         used += (size_t)snprintf(out + used, room - used, "%s%s", used ? ", " : "", s);
 }
 
-/* " (1 to 1024; default: 40)", or nothing. */
-static void limits(const struct opt *o, char *out, size_t room)
+void help_limits(const struct opt *o, char *out, size_t room)
 {
     char range[64] = "";
     if (o->type == OPT_INT || o->type == OPT_FLOAT)
@@ -80,8 +79,8 @@ static void print_wrapped(const char *text, int column, int width)
 static void print_option(const struct opt *o)
 {
     char names[160], left[240], extra[120], right[400];
-    spellings(o, names, sizeof names);
-    limits(o, extra, sizeof extra);
+    help_spellings(o, names, sizeof names);
+    help_limits(o, extra, sizeof extra);
     snprintf(left, sizeof left, "  %s%s%s", names, o->type == OPT_FLAG ? "" : " ", o->type == OPT_FLAG ? "" : o->value);
     snprintf(right, sizeof right, "%s%s", o->help, extra);
     if (strlen(left) >= COLUMN)
@@ -108,12 +107,15 @@ static void print_command(const struct command *c)
 
 static void print_overview(void)
 {
-    printf("%s\ncommands (hearth help COMMAND)\n", overview);
+    printf("%s\ncommands (hearth help COMMAND)\n", help_overview);
     for (int i = 0; commands[i]; i++)
         printf("  %-16s%s\n", commands[i]->name, commands[i]->summary);
-    printf("\n%s\nexit codes\n", general);
-    for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
-        printf("  %-4d%s\n", exit_codes[i].code, exit_codes[i].meaning);
+    printf("\n%s\noptions of every command\n", help_general);
+    for (int i = 0; i < N_COMMON; i++)
+        print_option(&common_opts[i]);
+    printf("\nexit codes\n");
+    for (const struct help_exit *e = help_exits; e->meaning; e++)
+        printf("  %-4d%s\n", e->code, e->meaning);
 }
 
 /* ---- the manual ---- */
@@ -128,11 +130,11 @@ static void print_cell(const char *text)
     }
 }
 
-static void markdown_options(const struct command *c)
+static void markdown_options(const struct opt *table, int n)
 {
     printf("\n| option | value | environment | meaning |\n|---|---|---|---|\n");
-    for (int i = 0; i < c->n_opts; i++) {
-        const struct opt *o = &c->opts[i];
+    for (int i = 0; i < n; i++) {
+        const struct opt *o = &table[i];
         char s[OPT_SPELLING_BYTES], extra[120], variable[OPT_SPELLING_BYTES + 8];
         printf("|");
         for (int cursor = 0; opt_next_spelling(o, &cursor, s);)
@@ -142,7 +144,7 @@ static void markdown_options(const struct command *c)
         int first = 0;
         opt_next_spelling(o, &first, s);
         opt_env_name(s, variable);
-        limits(o, extra, sizeof extra);
+        help_limits(o, extra, sizeof extra);
         printf(" | `%s` | ", variable);
         print_cell(o->help);
         print_cell(extra);
@@ -154,7 +156,9 @@ static void markdown_manual(void)
 {
     printf("# The program\n\nMade by `hearth help --markdown` out of the tables in `src/cli/`; a test keeps it so.\n");
     printf("\n");
-    printf("```\n%s```\n\n%s", overview, general);
+    printf("```\n%s```\n\n%s", help_overview, help_general);
+    printf("\n## Options of every command\n");
+    markdown_options(common_opts, N_COMMON);
     for (int i = 0; commands[i]; i++) {
         const struct command *c = commands[i];
         printf("\n## hearth %s\n\n`hearth %s%s%s%s`: %s", c->name, c->name, *c->positionals ? " " : "", c->positionals,
@@ -165,11 +169,11 @@ static void markdown_manual(void)
         if (c->about)
             printf("\n%s", c->about);
         if (c->n_opts > 0)
-            markdown_options(c);
+            markdown_options(c->opts, c->n_opts);
     }
     printf("\n## Exit codes\n\n| code | meaning |\n|---|---|\n");
-    for (size_t i = 0; i < ARRAY_LEN(exit_codes); i++)
-        printf("| %d | %s |\n", exit_codes[i].code, exit_codes[i].meaning);
+    for (const struct help_exit *e = help_exits; e->meaning; e++)
+        printf("| %d | %s |\n", e->code, e->meaning);
 }
 
 static int print_api(void)
@@ -184,18 +188,22 @@ static int print_api(void)
     return failed ? (fail_memory(&err, "the tables"), report(&err)) : EXIT_DONE;
 }
 
-static const struct opt options[] = {
-    { .name = "markdown", .type = OPT_FLAG, .help = "the whole manual as Markdown (it is docs/cli.md)" },
-    { .name = "api", .type = OPT_FLAG, .help = "the tables of the server's API as Markdown (they are in docs/api.md)" },
+enum { MARKDOWN, API, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [MARKDOWN] = { .name = "markdown", .type = OPT_FLAG, .help = "the whole manual as Markdown (it is docs/cli.md)" },
+    [API] = { .name = "api", .type = OPT_FLAG,
+              .help = "the tables of the server's API as Markdown (they are in docs/api.md)" },
 };
 
 static int run(const struct args *a)
 {
-    if (a->value[0].on) {
+    const struct opt_value *v = a->value;
+    if (v[MARKDOWN].on) {
         markdown_manual();
         return EXIT_DONE;
     }
-    if (a->value[1].on)
+    if (v[API].on)
         return print_api();
     if (a->n_words == 0) {
         print_overview();
@@ -219,6 +227,7 @@ const struct command cmd_help = {
     .max_words = 2,
     .summary = "this page, or that of one command",
     .opts = options,
-    .n_opts = ARRAY_LEN(options),
+    .n_opts = N_OPTS,
+    .no_settings = true,
     .run = run,
 };

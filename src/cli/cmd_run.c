@@ -11,7 +11,7 @@
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
-#include "cli/model_choice.h"
+#include "cli/preset.h"
 #include "cli/receipt_text.h"
 #include "cli/template_choice.h"
 
@@ -67,6 +67,7 @@ enum { STDIN_LIMIT_BYTES = 256 << 20 };
 
 struct job {
     const struct args *args;
+    struct args *preset_to; /* the same */
     struct model_choice choice;
     struct template_choice template;
     struct sampling_choice sampling;
@@ -322,6 +323,8 @@ static int run_job(struct job *job, hearth_error *err)
     const char *words = NULL;
     if (!read_words(job, &words))
         return EXIT_USAGE;
+    if (!preset_apply(job->preset_to, &cmd_run, &job->choice, err))
+        return report(err);
     const struct opt_value *v = job->args->value;
     bool conversation = is_conversation(job->args, words);
     if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err)
@@ -348,9 +351,10 @@ static int run_job(struct job *job, hearth_error *err)
     return interrupt_pending() ? EXIT_INTERRUPTED : ask(job, err);
 }
 
-static int run(const struct args *a)
+static int run(const struct args *line)
 {
-    struct job job = { .args = a };
+    struct args a = *line; /* and the model's preset */
+    struct job job = { .args = &a, .preset_to = &a };
     hearth_error err = { 0 };
     int code = run_job(&job, &err);
     hearth_model_release(job.model);

@@ -97,7 +97,7 @@ enum { KEY_FILE_MAX_BYTES = 1 << 20, MODELS_MAX = WORDS_MAX };
 /* One of the models that are served. */
 struct serving {
     struct model_choice choice;
-    char file_id[128], model_id[128];
+    char file_id[MODEL_FILE_ID_BYTES], model_id[128];
     hearth_model *model;
 };
 
@@ -121,15 +121,9 @@ static int number(const struct service *s, int option, int dflt)
 
 /* ---- which models, and what they are called ---- */
 
-/* The file's name without folders and without .gguf. */
 static void name_model(struct serving *m, const char *alias)
 {
-    const char *path = m->choice.source.path ? m->choice.source.path : m->choice.source.name;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    size_t n = strlen(name);
-    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0)
-        n -= 5;
-    snprintf(m->file_id, sizeof m->file_id, "%.*s", (int)n, name);
+    model_file_id(&m->choice, m->file_id);
     snprintf(m->model_id, sizeof m->model_id, "%s", alias ? alias : m->file_id);
 }
 

@@ -53,6 +53,14 @@ static int run_env(const struct args *a)
     (void)a;
     for (const struct env_var *v = env_vars; v->name; v++)
         print_variable(v->name, v->help);
+    for (int i = 0; i < N_COMMON; i++) {
+        char spelling[OPT_SPELLING_BYTES], variable[OPT_SPELLING_BYTES + 8], where[120];
+        int cursor = 0;
+        opt_next_spelling(&common_opts[i], &cursor, spelling);
+        opt_env_name(spelling, variable);
+        snprintf(where, sizeof where, "%s of every command", spelling);
+        print_variable(variable + sizeof "HEARTH_" - 1, where);
+    }
     for (int i = 0; commands[i]; i++) {
         for (int j = 0; j < commands[i]->n_opts; j++) {
             const struct opt *o = &commands[i]->opts[j];
@@ -74,6 +82,7 @@ const struct command cmd_version = {
     .name = "version",
     .positionals = "",
     .summary = "version, arithmetic revision, instruction sets and architectures",
+    .no_settings = true,
     .run = run_version,
 };
 
@@ -84,5 +93,6 @@ const struct command cmd_env = {
     .about = "One line each: the variable, its value (- when unset), what it does. Other spellings of an option work\n"
              "too (HEARTH_CTX_SIZE as HEARTH_CTX). A HEARTH_ variable that nothing reads is reported by every\n"
              "command.\n",
+    .no_settings = true,
     .run = run_env,
 };

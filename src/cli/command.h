@@ -25,11 +25,13 @@ struct command {
     const char *about;       /* paragraphs for help and the manual; NULL: none */
     const struct opt *opts;  /* n_opts rows; NULL: none */
     int n_opts;
+    bool no_settings;        /* it works whatever the settings file says */
     int (*run)(const struct args *a); /* returns an exit_code */
 };
 
 extern const struct command cmd_run, cmd_chat, cmd_inspect, cmd_tokenize, cmd_apply_template, cmd_bench,
-    cmd_perplexity, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_version, cmd_env, cmd_help;
+    cmd_perplexity, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_config, cmd_version, cmd_env,
+    cmd_help;
 
 /* Every command, NULL-terminated (main.c). */
 extern const struct command *const commands[];

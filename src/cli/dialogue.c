@@ -58,6 +58,8 @@ static hearth_stream *submit(struct dialogue *d, hearth_error *err)
     sampling_choice_fill(&r, d->setup->sampling_choice);
     r.speculate = d->setup->speculate;
     r.sampling_order = d->has_order ? &d->order : NULL;
+    if (d->has_order && memcmp(&d->order, &d->setup->sampling_choice->order, sizeof d->order) != 0)
+        r.sampling_order_origin = HEARTH_FROM_REQUEST; /* /set */
     return hearth_submit(d->model, &r, err);
 }
 

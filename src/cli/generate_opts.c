@@ -8,6 +8,11 @@ const char kv_type_choices[] =
 #include "hearth/kv_types.def"
     ;
 
+static hearth_origin origin_of(const struct opt_value *v)
+{
+    return v->origin == OPT_FROM_PRESET ? HEARTH_FROM_PRESET : HEARTH_FROM_REQUEST;
+}
+
 void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], const hearth_model *model,
                    const struct opt_value given[HEARTH_N_SAMPLING])
 {
@@ -17,7 +22,7 @@ void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], 
             continue;
         bool whole = strcmp(hearth_sampling_table[i].type, "int") == 0;
         hearth_sampling_set(s, i, whole ? (double)given[i].i : given[i].f);
-        origin[i] = HEARTH_FROM_REQUEST;
+        origin[i] = origin_of(&given[i]);
     }
 }
 
@@ -62,6 +67,8 @@ bool sampling_choose(struct sampling_choice *c, const struct opt_value *samplers
 {
     c->has_order = samplers->origin != OPT_UNSET;
     c->has_breakers = breakers->origin != OPT_UNSET;
+    c->order_origin = origin_of(samplers);
+    c->breakers_origin = origin_of(breakers);
     c->n_breakers = 0;
     if (c->has_order && !hearth_sampling_order_read(&c->order, samplers->text, err))
         return false;
@@ -78,6 +85,8 @@ bool sampling_choose(struct sampling_choice *c, const struct opt_value *samplers
 void sampling_choice_fill(hearth_request *r, const struct sampling_choice *c)
 {
     r->sampling_order = c->has_order ? &c->order : NULL;
+    r->sampling_order_origin = c->order_origin;
+    r->dry_sequence_breakers_origin = c->breakers_origin;
     r->dry_sequence_breakers = c->has_breakers ? c->breakers : NULL;
     r->n_dry_sequence_breakers = c->n_breakers;
 }

@@ -72,6 +72,7 @@ struct sampling_choice {
     char texts[OPT_LIST_MAX][HEARTH_BREAKER_BYTES];
     const char *breakers[OPT_LIST_MAX];
     size_t n_breakers;
+    hearth_origin order_origin, breakers_origin;
 };
 /* HEARTH_ERR_USAGE names what is wrong with one of the two. */
 bool sampling_choose(struct sampling_choice *c, const struct opt_value *samplers, const struct opt_value *breakers,

@@ -2,11 +2,13 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/env.h"
 #include "base/words.h"
 #include "cli/command.h"
+#include "cli/settings.h"
 #include "server/api/json_in.h"
 
 const struct command *const commands[] = {
@@ -21,6 +23,7 @@ const struct command *const commands[] = {
     &cmd_imatrix,
     &cmd_quantize,
     &cmd_dev_synth,
+    &cmd_config,
     &cmd_env,
     &cmd_version,
     &cmd_help,
@@ -29,19 +32,27 @@ const struct command *const commands[] = {
 
 static void note(const char *sentence) { say("%s", sentence); }
 
+static bool is_variable_of(const struct opt *o, const char *name)
+{
+    char spelling[OPT_SPELLING_BYTES], variable[OPT_SPELLING_BYTES + 8];
+    for (int cursor = 0; opt_next_spelling(o, &cursor, spelling);) {
+        opt_env_name(spelling, variable);
+        if (variable[0] && strcmp(variable + sizeof "HEARTH_" - 1, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Is HEARTH_<name> the variable of some option of some command? */
 static bool is_option_variable(const char *name)
 {
-    for (int i = 0; commands[i]; i++) {
-        for (int j = 0; j < commands[i]->n_opts; j++) {
-            char spelling[OPT_SPELLING_BYTES], variable[OPT_SPELLING_BYTES + 8];
-            for (int cursor = 0; opt_next_spelling(&commands[i]->opts[j], &cursor, spelling);) {
-                opt_env_name(spelling, variable);
-                if (variable[0] && strcmp(variable + sizeof "HEARTH_" - 1, name) == 0)
-                    return true;
-            }
-        }
-    }
+    for (int i = 0; i < N_COMMON; i++)
+        if (is_variable_of(&common_opts[i], name))
+            return true;
+    for (int i = 0; commands[i]; i++)
+        for (int j = 0; j < commands[i]->n_opts; j++)
+            if (is_variable_of(&commands[i]->opts[j], name))
+                return true;
     return false;
 }
 
@@ -67,6 +78,21 @@ static int unknown_command(const char *word)
     return usage_error(NULL, "'%.80s' is not a command", word);
 }
 
+static int run_with_settings(const struct command *c, struct args *a)
+{
+    struct settings settings;
+    hearth_error err = { 0 };
+    if (c->no_settings)
+        return c->run(a);
+    a->settings = &settings;
+    bool ok = settings_open(&settings, &a->common[COMMON_CONFIG], note, &err) && settings_fill(&settings, c, a, &err);
+    if (ok && settings.path[0])
+        fprintf(stderr, "settings: %s\n", settings.path);
+    int code = ok ? c->run(a) : report(&err);
+    settings_close(&settings);
+    return code;
+}
+
 static int run_command(const struct command *c, int argc, char *const *argv)
 {
     struct args a;
@@ -78,7 +104,7 @@ static int run_command(const struct command *c, int argc, char *const *argv)
         return cmd_help.run(&a);
     }
     env_unknown(is_option_variable, report_variable);
-    return c->run(&a);
+    return run_with_settings(c, &a);
 }
 
 /* A caller may have closed 0, 1 or 2: a file opened later must not become one of them. */

@@ -7,7 +7,7 @@
 
 bool model_choose(struct model_choice *out, const struct command *c, const char *word, const struct opt_value *flag)
 {
-    *out = (struct model_choice){ 0 };
+    *out = (struct model_choice){ .named_by = "" };
     if (word && flag->origin == OPT_FROM_LINE) {
         usage_error(c, "two models are named, %s and --model %s; name one", word, flag->text);
         return false;
@@ -16,7 +16,9 @@ bool model_choose(struct model_choice *out, const struct command *c, const char 
     out->from_line = word || flag->origin == OPT_FROM_LINE;
     if (path) {
         out->source.path = path;
-        snprintf(out->text, sizeof out->text, "%s%s", path, out->from_line ? "" : " (HEARTH_MODEL)");
+        if (!out->from_line)
+            out->named_by = flag->origin == OPT_FROM_ENV ? "HEARTH_MODEL" : "the settings file";
+        snprintf(out->text, sizeof out->text, out->from_line ? "%s" : "%s (%s)", path, out->named_by);
     } else {
         out->source.bytes = hearth_builtin_model;
         out->source.n_bytes = (size_t)(hearth_builtin_model_end - hearth_builtin_model);
@@ -24,6 +26,16 @@ bool model_choose(struct model_choice *out, const struct command *c, const char 
         snprintf(out->text, sizeof out->text, "built-in %s (none was named)", HEARTH_BUILTIN_NAME);
     }
     return true;
+}
+
+void model_file_id(const struct model_choice *choice, char out[MODEL_FILE_ID_BYTES])
+{
+    const char *path = choice->source.path ? choice->source.path : choice->source.name;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t n = strlen(name);
+    if (n > 5 && strcmp(name + n - 5, ".gguf") == 0)
+        n -= 5;
+    snprintf(out, MODEL_FILE_ID_BYTES, "%.*s", (int)n, name);
 }
 
 void model_say(const struct model_choice *choice) { fprintf(stderr, "model: %s\n", choice->text); }
@@ -37,6 +49,6 @@ int model_report(const struct model_choice *choice, const hearth_error *err)
     if (err->status == HEARTH_ERR_IO && choice->from_line && strchr(path, ' ') && !strstr(path, ".gguf"))
         say("a single word is taken for the MODEL; for a prompt alone use -p");
     else if (!choice->from_line && path)
-        say("that file was named by HEARTH_MODEL");
+        say("that file was named by %s", choice->named_by);
     return code;
 }

@@ -1,6 +1,7 @@
 #include "cli/opts.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,12 @@
 
 #include "base/env.h"
 #include "base/words.h"
+
+const struct opt common_opts[N_COMMON] = {
+    [COMMON_CONFIG] = { .name = "config", .type = OPT_TEXT, .value = "FILE",
+                        .dflt = "~/.config/hearth/hearth.toml, else /etc/hearth/hearth.toml",
+                        .help = "the settings file; none: no file is read" },
+};
 
 /* ---- spellings ---- */
 
@@ -65,11 +72,9 @@ void opt_env_name(const char *spelling, char out[OPT_SPELLING_BYTES + 8])
         *p = *p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
 }
 
-/* The table's spelling nearest to what was typed, or "" when nothing is near. */
-static void nearest_spelling(const struct opt *table, int n, const char *given, char out[OPT_SPELLING_BYTES])
+int opt_nearest(const struct opt *table, int n, const char *given, int best, char out[OPT_SPELLING_BYTES])
 {
-    int best = max_int(2, (int)strlen(given) / 3) + 1;
-    out[0] = 0;
+    best = min_int(best, max_int(2, (int)strlen(given) / 3) + 1);
     for (int i = 0; i < n; i++) {
         char spelling[OPT_SPELLING_BYTES];
         for (int cursor = 0; opt_next_spelling(&table[i], &cursor, spelling);) {
@@ -80,6 +85,7 @@ static void nearest_spelling(const struct opt *table, int n, const char *given, 
             }
         }
     }
+    return best;
 }
 
 /* ---- values ---- */
@@ -195,11 +201,28 @@ struct parser {
 
 static bool unknown_option(const struct parser *p, const char *given)
 {
-    char near[OPT_SPELLING_BYTES];
-    nearest_spelling(p->table, p->n, given, near);
+    char near[OPT_SPELLING_BYTES] = "";
+    int best = opt_nearest(p->table, p->n, given, INT_MAX, near);
+    opt_nearest(common_opts, N_COMMON, given, best, near);
     if (near[0])
         return fail(p->err, HEARTH_ERR_USAGE, "there is no option %.60s here; did you mean %s?", given, near);
     return fail(p->err, HEARTH_ERR_USAGE, "there is no option %.60s here", given);
+}
+
+/* The option of this spelling, and where its value goes; NULL: none. */
+static const struct opt *find_option(const struct parser *p, const char *word, size_t len, struct opt_value **v)
+{
+    for (int i = 0; i < p->n; i++) {
+        *v = &p->out->value[i];
+        if (opt_matches(&p->table[i], word, len))
+            return &p->table[i];
+    }
+    for (int i = 0; i < N_COMMON; i++) {
+        *v = &p->out->common[i];
+        if (opt_matches(&common_opts[i], word, len))
+            return &common_opts[i];
+    }
+    return NULL;
 }
 
 /* word: "--name", "--name=value" or "-n"; next: the word after it or NULL. */
@@ -208,14 +231,10 @@ static bool take_option(const struct parser *p, const char *word, const char *ne
     size_t len = strncmp(word, "--", 2) == 0 ? strcspn(word, "=") : strlen(word);
     char given[64];
     snprintf(given, sizeof given, "%.*s", (int)min_size(len, 60), word);
-    int i = 0;
-    while (i < p->n && !opt_matches(&p->table[i], word, len))
-        i++;
-    if (i == p->n)
+    struct opt_value *v;
+    const struct opt *o = find_option(p, word, len, &v);
+    if (!o)
         return unknown_option(p, given);
-
-    const struct opt *o = &p->table[i];
-    struct opt_value *v = &p->out->value[i];
     bool again = v->origin == OPT_FROM_LINE;
     const char *text = word[len] == '=' ? word + len + 1 : NULL;
     if (o->type == OPT_FLAG) {
@@ -247,27 +266,33 @@ static bool take_option(const struct parser *p, const char *word, const char *ne
     return true;
 }
 
-/* What the line did not say, from the environment: every long spelling is a name there. */
-static bool read_environment(const struct parser *p)
+/* What the line did not say of an option, from the environment: every long spelling is a name there. */
+static bool read_variables(struct opt_value *v, const struct opt *o, hearth_error *err)
 {
-    for (int i = 0; i < p->n; i++) {
-        const struct opt *o = &p->table[i];
-        struct opt_value *v = &p->out->value[i];
-        char spelling[OPT_SPELLING_BYTES], name[OPT_SPELLING_BYTES + 8];
-        for (int cursor = 0; v->origin != OPT_FROM_LINE && opt_next_spelling(o, &cursor, spelling);) {
-            opt_env_name(spelling, name);
-            const char *text = name[0] ? env_get_flag(spelling + 2) : NULL;
-            if (!text)
-                continue;
-            if (v->origin == OPT_FROM_ENV && strcmp(v->text, text) != 0)
-                return fail(p->err, HEARTH_ERR_USAGE, "%s is '%.60s', but another spelling of --%s in the environment "
-                            "is '%.60s'; unset one", name, text, o->name, v->text);
-            if (!opt_set_value(v, o, name, text, p->err))
-                return false;
-            v->origin = OPT_FROM_ENV;
-        }
+    char spelling[OPT_SPELLING_BYTES], name[OPT_SPELLING_BYTES + 8];
+    for (int cursor = 0; v->origin != OPT_FROM_LINE && opt_next_spelling(o, &cursor, spelling);) {
+        opt_env_name(spelling, name);
+        const char *text = name[0] ? env_get_flag(spelling + 2) : NULL;
+        if (!text)
+            continue;
+        if (v->origin == OPT_FROM_ENV && strcmp(v->text, text) != 0)
+            return fail(err, HEARTH_ERR_USAGE, "%s is '%.60s', but another spelling of --%s in the environment "
+                        "is '%.60s'; unset one", name, text, o->name, v->text);
+        if (!opt_set_value(v, o, name, text, err))
+            return false;
+        v->origin = OPT_FROM_ENV;
     }
     return true;
+}
+
+static bool read_environment(const struct parser *p)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < p->n; i++)
+        ok = read_variables(&p->out->value[i], &p->table[i], p->err);
+    for (int i = 0; ok && i < N_COMMON; i++)
+        ok = read_variables(&p->out->common[i], &common_opts[i], p->err);
+    return ok;
 }
 
 bool opts_parse(struct args *out, const struct opt *table, int n, int max_words, int argc, char *const *argv,

@@ -27,23 +27,39 @@ struct opt {
 };
 
 enum { OPT_LIST_MAX = 16 };
-enum opt_origin { OPT_UNSET, OPT_FROM_ENV, OPT_FROM_LINE };
+/* Who says it; a later one wins. */
+enum opt_origin {
+    OPT_UNSET,
+    OPT_FROM_FILE,   /* the settings file: for all commands, or for this one */
+    OPT_FROM_PRESET, /* the settings file: for the model */
+    OPT_FROM_ENV,
+    OPT_FROM_LINE
+};
 
 struct opt_value {
     enum opt_origin origin; /* OPT_UNSET: all else is zero */
     bool on;                /* OPT_FLAG */
     int64_t i;              /* OPT_INT, OPT_COUNT; OPT_CHOICE: its index */
     double f;               /* OPT_FLOAT */
-    const char *text;       /* as given; points into argv or the environment */
+    const char *text;       /* as given; points into argv, the environment or the settings */
+    int line;               /* OPT_FROM_FILE, OPT_FROM_PRESET: of the file */
     const char *list[OPT_LIST_MAX]; /* OPT_LIST: all of them, in their order */
     int n_list;
 };
 
 enum { OPTS_MAX = 64, WORDS_MAX = 16 };
 
+/* The options that every command has, whatever its table is. */
+enum common_opt { COMMON_CONFIG, N_COMMON };
+extern const struct opt common_opts[N_COMMON];
+
+struct settings; /* settings.h */
+
 /* What a command line held. */
 struct args {
     struct opt_value value[OPTS_MAX]; /* in the order of the table */
+    struct opt_value common[N_COMMON];
+    const struct settings *settings;  /* what the values were completed from; NULL: opts_parse() knows none */
     const char *word[WORDS_MAX];      /* positionals */
     int n_words;
     bool help;                        /* -h or --help came: nothing after it was looked at */
@@ -68,6 +84,10 @@ bool opt_matches(const struct opt *o, const char *given, size_t len);
  * to out; *cursor starts at 0. False when there are no more. */
 enum { OPT_SPELLING_BYTES = 48 };
 bool opt_next_spelling(const struct opt *o, int *cursor, char out[OPT_SPELLING_BYTES]);
+
+/* The long spelling of a row that is nearest to what was typed ("--tempreature"), into out, if it is less than `best`
+ * edits away and near at all. Returns how many edits out is away, or best as it was. */
+int opt_nearest(const struct opt *table, int n, const char *given, int best, char out[OPT_SPELLING_BYTES]);
 
 /* HEARTH_<NAME> of a long spelling; "" for a short one. */
 void opt_env_name(const char *spelling, char out[OPT_SPELLING_BYTES + 8]);

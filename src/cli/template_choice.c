@@ -40,7 +40,7 @@ static bool check_kwargs(const char *text, hearth_error *err)
                              "'{\"name\": value}'", text);
 }
 
-/* The command line wins over the environment. */
+/* The command line wins over the environment, and so on. */
 static bool choose_thinking(hearth_thinking *out, const struct opt_value *on, const struct opt_value *off,
                             hearth_error *err)
 {
@@ -48,7 +48,7 @@ static bool choose_thinking(hearth_thinking *out, const struct opt_value *on, co
     if (yes && no && on->origin == off->origin)
         return fail(err, HEARTH_ERR_USAGE, "both --thinking and --no-thinking are given; give one");
     if (yes && no)
-        yes = on->origin == OPT_FROM_LINE;
+        yes = on->origin > off->origin;
     *out = yes ? HEARTH_THINKING_ON : no ? HEARTH_THINKING_OFF : HEARTH_THINKING_DEFAULT;
     return true;
 }

@@ -165,10 +165,13 @@ static bool copy_sampling(struct hearth_stream *s, const hearth_request *r, hear
     receipt->sampling_order_origin = hearth_sampling_order_default(s->model, &s->order);
     if (r->sampling_order) {
         s->order = *r->sampling_order;
-        receipt->sampling_order_origin = HEARTH_FROM_REQUEST;
+        receipt->sampling_order_origin = r->sampling_order_origin ? r->sampling_order_origin : HEARTH_FROM_REQUEST;
     }
     receipt->sampling_order = s->order;
-    receipt->dry_sequence_breakers_origin = given ? HEARTH_FROM_REQUEST : HEARTH_FROM_DEFAULT;
+    receipt->dry_sequence_breakers_origin = HEARTH_FROM_DEFAULT;
+    if (given)
+        receipt->dry_sequence_breakers_origin = r->dry_sequence_breakers_origin ? r->dry_sequence_breakers_origin
+                                                                                : HEARTH_FROM_REQUEST;
     receipt->n_dry_sequence_breakers = (int)n;
     for (size_t i = 0; i < n; i++)
         snprintf(receipt->dry_sequence_breakers[i], HEARTH_BREAKER_BYTES, "%s", texts[i]);

@@ -60,6 +60,8 @@ static const char *origin_name(hearth_origin origin)
     switch (origin) {
     case HEARTH_FROM_MODEL:
         return "model";
+    case HEARTH_FROM_PRESET:
+        return "preset";
     case HEARTH_FROM_REQUEST:
         return "request";
     case HEARTH_FROM_DEFAULT:

@@ -12,7 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 FIXTURES = os.environ.get("HEARTH_FIXTURES", "")
 PATIENCE_S = 100
 
-CLEAN_ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}
+# No settings of whoever runs the tests.
+CLEAN_ENV = {**{k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}, "HEARTH_CONFIG": "none"}
 
 
 class Result:
