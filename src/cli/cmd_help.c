@@ -110,12 +110,12 @@ static void print_overview(void)
     printf("%s\ncommands (hearth help COMMAND)\n", help_overview);
     for (int i = 0; commands[i]; i++)
         printf("  %-16s%s\n", commands[i]->name, commands[i]->summary);
-    printf("\n%s\noptions of every command\n", help_general);
-    for (int i = 0; i < N_COMMON; i++)
-        print_option(&common_opts[i]);
-    printf("\nexit codes\n");
+    printf("\n%s\nexit codes\n", help_general);
     for (const struct help_exit *e = help_exits; e->meaning; e++)
         printf("  %-4d%s\n", e->code, e->meaning);
+    printf("\noptions of every command\n");
+    for (int i = 0; i < N_COMMON; i++)
+        print_option(&common_opts[i]);
 }
 
 /* ---- the manual ---- */
@@ -188,19 +188,28 @@ static int print_api(void)
     return failed ? (fail_memory(&err, "the tables"), report(&err)) : EXIT_DONE;
 }
 
-enum { MARKDOWN, API, N_OPTS };
+enum { MARKDOWN, API, MAN, MAN_SETTINGS, COMPLETION, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MARKDOWN] = { .name = "markdown", .type = OPT_FLAG, .help = "the whole manual as Markdown (it is docs/cli.md)" },
     [API] = { .name = "api", .type = OPT_FLAG,
               .help = "the tables of the server's API as Markdown (they are in docs/api.md)" },
+    [MAN] = { .name = "man", .type = OPT_FLAG, .help = "the manual as a page for man(1): hearth.1" },
+    [MAN_SETTINGS] = { .name = "man-settings", .type = OPT_FLAG,
+                       .help = "that of the settings file: hearth.toml.5" },
+    [COMPLETION] = { .name = "completion", .type = OPT_CHOICE, .value = "bash|zsh|fish",
+                     .help = "the file that makes this shell complete commands and options" },
 };
 
 static int run(const struct args *a)
 {
+    static void (*const completions[])(void) = { help_bash, help_zsh, help_fish };
     const struct opt_value *v = a->value;
-    if (v[MARKDOWN].on) {
-        markdown_manual();
+    if (v[MARKDOWN].on || v[MAN].on || v[MAN_SETTINGS].on || v[COMPLETION].origin != OPT_UNSET) {
+        (v[MARKDOWN].on       ? markdown_manual
+         : v[MAN].on          ? help_man
+         : v[MAN_SETTINGS].on ? help_man_settings
+                              : completions[v[COMPLETION].i])();
         return EXIT_DONE;
     }
     if (v[API].on)

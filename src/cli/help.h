@@ -16,3 +16,12 @@ extern const struct help_exit help_exits[];
 void help_spellings(const struct opt *o, char *out, size_t room);
 /* " (1 to 1024; default: 40)", or nothing. */
 void help_limits(const struct opt *o, char *out, size_t room);
+
+/* Pages for man(1), in the macros of man(7), on standard output (help_man.c). */
+void help_man(void);
+void help_man_settings(void);
+
+/* What makes a shell complete the program's words, on standard output (help_complete.c). */
+void help_bash(void);
+void help_zsh(void);
+void help_fish(void);

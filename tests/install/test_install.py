@@ -26,6 +26,11 @@ def output(argv, **more):
     return done.stdout
 
 
+# Where the shells and man look.
+PAGES = {"share/man/man1/hearth.1", "share/man/man5/hearth.toml.5", "share/bash-completion/completions/hearth",
+         "share/zsh/site-functions/_hearth", "share/fish/vendor_completions.d/hearth.fish"}
+
+
 class Installed:
     """An installation, and what pkg-config says of it."""
 
@@ -55,12 +60,13 @@ class Installed:
 
 
 def only_public_files(here):
-    """the program, the public headers, the libraries and hearth.pc are installed, nothing else"""
+    """the program, its pages, the public headers, the libraries and hearth.pc are installed, nothing else"""
     found = {os.path.relpath(os.path.join(where, f), here.at(here.prefix)) for where, _, files in
              os.walk(here.at(here.prefix)) for f in files}
     lib = os.path.relpath(here.libdir, here.at(here.prefix))
     public = {f for f in os.listdir(os.path.join(ROOT, "include", "hearth")) if f.endswith((".h", ".def"))}
     want = {"bin/hearth", f"{lib}/libhearth.a", f"{lib}/pkgconfig/hearth.pc", *(f"include/hearth/{f}" for f in public)}
+    want |= PAGES
     shared = {f for f in found if re.fullmatch(rf"{lib}/libhearth\.(so|dylib)[.\d]*|{lib}/libhearth[.\d]*\.dylib", f)}
     assert shared, sorted(found)
     assert found - shared == want, (sorted(found - shared - want), sorted(want - found))
@@ -116,13 +122,24 @@ def example_with_the_static_library(here):
     runs(here, path, os.environ)
 
 
+def pages_are_the_programs(here):
+    """the installed pages are what the installed program makes"""
+    program = here.at(os.path.join(here.prefix, "bin", "hearth"))
+    for name, words in (("man/man1/hearth.1", ["--man"]), ("man/man5/hearth.toml.5", ["--man-settings"]),
+                        ("bash-completion/completions/hearth", ["--completion", "bash"]),
+                        ("zsh/site-functions/_hearth", ["--completion", "zsh"]),
+                        ("fish/vendor_completions.d/hearth.fish", ["--completion", "fish"])):
+        with open(here.at(os.path.join(here.prefix, "share", name)), encoding="utf-8") as f:
+            assert f.read() == output([program, "help", *words]), name
+
+
 def program_runs(here):
     """the installed program answers"""
     assert output([here.at(os.path.join(here.prefix, "bin", "hearth")), "run", MODEL, "hello", "-n", "2"])
 
 
 TESTS = [only_public_files, only_public_symbols, header_of_other_languages, example_with_the_shared_library,
-         example_with_the_static_library, program_runs]
+         example_with_the_static_library, pages_are_the_programs, program_runs]
 
 
 def main():
