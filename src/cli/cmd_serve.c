@@ -10,8 +10,9 @@
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/loading.h"
-#include "cli/model_choice.h"
+#include "cli/preset.h"
 #include "cli/template_choice.h"
+#include "server/api/preset.h"
 #include "server/server.h"
 
 enum {
@@ -98,6 +99,12 @@ enum { KEY_FILE_MAX_BYTES = 1 << 20, MODELS_MAX = WORDS_MAX };
 struct serving {
     struct model_choice choice;
     char file_id[MODEL_FILE_ID_BYTES], model_id[128];
+    struct opt_value said[PRESET_N_OPTS]; /* by its preset, if it has one */
+    char preset_name[PRESET_NAME_BYTES];  /* "": it has none */
+    struct template_choice template;
+    struct sampling_choice sampling;
+    const char *of_model[4];              /* for the preset */
+    struct preset preset;
     hearth_model *model;
 };
 
@@ -106,7 +113,6 @@ struct service {
     struct serving models[MODELS_MAX];
     struct server_model served[MODELS_MAX]; /* the same, for the server */
     int n_models;
-    struct template_choice template;
     char *keys; /* text of the file */
     char *tls_cert, *tls_key;
     hearth_engine *engine;
@@ -174,6 +180,60 @@ static int choose_models(struct service *s)
     return EXIT_DONE;
 }
 
+/* ---- what the settings say of each ---- */
+
+/* The preset's value, or that of all models where the line or the environment has one, or the preset has none. */
+static const struct opt_value *of_model(const struct service *s, const struct serving *m, int option, int in_preset)
+{
+    const struct opt_value *all = &s->args->value[option], *own = &m->said[in_preset];
+    return own->origin > all->origin ? own : all;
+}
+
+static bool read_preset(const struct service *s, struct serving *m, hearth_error *err)
+{
+    static const int of_models[] = { PRESET_CTX, PRESET_KV_TYPE, PRESET_TEMPLATE };
+    const struct toml_section *section = preset_find(s->args->settings, m->model_id, m->file_id);
+    const struct opt_value *v = m->said;
+    struct preset *p = &m->preset;
+    if (section) {
+        preset_name(s->args->settings, section, m->preset_name);
+        if (!settings_fill_from(s->args->settings, section, preset_opts, PRESET_N_OPTS, m->said, OPT_FROM_PRESET, err))
+            return false;
+    }
+    if (!template_choose(&m->template, &m->choice.source, true, of_model(s, m, TEMPLATE, PRESET_TEMPLATE),
+                         &v[PRESET_KWARGS], &v[PRESET_THINKING], &v[PRESET_NO_THINKING], err))
+        return !section ? false : err_context(err, "%.200s", m->preset_name);
+    if (!sampling_choose(&m->sampling, &v[PRESET_SAMPLERS], &v[PRESET_BREAKER], err))
+        return err_context(err, "%.200s", m->preset_name);
+    *p = (struct preset){ .name = m->preset_name, .of_model = m->of_model, .system = v[PRESET_SYSTEM].text,
+                          .template_kwargs = m->template.kwargs, .thinking = m->template.thinking,
+                          .order = m->sampling.has_order ? &m->sampling.order : NULL,
+                          .breakers = m->sampling.has_breakers ? m->sampling.breakers : NULL,
+                          .n_breakers = m->sampling.n_breakers };
+    for (size_t i = 0; i < ARRAY_LEN(of_models); i++)
+        if (v[of_models[i]].origin != OPT_UNSET)
+            m->of_model[p->n_of_model++] = preset_opts[of_models[i]].name;
+    for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
+        const struct opt_value *x = &v[PRESET_SAMPLING + i];
+        p->has_sampling[i] = x->origin != OPT_UNSET;
+        hearth_sampling_set(&p->sampling, i, preset_opts[PRESET_SAMPLING + i].type == OPT_INT ? (double)x->i : x->f);
+    }
+    return true;
+}
+
+/* What a preset says must have an effect: refused, once the template is known, or said. */
+static bool check_preset(const struct serving *m, hearth_error *err)
+{
+    hearth_template_info info = { .thinking_switch = "" };
+    bool has = hearth_file_template(hearth_model_file(m->model), &info);
+    if (m->preset.thinking != HEARTH_THINKING_DEFAULT && !info.thinking_switch[0])
+        return fail(err, HEARTH_ERR_USAGE, "%.200s has thinking or no-thinking, but the model's chat template has no "
+                    "switch for it; take it out", m->preset_name);
+    if (!has && (m->preset.system || m->preset.template_kwargs))
+        say("%s: system and chat-template-kwargs have no effect, for the model has no chat template", m->preset_name);
+    return true;
+}
+
 /* ---- opening them ---- */
 
 /* Of several each gets its share before any is loaded. */
@@ -214,9 +274,13 @@ static int open_models(struct service *s, hearth_error *err)
     if (!s->engine)
         return report(err);
     for (int i = 0; i < s->n_models; i++)
-        wanted[i] = (hearth_model_options){ .source = s->models[i].choice.source, .n_ctx_tokens = (int)v[CTX].i,
-                                             .kv_type = (hearth_kv_type)v[KV_TYPE].i, .preload = v[PRELOAD].on,
-                                             .lock = v[LOCK].on };
+        wanted[i] = (hearth_model_options){
+            .source = s->models[i].choice.source,
+            .n_ctx_tokens = (int)of_model(s, &s->models[i], CTX, PRESET_CTX)->i,
+            .kv_type = (hearth_kv_type)of_model(s, &s->models[i], KV_TYPE, PRESET_KV_TYPE)->i,
+            .preload = v[PRELOAD].on,
+            .lock = v[LOCK].on,
+        };
     if (s->n_models > 1 && !share_budget(s, wanted, &code, err))
         return code;
     for (int i = 0; i < s->n_models; i++) {
@@ -233,8 +297,13 @@ static int open_models(struct service *s, hearth_error *err)
 static bool start(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
-    for (int i = 0; i < s->n_models; i++)
-        s->served[i] = (struct server_model){ s->models[i].model, s->models[i].model_id, s->models[i].file_id };
+    for (int i = 0; i < s->n_models; i++) {
+        const struct serving *m = &s->models[i];
+        if (!check_preset(m, err))
+            return false;
+        s->served[i] = (struct server_model){ m->model, m->model_id, m->file_id,
+                                              m->preset_name[0] ? &m->preset : NULL };
+    }
     struct server_options o = {
         .engine = s->engine,
         .models = s->served,
@@ -252,6 +321,7 @@ static bool start(struct service *s, hearth_error *err)
         .n_per_address = number(s, PER_ADDRESS, 256),
         .head_ms = number(s, HEAD, 10000),
         .request_ms = number(s, REQUEST, 0),
+        .settings_name = s->args->settings && s->args->settings->path[0] ? s->args->settings->path : NULL,
         .keys = s->keys,
         .keys_name = v[KEYS].text,
         .allow_hosts = v[ALLOW_HOST].list,
@@ -322,13 +392,12 @@ static int check_safety(struct service *s, hearth_error *err)
 
 static int run_service(struct service *s, hearth_error *err)
 {
-    const struct opt_value *v = s->args->value;
     int code = choose_models(s);
     if (code != EXIT_DONE)
         return code;
-    static const struct opt_value unset;
-    if (!template_choose(&s->template, &s->models[0].choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err))
-        return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
+    for (int i = 0; i < s->n_models; i++)
+        if (!read_preset(s, &s->models[i], err))
+            return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
     code = check_safety(s, err);
     if (code != EXIT_DONE)
         return code;
@@ -355,7 +424,8 @@ static int run(const struct args *a)
     for (int i = 0; i < s.n_models; i++)
         hearth_model_release(s.models[i].model);
     hearth_engine_destroy(s.engine);
-    template_choice_free(&s.template);
+    for (int i = 0; i < s.n_models; i++)
+        template_choice_free(&s.models[i].template);
     mem_free(s.keys);
     mem_free(s.tls_cert);
     mem_free(s.tls_key);

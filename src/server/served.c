@@ -33,7 +33,11 @@ static void fill_view(struct server *s, int i)
         hearth_file_template(served->file, &template);
     v->has_template = has_template && !template.problem[0];
     v->has_thinking_switch = v->has_template && template.thinking_switch[0];
+    v->thinking_switch = v->has_thinking_switch ? template.thinking_switch : "";
+    v->preset = model->preset;
+    v->settings = o->settings_name;
     hearth_sampling_defaults(model->model, &v->sampling, v->sampling_origin);
+    preset_sampling(v);
     v->n_parallel = o->n_parallel;
     v->n_queue = o->n_queue;
     v->ping_ms = o->ping_ms;

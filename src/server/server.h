@@ -4,11 +4,14 @@
 #include "base/err.h"
 #include "hearth/hearth.h"
 
+struct preset; /* api/preset.h */
+
 /* One of the models that are served. */
 struct server_model {
     hearth_model *model;  /* borrowed; opened */
     const char *model_id; /* the name that clients see; no other has it, as a file's name neither */
     const char *file_id;  /* the file's own, without folders and .gguf */
+    const struct preset *preset; /* what requests have that do not say it; NULL: nothing */
 };
 
 /* Texts and models must live as long as the server. */
@@ -28,6 +31,7 @@ struct server_options {
     int n_per_address;        /* of them of one address, but for this machine's own; 0: all */
     int head_ms;              /* for the headers of a request */
     int request_ms;           /* for all of it; 0: as long as it takes */
+    const char *settings_name; /* of the file that these options come from; NULL: none was read */
     const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
     const char *const *allow_hosts, *const *allow_origins; /* origin.h */
     const char *const *trusted_proxies;                    /* forwarded.h */

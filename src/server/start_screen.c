@@ -22,6 +22,15 @@ static void put_model(const struct view *v, struct buf *out)
     buf_printf(out, "window    %d tokens a request: %s\n", v->plan.n_ctx_tokens, v->plan.reason);
 }
 
+static void put_preset(const struct view *v, struct buf *out)
+{
+    if (!v->preset)
+        return;
+    buf_puts(out, "preset    ");
+    preset_put(v, out);
+    buf_puts(out, "\n");
+}
+
 static void put_chat(const struct view *v, struct buf *out)
 {
     if (!v->has_template)
@@ -35,6 +44,7 @@ static void put_one(const struct view *v, struct buf *out)
     buf_printf(out, "streams   %d at once, %d may wait, with %llu tokens of prompts\n", v->n_parallel, v->n_queue,
                (unsigned long long)v->n_queue_tokens);
     put_memory(&v->plan, "", out);
+    put_preset(v, out);
 }
 
 /* Each with its share, and what they are together. */
@@ -47,6 +57,7 @@ static void put_several(const struct view *v, struct buf *out)
         put_model(&v->all[i], out);
         put_memory(&v->all[i].plan, "its share of ", out);
         put_chat(&v->all[i], out);
+        put_preset(&v->all[i], out);
         buf_puts(out, "\n");
         total += v->all[i].plan.total_bytes - v->all[i].plan.request_bytes;
     }
@@ -85,6 +96,8 @@ void server_describe(const struct server *s, struct buf *out)
     const char *url = buf_str(&base).ptr, *key = v->has_keys ? "YOUR-KEY" : "any";
     buf_printf(out, "base URL  %s%s%s\n", url, unix_path ? ", through the Unix socket " : "",
                unix_path ? unix_path : "");
+    if (v->settings)
+        buf_printf(out, "settings  %s\n", v->settings);
     if (v->n_all > 1)
         put_several(v, out);
     else

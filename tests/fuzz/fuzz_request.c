@@ -139,8 +139,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
+    static const char *const breakers[] = { "\n" };
+    static const struct preset preset = { .name = "[model.m] of s.toml", .system = "Be brief.", .breakers = breakers,
+                                          .n_breakers = 1, .template_kwargs = "{\"tone\": \"plain\"}",
+                                          .thinking = HEARTH_THINKING_ON, .has_sampling[HEARTH_SAMPLING_top_k] = true };
     struct view v = { .model_id = "m", .file_id = "m", .fingerprint = "f", .model_identity = "i", .has_template = true,
-                      .has_thinking_switch = true, .n_parallel = 4, .ping_ms = 15000, .strict = data[0] & 0x80,
+                      .has_thinking_switch = true, .thinking_switch = "enable_thinking",
+                      .preset = size % 2 ? &preset : NULL, .n_parallel = 4, .ping_ms = 15000, .strict = data[0] & 0x80,
                       .token_text = piece };
     v.info.n_vocab = 1000;
     for (int i = 0; i < HEARTH_N_FIM; i++)

@@ -432,11 +432,13 @@ bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v
     a->echo = field_flag(f, F_echo, false);
     r->score = a->no_answer; /* the prompt alone */
     r->score_prompt = a->no_answer || (a->echo && f->value[F_text_logprobs]);
-    return no_constraints(f, p) && only_text(f, p) && read_truncation(a, f, p)
-        && read_n(a, f, v, p) && read_stops(a, f->value[F_stop], p)
-        && read_biases(a, f->value[F_logit_bias], v, p) && read_samplers(a, f->value[F_samplers], p)
-        && read_breakers(a, f->value[F_dry_sequence_breakers], p) && read_probabilities(a, f, p)
-        && read_streaming(a, f, v, p);
+    bool ok = no_constraints(f, p) && only_text(f, p) && read_truncation(a, f, p)
+           && read_n(a, f, v, p) && read_stops(a, f->value[F_stop], p)
+           && read_biases(a, f->value[F_logit_bias], v, p) && read_samplers(a, f->value[F_samplers], p)
+           && read_breakers(a, f->value[F_dry_sequence_breakers], p) && read_probabilities(a, f, p)
+           && read_streaming(a, f, v, p);
+    preset_request(a, v);
+    return ok;
 }
 
 /* ---- conversations ---- */
@@ -503,5 +505,5 @@ bool ask_read_chat(struct ask *a, const struct fields *f, const struct view *v, 
             a->text_bytes += a->chat.chat.messages[i].parts[k].n_bytes;
     if (v->has_thinking_switch && is_word(f->value[F_reasoning_effort], "none"))
         a->chat.chat.thinking = HEARTH_THINKING_OFF;
-    return true;
+    return preset_chat(a, f, v, p);
 }

@@ -39,6 +39,7 @@ struct ask {
     hearth_request request; /* of all of them, without the prompt */
     hearth_sampling_order order;
 
+    bool preset_system, preset_kwargs, preset_thinking; /* came from the model's preset */
     bool stream, include_usage, echo, logprobs, return_tokens;
     bool no_answer; /* echo of the prompt, and no token more */
     int ping_ms;

@@ -235,8 +235,8 @@ json_t *reply_timings(const struct choice *c)
 static json_t *of_request(const struct reply *r)
 {
     const struct notes *n = &r->ask->notes;
-    return json_pack("{s:s, s:s, s:O, s:O}", "id", r->id, "model", r->ask->model, "ignored_fields", n->ignored,
-                     "adjusted", n->adjusted);
+    return json_pack("{s:s, s:s, s:O, s:O, s:o}", "id", r->id, "model", r->ask->model, "ignored_fields", n->ignored,
+                     "adjusted", n->adjusted, "preset", preset_used(r->ask, r->view));
 }
 
 json_t *reply_receipt(const struct reply *r, const struct choice *c)

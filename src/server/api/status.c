@@ -52,6 +52,7 @@ static json_t *of_model(const struct view *v, const struct model_load *load)
     json_key(&model, "state", json_string("ready"));
     json_key(&model, "n_ctx_tokens", json_integer(v->plan.n_ctx_tokens));
     json_key(&model, "chat", json_boolean(v->has_template));
+    json_key(&model, "preset", preset_keys(v));
     json_key(&model, "plan", plan_to_json(&v->plan));
     json_key(&model, "n_parallel", json_integer(v->n_parallel));
     json_key(&model, "n_running", json_integer(load->n_running));
@@ -73,6 +74,7 @@ static bool get(const struct view *v, const struct load_figures *now, const char
         else
             planned += v->all[i].plan.total_bytes - v->all[i].plan.request_bytes;
     json_key(&o, "version", json_string(hearth_version()));
+    json_key(&o, "settings", v->settings ? json_of_bytes(v->settings, strlen(v->settings)) : json_null());
     json_key(&o, "models", models);
     json_key(&o, "memory", json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)v->plan.machine_budget_bytes,
                                      "planned_bytes", (json_int_t)planned));

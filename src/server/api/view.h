@@ -1,6 +1,7 @@
 /* view.h: what endpoints may know of the server. Immutable while it serves, but for the figures of `load`. */
 #pragma once
 #include "hearth/hearth.h"
+#include "server/api/preset.h"
 
 /* A request that runs or waits. */
 struct request_state {
@@ -46,9 +47,12 @@ struct view {
     hearth_file_info info;
     hearth_plan plan;
     bool has_template, has_thinking_switch;
+    const char *thinking_switch; /* the template value that turns thinking on and off; "": there is none */
+    const struct preset *preset; /* what the settings say of this model; NULL: nothing */
+    const char *settings;       /* the settings file that was read; NULL: none */
     const char *bos_text, *eos_text;
 
-    hearth_sampling sampling;   /* of requests that say nothing: hearth's, and the model's on top */
+    hearth_sampling sampling;   /* of requests that say nothing: hearth's, the model's and the preset's on top */
     hearth_origin sampling_origin[HEARTH_N_SAMPLING];
 
     int n_parallel;             /* computed at once, of each model */
