@@ -12,7 +12,7 @@ export CC YES
 version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
 setup   = @tools/setup.sh
 
-.PHONY: all run test san tsan long bench lint format fuzz explore check-isa check-aarch64 install dist clean help setup-build setup-test
+.PHONY: all run test san tsan long bench lint format fuzz explore check-isa check-aarch64 install dist source clean help setup-build setup-test
 .DEFAULT_GOAL := all
 
 all: setup-build
@@ -66,7 +66,10 @@ install: all
 	@prefix=$(PREFIX); case $$prefix in /*) ;; *) prefix=$$PWD/$$prefix ;; esac; \
 	meson configure $(BUILD) -Dprefix="$$prefix" && meson install -C $(BUILD)
 
-dist:
+dist: all
+	@tools/dist.py $(BUILD)/hearth $(BUILD)/dist
+
+source:
 	@test -z "$$(git status --porcelain)" || echo 'note: the archive holds the last commit; what is not committed is not in it'
 	@mkdir -p $(BUILD)
 	git archive --prefix=hearth-$(version)/ -o $(BUILD)/hearth-$(version).tar.gz HEAD
@@ -95,7 +98,8 @@ help:
 	@echo 'make check-isa       the kernels of every instruction set that this CPU has'
 	@echo 'make check-aarch64   compile the library for aarch64, where the cross compiler is'
 	@echo 'make install         PREFIX=/usr/local (DESTDIR is honoured)'
-	@echo 'make dist            build/hearth-$(version).tar.gz from the last commit'
+	@echo 'make dist            one archive with program, loader, libraries and licences: runs on any Linux of this CPU'
+	@echo 'make source          build/hearth-$(version).tar.gz from the last commit'
 	@echo 'make clean           remove every build folder'
 	@echo
 	@echo 'What is missing is offered for installation; YES=1 says yes beforehand.'

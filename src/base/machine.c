@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -123,12 +124,24 @@ static void read_fixed(void)
         snprintf(m->os, sizeof m->os, "%.20s %.24s %.14s", u.sysname, u.release, u.machine);
 }
 
+/* Where /proc is not mounted. What could be made free by dropping caches is not in it. */
+static void read_memory_without_proc(struct machine *m)
+{
+    struct sysinfo now;
+    if (sysinfo(&now) != 0)
+        return;
+    m->memory_bytes = (uint64_t)now.totalram * now.mem_unit;
+    m->memory_available_bytes = ((uint64_t)now.freeram + now.bufferram) * now.mem_unit;
+}
+
 void machine_read(struct machine *m)
 {
     pthread_once(&fixed_once, read_fixed);
     *m = fixed;
     m->memory_bytes = number_in("/proc/meminfo", "MemTotal:") * 1024;
     m->memory_available_bytes = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    if (m->memory_bytes == 0)
+        read_memory_without_proc(m);
     struct cgroup_limits limits;
     cgroup_read("", &limits);
     m->cpu_quota = limits.cpu_quota;
