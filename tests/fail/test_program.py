@@ -33,7 +33,8 @@ MOST = 24                      # runs of a scenario in the everyday suite
 ALL_SIZES = 200
 SPACES = 500                   # pieces of 4 KB: more than the topology takes
 EXITS = (0, 1, 2, 3, 4)        # docs/cli.md
-ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))}
+ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))},
+       "HEARTH_CONFIG": "none"}
 
 TALK = b"""{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hi"},
  {"role": "assistant", "content": "yes?", "reasoning_content": "hm", "tool_calls": [{"id": "c1", "type": "function",
@@ -56,6 +57,19 @@ WINDOWS = ["--window", "8", "--limit", "2", "--threads", "2"]
 
 with open(MODEL, "rb") as model:
     CONTENT = model.read()
+
+
+SETTINGS = b"""ctx = 64
+[run]
+seed = 1
+max-tokens = 4
+[serve]
+alias = ["a", "b"]
+[model.model_ok_llama]
+temperature = 0.5
+samplers = "top_k;temperature"
+dry-sequence-breaker = ["\\n"]
+"""
 
 
 class Scenario:
@@ -111,6 +125,12 @@ SCENARIOS = [
     Scenario("perplexity --json", ["perplexity", MODEL, "-", "--json", *WINDOWS], WORDS),
     Scenario("perplexity --kld", ["perplexity", MODEL, "t.txt", "--kld", MODEL, "--json", *WINDOWS],
              files={"t.txt": WORDS}),
+    Scenario("config", ["config", "--config", "s.toml"], files={"s.toml": SETTINGS}),
+    Scenario("config --json", ["config", "run", "model_ok_llama", "--json", "--config", "s.toml"],
+             files={"s.toml": SETTINGS}),
+    Scenario("run with settings", ["run", MODEL, "hi", "--json", "--config", "s.toml"], files={"s.toml": SETTINGS}),
+    Scenario("settings with a mistake", ["run", MODEL, "hi", "--config", "s.toml"],
+             files={"s.toml": SETTINGS + b"tempreature = 1\n"}, code=2),
     Scenario("dev synth", ["dev", "synth", "--shape", "tiny", "out.gguf", "--threads", "2"], writes="out.gguf"),
 ]
 

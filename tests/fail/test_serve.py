@@ -26,7 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MODEL = os.path.join(ROOT, "tests", "golden", "gguf", "model_ok_llama.gguf")
-ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))}
+ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))},
+       "HEARTH_CONFIG": "none"}
 PATIENCE_S = 20
 MOST = 24
 EXITS = (1, 2, 3, 4)  # docs/cli.md
