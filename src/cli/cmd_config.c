@@ -190,17 +190,34 @@ static void put(struct report_to *to, const char *title, const struct listing *l
     }
 }
 
+/* only: of this model alone; NULL: of all. */
+static bool list_presets(struct report_to *to, const struct settings *s, const char *only, hearth_error *err)
+{
+    for (int i = 1; i < s->toml.n_sections; i++) {
+        const struct toml_section *section = &s->toml.sections[i];
+        struct opt_value values[PRESET_N_OPTS] = { 0 };
+        char title[TOML_MAX_NAME_BYTES + 20];
+        if (strcmp(section->name, "model") != 0 || (only && strcmp(section->sub, only) != 0))
+            continue;
+        if (!settings_fill_from(s, section, preset_opts, PRESET_N_OPTS, values, OPT_FROM_PRESET, err))
+            return false;
+        const struct listing l = { s, preset_opts, PRESET_N_OPTS, values, false };
+        snprintf(title, sizeof title, "[model.\"%s\"]", section->sub);
+        put(to, title, &l);
+    }
+    return true;
+}
+
 /* A command's values. model: its preset is taken, too; NULL: none. */
 static bool list_command(struct report_to *to, const struct settings *s, const struct command *c, const char *model,
                          bool all, hearth_error *err)
 {
     struct args a;
-    char title[100];
+    char title[100], name[MODEL_FILE_ID_BYTES];
     if (!opts_parse(&a, c->opts, c->n_opts, 0, 0, NULL, NULL, err) || !settings_fill(s, c, &a, err))
         return false;
     if (model) {
         struct model_choice choice = { .source.path = model };
-        char name[MODEL_FILE_ID_BYTES];
         model_file_id(&choice, name);
         const struct toml_section *preset = preset_find(s, name, NULL);
         if (preset && !settings_fill_from(s, preset, c->opts, c->n_opts, a.value, OPT_FROM_PRESET, err))
@@ -215,24 +232,7 @@ static bool list_command(struct report_to *to, const struct settings *s, const s
     snprintf(title, sizeof title, "hearth %s", c->name);
     if (any)
         put(to, title, &l);
-    return true;
-}
-
-static bool list_presets(struct report_to *to, const struct settings *s, hearth_error *err)
-{
-    for (int i = 1; i < s->toml.n_sections; i++) {
-        const struct toml_section *section = &s->toml.sections[i];
-        struct opt_value values[PRESET_N_OPTS] = { 0 };
-        char title[TOML_MAX_NAME_BYTES + 20];
-        if (strcmp(section->name, "model") != 0)
-            continue;
-        if (!settings_fill_from(s, section, preset_opts, PRESET_N_OPTS, values, OPT_FROM_PRESET, err))
-            return false;
-        const struct listing l = { s, preset_opts, PRESET_N_OPTS, values, false };
-        snprintf(title, sizeof title, "[model.\"%s\"]", section->sub);
-        put(to, title, &l);
-    }
-    return true;
+    return !model || list_presets(to, s, name, err); /* requests to serve have more of it than its options */
 }
 
 static bool list_all(struct report_to *to, const struct settings *s, hearth_error *err)
@@ -240,7 +240,7 @@ static bool list_all(struct report_to *to, const struct settings *s, hearth_erro
     for (int i = 0; commands[i]; i++)
         if (!commands[i]->no_settings && !list_command(to, s, commands[i], NULL, false, err))
             return false;
-    return list_presets(to, s, err);
+    return list_presets(to, s, NULL, err);
 }
 
 static int list(const struct args *a, const struct settings *s, hearth_error *err)

@@ -103,6 +103,10 @@ static void print_command(const struct command *c)
         printf("\noptions (each can stand in the environment: HEARTH_ and the long name in capitals)\n");
     for (int i = 0; i < c->n_opts; i++)
         print_option(&c->opts[i]);
+    if (!c->no_settings)
+        printf("\noptions of every command\n");
+    for (int i = 0; !c->no_settings && i < N_COMMON; i++)
+        print_option(&common_opts[i]);
 }
 
 static void print_overview(void)

@@ -249,6 +249,9 @@ class Presets(SettingsTest):
         self.assertEqual(found[f'[model."{BUILTIN}"]']["ctx"], (60, "preset", path + ":6"))
         run = self.values("run", f"/any/where/{BUILTIN}.gguf", "--config", path)["hearth run"]
         self.assertEqual(run["temperature"], (0.25, "preset", path + ":5"))
+        serve = self.values("serve", BUILTIN, "--config", path)
+        self.assertEqual(serve["hearth serve"]["ctx"], (60, "preset", path + ":6"))
+        self.assertEqual(serve[f'[model."{BUILTIN}"]']["temperature"], (0.25, "preset", path + ":5"))
         self.assertEqual(self.values("run", "--config", path)["hearth run"]["temperature"], (0.5, "file", path + ":2"))
         self.assertIn('have no preset [model."x"]', self.done(hearth("config", "run", "x", "--config", path)).err)
 
