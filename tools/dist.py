@@ -73,19 +73,28 @@ def libraries_of(program):
     return found, loader
 
 
-def package_of(path):
-    """(package, version, file with its licence), by Debian's packages."""
+def packages_of(paths):
+    """{path: (package, version, file with its licence)}, by Debian's packages."""
     if not shutil.which("dpkg-query"):
         sys.exit("dist: licences are found by dpkg-query, which is not here; make the archive on Debian")
-    real = os.path.realpath(path)
-    for spelled in (path, real, path.removeprefix("/usr"), real.removeprefix("/usr")):  # /lib is a link to /usr/lib
-        done = subprocess.run(["dpkg-query", "-S", spelled], capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            package = done.stdout.split(": ")[0].split(",")[0]
-            licence = f"/usr/share/doc/{package.split(':')[0]}/copyright"
-            if os.path.isfile(licence):
-                return package.split(":")[0], output("dpkg-query", "-W", "-f", "${Version}", package), licence
-    sys.exit(f"dist: {path} belongs to no package with a licence; take the library from one")
+    spellings = {}  # /lib is a link to /usr/lib, and packages know one of them
+    for path in paths:
+        for one in (path, os.path.realpath(path)):
+            spellings.update({one: path, one.removeprefix("/usr"): path})
+    listed = subprocess.run(["dpkg-query", "-S", *spellings], capture_output=True, text=True, check=False).stdout
+    owners = {}
+    for line in listed.splitlines():
+        names, _, path = line.rpartition(": ")
+        owners.setdefault(spellings.get(path), names.split(",")[0])
+    rows = output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *sorted(set(owners.values()))).splitlines()
+    versions, found = dict(row.split() for row in rows), {}
+    for path in paths:
+        package = owners.get(path, "").split(":")[0]
+        licence = f"/usr/share/doc/{package}/copyright"
+        if not package or not os.path.isfile(licence):
+            sys.exit(f"dist: {path} belongs to no package with a licence; take the library from one")
+        found[path] = package, versions[package], licence
+    return found
 
 
 def fill(folder, program):
@@ -93,10 +102,11 @@ def fill(folder, program):
     libraries, (loader, loader_path) = libraries_of(program)
     for name in ("lib", "licences"):
         os.mkdir(os.path.join(folder, name))
-    rows = []
-    for name, path in sorted({**libraries, loader: loader_path}.items()):
+    rows, files = [], {**libraries, loader: loader_path}
+    packages = packages_of(list(files.values()))
+    for name, path in sorted(files.items()):
         shutil.copyfile(path, os.path.join(folder, "lib", name))
-        package, version, licence = package_of(path)
+        package, version, licence = packages[path]
         shutil.copyfile(licence, os.path.join(folder, "licences", package + ".txt"))
         rows.append(f"{name:24} {package:20} {version}\n")
     with open(os.path.join(folder, "licences", "LIBRARIES.txt"), "w", encoding="utf-8") as f:
