@@ -100,7 +100,8 @@ struct serving {
     struct model_choice choice;
     char file_id[MODEL_FILE_ID_BYTES], model_id[128];
     struct opt_value said[PRESET_N_OPTS]; /* by its preset, if it has one */
-    char preset_name[PRESET_NAME_BYTES];  /* "": it has none */
+    char preset_name[PRESET_NAME_BYTES];  /* with its file, for errors; "": it has none */
+    char section[TOML_MAX_NAME_BYTES + 16]; /* without, for clients */
     struct template_choice template;
     struct sampling_choice sampling;
     const char *of_model[4];              /* for the preset */
@@ -197,6 +198,7 @@ static bool read_preset(const struct service *s, struct serving *m, hearth_error
     struct preset *p = &m->preset;
     if (section) {
         preset_name(s->args->settings, section, m->preset_name);
+        snprintf(m->section, sizeof m->section, "[model.\"%s\"]", section->sub);
         if (!settings_fill_from(s->args->settings, section, preset_opts, PRESET_N_OPTS, m->said, OPT_FROM_PRESET, err))
             return false;
     }
@@ -205,7 +207,7 @@ static bool read_preset(const struct service *s, struct serving *m, hearth_error
         return !section ? false : err_context(err, "%.200s", m->preset_name);
     if (!sampling_choose(&m->sampling, &v[PRESET_SAMPLERS], &v[PRESET_BREAKER], err))
         return err_context(err, "%.200s", m->preset_name);
-    *p = (struct preset){ .name = m->preset_name, .of_model = m->of_model, .system = v[PRESET_SYSTEM].text,
+    *p = (struct preset){ .name = m->section, .of_model = m->of_model, .system = v[PRESET_SYSTEM].text,
                           .template_kwargs = m->template.kwargs, .thinking = m->template.thinking,
                           .order = m->sampling.has_order ? &m->sampling.order : NULL,
                           .breakers = m->sampling.has_breakers ? m->sampling.breakers : NULL,

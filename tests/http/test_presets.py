@@ -61,9 +61,15 @@ def test_a_request_that_says_nothing_goes_by_the_preset(preset):
     assert receipt["dry_sequence_breakers"] == {"value": ["x"], "from": "preset"}
     assert receipt["n_ctx_tokens"] == 64
     used = receipt["request"]["preset"]
-    assert used["name"] == f'[model."{BUILTIN}"] of {preset.settings}'
+    assert used["name"] == f'[model."{BUILTIN}"]'
     assert used["used"] == ["ctx", "chat-template", "system", "chat-template-kwargs", "thinking", "samplers",
                             "dry-sequence-breaker", "temperature", "top_k"]
+
+
+def test_no_answer_tells_clients_where_the_file_is(preset):
+    answers = [preset.chat("Hi", max_tokens=1).text, preset.http.get("/props").text, preset.http.get("/v1/models").text,
+               preset.http.get("/metrics").text, preset.post("/v1/chat/completions", {"messages": 1}).text]
+    assert not [a for a in answers if preset.settings in a]
 
 
 def test_what_a_request_says_wins(preset):
@@ -120,7 +126,7 @@ def test_screen_status_and_props_show_it(preset):
     assert status["models"][0]["preset"]["keys"][:3] == ["ctx", "chat-template", "system"]
     assert status["limits"]["strict"] is True
     assert f"settings  {preset.settings}\n" in preset.screen
-    assert re.search(r'(?m)^preset +\[model\."tolstoy-4m-q8_0"\] of .*: ctx, chat-template, system, ', preset.screen)
+    assert re.search(r'(?m)^preset +\[model\."tolstoy-4m-q8_0"\]: ctx, chat-template, system, ', preset.screen)
     assert preset.http.get("/props").json()["default_generation_settings"]["params"]["temperature"] == 0.25
 
 

@@ -133,19 +133,16 @@ static json_t *keys_of(const struct ask *a, const struct preset *p)
     return NULL;
 }
 
-/* It has the name of a file, which may be any bytes. */
-static json_t *of_name(const struct preset *p) { return json_of_bytes(p->name, strlen(p->name)); }
-
 json_t *preset_used(const struct ask *a, const struct view *v)
 {
     const struct preset *p = v->preset;
-    return !p ? json_null() : json_pack("{s:o, s:o}", "name", of_name(p), "used", keys_of(a, p));
+    return !p ? json_null() : json_pack("{s:s, s:o}", "name", p->name, "used", keys_of(a, p));
 }
 
 json_t *preset_keys(const struct view *v)
 {
     const struct preset *p = v->preset;
-    return !p ? json_null() : json_pack("{s:o, s:o}", "name", of_name(p), "keys", keys_of(NULL, p));
+    return !p ? json_null() : json_pack("{s:s, s:o}", "name", p->name, "keys", keys_of(NULL, p));
 }
 
 void preset_put(const struct view *v, struct buf *out)

@@ -7,7 +7,7 @@
 
 /* Texts live as long as the server. */
 struct preset {
-    const char *name;                 /* "[model.\"qwen3\"] of /etc/hearth/hearth.toml" */
+    const char *name;                 /* "[model.\"qwen3\"]": clients see it, so no path of a file */
     const char *const *of_model;      /* [n_of_model]: keys that hold whatever a request says: "ctx", "chat-template" */
     int n_of_model;
     const char *system;               /* the system message of conversations that do not begin with one; NULL: none */
@@ -37,5 +37,5 @@ bool preset_chat(struct ask *a, const struct fields *f, const struct view *v, st
 json_t *preset_used(const struct ask *a, const struct view *v);
 json_t *preset_keys(const struct view *v);
 
-/* The same for people: "[model.\"x\"] of hearth.toml: ctx, system". */
+/* The same for people: "[model.\"x\"]: ctx, system". */
 void preset_put(const struct view *v, struct buf *out);
