@@ -242,6 +242,39 @@ static void two_spellings_in_the_environment_must_agree(void **state)
     assert_int_equal(a.value[CTX].i, 5);
 }
 
+static void every_table_has_the_options_of_all_commands(void **state)
+{
+    (void)state;
+    assert_true(parse("--ctx", "12", "--config", "a.toml", NULL));
+    assert_string_equal(a.common[COMMON_CONFIG].text, "a.toml");
+    assert_int_equal(a.common[COMMON_CONFIG].origin, OPT_FROM_LINE);
+    assert_false(parse("--confg", "a.toml", NULL));
+    assert_says("did you mean --config?");
+    assert_false(parse("--config", NULL));
+    assert_says("--config needs a value: FILE");
+    setenv("HEARTH_CONFIG", "b.toml", 1);
+    assert_true(parse(NULL));
+    assert_string_equal(a.common[COMMON_CONFIG].text, "b.toml");
+    assert_int_equal(a.common[COMMON_CONFIG].origin, OPT_FROM_ENV);
+    assert_true(parse("--config", "a.toml", NULL));
+    assert_string_equal(a.common[COMMON_CONFIG].text, "a.toml");
+    unsetenv("HEARTH_CONFIG");
+}
+
+static void the_nearest_of_two_tables_is_the_nearer_one(void **state)
+{
+    (void)state;
+    char near[OPT_SPELLING_BYTES] = "";
+    int best = opt_nearest(table, N_OPTS, "--temprature", 1000, near);
+    assert_string_equal(near, "--temperature");
+    assert_int_equal(best, 1);
+    assert_int_equal(opt_nearest(common_opts, N_COMMON, "--temprature", best, near), best);
+    assert_string_equal(near, "--temperature");
+    near[0] = 0;
+    opt_nearest(table, N_OPTS, "--something-else", 1000, near);
+    assert_string_equal(near, "");
+}
+
 static void spellings_come_one_by_one(void **state)
 {
     (void)state;
@@ -295,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup(the_environment_speaks_when_the_line_does_not, clean_environment),
         cmocka_unit_test_setup(a_bad_value_in_the_environment_names_the_variable, clean_environment),
         cmocka_unit_test_setup(two_spellings_in_the_environment_must_agree, clean_environment),
+        cmocka_unit_test_setup(every_table_has_the_options_of_all_commands, clean_environment),
+        cmocka_unit_test(the_nearest_of_two_tables_is_the_nearer_one),
         cmocka_unit_test_setup(spellings_come_one_by_one, clean_environment),
         cmocka_unit_test(distance_counts_edits),
     };
