@@ -23,7 +23,9 @@ enum {
 };
 
 static const struct opt options[N_OPTS] = {
-    [MODEL] = OPT_MODEL_ROW,
+    [MODEL] = { .name = "model", .aliases = "-m", .type = OPT_LIST, .value = "FILE",
+                .help = "a model, as an option instead of a word; may be given several times (in the environment: for "
+                        "when none is named)" },
     [HOST] = { .name = "host", .type = OPT_TEXT, .value = "ADDRESS", .dflt = "127.0.0.1",
                .help = "where to listen; 0.0.0.0: on every address of this machine; unix:PATH: a Unix socket" },
     [PORT] = { .name = "port", .type = OPT_INT, .value = "N", .least = 0, .most = 65535, .dflt = "8080",
@@ -157,10 +159,12 @@ static int choose_models(struct service *s)
 {
     const struct args *a = s->args;
     const struct opt_value *alias = &a->value[ALIAS];
-    s->n_models = max_int(a->n_words, 1);
+    struct opt_value model = a->value[MODEL];
+    s->n_models = max_int(a->n_words > 0 ? a->n_words : model.n_list, 1);
     for (int i = 0; i < s->n_models; i++) {
         struct serving *m = &s->models[i];
-        if (!model_choose(&m->choice, &cmd_serve, a->word[i], &a->value[MODEL]))
+        model.text = i < model.n_list ? model.list[i] : NULL;
+        if (!model_choose(&m->choice, &cmd_serve, a->word[i], &model))
             return EXIT_USAGE;
         name_model(m, i < alias->n_list ? alias->list[i] : NULL);
     }

@@ -135,8 +135,9 @@ def test_each_of_several_models_has_its_own(folder):
     for file in (a, b):
         subprocess.run([PROGRAM, "dev", "synth", "--shape", "tiny", file], check=True, env=CLEAN_ENV,
                        capture_output=True)
-    path = settings(folder, '[model.first]\ntemperature = 0.125\nctx = 32\n[model.b]\nsystem = "B"\n', "two.toml")
-    with Server("--config", path, "--alias", "first", models=[a, b]) as server:
+    path = settings(folder, f'[serve]\nmodel = ["{a}", "{b}"]\nalias = "first"\n[model.first]\ntemperature = 0.125\n'
+                            'ctx = 32\n[model.b]\nsystem = "B"\n', "two.toml")
+    with Server("--config", path) as server:
         receipts = [server.post("/v1/completions", {"model": m, "prompt": "x", "max_tokens": 1}).json()["hearth"]
                     for m in ("first", "b")]
         assert [r["sampling"]["temperature"]["value"] for r in receipts] == [0.125, 0.8]
