@@ -29,6 +29,9 @@ extern "C" {
 /* What a shared library shows; all else is hidden. */
 #pragma GCC visibility push(default)
 
+/* Most bytes of hearth_request.request_id. */
+enum { HEARTH_REQUEST_ID_BYTES = 64 };
+
 typedef struct hearth_engine hearth_engine;
 typedef struct hearth_model hearth_model;
 typedef struct hearth_stream hearth_stream;
@@ -404,6 +407,43 @@ typedef struct {
     hearth_page_use weights, kv, workspace;
 } hearth_pages;
 void hearth_model_pages(const hearth_model *model, hearth_pages *out);
+/* Times as a histogram: bucket i has those up to hearth_time_bounds_s[i], the last one all that are longer. */
+enum { HEARTH_N_TIMES = 17 };
+extern const double hearth_time_bounds_s[HEARTH_N_TIMES - 1];
+/* The bucket of a time. */
+int hearth_time_bucket(double seconds);
+
+/* What a model is doing, for metrics. */
+typedef struct {
+    uint32_t n_pages, page_tokens; /* keys and values: the pool, and positions in a page */
+    uint32_t n_used_pages;         /* of requests in slots; others have to wait for them */
+    uint32_t n_kept_pages;         /* of prompts and answers that are over: there for a prompt that begins the same */
+    uint64_t n_steps;              /* begun until now */
+    double since_step_ms;          /* since the last one began; below 0: none did */
+    uint64_t gaps[HEARTH_N_TIMES]; /* times between two tokens of an answer, as a histogram */
+    double gaps_s;                 /* all of them together */
+} hearth_model_now;
+/* Any thread; waits for nothing, not for a step either. */
+void hearth_model_look(hearth_model *model, hearth_model_now *out);
+
+/* What has a slot of a model, as it was when the last step began. */
+typedef enum {
+    HEARTH_SLOT_FREE,
+    HEARTH_SLOT_READING,   /* its prompt */
+    HEARTH_SLOT_ANSWERING,
+    HEARTH_SLOT_PAUSED,    /* its reader does not read, or another is reading what its prompt begins with */
+    HEARTH_SLOT_PREEMPTED, /* it gave its pages to older ones, and waits for some */
+} hearth_slot_state;
+typedef struct {
+    hearth_slot_state state; /* HEARTH_SLOT_FREE: all else is zero */
+    char request_id[HEARTH_REQUEST_ID_BYTES + 1];
+    int n_prompt_tokens, n_output_tokens;
+    int n_done_tokens;       /* of both: whose keys and values are there */
+    uint32_t n_pages;
+} hearth_slot;
+/* Writes up to cap of them, returns how many slots there are. Any thread. */
+int hearth_model_slots(hearth_model *model, hearth_slot *slots, int cap);
+
 /* The file behind it; lives as long as the model. */
 hearth_file *hearth_model_file(hearth_model *model);
 /* SHA-256 of header and tensor directory, plus the size: "hhhh...-bytes". Lives as long as the model. */
@@ -477,8 +517,6 @@ typedef struct {
 
 enum { HEARTH_MAX_BREAKERS = 16, HEARTH_BREAKER_BYTES = 64 };
 
-/* Most bytes of hearth_request.request_id. */
-enum { HEARTH_REQUEST_ID_BYTES = 64 };
 /* 1 to HEARTH_REQUEST_ID_BYTES letters, digits and -_.:=+@ */
 bool hearth_request_id_valid(const char *text, size_t n_bytes);
 
@@ -613,6 +651,9 @@ void hearth_stream_cancel(hearth_stream *stream);
 void hearth_stream_stop(hearth_stream *stream);
 /* After END with HEARTH_END_ERROR: why. Lives as long as the stream. */
 const hearth_error *hearth_stream_error(const hearth_stream *stream);
+/* Once a TOKEN event was read: tokens of its prompt, and how many of them were there already, as the receipt of one that
+ * is not read to its end would have them. */
+void hearth_stream_prompt_tokens(const hearth_stream *stream, int *n_tokens, int *n_cached);
 /* Cancels if it is still running. NULL is a no-op. */
 void hearth_stream_close(hearth_stream *stream);
 

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/file.h"
 #include "base/thread.h"
+#include "engine/figures.h"
 #include "engine/readahead.h"
 #include "format/gguf.h"
 #include "infer/kv.h"
@@ -87,6 +88,7 @@ struct hearth_model {
     struct readahead readahead; /* of the file's parts */
     bool locked;                /* the file's parts, in memory */
     double weights_ms;          /* waited for them */
+    struct model_figures figures;
 
     /* Owned by the engine thread from here on. */
     struct kv_pool kv;

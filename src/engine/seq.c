@@ -335,9 +335,12 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
         sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
     describe_choice(&o, st, k, logits);
     int32_t id = choose(s, k, logits, &o.event.logprob);
-    s->last_token_ns = clock_ns();
-    if (!s->first_token_ns)
-        s->first_token_ns = s->last_token_ns;
+    int64_t now = clock_ns();
+    if (s->first_token_ns)
+        figures_gap(&st->model->figures, now - s->last_token_ns);
+    else
+        s->first_token_ns = now;
+    s->last_token_ns = now;
     if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id) && !ends_thinking(s, id)) {
         snprintf(detail, sizeof detail, "end-of-generation token %d", id);
         seq_end(s, HEARTH_END_STOP, detail, NULL);

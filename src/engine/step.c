@@ -94,6 +94,7 @@ static void plan_step(struct lane *l, struct plan *plan)
         if (s->stream)
             view[i].n_chunk = chunk_of(s);
     }
+    figures_show(l, view);
     draft(l, view);
     struct sched_room room = { .max_columns = l->model->ws.max_tokens, .attended = l->pace.attended };
     room.max_tokens = min_int(l->e->n_step_tokens, room.max_columns);

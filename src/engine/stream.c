@@ -570,6 +570,13 @@ static bool has_ended(const hearth_stream *cs)
     return ended;
 }
 
+/* Neither changes once there is a token: a prompt that is read again is not counted again. */
+void hearth_stream_prompt_tokens(const hearth_stream *s, int *n_tokens, int *n_cached)
+{
+    *n_tokens = (int)s->prompt.n;
+    *n_cached = s->receipt.n_cached_tokens;
+}
+
 const hearth_error *hearth_stream_error(const hearth_stream *s)
 {
     static const hearth_error none;
