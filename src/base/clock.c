@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static int64_t read_ns(clockid_t which)
@@ -14,6 +15,15 @@ int64_t clock_thread_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
 int64_t clock_process_ns(void) { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 int64_t clock_unix_s(void) { return (int64_t)time(NULL); }
+
+void clock_utc(char out[32])
+{
+    int64_t now = read_ns(CLOCK_REALTIME);
+    time_t seconds = (time_t)(now / 1000000000);
+    struct tm t = { .tm_mday = 1 };
+    size_t n = gmtime_r(&seconds, &t) ? strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &t) : 0;
+    snprintf(out + n, 32 - n, ".%03dZ", (int)(now / 1000000 % 1000));
+}
 
 void clock_local(int out[6])
 {

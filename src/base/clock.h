@@ -8,5 +8,7 @@ int64_t clock_process_ns(void); /* and of all threads of the process */
 int64_t clock_unix_s(void);     /* wall clock */
 static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }
 
+/* Wall time in UTC, RFC 3339: "2026-11-27T02:10:11.123Z". */
+void clock_utc(char out[32]);
 /* Local wall time as year, month, day, hour, minute, second; month and day from 1. */
 void clock_local(int out[6]);
