@@ -176,7 +176,7 @@ void exchange_release(struct exchange *x)
     served_leave(x);
     free_content(x);
     if (x->key)
-        x->key->n_now--;
+        key_leave(x->key);
     memory_give(&s->memory, x->reserved_bytes);
     atomic_store(&x->phase, X_FREE);
     atomic_store(&x->gone, false);

@@ -1,11 +1,13 @@
 #include "server/guard.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/alloc.h"
 #include "base/sha256.h"
 
 /* ---- the head ---- */
@@ -160,6 +162,12 @@ static struct str next_word(const char **at, const char *end)
     return (struct str){ start, (size_t)(*at - start) };
 }
 
+enum { MOST_AT_ONCE = 100000, MOST_PER_MINUTE = 1000000000 };
+static_assert(MOST_AT_ONCE == 100000 && MOST_PER_MINUTE == 1000000000, "as the help has them");
+const char key_options_help[] = "name=NAME (letters, digits and -_.@), requests=N (1 to 100000 at once), tokens=N (1 "
+                                "to 1000000000 a minute), observer (it may see the usage of all) and admin (that, and "
+                                "end the requests of all)";
+
 /* "requests=3": the number behind the name. */
 static bool read_option(struct str word, const char *name, int64_t most, int64_t *out)
 {
@@ -172,42 +180,179 @@ static bool read_option(struct str word, const char *name, int64_t most, int64_t
     return true;
 }
 
+bool key_name_valid(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && (!c || !strchr("-_.@", c)))
+            return false;
+    }
+    return name.len >= 1 && name.len < GUARD_NAME_ROOM;
+}
+
+static bool read_name(struct key *key, struct str word)
+{
+    static const char name[] = "name=";
+    enum { NAME = sizeof name - 1 };
+    if (word.len <= NAME || memcmp(word.ptr, name, NAME) != 0 || key->name[0])
+        return false;
+    struct str value = { word.ptr + NAME, word.len - NAME };
+    if (!key_name_valid(value))
+        return false;
+    memcpy(key->name, value.ptr, value.len);
+    key->name[value.len] = 0;
+    return true;
+}
+
+bool key_option_read(struct key *key, struct str word)
+{
+    int64_t n_at_once = key->n_at_once;
+    if (str_eq_z(word, "observer") && !key->is_observer)
+        return key->is_observer = true;
+    if (str_eq_z(word, "admin") && !key->is_admin)
+        return key->is_admin = true;
+    bool ok = read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
+              || read_option(word, "tokens=", MOST_PER_MINUTE, &key->n_per_minute) || read_name(key, word);
+    key->n_at_once = (int)n_at_once;
+    return ok;
+}
+
+/* From the digest, not the digest: what is kept under it on disk tells nothing of the key. */
+static bool make_salt(struct key *key)
+{
+    char text[96], digest[65];
+    int n = snprintf(text, sizeof text, "hearth salt %s", key->sha256);
+    if (!hash(text, (size_t)n, digest))
+        return false;
+    digest[16] = 0;
+    key->salt = strtoull(digest, NULL, 16) | 1;
+    return true;
+}
+
+/* A name or a key that is there twice. */
+static bool check_new(const struct keys *k, const struct key *key, const char *name, hearth_error *err)
+{
+    for (int i = 0; i < k->n; i++) {
+        const struct key *other = k->key[i];
+        if (strcmp(other->sha256, key->sha256) == 0)
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: the key is that of line %d; take one of them out", name,
+                        key->line, other->line);
+        if (strcmp(other->name, key->name) == 0)
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: the name '%s' is that of line %d; give each key its own",
+                        name, key->line, key->name, other->line);
+    }
+    return true;
+}
+
+static bool fill_key(struct keys *k, struct key *key, struct str word, const char *at, const char *end,
+                     const char *name, hearth_error *err)
+{
+    if (!read_key(key, word, name, key->line, err))
+        return false;
+    while ((word = next_word(&at, end)).len > 0 && word.ptr[0] != '#')
+        if (!key_option_read(key, word))
+            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand %s, each once; take out what else "
+                        "is there", name, key->line, key_options_help);
+    if (!key->name[0])
+        snprintf(key->name, sizeof key->name, "line-%d", key->line);
+    return make_salt(key) ? check_new(k, key, name, err) : fail_memory(err, "the API keys");
+}
+
 static bool read_line(struct keys *k, const char *at, const char *end, const char *name, int line, hearth_error *err)
 {
-    enum { MOST_AT_ONCE = 100000, MOST_PER_MINUTE = 1000000000 };
     struct str word = next_word(&at, end);
     if (word.len == 0 || word.ptr[0] == '#')
         return true;
     if (k->n == GUARD_MAX_KEYS)
         return fail(err, HEARTH_ERR_USAGE, "%s, line %d: there are more than %d keys", name, line, GUARD_MAX_KEYS);
-    struct key *key = &k->key[k->n++];
-    int64_t n_at_once = 0;
-    *key = (struct key){ 0 };
-    if (!read_key(key, word, name, line, err))
-        return false;
-    while ((word = next_word(&at, end)).len > 0 && word.ptr[0] != '#')
-        if (str_eq(word, STR("admin")) && !key->is_admin)
-            key->is_admin = true;
-        else if (!read_option(word, "requests=", MOST_AT_ONCE, &n_at_once)
-            && !read_option(word, "tokens=", MOST_PER_MINUTE, &key->n_per_minute))
-            return fail(err, HEARTH_ERR_USAGE, "%s, line %d: after the key may stand requests=N (1 to %d at once), "
-                        "tokens=N (1 to %d a minute) and admin, each once; take out what else is there", name, line,
-                        MOST_AT_ONCE, MOST_PER_MINUTE);
-    key->n_at_once = (int)n_at_once;
-    return true;
+    struct key *key = mem_alloc(sizeof *key);
+    if (!key)
+        return fail_memory(err, "the API keys");
+    key->line = line;
+    if (fill_key(k, key, word, at, end, name, err)) {
+        k->key[k->n++] = key;
+        return true;
+    }
+    mem_free(key);
+    return false;
 }
 
 bool keys_read(struct keys *k, const char *text, const char *name, hearth_error *err)
 {
     int line = 1;
+    bool ok = true;
     k->n = 0;
-    for (const char *at = text; *at; line++) {
+    for (const char *at = text; ok && *at; line++) {
         const char *end = at + strcspn(at, "\n");
-        if (!read_line(k, at, end, name, line, err))
-            return false;
+        ok = read_line(k, at, end, name, line, err);
         at = end + (*end == '\n');
     }
-    return k->n > 0 || fail(err, HEARTH_ERR_USAGE, "%s has no key in it; write one a line", name);
+    if (ok && k->n == 0)
+        ok = fail(err, HEARTH_ERR_USAGE, "%s has no key in it; write one a line (hearth key add)", name);
+    if (!ok)
+        keys_free(k);
+    return ok;
+}
+
+/* ---- keys that come and go ---- */
+
+void keys_free(struct keys *k)
+{
+    for (int i = 0; i < k->n; i++)
+        mem_free(k->key[i]);
+    k->n = 0;
+}
+
+static struct key *take_same(struct keys *k, const struct key *key)
+{
+    for (int i = 0; i < k->n; i++) {
+        struct key *same = k->key[i];
+        if (same && strcmp(same->sha256, key->sha256) == 0) {
+            k->key[i] = NULL;
+            return same;
+        }
+    }
+    return NULL;
+}
+
+/* Tokens that are owed stay so: a bucket that grows or shrinks has as many taken out as before. */
+static void take_terms(struct key *key, const struct key *from)
+{
+    memcpy(key->name, from->name, sizeof key->name);
+    key->line = from->line;
+    key->is_observer = from->is_observer;
+    key->is_admin = from->is_admin;
+    key->n_at_once = from->n_at_once;
+    key->n_per_minute = from->n_per_minute;
+}
+
+void keys_adopt(struct keys *k, struct keys *fresh)
+{
+    for (int i = 0; i < fresh->n; i++) {
+        struct key *same = take_same(k, fresh->key[i]);
+        if (!same)
+            continue;
+        take_terms(same, fresh->key[i]);
+        mem_free(fresh->key[i]);
+        fresh->key[i] = same;
+    }
+    for (int i = 0; i < k->n; i++) {
+        struct key *gone = k->key[i];
+        if (gone && gone->n_now > 0)
+            gone->revoked = true;
+        else
+            mem_free(gone);
+    }
+    *k = *fresh;
+    fresh->n = 0;
+}
+
+void key_leave(struct key *key)
+{
+    key->n_now--;
+    if (key->revoked && key->n_now == 0)
+        mem_free(key);
 }
 
 /* 1 when all 64 digits are the same; looks at all of them always. */
@@ -240,13 +385,13 @@ bool guard_key(struct keys *k, const struct head *h, struct key **key, struct pr
         return refuse(p, PROBLEM_out_of_memory, NULL, "there is no memory for the request; try again later");
     unsigned found = 0;
     for (int i = 0; i < k->n; i++) {
-        unsigned same = same_digest(digest, k->key[i].sha256);
+        unsigned same = same_digest(digest, k->key[i]->sha256);
         found += same * (unsigned)(i + 1) * (found == 0);
     }
     if (!given.ptr || found == 0)
         return refuse(p, PROBLEM_invalid_api_key, NULL, "%s; send Authorization: Bearer KEY with a key of this server",
                       given.ptr ? "the API key is none of this server's" : "there is no API key");
-    *key = &k->key[found - 1];
+    *key = k->key[found - 1];
     return true;
 }
 

@@ -827,6 +827,7 @@ void server_stop(struct server *s)
         if (s->exchanges && s->exchanges[i].server)
             lock_destroy(&s->exchanges[i].wake_lock);
     mem_free(s->exchanges);
+    keys_free(&s->keys);
     served_free(s);
     addresses_free(&s->addresses);
     lock_destroy(&s->work_lock);

@@ -69,7 +69,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     if (request.has_seed)
         request.seed += (uint64_t)(i % a->n); /* answers to one prompt differ */
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
-        request.owner = request.cache_salt = 1 + (uint64_t)(x->key - x->server->keys.key);
+        request.owner = request.cache_salt = x->key->salt;
     request.beyond_queue_tokens = i > 0;
     x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {

@@ -139,12 +139,13 @@ static void test_keys_are_found_and_only_they(void **state)
         struct problem p = { 0 };
         struct key *key;
         assert_int_equal(guard_key(k, &h, &key, &p), rows[i].which >= 0);
-        assert_int_equal(key ? key - k->key : -1, rows[i].which);
+        assert_ptr_equal(key, rows[i].which < 0 ? NULL : k->key[rows[i].which]);
         if (!key)
             assert_int_equal(p.code, PROBLEM_invalid_api_key);
     }
-    assert_int_equal(k->key[0].n_at_once, 3);
-    assert_int_equal(k->key[1].n_at_once, 0);
+    assert_int_equal(k->key[0]->n_at_once, 3);
+    assert_int_equal(k->key[1]->n_at_once, 0);
+    keys_free(k);
     free(k);
 }
 
@@ -153,7 +154,10 @@ static void test_a_key_file_that_is_none_is_refused_by_its_line(void **state)
     static const char *const rows[] = { "", "# nothing\n", "a b\n", "a requests=0\n", "a requests=x\n", "sha256:12\n",
                                         "a requests=1 b\n", "sha256:zz\n", "a tokens=0\n",
                                         "a tokens=1 tokens=2\n", "a tokens=1000000001\n", "a requests=1 requests=1\n",
-                                        "a tokens=\n" };
+                                        "a tokens=\n", "a name=\n", "a name=x name=y\n", "a name=x/y\n",
+                                        "a name=1234567890123456789012345678901234567890123456789\n",
+                                        "a observer observer\n", "a name=x\nb name=x\n", "a\nb name=line-1\n",
+                                        "a\n# again:\na requests=1\n" };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct keys *k = calloc(1, sizeof *k);
@@ -161,8 +165,70 @@ static void test_a_key_file_that_is_none_is_refused_by_its_line(void **state)
         assert_false(keys_read(k, rows[i], "keys", &err));
         assert_int_equal(err.status, HEARTH_ERR_USAGE);
         assert_non_null(strstr(err.message, "keys"));
+        assert_int_equal(k->n, 0);
         free(k);
     }
+}
+
+static void test_keys_have_names_and_a_salt_of_their_own(void **state)
+{
+    (void)state;
+    struct keys *k = keys_of("# ours\nalpha name=alice.b@x-1 observer\nbeta\n"), *again = keys_of("beta\nalpha\n");
+    assert_string_equal(k->key[0]->name, "alice.b@x-1");
+    assert_true(k->key[0]->is_observer && !k->key[1]->is_observer);
+    assert_string_equal(k->key[1]->name, "line-3");
+    assert_true(k->key[0]->salt != 0 && k->key[0]->salt != k->key[1]->salt);
+    assert_true(k->key[0]->salt == again->key[1]->salt); /* wherever it stands */
+    char digits[17];
+    snprintf(digits, sizeof digits, "%016llx", (unsigned long long)k->key[0]->salt);
+    assert_int_not_equal(strncmp(digits, k->key[0]->sha256, 15), 0);
+    keys_free(k);
+    keys_free(again);
+    free(k);
+    free(again);
+}
+
+static struct key *key_of(struct keys *k, const char *header)
+{
+    struct head h = head_of(header);
+    struct problem p = { 0 };
+    struct key *key;
+    guard_key(k, &h, &key, &p);
+    return key;
+}
+
+static void test_a_file_that_is_read_again_changes_terms_and_no_request(void **state)
+{
+    (void)state;
+    struct keys *k = keys_of("a name=ann tokens=60\nb name=bob\nc name=cid\n"),
+                *fresh = keys_of("d name=bob observer\na name=anna requests=2 tokens=600\n");
+    struct key *a = k->key[0], *b = k->key[1];
+    a->n_now = 2;
+    a->usage.n_requests = 7;
+    key_charge(a, 50, 1000);
+    b->n_now = 2; /* it runs on, and is no key any more */
+    keys_adopt(k, fresh);
+    assert_int_equal(k->n, 2);
+    assert_int_equal(fresh->n, 0);
+    assert_ptr_equal(key_of(k, "X-Api-Key: a"), a);
+    assert_string_equal(a->name, "anna");
+    assert_int_equal(a->n_at_once, 2);
+    assert_int_equal(a->n_now, 2);
+    assert_int_equal(a->usage.n_requests, 7);
+    double full_s;
+    assert_int_equal(key_tokens_left(a, 1000, &full_s), 550); /* what it used it has used */
+    assert_null(key_of(k, "X-Api-Key: b"));
+    assert_null(key_of(k, "X-Api-Key: c"));
+    assert_true(key_of(k, "X-Api-Key: d")->is_observer && !b->is_observer);
+    assert_true(b->revoked && !a->revoked);
+    key_leave(b);
+    assert_int_equal(b->n_now, 1);
+    key_leave(b); /* and now it is gone: the sanitizer looks */
+    key_leave(a);
+    assert_int_equal(a->n_now, 1);
+    keys_free(k);
+    free(k);
+    free(fresh);
 }
 
 static void test_tokens_of_a_minute_come_back_with_time(void **state)
@@ -171,10 +237,10 @@ static void test_tokens_of_a_minute_come_back_with_time(void **state)
     const int64_t s = 1000000000, t = 77 * s;
     double full_s;
     struct keys *k = keys_of("a tokens=600 requests=2 # ours\nb requests=4 tokens=1\nc\n");
-    assert_int_equal(k->key[0].n_at_once, 2);
-    assert_int_equal(k->key[0].n_per_minute, 600);
-    assert_int_equal(k->key[1].n_at_once, 4);
-    struct key *key = &k->key[0];
+    assert_int_equal(k->key[0]->n_at_once, 2);
+    assert_int_equal(k->key[0]->n_per_minute, 600);
+    assert_int_equal(k->key[1]->n_at_once, 4);
+    struct key *key = k->key[0];
     assert_true(key_wait_s(key, t) == 0);
     assert_int_equal(key_tokens_left(key, t, &full_s), 600);
     key_charge(key, 300, t);
@@ -186,10 +252,11 @@ static void test_tokens_of_a_minute_come_back_with_time(void **state)
     assert_float_equal(key_wait_s(key, t + 10 * s), 60.1, 1e-6);
     assert_true(key_wait_s(key, t + 70 * s) > 0 && key_wait_s(key, t + 71 * s) == 0);
     assert_int_equal(key_tokens_left(key, t + 1000 * s, &full_s), 600); /* never more */
-    key_charge(&k->key[1], 1, t);
-    assert_float_equal(key_wait_s(&k->key[1], t), 60, 1e-6);
-    key_charge(&k->key[2], 1 << 30, t);
-    assert_true(key_wait_s(&k->key[2], t) == 0);
+    key_charge(k->key[1], 1, t);
+    assert_float_equal(key_wait_s(k->key[1], t), 60, 1e-6);
+    key_charge(k->key[2], 1 << 30, t);
+    assert_true(key_wait_s(k->key[2], t) == 0);
+    keys_free(k);
     free(k);
 }
 
@@ -227,6 +294,8 @@ int main(void)
         cmocka_unit_test(test_versions_and_bodies_have_limits),
         cmocka_unit_test(test_keys_are_found_and_only_they),
         cmocka_unit_test(test_a_key_file_that_is_none_is_refused_by_its_line),
+        cmocka_unit_test(test_keys_have_names_and_a_salt_of_their_own),
+        cmocka_unit_test(test_a_file_that_is_read_again_changes_terms_and_no_request),
         cmocka_unit_test(test_tokens_of_a_minute_come_back_with_time),
         cmocka_unit_test(test_paths_are_found_as_they_are),
     };

@@ -20,6 +20,20 @@ struct model_load {
     double prompt_ms, output_ms;
 };
 
+/* What was asked for with a key, or in all: requests to generate. n_requests are those that run, and the sum of the
+ * four ways to end. */
+struct usage {
+    uint64_t n_requests, n_completed, n_refused, n_failed, n_cancelled; /* refused: 429 and 503 */
+    uint64_t prompt_tokens, cached_tokens, output_tokens; /* cached: of the prompt's */
+    double seconds; /* that its answers had a slot */
+};
+struct usage_row {
+    const char *name;
+    int n_running, n_at_once; /* 0: as many as there is room for */
+    int64_t n_per_minute;     /* 0: as many as it likes */
+    struct usage usage;
+};
+
 /* Figures of now, for pages that show them. */
 struct load_figures {
     bool ready, draining;
