@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,6 +149,19 @@ bool file_writer_open_private(struct file_writer *w, const char *path, hearth_er
     return open_writer(w, path, 0600, err);
 }
 
+bool file_writer_keep_owner(struct file_writer *w, hearth_error *err)
+{
+    struct stat old, own;
+    if (told_to_fail() || fstat(w->fd, &own) != 0)
+        return fail_errno(err, "look at", w->part, "check the folder");
+    if (stat(w->path, &old) != 0 || (old.st_uid == own.st_uid && old.st_gid == own.st_gid))
+        return true;
+    if (fchown(w->fd, old.st_uid, old.st_gid) == 0)
+        return true;
+    return fail(err, HEARTH_ERR_IO, "%s belongs to user %u and group %u, and you may not write a file of theirs (%s); run "
+                "this as that user", w->path, (unsigned)old.st_uid, (unsigned)old.st_gid, strerror(errno));
+}
+
 static bool write_all_at(struct file_writer *w, uint64_t offset, const uint8_t *p, size_t n)
 {
     while (n > 0 && !w->failed) {
@@ -200,12 +214,33 @@ bool file_size_below(struct file_writer *w, uint64_t n)
     return !w->failed && (uint64_t)st.st_size < n;
 }
 
-static void sync_folder(const char *path)
+static int open_folder(const char *path)
 {
     char folder[4096];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int folder_lock(const char *path, hearth_error *err)
+{
+    int fd = told_to_fail() ? -1 : open_folder(path);
+    if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+        return fd;
+    fail_errno(err, "lock the folder of", path, "check that it exists");
+    folder_unlock(fd);
+    return -1;
+}
+
+void folder_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
+static void sync_folder(const char *path)
+{
+    int fd = open_folder(path);
     if (fd >= 0) {
         (void)!fsync(fd);
         close(fd);

@@ -64,6 +64,9 @@ struct file_writer {
 bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err);
 /* The same for what nobody else is to read: mode 0600. */
 bool file_writer_open_private(struct file_writer *w, const char *path, hearth_error *err);
+/* The file belongs to whom the one that is there under its name belongs to. HEARTH_ERR_IO: that is somebody else, and
+ * we may not give files away. */
+bool file_writer_keep_owner(struct file_writer *w, hearth_error *err);
 void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
 /* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
 bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);
@@ -71,6 +74,11 @@ bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, si
 bool file_size_below(struct file_writer *w, uint64_t n);
 bool file_writer_commit(struct file_writer *w, hearth_error *err); /* ends the writer either way */
 void file_writer_abort(struct file_writer *w);                     /* removes PATH.part */
+
+/* To read a file, change it and write it: who calls this for another file of the same folder waits until
+ * folder_unlock(). Returns what that takes; -1: HEARTH_ERR_IO. */
+int folder_lock(const char *path, hearth_error *err);
+void folder_unlock(int lock); /* -1 is fine */
 
 /* Test hook, as mem_fail_at(): the n-th open, look, read, write, sync or rename from now on fails with EIO. */
 uint64_t file_fail_at(uint64_t n);

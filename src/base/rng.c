@@ -13,3 +13,5 @@ uint64_t rng_entropy(void)
         return seed;
     return rng_mix((uint64_t)clock_ns() ^ (uint64_t)(uintptr_t)&seed);
 }
+
+bool rng_secret(void *out, size_t n) { return getrandom(out, n, 0) == (ssize_t)n; }

@@ -46,3 +46,5 @@ static inline float rng_normal(struct rng *r)
 
 /* A seed nobody can guess, from the system. */
 uint64_t rng_entropy(void);
+/* For keys and the like, which must not be guessed: n <= 256 bytes of the system's, or false. */
+bool rng_secret(void *out, size_t n);

@@ -15,6 +15,9 @@ const struct command *const commands[] = {
     &cmd_run,
     &cmd_chat,
     &cmd_serve,
+    &cmd_key_add,
+    &cmd_key_list,
+    &cmd_key_revoke,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,
@@ -62,6 +65,8 @@ static int unknown_command(const char *word)
 {
     if (strcmp(word, "dev") == 0)
         return usage_error(NULL, "dev needs a second word: hearth dev synth");
+    if (strcmp(word, "key") == 0)
+        return usage_error(NULL, "key needs a second word: hearth key add, hearth key list or hearth key revoke");
     int best = 3;
     const char *near = NULL;
     for (int i = 0; commands[i]; i++) {

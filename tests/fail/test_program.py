@@ -131,6 +131,10 @@ SCENARIOS = [
     Scenario("run with settings", ["run", MODEL, "hi", "--json", "--config", "s.toml"], files={"s.toml": SETTINGS}),
     Scenario("settings with a mistake", ["run", MODEL, "hi", "--config", "s.toml"],
              files={"s.toml": SETTINGS + b"tempreature = 1\n"}, code=2),
+    Scenario("key list", ["key", "list", "--api-key-file", "keys"],
+             files={"keys": b"alpha name=a requests=3 # x\nbeta\n"}),
+    Scenario("key revoke", ["key", "revoke", "a", "--api-key-file", "keys"],
+             files={"keys": b"alpha name=a requests=3 # x\nbeta\n"}, writes="keys", existed=True),
     Scenario("dev synth", ["dev", "synth", "--shape", "tiny", "out.gguf", "--threads", "2"], writes="out.gguf"),
 ]
 
