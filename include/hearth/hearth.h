@@ -651,8 +651,8 @@ void hearth_stream_cancel(hearth_stream *stream);
 void hearth_stream_stop(hearth_stream *stream);
 /* After END with HEARTH_END_ERROR: why. Lives as long as the stream. */
 const hearth_error *hearth_stream_error(const hearth_stream *stream);
-/* Once a TOKEN event was read: tokens of its prompt, and how many of them were there already, as the receipt of one that
- * is not read to its end would have them. */
+/* Once a TOKEN event was read: tokens of its prompt, and how many of them were there already: for one that is not read
+ * to its end, where the receipt is. */
 void hearth_stream_prompt_tokens(const hearth_stream *stream, int *n_tokens, int *n_cached);
 /* Cancels if it is still running. NULL is a no-op. */
 void hearth_stream_close(hearth_stream *stream);

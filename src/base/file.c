@@ -158,8 +158,8 @@ bool file_writer_keep_owner(struct file_writer *w, hearth_error *err)
         return true;
     if (fchown(w->fd, old.st_uid, old.st_gid) == 0)
         return true;
-    return fail(err, HEARTH_ERR_IO, "%s belongs to user %u and group %u, and you may not write a file of theirs (%s); run "
-                "this as that user", w->path, (unsigned)old.st_uid, (unsigned)old.st_gid, strerror(errno));
+    return fail(err, HEARTH_ERR_IO, "%s belongs to user %u and group %u, and you may not write a file of theirs (%s); "
+                "run this as that user", w->path, (unsigned)old.st_uid, (unsigned)old.st_gid, strerror(errno));
 }
 
 static bool write_all_at(struct file_writer *w, uint64_t offset, const uint8_t *p, size_t n)

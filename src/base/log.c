@@ -190,7 +190,7 @@ static void put_plain(struct log_line *line, const char *key, const char *value,
 
 bool log_begin(struct log_line *line, struct log *l, enum log_level level, const char *event)
 {
-    static const char *const names[] = { "error", "warn", "info", "debug" };
+    static const char *const names[] = { "notice", "error", "warn", "info", "debug" };
     char time[32];
     if (!log_wants(l, level))
         return false;

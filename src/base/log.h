@@ -9,7 +9,8 @@
 #include "base/base.h"
 #include "base/err.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+/* LOG_LEVEL_NOTICE: somebody asked for it; it is never left out. */
+enum log_level { LOG_LEVEL_NOTICE, LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_form { LOG_FORM_TEXT, LOG_FORM_JSON };
 enum { LOG_LINE_BYTES = 2048, LOG_RING_BYTES = 256 << 10 };
 

@@ -19,6 +19,7 @@ enum {
     MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, QUEUE_TOKENS, PING, STRICT, MAX_BODY, MEMORY,
     CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
     ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
+    LOG_FORMAT, LOG_LEVEL,
     N_OPTS
 };
 
@@ -36,9 +37,8 @@ static const struct opt options[N_OPTS] = {
     [ALIAS] = { .name = "alias", .aliases = "-a", .type = OPT_LIST, .value = "NAME", .dflt = "the file's name",
                 .help = "the model's name in the API; with several models once for each, in their order" },
     [KEYS] = { .name = "api-key-file", .type = OPT_TEXT, .value = "FILE",
-               .help = "API keys, one a line (or sha256:HEX), after it requests=N if it may have only so many at once, "
-                       "tokens=N if so many in a minute, admin if it may end the requests of others; without the "
-                       "option any key is accepted" },
+               .help = "the file of API keys (hearth key add), read again on SIGHUP; without the option any key is "
+                       "accepted" },
     [OPEN] = { .name = "insecure-no-auth", .type = OPT_FLAG,
                .help = "listen where others can reach it, without keys" },
     [QUEUE] = { .name = "queue", .type = OPT_INT, .value = "N", .least = 0, .most = 128, .dflt = "64",
@@ -91,11 +91,16 @@ static const struct opt options[N_OPTS] = {
     [TLS_CERT] = { .name = "tls-cert", .type = OPT_TEXT, .value = "FILE",
                    .help = "speak TLS, with this certificate and its chain (PEM)" },
     [TLS_KEY] = { .name = "tls-key", .type = OPT_TEXT, .value = "FILE", .help = "the certificate's key (PEM)" },
+    [LOG_FORMAT] = { .name = "log-format", .type = OPT_CHOICE, .value = "text|json", .dflt = "text",
+                     .help = "of the log on standard error, a line for each request" },
+    [LOG_LEVEL] = { .name = "log-level", .type = OPT_CHOICE, .value = "error|warn|info|debug", .dflt = "info",
+                    .help = "what the log has; error: faults of ours; warn: also requests that were too many; info: "
+                            "also all that have a body; debug: also probes and pages" },
 };
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
 
-enum { KEY_FILE_MAX_BYTES = 1 << 20, MODELS_MAX = WORDS_MAX };
+enum { KEY_FILE_MAX_BYTES = 1 << 20, MODELS_MAX = WORDS_MAX, STDERR = 2 };
 
 /* One of the models that are served. */
 struct serving {
@@ -120,6 +125,7 @@ struct service {
     char *tls_cert, *tls_key;
     hearth_engine *engine;
     struct server *server;
+    struct log *log;
 };
 
 static int number(const struct service *s, int option, int dflt)
@@ -338,6 +344,7 @@ static bool start(struct service *s, hearth_error *err)
         .n_trusted_proxies = v[PROXY].n_list,
         .tls_cert = s->tls_cert,
         .tls_key = s->tls_key,
+        .log = s->log,
     };
     s->server = server_start(&o, err);
     return s->server != NULL;
@@ -355,20 +362,91 @@ static bool describe(const struct service *s, hearth_error *err)
     return ok ? true : fail_memory(err, "the start screen");
 }
 
+/* ---- the log, and what is asked for by signals ---- */
+
+static struct log *service_log; /* NULL: sentences go to standard error as they are */
+
+static void say_to_log(const char *sentence) { log_say(service_log, LOG_LEVEL_WARN, "note", "%s", sentence); }
+
+/* Where lines are to be JSON, all are. */
+static bool open_log(struct service *s, hearth_error *err)
+{
+    const struct opt_value *format = &s->args->value[LOG_FORMAT], *level = &s->args->value[LOG_LEVEL];
+    enum log_form form = format->origin != OPT_UNSET && format->i == 1 ? LOG_FORM_JSON : LOG_FORM_TEXT;
+    enum log_level least = level->origin == OPT_UNSET ? LOG_LEVEL_INFO : (enum log_level)(level->i + LOG_LEVEL_ERROR);
+    s->log = log_open(STDERR, form, least, err);
+    service_log = form == LOG_FORM_JSON ? s->log : NULL;
+    if (service_log)
+        say_through(say_to_log);
+    return s->log != NULL;
+}
+
+static void say_life(const struct service *s, const char *event)
+{
+    struct log_line line;
+    if (!log_begin(&line, s->log, LOG_LEVEL_INFO, event))
+        return;
+    log_text(&line, "version", hearth_version());
+    log_whole(&line, "models", s->n_models);
+    log_end(&line);
+}
+
+static void close_log(struct service *s)
+{
+    say_life(s, "end");
+    say_through(NULL);
+    log_close(s->log);
+}
+
+/* Plain keys stand in it. */
+static void forget_keys(struct service *s)
+{
+    for (volatile char *at = s->keys; at && *at; at++)
+        *at = 0;
+    mem_free(s->keys);
+    s->keys = NULL;
+}
+
+static void read_keys_again(struct service *s)
+{
+    const char *path = s->args->value[KEYS].text;
+    hearth_error err = { 0 };
+    size_t n = 0;
+    if (!path)
+        log_say(s->log, LOG_LEVEL_NOTICE, "keys", "there is no key file to read again (--api-key-file)");
+    else if (file_read(path, KEY_FILE_MAX_BYTES, &s->keys, &n, &err))
+        server_read_keys(s->server, s->keys, path, &err);
+    else
+        log_say(s->log, LOG_LEVEL_ERROR, "keys", "the keys stay as they were: %s", err.message);
+    forget_keys(s);
+}
+
+static void answer_signals(struct service *s)
+{
+    if (interrupt_reload())
+        read_keys_again(s);
+    if (interrupt_dump())
+        server_dump(s->server);
+}
+
 /* Until somebody wants an end; then until what runs has ended, or for so long, or until they insist. */
-static void serve(const struct service *s)
+static void serve(struct service *s)
 {
     enum { LOOK_MS = 20 };
-    while (!interrupt_pending())
+    while (!interrupt_pending()) {
         interrupt_wait();
+        answer_signals(s);
+    }
     server_drain(s->server);
     interrupt_clear();
     int64_t start = clock_ns();
     int drain_ms = number(s, DRAIN, 25000), active = server_n_active(s->server);
     if (active > 0)
         say("ending: %d requests go on for at most %d s; once more ends them now", active, drain_ms / 1000);
-    while (server_n_active(s->server) > 0 && clock_ms_since(start) < drain_ms && !interrupt_again())
+    while (server_n_active(s->server) > 0 && clock_ms_since(start) < drain_ms && !interrupt_again()) {
         interrupt_wait_ms(LOOK_MS);
+        answer_signals(s);
+    }
 }
 
 /* Who can reach it needs a key, and what comes over wires others cannot read it. */
@@ -407,16 +485,22 @@ static int run_service(struct service *s, hearth_error *err)
     code = check_safety(s, err);
     if (code != EXIT_DONE)
         return code;
-    if (!interrupt_init(err))
+    if (!open_log(s, err) || !interrupt_init(err))
         return report(err);
+    interrupt_listen();
     for (int i = 0; i < s->n_models; i++)
-        model_say(&s->models[i].choice);
+        if (service_log)
+            say("model: %s", s->models[i].choice.text);
+        else
+            model_say(&s->models[i].choice);
     interrupt_hold_service();
     code = open_models(s, err);
     if (code != EXIT_DONE)
         return code;
     if (!start(s, err) || !describe(s, err))
         return report(err);
+    forget_keys(s);
+    say_life(s, "start");
     serve(s);
     return EXIT_DONE;
 }
@@ -432,9 +516,10 @@ static int run(const struct args *a)
     hearth_engine_destroy(s.engine);
     for (int i = 0; i < s.n_models; i++)
         template_choice_free(&s.models[i].template);
-    mem_free(s.keys);
+    forget_keys(&s);
     mem_free(s.tls_cert);
     mem_free(s.tls_key);
+    close_log(&s);
     return code;
 }
 
@@ -451,6 +536,9 @@ const struct command cmd_serve = {
              "Up to 16 models are served by one process; requests say which they mean: its alias, or its file's\n"
              "name. One memory budget is divided among them before any is loaded: each has what it needs at\n"
              "least, and an even part of the rest. --ctx, --parallel and --kv-type hold for each of them.\n"
+             "\n"
+             "Keys come from a file that hearth key add makes and SIGHUP reads again. The log, a line for each\n"
+             "request and never its text, is on standard error; SIGUSR1 puts the state of the engine there.\n"
              "\n"
              "SIGTERM and Ctrl-C end it: no new requests, /ready answers 503, what runs may go on for --drain-ms.\n",
     .opts = options,

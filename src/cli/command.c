@@ -7,10 +7,21 @@
 #include <string.h>
 #include <unistd.h>
 
+static void (*say_to)(const char *sentence);
+
+void say_through(void (*to)(const char *sentence)) { say_to = to; }
+
 void say(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
+    if (say_to) {
+        char sentence[1024];
+        vsnprintf(sentence, sizeof sentence, fmt, args);
+        va_end(args);
+        say_to(sentence);
+        return;
+    }
     fputs("hearth: ", stderr);
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);

@@ -43,6 +43,9 @@ const struct command *command_find(int argc, char *const *argv, int *n_words);
 /* "hearth: <sentence>" on standard error. */
 void say(const char *fmt, ...) PRINTF(1, 2);
 
+/* From here on such sentences go there instead; NULL: to standard error again. */
+void say_through(void (*to)(const char *sentence));
+
 /* Say what is wrong with the command line and where the help is. Returns EXIT_USAGE. */
 int usage_error(const struct command *c, const char *fmt, ...) PRINTF(2, 3);
 

@@ -52,6 +52,51 @@ bool interrupt_init(hearth_error *err)
     return true;
 }
 
+static volatile sig_atomic_t reload, dump;
+static bool on_terminal;
+
+static void on_wish(int signal_number)
+{
+    if (signal_number == SIGHUP)
+        reload = 1;
+    else
+        dump = 1;
+    interrupt_wake(NULL);
+}
+
+void interrupt_listen(void)
+{
+    struct sigaction action = { .sa_handler = on_wish, .sa_flags = SA_RESTART };
+    on_terminal = isatty(STDERR_FILENO);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGHUP, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+static bool terminal_gone(void)
+{
+    struct pollfd p = { .fd = STDERR_FILENO };
+    return on_terminal && poll(&p, 1, 0) > 0;
+}
+
+bool interrupt_reload(void)
+{
+    if (!reload)
+        return false;
+    reload = 0;
+    if (!terminal_gone())
+        return true;
+    pending = terminated = 1;
+    return false;
+}
+
+bool interrupt_dump(void)
+{
+    bool asked = dump;
+    dump = 0;
+    return asked;
+}
+
 void interrupt_hold(void) { holding = 1; }
 
 void interrupt_hold_conversation(void)

@@ -25,6 +25,12 @@ bool interrupt_again(void);
 /* Held again for what comes next. A SIGTERM stays pending. */
 void interrupt_clear(void);
 
+/* From here on SIGHUP and SIGUSR1 end nothing: they wake the main thread. SIGHUP ends a service as SIGTERM does when
+ * the terminal that it was started on is gone. */
+void interrupt_listen(void);
+bool interrupt_reload(void); /* SIGHUP came since the last call */
+bool interrupt_dump(void);   /* SIGUSR1 came since the last call */
+
 /* Wake interrupt_wait(). Any thread, any signal handler; arg is ignored. */
 void interrupt_wake(void *arg);
 /* Sleep until woken or interrupted since the last call. */

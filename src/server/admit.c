@@ -8,7 +8,7 @@
 #include "server/core.h"
 
 /* A request's own memory beside its body and its copies: ring and buffers of its stream. */
-enum { REQUEST_BYTES = 256 << 10, RETRY_LEAST_S = 1, BYTES_OF_A_TOKEN = 16, USUAL_BYTES_OF_A_TOKEN = 4 };
+enum { REQUEST_BYTES = 256 << 10, RETRY_LEAST_S = 1, BYTES_OF_A_TOKEN = 16 };
 
 bool memory_take(struct request_memory *m, size_t bytes)
 {
@@ -111,6 +111,7 @@ bool admit(struct server *s, struct exchange **out, const struct route *route, s
     x->uncounted_bytes = x->generates ? (size_t)frame->length : 0;
     atomic_fetch_add(&s->unread_bytes, x->uncounted_bytes);
     atomic_store(&x->phase, X_READING);
+    usage_begin(x);
     *out = x;
     return true;
 }
@@ -122,16 +123,6 @@ static void note_done(struct server *s, const struct exchange *x)
     double interval = (double)(now - since) / 1e9;
     s->drain_s = s->drain_s > 0 ? 0.8 * s->drain_s + 0.2 * interval : interval;
     s->last_done_ns = now;
-}
-
-/* Answers that were given up: what was sent of them, and their prompts by their bytes. */
-static void charge_unended(struct exchange *x)
-{
-    int64_t n = 0;
-    for (int i = 0; x->reply.choices && i < x->n_streams; i++)
-        n += x->streams[i] ? x->reply.choices[i].n_tokens : 0;
-    if (x->key && n > 0)
-        key_charge(x->key, n + (int64_t)x->body_bytes / USUAL_BYTES_OF_A_TOKEN, clock_ns());
 }
 
 static void free_content(struct exchange *x)
@@ -172,7 +163,8 @@ void exchange_release(struct exchange *x)
             atomic_fetch_add(&s->n_failed, 1);
         }
     }
-    charge_unended(x);
+    usage_end(x);
+    journal_exchange(x);
     served_leave(x);
     free_content(x);
     if (x->key)
@@ -186,12 +178,14 @@ void exchange_release(struct exchange *x)
     atomic_store(&x->ping_ns, 0);
     atomic_store(&x->late, false);
     x->cut = false;
-    x->generates = x->begun = x->ended = false;
+    x->generates = x->begun = x->ended = x->answered = false;
     x->connection = NULL;
     x->route = NULL;
     x->key = NULL;
     x->reserved_bytes = x->body_bytes = x->body_room = x->n_sent = 0;
     x->problem = (struct problem){ 0 };
+    x->tally = (struct tally){ 0 };
+    x->submit_ns = 0;
     x->next = s->free;
     s->free = x;
 }
@@ -215,5 +209,6 @@ void load_read(const struct server *cs, struct load_figures *out)
         .n_turned_away = atomic_load(&s->n_turned_away),
         .memory_used_bytes = atomic_load(&s->memory.used),
     };
+    out->n_lost_lines = log_n_lost(s->options.log);
     served_load(s, s->n_active, out);
 }

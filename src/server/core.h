@@ -8,8 +8,10 @@
  * An exchange belongs to the http thread, but for the time it is in the phase X_WORKING: then to the work thread. What
  * the others may touch is atomic. The engine calls exchange_wake() only. */
 #pragma once
+#include <assert.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/thread.h"
 #include "server/addresses.h"
 #include "server/forwarded.h"
@@ -26,6 +28,15 @@ enum phase {
     X_RUNNING, /* streams of the engine, or what is left of them to send */
     X_READY,   /* `problem` or `out` is the whole answer */
 };
+
+/* What an exchange has cost until now; http thread. */
+struct tally {
+    int64_t prompt_tokens, cached_tokens, output_tokens;
+    double queue_ms, first_token_ms, slot_ms; /* the longest wait, the soonest first token, all slots; has_times */
+    bool has_times; /* an answer came to its end */
+    uint64_t taken; /* bits of the answers whose receipts are in it */
+};
+static_assert(ASK_MAX_CHOICES <= 64, "a bit for each");
 
 struct exchange {
     struct server *server;
@@ -50,7 +61,8 @@ struct exchange {
     struct key *key;
     char id[REQUEST_ID_ROOM];
     bool id_refused; /* the client gave one that is none */
-    int64_t start_ns;
+    int64_t start_ns, submit_ns; /* headers, handed to the engine; 0: it was not */
+    struct tally tally;
     int model;         /* whose it is, once its body is read */
     bool generates, placed; /* placed: counted among those of its model */
     size_t reserved_bytes; /* of the memory for requests */
@@ -65,6 +77,7 @@ struct exchange {
     hearth_stream **streams; /* [n_streams] mem_alloc'ed; those that ended are closed and NULL */
     int n_streams;
     bool begun, ended; /* the answer, as a stream */
+    bool answered;     /* the client has all of it, or of the refusal */
     struct buf out;
     size_t n_sent;
     struct problem problem; /* code PROBLEM_none: none */
@@ -104,6 +117,16 @@ struct served {
     char fingerprint[64];
     atomic_int n_active; /* requests to generate, from when their body is read */
     atomic_ullong n_completed, prompt_tokens, cached_tokens, output_tokens, prompt_us, output_us;
+    uint64_t n_preemptions, n_draft_tokens, n_accepted_tokens; /* http thread, and what follows */
+    struct times queue, first_token;
+};
+
+/* The request that is answered now, for its line in the log; http thread. */
+struct asking {
+    const struct key *key;     /* NULL: none */
+    const struct exchange *exchange; /* its line comes when it ends; NULL: it has none, and its line with the answer */
+    const char *method, *path; /* as they came */
+    int64_t start_ns;
 };
 
 struct server {
@@ -113,6 +136,7 @@ struct server {
     struct keys keys;
     struct origin_rules rules; /* gate.h */
     struct proxies proxies;
+    struct keys *_Atomic fresh_keys; /* read again, for the http thread to take; NULL: none */
     struct request_memory memory;
     int port;
     int64_t start_ns, started_s;
@@ -124,6 +148,9 @@ struct server {
     struct addresses addresses; /* http thread */
     struct key *answering; /* http thread: whose limits go with the answer; NULL: nobody's */
     const char *method;    /* http thread: of the request that is looked at */
+    struct asking asking;
+    struct usage usage;                        /* http thread: of all */
+    struct usage_row rows[GUARD_MAX_KEYS];     /* http thread: for a page that is being made */
 
     /* http thread: what is admitted, and how fast it goes. */
     int n_active; /* that generate */
@@ -179,6 +206,26 @@ void served_count(struct exchange *x, const hearth_receipt *r);
 /* n_active: requests to generate, those that are still being read among them. */
 void served_load(struct server *s, int n_active, struct load_figures *out);
 static inline int server_slots(const struct server *s) { return s->options.n_parallel * s->options.n_models; }
+
+/* usage.c; http thread. */
+void usage_begin(struct exchange *x); /* admitted */
+/* One of its answers has ended. */
+void usage_take(struct exchange *x, int i, const hearth_receipt *r);
+void usage_end(struct exchange *x);   /* all of it, and before anything of it is freed */
+/* One that is not admitted. key: may be NULL. */
+void usage_refuse(struct server *s, const struct route *route, struct key *key, const struct problem *p);
+/* What the key (NULL: there are none) may see of it. */
+void usage_show(struct server *s, const struct key *key, struct load_figures *out);
+void usage_take_keys(struct server *s); /* that were read again */
+void times_add(struct times *t, double ms);
+
+/* journal.c; http thread: a line in the log. */
+void journal_exchange(const struct exchange *x); /* at its end, after usage_end() */
+void journal_answer(struct server *s, int status, const char *id, const struct problem *p);
+static inline void journal_asks(struct server *s, const char *method, const char *path, const struct exchange *x)
+{
+    s->asking = (struct asking){ .exchange = x, .method = method, .path = path, .start_ns = clock_ns() };
+}
 
 /* work.c */
 bool work_start(struct server *s, hearth_error *err);

@@ -46,14 +46,6 @@ void problem_of_error(struct problem *p, const hearth_error *err)
     refuse(p, PROBLEM_server_error, NULL, "%s", err->message[0] ? err->message : "the request failed");
 }
 
-/* Answers to one prompt share it. */
-static void charge(struct exchange *x, int i, const hearth_receipt *r)
-{
-    bool first = i % x->ask.n == 0;
-    if (x->key)
-        key_charge(x->key, (first ? r->n_prompt_tokens : 0) + r->n_output_tokens, clock_ns());
-}
-
 void exchange_begin_stream(struct exchange *x)
 {
     if (x->begun)
@@ -81,7 +73,7 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e)
     hearth_stream *stream = x->streams[i];
     bool has_receipt = hearth_stream_receipt(stream, &receipt);
     if (has_receipt)
-        charge(x, i, &receipt);
+        usage_take(x, i, &receipt);
     if (e->reason == HEARTH_END_ERROR || e->reason == HEARTH_END_CANCELLED) {
         hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
         problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);

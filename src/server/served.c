@@ -143,6 +143,12 @@ void served_count(struct exchange *x, const hearth_receipt *r)
     atomic_fetch_add(&m->output_tokens, (unsigned long long)r->n_output_tokens);
     atomic_fetch_add(&m->prompt_us, (unsigned long long)(r->prefill_ms * 1000));
     atomic_fetch_add(&m->output_us, (unsigned long long)(r->decode_ms * 1000));
+    m->n_preemptions += (uint64_t)r->n_preemptions;
+    m->n_draft_tokens += (uint64_t)r->n_draft_tokens;
+    m->n_accepted_tokens += (uint64_t)r->n_accepted_tokens;
+    times_add(&m->queue, r->queue_ms);
+    if (r->n_output_tokens > 0)
+        times_add(&m->first_token, r->first_token_ms);
 }
 
 /* Where one model is served, whose body is still being read is its own, too. */
@@ -162,7 +168,13 @@ void served_load(struct server *s, int n_active, struct load_figures *out)
             .output_tokens = atomic_load(&m->output_tokens),
             .prompt_ms = (double)atomic_load(&m->prompt_us) / 1000,
             .output_ms = (double)atomic_load(&m->output_us) / 1000,
+            .n_preemptions = m->n_preemptions,
+            .n_draft_tokens = m->n_draft_tokens,
+            .n_accepted_tokens = m->n_accepted_tokens,
+            .queue = m->queue,
+            .first_token = m->first_token,
         };
+        hearth_model_look(m->model, &load->engine);
         out->n_running += load->n_running;
         out->output_tokens += load->output_tokens;
     }

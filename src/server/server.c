@@ -134,6 +134,7 @@ static enum MHD_Result send_body(struct server *s, struct MHD_Connection *con, i
         return MHD_NO;
     }
     *out = (struct buf){ 0 };
+    journal_answer(s, status, id, p);
     add_headers(s, con, r, type, id);
     if (p && p->retry_after_s > 0) {
         char seconds[16];
@@ -405,7 +406,9 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     const struct route *route = gate_pass(s, peer_of(con), head, &tail, &key, &p);
     if (!route)
         return send_refusal(s, con, &p, id, false);
+    s->asking.key = key;
     load_read(s, &now);
+    usage_show(s, key, &now);
     if (!look_at_requests(s, route, tail, key, gate_is_admin(s, peer_of(con), head, key), &now, &p))
         return send_problem(s, con, &p, id, false);
     const struct view *v = s->views;
@@ -428,10 +431,11 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     struct exchange *x = NULL;
     char id[REQUEST_ID_ROOM];
     bool id_taken = request_id_make(head, id);
-    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !gate_count(s, peer_of(con), &p))
+    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !gate_count(s, peer_of(con), &p)
+        || !admit(s, &x, route, key, frame, &p)) {
+        usage_refuse(s, route, key, &p);
         return send_problem(s, con, &p, id, true);
-    if (!admit(s, &x, route, key, frame, &p))
-        return send_problem(s, con, &p, id, true);
+    }
     memcpy(x->id, id, sizeof x->id);
     x->id_refused = !id_taken;
     x->connection = con;
@@ -468,6 +472,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     const struct route *route = gate_pass(s, peer_of(con), &head, &tail, &key, &p);
     if (!route)
         return send_refusal(s, con, &p, id, true);
+    s->asking.key = key;
     if (strcmp(route->method, "POST") != 0) {
         refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, head.path);
         return send_problem(s, con, &p, id, true);
@@ -520,6 +525,8 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
     struct server *s = server;
     s->answering = NULL;
     s->method = method;
+    usage_take_keys(s);
+    journal_asks(s, method, url, *state == &plain_request ? NULL : *state);
     if (!*state)
         return begin_request(s, con, url, method, version, state);
     if (*state == &plain_request) {
@@ -545,7 +552,8 @@ static void on_completed(void *server, struct MHD_Connection *con, void **state,
     gate_uncount(s, peer_of(con));
     if (!x)
         return;
-    if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && x->problem.code == PROBLEM_none) {
+    x->answered = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    if (!x->answered && x->problem.code == PROBLEM_none) {
         atomic_store(&x->gone, true);
         x->ended = false;
     }
@@ -828,6 +836,9 @@ void server_stop(struct server *s)
             lock_destroy(&s->exchanges[i].wake_lock);
     mem_free(s->exchanges);
     keys_free(&s->keys);
+    if (s->fresh_keys)
+        keys_free(s->fresh_keys);
+    mem_free(s->fresh_keys);
     served_free(s);
     addresses_free(&s->addresses);
     lock_destroy(&s->work_lock);

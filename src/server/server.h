@@ -2,6 +2,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "hearth/hearth.h"
 
 struct preset; /* api/preset.h */
@@ -37,6 +38,7 @@ struct server_options {
     const char *const *trusted_proxies;                    /* forwarded.h */
     int n_allow_hosts, n_allow_origins, n_trusted_proxies; /* 16 each at most */
     const char *tls_cert, *tls_key; /* PEM: chain and key; NULL: no TLS */
+    struct log *log;              /* borrowed; NULL: none */
 };
 
 struct server; /* opaque */
@@ -55,6 +57,13 @@ bool server_host_is_local(const char *host, bool *local, hearth_error *err);
 
 /* What a person wants to know at the start: address, model, window, streams, memory, a curl line, lines of Python. */
 void server_describe(const struct server *s, struct buf *out);
+
+/* Keys from a file that was read again: from the next request on they count, and what runs goes on. HEARTH_ERR_USAGE:
+ * the file is bad, and the keys stay as they were. A line in the log says which. Any thread, for servers with keys. */
+bool server_read_keys(struct server *s, const char *text, const char *name, hearth_error *err);
+
+/* What the engine does, into the log: queue, keys and values, who has each slot. Any thread; waits for no step. */
+void server_dump(struct server *s);
 
 /* Take no more requests; /ready says so. */
 void server_drain(struct server *s);

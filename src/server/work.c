@@ -103,6 +103,7 @@ static bool submit(struct exchange *x, struct problem *p)
     if (!x->streams)
         return ask_no_memory(p);
     x->n_streams = x->reply.n_choices;
+    x->submit_ns = clock_ns();
     for (int i = 0; i < x->n_streams; i++)
         if (!submit_one(x, i, p))
             return false;

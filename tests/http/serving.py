@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 
 import httpx
@@ -28,13 +29,14 @@ class Server:
         self.words = [PROGRAM, "serve", *([model] if model else []), *models, "--port", "0", *options]
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
+        self.errors = tempfile.TemporaryFile()  # the log: a pipe that nobody reads would lose lines
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=self.errors, env=CLEAN_ENV)
         seen = b""
         deadline = time.monotonic() + PATIENCE_S
         while b"print(" not in seen:
             ready = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]
             piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            assert piece, f"no start screen: {self.process.stderr.read().decode() if self.process.poll() else ''}"
+            assert piece, f"no start screen: {self.log()}"
             seen += piece
         self.screen = seen.decode()
         found = re.search(r"http://([\d.]+):(\d+)/v1", self.screen)
@@ -49,13 +51,19 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            out, err = self.process.communicate(timeout=PATIENCE_S)
+            out = self.process.communicate(timeout=PATIENCE_S)[0]
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        self.said = self.screen + (out + err).decode()
-        assert self.process.returncode == 0, (self.process.returncode, err.decode())
-        assert b"ERROR:" not in err, err.decode()
+        err = self.log()
+        self.errors.close()
+        self.said = self.screen + out.decode() + err
+        assert self.process.returncode == 0, (self.process.returncode, err)
+        assert "ERROR:" not in err, err
+
+    def log(self):
+        """What stands on standard error by now."""
+        return os.pread(self.errors.fileno(), 1 << 30, 0).decode()
 
     # ---- plain requests ----
 

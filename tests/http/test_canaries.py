@@ -1,8 +1,11 @@
-"""What one key asks is seen by nobody else: not in answers, receipts, metrics, states, or what the server says."""
+"""What one key asks is seen by nobody else: not in answers, receipts, metrics, states, the log, or what the server says
+else; and nowhere is a key."""
 
 import hashlib
 import json
+import os
 import random
+import signal
 import threading
 
 import httpx
@@ -86,16 +89,22 @@ class Key(threading.Thread):
 def asked(tmp_path_factory):
     """(keys, pages that were read meanwhile, some answers once more when nobody else asks, what the server said)"""
     path = tmp_path_factory.mktemp("canaries") / "keys"
-    path.write_text("".join(f"key-{n}\n" for n in range(N_KEYS)) + "looks-on\n", encoding="ascii")
-    server = Server("--api-key-file", str(path), "--parallel", "3")
+    text = "".join(f"key-{n} name=who{n}\n" for n in range(N_KEYS)) + "looks-on observer\n"
+    path.write_text(text, encoding="ascii")
+    server = Server("--api-key-file", str(path), "--parallel", "3", "--log-level", "debug", "--log-format", "json")
     with server:
         onlooker = {"Authorization": "Bearer looks-on"}
         keys, pages = [Key(server, n) for n in range(N_KEYS)], []
         for key in keys:
             key.start()
         while any(key.is_alive() for key in keys):
-            for page in ("/metrics", "/hearth/status", "/props", "/v1/models", "/"):
+            for page in ("/metrics", "/hearth/usage", "/hearth/status", "/props", "/v1/models", "/"):
                 pages.append(server.http.get(page, headers=onlooker).text)
+            rounds = len(pages) // 6
+            path.write_text(text if rounds % 4 else f"{text}bad-key-{N_KEYS + 1} name=/\n", encoding="ascii")
+            os.kill(server.process.pid, signal.SIGUSR1 if rounds % 2 else signal.SIGHUP)
+            server.http.get("/" + canary(0, rounds % N_REQUESTS), headers={"Authorization": "Bearer key-0"})
+            server.http.get("/?q=" + canary(0, 1), headers={"Authorization": "Bearer " + canary(0, 2)})
         for key in keys:
             key.join()
             assert not key.failed, key.failed
@@ -124,8 +133,20 @@ def test_pages_and_what_the_server_says_have_no_canary_and_no_key(asked):
     _, pages, _, said = asked
     assert len(pages) > 5
     for page in [*pages, said]:
-        for text in [*all_canaries(), *(f"key-{n}" for n in range(N_KEYS))]:
+        for text in [*all_canaries(), *(f"key-{n}" for n in range(N_KEYS + 2)),
+                     *(hashlib.sha256(f"key-{n}".encode()).hexdigest()[:12] for n in range(N_KEYS))]:
             assert text not in page, (text, page[:500])
+
+
+def test_the_log_has_a_line_for_each_request_of_each_key(asked):
+    keys, _, _, said = asked
+    lines = [json.loads(line) for line in said.split("\n") if line.startswith("{")]
+    for key in keys:
+        posts = [ln for ln in lines if ln["event"] == "request" and ln.get("key") == f"who{key.number}"
+                 and ln["method"] == "POST"]
+        assert len(posts) >= N_REQUESTS, (key.number, len(posts))
+    assert {"state", "keys"} <= {ln["event"] for ln in lines}
+    assert {"notice", "error"} <= {ln["level"] for ln in lines if ln["event"] == "keys"}
 
 
 def test_answers_are_those_of_each_alone(asked):

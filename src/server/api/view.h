@@ -13,11 +13,20 @@ struct request_state {
 
 enum { VIEW_MAX_MODELS = 16 }; /* that are served together: as many as an engine holds */
 
+/* Times as a histogram: hearth_time_bounds_s. */
+struct times {
+    uint64_t n[HEARTH_N_TIMES];
+    double sum_s;
+};
+
 /* Of one model. */
 struct model_load {
     int n_running, n_waiting; /* of those whose body is read */
     uint64_t n_completed, prompt_tokens, cached_tokens, output_tokens;
     double prompt_ms, output_ms;
+    uint64_t n_preemptions, n_draft_tokens, n_accepted_tokens;
+    struct times queue, first_token; /* of answers that came to their end */
+    hearth_model_now engine;
 };
 
 /* What was asked for with a key, or in all: requests to generate. n_requests are those that run, and the sum of the
@@ -47,6 +56,11 @@ struct load_figures {
     uint64_t memory_used_bytes; /* of the pool of requests */
     struct request_state request; /* for endpoints that are about one */
     int n_ended;                  /* requests, by an endpoint that ends them */
+    uint64_t n_lost_lines;        /* of the log */
+    struct usage usage;           /* of all that asked */
+    const struct usage_row *rows; /* [n_rows] of the keys that who asks may see */
+    int n_rows;
+    bool sees_all;                /* these are all */
 };
 
 /* One of the models that are served, and the server around it. */
