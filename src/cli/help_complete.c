@@ -35,6 +35,19 @@ static bool is_first(int i, char word[32])
     return true;
 }
 
+/* The second words of all commands that begin as this one: "add list revoke". */
+static void print_second_words(int i)
+{
+    size_t n = strcspn(commands[i]->name, " ");
+    const char *between = "";
+    for (int k = 0; commands[k]; k++) {
+        if (strncmp(commands[k]->name, commands[i]->name, n + 1) != 0)
+            continue;
+        printf("%s%s", between, commands[k]->name + n + 1);
+        between = " ";
+    }
+}
+
 /* Rows of a command, and of every command. */
 static const struct opt *option_of(const struct command *c, int i)
 {
@@ -102,12 +115,14 @@ void help_bash(void)
            "        return\n"
            "    fi\n");
     for (int i = 0; commands[i]; i++) {
-        const char *space = strchr(commands[i]->name, ' ');
-        if (space)
-            printf("    if [[ $command == %.*s ]]; then\n"
-                   "        ((COMP_CWORD == 2)) && COMPREPLY=($(compgen -W '%s' -- \"$current\")) && return\n"
-                   "        command=\"$command ${COMP_WORDS[2]}\"\n"
-                   "    fi\n", (int)(space - commands[i]->name), commands[i]->name, space + 1);
+        if (!strchr(commands[i]->name, ' ') || !is_first(i, word))
+            continue;
+        printf("    if [[ $command == %s ]]; then\n"
+               "        ((COMP_CWORD == 2)) && COMPREPLY=($(compgen -W '", word);
+        print_second_words(i);
+        printf("' -- \"$current\")) && return\n"
+               "        command=\"$command ${COMP_WORDS[2]}\"\n"
+               "    fi\n");
     }
     printf("    case $command in\n");
     for (int i = 0; commands[i]; i++)
@@ -196,12 +211,13 @@ void help_zsh(void)
            "    if ((CURRENT == 2)); then\n        _describe command commands\n        return\n    fi\n"
            "    command=$words[2]\n    shift words\n    ((CURRENT--))\n");
     for (int i = 0; commands[i]; i++) {
-        const char *space = strchr(commands[i]->name, ' ');
-        if (space)
-            printf("    if [[ $command == %.*s ]]; then\n"
-                   "        if ((CURRENT == 2)); then\n            compadd %s\n            return\n        fi\n"
-                   "        command=\"$command $words[2]\"\n        shift words\n        ((CURRENT--))\n    fi\n",
-                   (int)(space - commands[i]->name), commands[i]->name, space + 1);
+        if (!strchr(commands[i]->name, ' ') || !is_first(i, word))
+            continue;
+        printf("    if [[ $command == %s ]]; then\n"
+               "        if ((CURRENT == 2)); then\n            compadd ", word);
+        print_second_words(i);
+        printf("\n            return\n        fi\n"
+               "        command=\"$command $words[2]\"\n        shift words\n        ((CURRENT--))\n    fi\n");
     }
     printf("    case $command in\n");
     for (int i = 0; commands[i]; i++)
@@ -240,7 +256,7 @@ static void fish_option(const struct opt *o, const char *condition)
 
 void help_fish(void)
 {
-    char word[32], condition[100];
+    char word[32], condition[160];
     printf("# Completion of hearth for fish; made by: hearth help --completion fish\ncomplete -c hearth -f\n");
     for (int i = 0; commands[i]; i++) {
         const struct command *c = commands[i];
@@ -250,9 +266,14 @@ void help_fish(void)
             fish_text(c->summary);
             puts("'");
         }
-        if (space)
-            printf("complete -c hearth -n '__fish_seen_subcommand_from %s' -a %s\n", word, space + 1);
-        snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s", space ? space + 1 : c->name);
+        if (space) {
+            snprintf(word, sizeof word, "%.*s", (int)(space - c->name), c->name);
+            printf("complete -c hearth -n '__fish_seen_subcommand_from %s; and not __fish_seen_subcommand_from ", word);
+            print_second_words(i);
+            printf("' -a %s\n", space + 1);
+        }
+        snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s%s%s", space ? word : c->name,
+                 space ? "; and __fish_seen_subcommand_from " : "", space ? space + 1 : "");
         for (int k = 0; k < n_options_of(c); k++)
             fish_option(option_of(c, k), condition);
         if (takes_files(c))

@@ -106,7 +106,9 @@ class Completion(Pages):
         self.assertEqual(set(self.words("")) & {"run", "chat", "serve", "dev", "help"},
                          {"run", "chat", "serve", "dev", "help"})
         self.assertEqual(set(self.words("inspe")), {"inspect"})
-        self.assertEqual(self.words("dev", ""), ["synth"])
+        for first in {c.split()[0] for c in table() if " " in c}:
+            want = {c.split()[1] for c in table() if c.startswith(first + " ")}
+            self.assertEqual(set(self.words(first, "")), want)
         for command, options in table().items():
             if not command:
                 continue
