@@ -620,12 +620,24 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     atomic_fetch_add(&s->n_connections, 1);
 }
 
+/* libtasn1, which GnuTLS signs with, does not survive that memory is out: a handshake begins only where more than it
+ * takes is there to be had. What remains is another thread that takes it in that instant. */
+static bool memory_for_handshake(void)
+{
+    enum { HANDSHAKE_BYTES = 128 << 10 };
+    void *there = mem_alloc(HANDSHAKE_BYTES);
+    mem_free(there);
+    return there != NULL;
+}
+
 /* Before a byte is read: the connection is closed at once. Also on the watch thread. */
 static enum MHD_Result on_accept(void *server, const struct sockaddr *from, socklen_t n)
 {
     struct server *s = server;
     struct address address;
     (void)n;
+    if (s->options.tls_cert && !memory_for_handshake())
+        return MHD_NO;
     gate_address(s, from, &address);
     lock_take(&s->peer_lock);
     bool may = addresses_may(&s->addresses, &address);

@@ -16,7 +16,8 @@
  *   FAIL_COUNT  a file that is given the number of calls at the end
  *
  * What hwloc does while it reads the machine's topology does not count: it does not survive a failed allocation, is
- * asked only where there is memory enough (base/machine.c), and goes without what it cannot read.
+ * asked only where there is memory enough (base/machine.c), and goes without what it cannot read. Nor does a handshake
+ * of GnuTLS: libtasn1 does not survive one, and connections under TLS are taken only where there is enough (server.c).
  *
  * glibc only: the real allocator is reached by its own names, the rest by system calls or RTLD_NEXT. */
 #undef _FILE_OFFSET_BITS /* the names with and without 64 are two functions here, each with its own body */
@@ -43,7 +44,7 @@
 
 #define SHOWN __attribute__((visibility("default")))
 
-int hwloc_topology_init(void *), hwloc_topology_load(void *);
+int hwloc_topology_init(void *), hwloc_topology_load(void *), gnutls_handshake(void *);
 int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
                       void *);
 
@@ -62,11 +63,11 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static _Thread_local bool in_hwloc;
+static _Thread_local bool in_library, in_handshake; /* of the latter memory alone is spared */
 
 static bool hit(enum kind k)
 {
-    if (kind != k || in_hwloc || atomic_load(&waits))
+    if (kind != k || in_library || (in_handshake && k == MEMORY) || atomic_load(&waits))
         return false;
     unsigned long long n = atomic_fetch_add(&n_calls, 1) + 1;
     return n == fail_at || (go_on && fail_at && n > fail_at);
@@ -315,20 +316,21 @@ SHOWN int setsockopt(int fd, int level, int name, const void *value, socklen_t n
     return (int)syscall(SYS_setsockopt, fd, level, name, narrow ? &least : value, n);
 }
 
-/* ---- hwloc: the topology is an opaque pointer here ---- */
+/* ---- libraries: the topology and the session are opaque pointers here ---- */
 
-#define HWLOC(name)                                                                                           \
-    SHOWN int name(void *topology)                                                                            \
+#define SPARED(name, flag)                                                                                    \
+    SHOWN int name(void *it)                                                                                  \
     {                                                                                                         \
         int (*real)(void *);                                                                                  \
         *(void **)&real = dlsym(RTLD_NEXT, #name);                                                            \
-        in_hwloc = true;                                                                                      \
-        int rc = real(topology);                                                                              \
-        in_hwloc = false;                                                                                     \
+        flag = true;                                                                                          \
+        int rc = real(it);                                                                                    \
+        flag = false;                                                                                         \
         return rc;                                                                                            \
     }
-HWLOC(hwloc_topology_init)
-HWLOC(hwloc_topology_load)
+SPARED(hwloc_topology_init, in_library)
+SPARED(hwloc_topology_load, in_library)
+SPARED(gnutls_handshake, in_handshake)
 
 /* ---- from main() to the end ---- */
 

@@ -18,6 +18,7 @@ import os
 import re
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -34,20 +35,24 @@ EXITS = (1, 2, 3, 4)  # docs/cli.md
 REFUSALS = (500, 503)
 TEMPLATE = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content }}\n{% endfor %}{{ 'assistant: ' }}"
 
-# (kind, how, from when)
+# (kind, how, from when, over what)
 KINDS = [
-    ("memory", "", ""),
-    ("memory", "", "accept"),
-    ("socket", "EINTR", ""),
-    ("socket", "ECONNRESET", ""),
-    ("socket", "ETIMEDOUT", ""),
-    ("socket", "EPIPE", ""),
-    ("socket", "ENOBUFS", ""),
-    ("socket", "ECONNABORTED", ""),
-    ("socket", "EMFILE", ""),
-    ("socket", "ENOMEM", ""),
-    ("narrow", "", ""),
+    ("memory", "", "", ""),
+    ("memory", "", "accept", ""),
+    ("memory", "", "", "tls"),
+    ("memory", "", "accept", "tls"),
+    ("socket", "EINTR", "", ""),
+    ("socket", "ECONNRESET", "", ""),
+    ("socket", "ETIMEDOUT", "", ""),
+    ("socket", "EPIPE", "", ""),
+    ("socket", "ENOBUFS", "", ""),
+    ("socket", "ECONNABORTED", "", ""),
+    ("socket", "EMFILE", "", ""),
+    ("socket", "ENOMEM", "", ""),
+    ("socket", "ECONNRESET", "", "tls"),
+    ("narrow", "", "", ""),
 ]
+TLS = os.path.join(ROOT, "tests", "http", "tls")
 
 HI = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 6, "seed": 1, "logprobs": True, "top_logprobs": 2}
 # Method, path, body, and whether the client leaves after the first bytes of the answer.
@@ -84,7 +89,7 @@ class Run:
         self.calls = 0
 
     def start(self, folder):
-        kind, how, when = self.kind
+        kind, how, when, over = self.kind
         with open(os.path.join(folder, "t.jinja"), "w", encoding="ascii") as f:
             f.write(TEMPLATE)
         self.count = os.path.join(folder, "count")
@@ -92,6 +97,8 @@ class Run:
                "FAIL_COUNT": self.count, "LD_PRELOAD": self.shim}
         argv = [self.program, "serve", MODEL, "--port", "0", "--parallel", "2", "--threads", "1",
                 "--chat-template", "t.jinja", "--drain-ms", "2000"]
+        if over == "tls":
+            argv += ["--tls-cert", os.path.join(TLS, "cert.pem"), "--tls-key", os.path.join(TLS, "key.pem")]
         self.process = subprocess.Popen(argv, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         seen, deadline = b"", time.monotonic() + PATIENCE_S
         while b"print(" not in seen:
@@ -100,12 +107,16 @@ class Run:
             if not piece:
                 return False
             seen += piece
-        self.port = int(re.search(rb"http://[\d.]+:(\d+)/v1", seen)[1])
+        self.port = int(re.search(rb"https?://[\d.]+:(\d+)/v1", seen)[1])
         return True
 
     def ask(self, method, path, body, leaves):
         """(status, body), or None when the connection ended."""
-        con = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        if self.kind[3] == "tls":
+            known = ssl.create_default_context(cafile=os.path.join(TLS, "cert.pem"))
+            con = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE_S, context=known)
+        else:
+            con = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             con.request(method, path, None if body is None else json.dumps(body))
             answer = con.getresponse()
