@@ -62,7 +62,7 @@ static const struct opt options[N_OPTS] = {
     [PER_ADDRESS] = { .name = "connections-per-address", .type = OPT_INT, .value = "N", .least = 0, .most = 100000,
                       .dflt = "256",
                       .help = "of them of one address (of IPv6, one /64), but for this machine's own; 0: as many as "
-                              "there are, as behind a proxy on another machine" },
+                              "there are; behind a proxy see --trusted-proxy" },
     [DRAIN] = { .name = "drain-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "25000",
                 .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one ends them" },
     [HEAD] = { .name = "header-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 600000, .dflt = "10000",

@@ -27,6 +27,7 @@ enum {
     BLOCK_BYTES = 16 << 10,      /* of a stream at once */
     CHUNK_RESERVE_BYTES = 64 << 10,
     CONNECTION_BYTES = 34 << 10, /* HEAD_BYTES, once it was answered; 33 KB measured with 6,000 of them */
+    HANDSHAKE_BYTES = 128 << 10, CERTIFICATE_BYTES = 2 << 20, /* more than they take */
     TLS_BYTES = 11 << 10,        /* more, under TLS; 10.4 KB measured with 800 */
 };
 
@@ -620,12 +621,11 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     atomic_fetch_add(&s->n_connections, 1);
 }
 
-/* libtasn1, which GnuTLS signs with, does not survive that memory is out: a handshake begins only where more than it
- * takes is there to be had. What remains is another thread that takes it in that instant. */
-static bool memory_for_handshake(void)
+/* libtasn1, with which GnuTLS signs and reads certificates, does not survive that memory is out: both begin only where
+ * more than they take is there to be had. What remains is another thread that takes it in that instant. */
+static bool memory_for_tls(size_t bytes)
 {
-    enum { HANDSHAKE_BYTES = 128 << 10 };
-    void *there = mem_alloc(HANDSHAKE_BYTES);
+    void *there = mem_alloc(bytes);
     mem_free(there);
     return there != NULL;
 }
@@ -636,7 +636,7 @@ static enum MHD_Result on_accept(void *server, const struct sockaddr *from, sock
     struct server *s = server;
     struct address address;
     (void)n;
-    if (s->options.tls_cert && !memory_for_handshake())
+    if (s->options.tls_cert && !memory_for_tls(HANDSHAKE_BYTES))
         return MHD_NO;
     gate_address(s, from, &address);
     lock_take(&s->peer_lock);
@@ -724,6 +724,8 @@ static bool start_daemon(struct server *s, hearth_error *err)
     if (o->tls_cert && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return fail(err, HEARTH_ERR_USAGE, "this libmicrohttpd was built without TLS; start without --tls-cert, "
                     "behind a proxy that has it");
+    if (o->tls_cert && !memory_for_tls(CERTIFICATE_BYTES))
+        return fail_memory(err, "the certificate");
     int fd = port_listen(o->host, &s->port, err);
     if (fd < 0)
         return false;

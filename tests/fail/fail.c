@@ -16,8 +16,9 @@
  *   FAIL_COUNT  a file that is given the number of calls at the end
  *
  * What hwloc does while it reads the machine's topology does not count: it does not survive a failed allocation, is
- * asked only where there is memory enough (base/machine.c), and goes without what it cannot read. Nor does a handshake
- * of GnuTLS: libtasn1 does not survive one, and connections under TLS are taken only where there is enough (server.c).
+ * asked only where there is memory enough (base/machine.c), and goes without what it cannot read. Nor does what
+ * GnuTLS does in a handshake and with a certificate: libtasn1 does not survive one either, and server.c looks first
+ * whether there is enough.
  *
  * glibc only: the real allocator is reached by its own names, the rest by system calls or RTLD_NEXT. */
 #undef _FILE_OFFSET_BITS /* the names with and without 64 are two functions here, each with its own body */
@@ -45,6 +46,7 @@
 #define SHOWN __attribute__((visibility("default")))
 
 int hwloc_topology_init(void *), hwloc_topology_load(void *), gnutls_handshake(void *);
+int gnutls_certificate_set_x509_key_mem2(void *, const void *, const void *, int, const char *, unsigned);
 int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void),
                       void *);
 
@@ -63,11 +65,11 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-static _Thread_local bool in_library, in_handshake; /* of the latter memory alone is spared */
+static _Thread_local bool in_library, in_tls; /* of the latter memory alone is spared */
 
 static bool hit(enum kind k)
 {
-    if (kind != k || in_library || (in_handshake && k == MEMORY) || atomic_load(&waits))
+    if (kind != k || in_library || (in_tls && k == MEMORY) || atomic_load(&waits))
         return false;
     unsigned long long n = atomic_fetch_add(&n_calls, 1) + 1;
     return n == fail_at || (go_on && fail_at && n > fail_at);
@@ -330,7 +332,18 @@ SHOWN int setsockopt(int fd, int level, int name, const void *value, socklen_t n
     }
 SPARED(hwloc_topology_init, in_library)
 SPARED(hwloc_topology_load, in_library)
-SPARED(gnutls_handshake, in_handshake)
+SPARED(gnutls_handshake, in_tls)
+
+SHOWN int gnutls_certificate_set_x509_key_mem2(void *to, const void *cert, const void *key, int form, const char *word,
+                                               unsigned flags)
+{
+    int (*real)(void *, const void *, const void *, int, const char *, unsigned);
+    *(void **)&real = dlsym(RTLD_NEXT, "gnutls_certificate_set_x509_key_mem2");
+    in_tls = true;
+    int rc = real(to, cert, key, form, word, flags);
+    in_tls = false;
+    return rc;
+}
 
 /* ---- from main() to the end ---- */
 
