@@ -20,7 +20,7 @@ SECRET = "qz7f3a9c1e5b"
 
 def half_a_request(key):
     """All but the last bytes of a body: the request is there, and goes on being there."""
-    return (f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+    return (f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
             "Content-Length: 9\r\n\r\n{").encode()
 
 
@@ -80,7 +80,7 @@ def test_a_line_says_what_its_receipt_says(logged):
     line, answer = line_of(logged, r), r.json()
     usage, receipt = answer["usage"], answer["hearth"]
     assert line["id"] == "mine-1" and line["key"] == "ann" and line["model"] == logged.model
-    assert line["method"] == "POST" and line["path"] == "/v1/chat/completions"
+    assert line["method"] == "POST" and line["path"] == "/v1/chat/completions" and line["client"] == "127.0.0.1"
     assert str(line["status"]) == "200" and line["finish"] == answer["choices"][0]["finish_reason"]
     assert int(line["prompt_tokens"]) == usage["prompt_tokens"]
     assert int(line["cached_tokens"]) == usage["prompt_tokens_details"]["cached_tokens"]
@@ -243,13 +243,13 @@ def test_a_log_that_nobody_reads_holds_nobody_up():
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as s:
             many = 1000 if SANITIZED else 5000  # more than pipe and ring hold, and then all are answered
             for _ in range(many // 50):
-                s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+                s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
                 got = b""
                 while got.count(b'{"status":"ok"}') < 50:
                     piece = s.recv(65536)
                     assert piece
                     got += piece
-            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             text = b""
             while piece := s.recv(65536):
                 text += piece
@@ -279,7 +279,7 @@ def test_sigusr1_shows_slots_queue_and_keys_and_values(serve, tiny):
     assert engine["requests"] == 0 and engine["waiting_requests"] == 0 and not engine["draining"]
     assert model["slots"] == 1 and model["kv_used_pages"] == 0 and model["steps"] == 0 and model["kv_pages"] >= 375
     body = json.dumps({**ENDLESS, "prompt": [5] * 200, "max_tokens": 20000}).encode()
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n"
     with server.connect(PATIENCE_S) as held, server.connect(PATIENCE_S) as waits:
         held.sendall(head % (b"held", len(body)) + body)
         assert held.recv(15).startswith(b"HTTP/1.1 200 OK")
@@ -301,7 +301,7 @@ def test_signals_beside_streams_change_nothing(serve, tiny):
     want = server.post("/v1/completions", body).json()["choices"][0]["text"]
     with server.connect(PATIENCE_S) as s:
         data = json.dumps(body).encode()
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         s.sendall(head % len(data) + data)
         for _ in range(50):
             server.process.send_signal(signal.SIGUSR1)

@@ -147,12 +147,12 @@ def test_what_waits_and_what_is_taken_are_seen_while_they_are(watched):
     held = [server.connect(PATIENCE_S) for _ in range(2)]
     try:
         for s in held:
-            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alpha\r\n"
+            s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alpha\r\n"
                       b"Content-Length: %d\r\n\r\n" % len(body) + body)
         for s in held:
             assert s.recv(15).startswith(b"HTTP/1.1 200 OK")
         with server.connect() as waits:
-            waits.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer beta\r\n"
+            waits.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer beta\r\n"
                           b"Content-Length: 9\r\n\r\n{")
             deadline = time.monotonic() + PATIENCE_S
             while True:
