@@ -59,6 +59,7 @@ struct exchange {
 
     const struct route *route;
     struct key *key;
+    struct ip client; /* behind trusted proxies; IP_NONE: unknown */
     char id[REQUEST_ID_ROOM];
     bool id_refused; /* the client gave one that is none */
     int64_t start_ns, submit_ns; /* headers, handed to the engine; 0: it was not */
@@ -126,6 +127,7 @@ struct asking {
     const struct key *key;     /* NULL: none */
     const struct exchange *exchange; /* its line comes when it ends; NULL: it has none, and its line with the answer */
     const char *method, *path; /* as they came */
+    struct ip client;
     int64_t start_ns;
 };
 
@@ -147,7 +149,6 @@ struct server {
     struct exchange *free; /* http thread */
     struct addresses addresses; /* http thread */
     struct key *answering; /* http thread: whose limits go with the answer; NULL: nobody's */
-    const char *method;    /* http thread: of the request that is looked at */
     struct asking asking;
     struct usage usage;                        /* http thread: of all */
     struct usage_row rows[GUARD_MAX_KEYS];     /* http thread: for a page that is being made */

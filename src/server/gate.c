@@ -69,8 +69,11 @@ const struct route *gate_pass(struct server *s, struct peer *peer, struct head *
     origin_target(head, &authority);
     struct arrival a = arrival_of(s, peer, head->path);
     *key = NULL;
-    if (!origin_guard(&a, head, authority, p)
-        || (peer && !forwarded_client(&s->proxies, head, &peer->ip, &peer->client, p)) || origin_is_preflight(head))
+    if (peer && !forwarded_client(&s->proxies, head, &peer->ip, &peer->client, p))
+        return NULL;
+    if (peer)
+        s->asking.client = peer->client;
+    if (!origin_guard(&a, head, authority, p) || origin_is_preflight(head))
         return NULL;
     const struct route *route = route_find(head->method, head->path, tail, &lost);
     if (!route)

@@ -18,6 +18,13 @@ static void put_problem(struct log_line *line, const struct problem *p)
         log_text(line, "message", p->message);
 }
 
+static void put_client(struct log_line *line, const struct ip *client)
+{
+    char text[IP_TEXT_ROOM];
+    ip_text(client, text);
+    log_text(line, "client", text);
+}
+
 /* ---- requests with a body ---- */
 
 /* 0: nobody was there any more to be told one. */
@@ -62,6 +69,7 @@ void journal_exchange(const struct exchange *x)
         return;
     log_text(&line, "id", x->id);
     log_text(&line, "key", x->key ? x->key->name : NULL);
+    put_client(&line, &x->client);
     log_text(&line, "method", "POST");
     log_text(&line, "path", x->route->path);
     if (x->placed || s->options.n_models == 1)
@@ -107,6 +115,7 @@ void journal_answer(struct server *s, int status, const char *id, const struct p
         return;
     log_text(&line, "id", id);
     log_text(&line, "key", a->key ? a->key->name : NULL);
+    put_client(&line, &a->client);
     log_text(&line, "method", known_method(a->method));
     log_text(&line, "path", known_path(a->method, a->path));
     log_whole(&line, "status", status);

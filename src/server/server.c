@@ -109,7 +109,7 @@ static void add_page_headers(struct server *s, struct MHD_Connection *con, struc
 {
     if (!MHD_lookup_connection_value(con, MHD_HEADER_KIND, "Origin"))
         return;
-    struct head head = { .method = s->method, .path = "", .version = "" };
+    struct head head = { .method = s->asking.method, .path = "", .version = "" };
     MHD_get_connection_values_n(con, MHD_HEADER_KIND, take_header, &head);
     gate_page_headers(s, peer_of(con), &head, put_header, r);
 }
@@ -437,6 +437,7 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
         usage_refuse(s, route, key, &p);
         return send_problem(s, con, &p, id, true);
     }
+    x->client = s->asking.client;
     memcpy(x->id, id, sizeof x->id);
     x->id_refused = !id_taken;
     x->connection = con;
@@ -525,9 +526,9 @@ static enum MHD_Result on_request(void *server, struct MHD_Connection *con, cons
 {
     struct server *s = server;
     s->answering = NULL;
-    s->method = method;
     usage_take_keys(s);
     journal_asks(s, method, url, *state == &plain_request ? NULL : *state);
+    s->asking.client = peer_of(con) ? peer_of(con)->ip : (struct ip){ 0 };
     if (!*state)
         return begin_request(s, con, url, method, version, state);
     if (*state == &plain_request) {

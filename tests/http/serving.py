@@ -211,6 +211,7 @@ class Gate:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+        self.said = err.decode()
         assert self.process.returncode == 0, err.decode()
         assert b"ERROR:" not in err, err.decode()
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -267,6 +268,20 @@ def test_a_trusted_proxy_says_whose_requests_count(gate, tiny):
     while server.ask(request("POST /tokenize", first, body={"content": "a"}))[0] != 200:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_the_log_has_the_client_that_a_trusted_proxy_names():
+    asked = {"X-Forwarded-For: 203.0.113.7": "203.0.113.7", "X-Forwarded-For: 10.9.9.9, 2001:db8::1": "2001:db8::1",
+             "X-Forwarded-For: nobody": "127.0.0.1", "Host: localhost": "127.0.0.1"}
+    for trusted in (True, False):
+        with Gate(*(["--trusted-proxy", "127.0.0.1"] if trusted else [])) as server:
+            for header in asked:
+                server.ask(request("POST /tokenize", header, body={"content": "a"}))
+                server.ask(request("GET /nothing", header))
+                server.ask(request("GET /nothing", header, "Origin: https://evil.example"))
+        found = re.findall(r"request .*client=(\S+)", server.said)
+        want = [client if trusted else "127.0.0.1" for client in asked.values() for _ in range(3)]
+        assert found == want, server.said
 
 
 def test_what_others_say_of_addresses_is_not_believed(gate, tiny):
