@@ -146,15 +146,13 @@ def test_every_answer_has_its_line(logged, ask, expected):
 
 
 def test_what_is_refused_for_others_is_a_warning(logged):
+    logged.idle()
     with logged.connect() as s:
         s.sendall(half_a_request("beta"))
-        headers = {"Authorization": "Bearer beta"}
-
-        def refused():
-            r = logged.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers=headers)
-            return r if r.status_code == 429 else None
-        until(refused)
-        line = line_of(logged, refused())
+        until(lambda: logged.status()["now"]["n_running"] == 1)
+        r = logged.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers={"Authorization": "Bearer beta"})
+        assert r.status_code == 429
+        line = line_of(logged, r)
         assert line["level"] == "warn" and line["error"] == "key_limit" and line["key"] == "line-2"
 
 
@@ -209,7 +207,8 @@ def test_a_level_has_what_is_as_urgent(serve, level, wanted):
     server.idle()
     with server.connect() as s:
         s.sendall(half_a_request("any"))
-        until(lambda: server.chat("Hello").status_code == 503)
+        until(lambda: server.status()["now"]["n_running"] == 1)
+        assert server.chat("Hello").status_code == 503
     server.idle()
     server.process.send_signal(signal.SIGUSR1)  # is said at any level
     until(lambda: lines(server, "state"))
