@@ -326,6 +326,15 @@ typedef struct {
 } hearth_engine_queue;
 void hearth_engine_look(hearth_engine *engine, hearth_engine_queue *out);
 
+/* Whether the engine thread lives. Any thread, and it waits for nothing: no lock is taken. */
+typedef struct {
+    uint64_t n_beats;  /* another number whenever it got on: many times in a step. While it stays the same and busy is
+                          true, the engine stands still */
+    bool busy;         /* it computes, or there is something that it has not looked at yet */
+    double longest_ms; /* of the steps of late the longest */
+} hearth_pulse;
+void hearth_engine_pulse(const hearth_engine *engine, hearth_pulse *out);
+
 /* What a weight matrix was just multiplied with. */
 typedef struct {
     hearth_text tensor;  /* the matrix's name in the file; lives as long as the model */

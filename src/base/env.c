@@ -12,6 +12,15 @@ const struct env_var env_vars[] = {
     { NULL, NULL },
 };
 
+const struct env_var env_system_vars[] = {
+    { "NOTIFY_SOCKET", "set by a service manager: where it is told that the server is ready, ends, lives" },
+    { "WATCHDOG_USEC", "set by a service manager: how often it wants to hear that" },
+    { "WATCHDOG_PID", "set by a service manager: the process that it means" },
+    { "LISTEN_FDS", "set by a service manager: how many sockets it has opened for the server" },
+    { "LISTEN_PID", "set by a service manager: the process that it means" },
+    { NULL, NULL },
+};
+
 static const char prefix[] = "HEARTH_";
 enum { PREFIX_LEN = sizeof prefix - 1, NAME_MAX_BYTES = 64 };
 
@@ -22,6 +31,12 @@ const char *env_get(const char *name)
         return NULL;
     strcpy(full + PREFIX_LEN, name);
     const char *value = getenv(full);
+    return value && *value ? value : NULL;
+}
+
+const char *env_system(const char *name)
+{
+    const char *value = getenv(name);
     return value && *value ? value : NULL;
 }
 

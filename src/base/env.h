@@ -19,6 +19,12 @@ const char *env_get_system(const char *name);
 /* The fixed ones, NULL-terminated by name; `hearth env` prints them. */
 extern const struct env_var env_vars[];
 
+/* What others than hearth named: a service manager tells its services so (base/service.h). NULL-terminated by the whole
+ * name. */
+extern const struct env_var env_system_vars[];
+/* The value of one of those; NULL when unset or empty. */
+const char *env_system(const char *name);
+
 /* HEARTH_* variables that are set but that nobody knows (neither in env_vars nor accepted by
  * known()): calls report(name) for each. */
 void env_unknown(bool (*known)(const char *name_without_prefix), void (*report)(const char *name));

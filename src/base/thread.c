@@ -108,6 +108,7 @@ struct pool {
     void *arg;
     atomic_bool stop;
     atomic_int caller_cpu;           /* where the last job came from */
+    atomic_uint n_jobs;              /* also those that the caller does alone */
     _Alignas(64) atomic_uint job;    /* raised once for every job; workers wait for a change */
     _Alignas(64) atomic_uint asleep; /* workers inside its futex */
     _Alignas(64) atomic_uint active; /* workers with lower numbers take part; the others sleep until it changes */
@@ -275,9 +276,13 @@ void pool_destroy(struct pool *p)
 
 int pool_threads(const struct pool *p) { return p->n_threads; }
 
+unsigned pool_jobs(const struct pool *p) { return atomic_load_explicit(&p->n_jobs, memory_order_relaxed); }
+
 void pool_run(struct pool *p, pool_fn *fn, void *arg)
 {
     int active = (int)atomic_load_explicit(&p->active, memory_order_relaxed);
+    atomic_store_explicit(&p->n_jobs, atomic_load_explicit(&p->n_jobs, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     if (active == 1) {
         fn(arg, 0, 1);
         return;

@@ -18,6 +18,8 @@ typedef void pool_fn(void *arg, int thread, int n_threads);
 struct pool *pool_create(int n_threads, hearth_error *err); /* n_threads >= 1 */
 void pool_destroy(struct pool *p);                          /* NULL is fine */
 int pool_threads(const struct pool *p);
+/* Jobs that were begun until now. Any thread: it goes on while the one that runs them does. */
+unsigned pool_jobs(const struct pool *p);
 /* From the next job on only n_threads of them take part (held to 1 .. pool_threads()); the others sleep. Called by the
  * thread that runs jobs, between them. */
 void pool_use(struct pool *p, int n_threads);

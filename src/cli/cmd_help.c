@@ -28,6 +28,7 @@ const struct help_exit help_exits[] = {
     { EXIT_USAGE, "the command line asks for something that cannot be" },
     { EXIT_FILE, "a file cannot be read or written, is damaged, or is of a kind that hearth does not know" },
     { EXIT_MEMORY, "it does not fit into memory" },
+    { EXIT_CUT, "serve: told to end, it did so before all that ran was answered: time was over, or it was told twice" },
     { EXIT_INTERRUPTED, "interrupted (Ctrl-C): what was finished is printed; a second Ctrl-C ends at once" },
     { 0, NULL },
 };

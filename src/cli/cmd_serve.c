@@ -7,12 +7,14 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/service.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/loading.h"
 #include "cli/preset.h"
 #include "cli/template_choice.h"
 #include "server/api/preset.h"
+#include "server/port.h"
 #include "server/server.h"
 
 enum {
@@ -20,6 +22,7 @@ enum {
     CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
     ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     LOG_FORMAT, LOG_LEVEL,
+    STALL,
     N_OPTS
 };
 
@@ -64,12 +67,16 @@ static const struct opt options[N_OPTS] = {
                       .help = "of them of one address (of IPv6, one /64), but for this machine's own; 0: as many as "
                               "there are; behind a proxy see --trusted-proxy" },
     [DRAIN] = { .name = "drain-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "25000",
-                .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one ends them" },
+                .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one gives them "
+                        "a second to hear of it" },
     [HEAD] = { .name = "header-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 600000, .dflt = "10000",
                .help = "how long the headers of a request may take" },
     [REQUEST] = { .name = "request-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 86400000, .dflt = "0",
                   .help = "how long a request may take from its headers on; then its answer ends where it is; 0: as "
                           "long as it takes" },
+    [STALL] = { .name = "stall-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 86400000, .dflt = "30000",
+                .help = "an engine that does not get on for so long, and for longer than four of its steps, is "
+                        "stalled: /health says so, and a service manager's watchdog is not fed" },
     [BUDGET] = { .name = "budget", .type = OPT_INT, .value = "MB", .least = 16, .most = 1 << 30,
                  .dflt = "what the machine has free",
                  .help = "memory for all models together: KV caches, workspaces, vocabularies, and the weights beside "
@@ -126,6 +133,11 @@ struct service {
     hearth_engine *engine;
     struct server *server;
     struct log *log;
+    struct service_manager manager;
+    char host[PORT_HOST_BYTES]; /* of the first socket that it passed, and its port */
+    int port;
+    bool lived;     /* when the manager was told something last */
+    int64_t fed_ns;
 };
 
 static int number(const struct service *s, int option, int dflt)
@@ -306,6 +318,13 @@ static int open_models(struct service *s, hearth_error *err)
     return EXIT_DONE;
 }
 
+/* The first of the sockets that were passed, or what the line says. */
+static const char *host_of(const struct service *s)
+{
+    const char *host = s->args->value[HOST].text;
+    return s->manager.n_sockets ? s->host : host ? host : "127.0.0.1";
+}
+
 static bool start(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
@@ -320,8 +339,8 @@ static bool start(struct service *s, hearth_error *err)
         .engine = s->engine,
         .models = s->served,
         .n_models = s->n_models,
-        .host = v[HOST].text ? v[HOST].text : "127.0.0.1",
-        .port = number(s, PORT, 8080),
+        .host = host_of(s),
+        .port = s->manager.n_sockets ? s->port : number(s, PORT, 8080),
         .n_parallel = number(s, PARALLEL, 4),
         .n_queue = number(s, QUEUE, 64),
         .n_queue_tokens = (uint64_t)number(s, QUEUE_TOKENS, 0),
@@ -334,6 +353,9 @@ static bool start(struct service *s, hearth_error *err)
         .head_ms = number(s, HEAD, 10000),
         .request_ms = number(s, REQUEST, 0),
         .settings_name = s->args->settings && s->args->settings->path[0] ? s->args->settings->path : NULL,
+        .stall_ms = number(s, STALL, 30000),
+        .sockets = s->manager.sockets,
+        .n_sockets = s->manager.n_sockets,
         .keys = s->keys,
         .keys_name = v[KEYS].text,
         .allow_hosts = v[ALLOW_HOST].list,
@@ -429,24 +451,87 @@ static void answer_signals(struct service *s)
         server_dump(s->server);
 }
 
-/* Until somebody wants an end; then until what runs has ended, or for so long, or until they insist. */
-static void serve(struct service *s)
+/* ---- until the end ---- */
+
+/* Signs of life, as often as the service manager wants them; none while the engine does not get on. */
+static void feed_watchdog(struct service *s)
 {
-    enum { LOOK_MS = 20 };
-    while (!interrupt_pending()) {
-        interrupt_wait();
-        answer_signals(s);
-    }
+    bool lives = server_lives(s->server);
+    int64_t now = clock_ns();
+    if (lives != s->lived)
+        service_say(&s->manager, lives ? "STATUS=serving" : "STATUS=the engine does not get on");
+    s->lived = lives;
+    if (!lives || !s->manager.watchdog_ns || now - s->fed_ns < s->manager.watchdog_ns / 4)
+        return;
+    service_say(&s->manager, "WATCHDOG=1");
+    s->fed_ns = now;
+}
+
+/* How long to sleep at most, so that nobody waits for a sign of life; below 0: as long as it likes. */
+static int feed_ms(const struct service *s)
+{
+    enum { LEAST_MS = 10, MOST_MS = 1000 };
+    if (s->manager.notify_fd < 0)
+        return -1;
+    int64_t ms = s->manager.watchdog_ns ? s->manager.watchdog_ns / 4000000 : MOST_MS;
+    return ms < LEAST_MS ? LEAST_MS : ms > MOST_MS ? MOST_MS : (int)ms;
+}
+
+/* What runs has until the drain time is over, or until somebody insists; then as good as nothing: a second, in which
+ * its clients are told. Returns the exit code. */
+static int drain(struct service *s)
+{
+    enum { LOOK_MS = 20, LEAST_MS = 60, TELL_MS = 900 };
+    int64_t start = clock_ns();
+    int drain_ms = number(s, DRAIN, 25000);
     server_drain(s->server);
     interrupt_clear();
-    int64_t start = clock_ns();
-    int drain_ms = number(s, DRAIN, 25000), active = server_n_active(s->server);
+    int active = server_n_active(s->server);
+    service_say(&s->manager, "STOPPING=1\nSTATUS=ending: %d requests go on", active);
     if (active > 0)
         say("ending: %d requests go on for at most %d s; once more ends them now", active, drain_ms / 1000);
-    while (server_n_active(s->server) > 0 && clock_ms_since(start) < drain_ms && !interrupt_again()) {
+    bool goes_on = true;
+    while (goes_on && clock_ms_since(start) < drain_ms && interrupt_count() < 2) {
         interrupt_wait_ms(LOOK_MS);
         answer_signals(s);
+        feed_watchdog(s);
+        goes_on = server_n_active(s->server) > 0 || (s->manager.n_sockets && clock_ms_since(start) < LEAST_MS);
     }
+    int code = server_n_active(s->server) > 0 ? EXIT_CUT : EXIT_DONE;
+    interrupt_end_within(TELL_MS, code);
+    return code;
+}
+
+static int serve(struct service *s)
+{
+    s->lived = true;
+    service_say(&s->manager, "READY=1\nSTATUS=serving");
+    while (!interrupt_pending()) {
+        interrupt_wait_ms(feed_ms(s));
+        answer_signals(s);
+        feed_watchdog(s);
+    }
+    return drain(s);
+}
+
+/* Of what it listens on: only this machine can reach it, or there are keys, or somebody said that there need be none. */
+static int check_reach(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    int n = s->manager.n_sockets;
+    if (n && (v[HOST].origin == OPT_FROM_LINE || v[PORT].origin == OPT_FROM_LINE))
+        say("--host and --port have no effect: the service manager passed %d socket%s", n, n == 1 ? "" : "s");
+    for (int i = max_int(n, 1) - 1; i >= 0; i--) { /* the first is the one that is shown */
+        bool local = true;
+        if (n)
+            port_describe(s->manager.sockets[i], s->host, &s->port);
+        if (!server_host_is_local(host_of(s), &local, err))
+            return usage_error(&cmd_serve, "%s", err->message);
+        if (!local && !v[KEYS].text && !v[OPEN].on)
+            return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
+                               "--api-key-file, or --insecure-no-auth if that is meant", host_of(s));
+    }
+    return EXIT_DONE;
 }
 
 /* Who can reach it needs a key, and what comes over wires others cannot read it. */
@@ -455,12 +540,9 @@ static int check_safety(struct service *s, hearth_error *err)
     enum { TLS_FILE_MAX_BYTES = 1 << 20 };
     const struct opt_value *v = s->args->value;
     size_t n = 0;
-    bool local = true;
-    if (v[HOST].text && !server_host_is_local(v[HOST].text, &local, err))
-        return usage_error(&cmd_serve, "%s", err->message);
-    if (!local && !v[KEYS].text && !v[OPEN].on)
-        return usage_error(&cmd_serve, "on --host %.80s others can reach the server, and there are no keys; give "
-                           "--api-key-file, or --insecure-no-auth if that is meant", v[HOST].text);
+    int code = check_reach(s, err);
+    if (code != EXIT_DONE)
+        return code;
     if (v[HOST].text && strncmp(v[HOST].text, "unix:", 5) == 0 && v[PORT].origin == OPT_FROM_LINE && v[PORT].i > 0)
         return usage_error(&cmd_serve, "--port %d means nothing to --host %.120s, a Unix socket; leave it out",
                            (int)v[PORT].i, v[HOST].text);
@@ -476,6 +558,8 @@ static int check_safety(struct service *s, hearth_error *err)
 
 static int run_service(struct service *s, hearth_error *err)
 {
+    if (!service_read(&s->manager, err))
+        return report(err);
     int code = choose_models(s);
     if (code != EXIT_DONE)
         return code;
@@ -501,8 +585,7 @@ static int run_service(struct service *s, hearth_error *err)
         return report(err);
     forget_keys(s);
     say_life(s, "start");
-    serve(s);
-    return EXIT_DONE;
+    return serve(s);
 }
 
 static int run(const struct args *a)

@@ -75,6 +75,8 @@ static int run_env(const struct args *a)
             print_variable(name, where);
         }
     }
+    for (const struct env_var *v = env_system_vars; v->name; v++)
+        printf("%-25s %-20s %s\n", v->name, env_system(v->name) ? env_system(v->name) : "-", v->help);
     return EXIT_DONE;
 }
 

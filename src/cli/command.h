@@ -13,6 +13,7 @@ enum exit_code {
     EXIT_USAGE = 2,       /* the command line asks for something that cannot be */
     EXIT_FILE = 3,        /* a file cannot be read or written, is damaged, or is unknown to us */
     EXIT_MEMORY = 4,      /* it does not fit */
+    EXIT_CUT = 75,        /* serve: it ended before all that ran was answered (EX_TEMPFAIL of sysexits.h) */
     EXIT_INTERRUPTED = 130,
 };
 

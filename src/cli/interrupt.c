@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* ualarm() */
 #include "cli/interrupt.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ void interrupt_wake(void *arg)
 
 static void on_signal(int signal_number)
 {
-    bool again = service ? ++n_signals > 2 : conversation ? signal_number == SIGTERM && terminated : pending;
+    n_signals++;
+    bool again = service ? n_signals > 2 : conversation ? signal_number == SIGTERM && terminated : pending;
     if (!holding || again)
         _exit(EXIT_INTERRUPTED);
     pending = 1;
@@ -114,7 +116,25 @@ void interrupt_hold_service(void)
 bool interrupt_pending(void) { return pending || terminated; }
 bool interrupt_again(void) { return pending; }
 bool interrupt_terminated(void) { return terminated; }
+int interrupt_count(void) { return n_signals; }
 void interrupt_clear(void) { pending = 0; }
+
+static volatile sig_atomic_t end_code;
+
+static void on_end(int signal_number)
+{
+    (void)signal_number;
+    _exit(end_code);
+}
+
+void interrupt_end_within(int ms, int code)
+{
+    struct sigaction action = { .sa_handler = on_end };
+    sigemptyset(&action.sa_mask);
+    end_code = code;
+    sigaction(SIGALRM, &action, NULL);
+    ualarm((useconds_t)ms * 1000, 0);
+}
 
 static bool wait_input(int fd, int ms)
 {

@@ -22,6 +22,11 @@ bool interrupt_pending(void);
 bool interrupt_terminated(void);
 /* One came since interrupt_clear(), also where a SIGTERM came before. */
 bool interrupt_again(void);
+/* How many came, ever. */
+int interrupt_count(void);
+/* The program ends with this code when ms milliseconds (below 1,000) are over, whatever it waits for then: for an end
+ * that was promised. */
+void interrupt_end_within(int ms, int code);
 /* Held again for what comes next. A SIGTERM stays pending. */
 void interrupt_clear(void);
 

@@ -162,6 +162,7 @@ static int wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen, str
         lock_wait(&e->lock);
     }
     *seen = e->pokes;
+    atomic_store(&e->n_seen_pokes, *seen);
     int n = e->stop ? -1 : e->n_lanes;
     e->stepping = n > 0;
     for (int i = 0; i < n; i++)
@@ -188,6 +189,15 @@ static bool step_all(struct lane **lanes, int n, struct hearth_stream **finished
     return ran;
 }
 
+/* The longest round of late: one that stays alone is forgotten after some hundred others. */
+static void note_round(struct hearth_engine *e, double ms)
+{
+    enum { ROUNDS_REMEMBERED = 256 };
+    double was = atomic_load_explicit(&e->longest_ms, memory_order_relaxed);
+    atomic_store_explicit(&e->longest_ms, ms > was ? ms : was + (ms - was) / ROUNDS_REMEMBERED, memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->n_rounds, 1, memory_order_relaxed);
+}
+
 static void engine_main(void *arg)
 {
     struct hearth_engine *e = arg;
@@ -195,8 +205,12 @@ static void engine_main(void *arg)
     unsigned seen = 0;
     bool idle = false;
     for (int n; (n = wait_for_work(e, idle, &seen, lanes)) >= 0;) {
+        int64_t start = clock_ns();
+        atomic_store(&e->working, true);
         struct hearth_stream *finished = sweep(e);
         bool ran = step_all(lanes, n, &finished);
+        if (ran)
+            note_round(e, clock_ms_since(start));
         idle = !ran && !finished; /* a slot that became free may have somebody waiting for it */
         lock_take(&e->lock);
         for (struct hearth_stream *s = finished; s; s = s->next)
@@ -205,6 +219,7 @@ static void engine_main(void *arg)
         lock_wake_all(&e->lock);
         lock_release(&e->lock);
         let_go(finished);
+        atomic_store(&e->working, false);
     }
 }
 
@@ -342,6 +357,14 @@ void hearth_engine_bound_queue(hearth_engine *e, uint64_t n_tokens)
     lock_take(&e->lock);
     e->n_queue_tokens = n_tokens;
     lock_release(&e->lock);
+}
+
+void hearth_engine_pulse(const hearth_engine *e, hearth_pulse *out)
+{
+    *out = (hearth_pulse){ .n_beats = atomic_load(&e->n_rounds) + (uint64_t)pool_jobs(e->pool)
+                                      + atomic_load(&e->n_seen_pokes),
+                           .busy = atomic_load(&e->working) || atomic_load(&e->pokes) != atomic_load(&e->n_seen_pokes),
+                           .longest_ms = atomic_load(&e->longest_ms) };
 }
 
 void hearth_engine_look(hearth_engine *e, hearth_engine_queue *out)

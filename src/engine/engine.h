@@ -50,7 +50,12 @@ struct hearth_engine {
     int n_leaving;             /* models that wait for the step to end: they come before the next one */
     bool stepping;             /* the engine thread is inside a step: its models must stay */
     bool stop;
-    unsigned pokes; /* something changed: look again */
+    atomic_uint pokes; /* something changed: look again */
+
+    /* Signs of life, which only the engine thread writes and anybody reads without the lock. */
+    atomic_uint n_rounds, n_seen_pokes; /* as far as it has looked */
+    atomic_bool working;                /* inside a round */
+    _Atomic double longest_ms;          /* of a round, lately */
 
     struct thread thread, helper;
 };

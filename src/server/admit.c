@@ -55,8 +55,14 @@ static bool check_tokens(struct server *s, const struct body_frame *frame, struc
 
 static bool check_limits(struct server *s, const struct route *route, struct key *key, struct problem *p)
 {
-    if (atomic_load(&s->draining)) {
+    if (atomic_load(&s->draining) && s->options.n_sockets == 0) { /* else it came before that, and nobody else has it */
         refuse(p, PROBLEM_shutting_down, NULL, "the server is about to end; send the request elsewhere");
+        p->retry_after_s = RETRY_LEAST_S;
+        return false;
+    }
+    if (route->endpoint->dialect && vigil_stalled(s)) {
+        refuse(p, PROBLEM_engine_stalled, NULL, "the engine has not got on for %.1f s; send the request elsewhere",
+               atomic_load(&s->vigil.still_ms) / 1000);
         p->retry_after_s = RETRY_LEAST_S;
         return false;
     }
@@ -193,11 +199,16 @@ void exchange_release(struct exchange *x)
 void load_read(const struct server *cs, struct load_figures *out)
 {
     struct server *s = (struct server *)(uintptr_t)cs;
-    hearth_engine_queue q;
-    hearth_engine_look(s->options.engine, &q);
+    hearth_engine_queue q = { 0 };
+    bool draining = atomic_load(&s->draining), stalled = vigil_stalled(s);
+    if (!stalled) /* it may hold its lock */
+        hearth_engine_look(s->options.engine, &q);
     *out = (struct load_figures){
-        .ready = !atomic_load(&s->draining),
-        .draining = atomic_load(&s->draining),
+        .ready = !draining && !stalled,
+        .draining = draining,
+        .stalled = stalled,
+        .still_ms = atomic_load(&s->vigil.still_ms),
+        .patience_ms = atomic_load(&s->vigil.patience_ms),
         .uptime_s = clock_ms_since(s->start_ns) / 1000,
         .waiting_tokens = q.n_waiting_tokens,
         .n_connections = atomic_load(&s->n_connections),

@@ -131,6 +131,15 @@ struct asking {
     int64_t start_ns;
 };
 
+/* What the watch thread knows of the engine's life (vigil.c). The last four are for everybody. */
+struct vigil {
+    uint64_t n_beats;
+    int64_t beat_ns; /* when they were seen to change */
+    _Atomic double still_ms, patience_ms; /* no beat since; how long that may be */
+    atomic_bool stalled;
+    atomic_llong looked_ns;
+};
+
 struct server {
     struct server_options options;
     struct view *views;    /* [options.n_models] */
@@ -166,8 +175,11 @@ struct server {
     struct lock peer_lock;
     struct peer *peers;
     int watch_epoll, watch_event; /* fds */
-    atomic_int listen;            /* fd, while the daemon runs; else 0 */
+    atomic_int listen;            /* fd, while the daemon takes connections; else 0 */
+    atomic_int n_more;            /* further sockets, as long as connections are taken: options.sockets[1] and so on */
     atomic_bool taking;           /* the watch thread is in server_take_waiting() */
+
+    struct vigil vigil;
 
     int n_connections_most;
     atomic_int n_connections, n_running;
@@ -180,7 +192,7 @@ struct server {
 
 /* server.c; watch thread: a connection that waits is given to libmicrohttpd. False: it has gone, or may not be, or
  * there is no descriptor for it. */
-bool server_take_waiting(struct server *s);
+bool server_take_waiting(struct server *s, int socket); /* the number of the socket, 0 for the only one */
 /* server.c: wake the connection if it sleeps. Any thread. */
 void exchange_wake(void *exchange);
 /* The work thread is done with it: from here on it is the http thread's. */
@@ -243,6 +255,12 @@ bool refuse_late(const struct exchange *x, struct problem *p);
 /* The engine's error as a refusal. */
 void problem_of_error(struct problem *p, const hearth_error *err);
 
+/* vigil.c */
+enum { STALL_MS = 30000 }; /* the least time without a beat after which the engine counts as stalled */
+double vigil_patience_ms(int floor_ms, double longest_step_ms);
+void vigil_look(struct server *s, int64_t now_ns); /* watch thread */
+bool vigil_stalled(const struct server *s);        /* as it was at the last look; any thread */
+
 /* watch.c */
 enum { WATCH_MS = 1000 }; /* how often it looks at deadlines, if none is nearer */
 bool watch_start(struct server *s, hearth_error *err);
@@ -250,6 +268,7 @@ void watch_stop(struct server *s);
 void watch_client(struct exchange *x);   /* from now on; http thread */
 void watch_forget(struct exchange *x);
 void watch_look(struct server *s);       /* a deadline is nearer than it was */
+int watch_expected(struct server *s); /* connections that have begun a request, or were made just now */
 struct peer *peer_open(struct server *s, int fd);
 void peer_close(struct server *s, struct peer *p);
 void peer_set(struct server *s, struct peer *p, enum peer_state state);

@@ -118,6 +118,26 @@ static int port_of(int fd)
                                           : ((struct sockaddr_in *)&at)->sin_port);
 }
 
+void port_describe(int fd, char host[PORT_HOST_BYTES], int *port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage room;
+        struct sockaddr_un local;
+    } at = { 0 };
+    socklen_t n = sizeof at;
+    *port = 0;
+    snprintf(host, PORT_HOST_BYTES, "unix:");
+    if (getsockname(fd, &at.any, &n) != 0)
+        return;
+    if (at.any.sa_family == AF_UNIX) {
+        bool abstract = n > offsetof(struct sockaddr_un, sun_path) && !at.local.sun_path[0];
+        snprintf(host, PORT_HOST_BYTES, "unix:%s%.100s", abstract ? "@" : "", at.local.sun_path + abstract);
+    } else if (getnameinfo(&at.any, n, host, PORT_HOST_BYTES, NULL, 0, NI_NUMERICHOST) == 0) {
+        *port = port_of(fd);
+    }
+}
+
 static int refuse_port(const char *host, int port, int why, hearth_error *err)
 {
     char holder[128];

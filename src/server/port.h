@@ -16,5 +16,8 @@ uint64_t port_file(const char *host); /* 0: none */
 void port_remove_file(const char *host, uint64_t file);
 /* Connections are not taken before their first bytes are there, or a second has passed. */
 void port_wait_for_bytes(int listening);
+/* Where a socket listens: an address and its port, or "unix:" and a path and port 0. */
+enum { PORT_HOST_BYTES = 160 };
+void port_describe(int fd, char host[PORT_HOST_BYTES], int *port);
 /* The next connection that waits there, not inherited by other programs; -1: none, or no descriptor for it. */
 int port_accept(int listening, struct sockaddr_storage *from, socklen_t *from_bytes);

@@ -115,7 +115,7 @@ static void add_page_headers(struct server *s, struct MHD_Connection *con, struc
 }
 
 static void add_headers(struct server *s, struct MHD_Connection *con, struct MHD_Response *r, const char *type,
-                        const char *id)
+                        const char *id, bool close)
 {
     add_page_headers(s, con, r);
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
@@ -123,6 +123,8 @@ static void add_headers(struct server *s, struct MHD_Connection *con, struct MHD
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     add_rate_headers(r, s->answering);
     MHD_add_response_header(r, "X-Request-Id", id);
+    if (close || atomic_load(&s->draining)) /* who comes again comes to another server */
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
 /* Takes what out holds. */
@@ -136,7 +138,7 @@ static enum MHD_Result send_body(struct server *s, struct MHD_Connection *con, i
     }
     *out = (struct buf){ 0 };
     journal_answer(s, status, id, p);
-    add_headers(s, con, r, type, id);
+    add_headers(s, con, r, type, id, close);
     if (p && p->retry_after_s > 0) {
         char seconds[16];
         int whole = p->retry_after_s >= 60 ? 60 : (int)p->retry_after_s + (p->retry_after_s > (int)p->retry_after_s);
@@ -147,8 +149,6 @@ static enum MHD_Result send_body(struct server *s, struct MHD_Connection *con, i
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, p->allow);
     if (status == MHD_HTTP_UNAUTHORIZED)
         MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"hearth\"");
-    if (close)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result done = MHD_queue_response(con, (unsigned)status, r);
     MHD_destroy_response(r);
     return done;
@@ -220,7 +220,7 @@ static enum MHD_Result begin_stream(struct exchange *x)
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, x, NULL);
     if (!r)
         return MHD_NO;
-    add_headers(x->server, con, r, "text/event-stream", x->id);
+    add_headers(x->server, con, r, "text/event-stream", x->id, false);
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
     MHD_set_connection_option(con, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STALLED_S);
     enum MHD_Result done = MHD_queue_response(con, MHD_HTTP_OK, r);
@@ -649,13 +649,15 @@ static enum MHD_Result on_accept(void *server, const struct sockaddr *from, sock
     return MHD_NO;
 }
 
-bool server_take_waiting(struct server *s)
+bool server_take_waiting(struct server *s, int socket)
 {
     struct sockaddr_storage from;
     socklen_t n = sizeof from;
     bool taken = false;
-    atomic_store(&s->taking, true); /* before the look at `listen`: server_stop() clears that and then waits for this */
-    int listening = atomic_load(&s->listen), fd = listening > 0 ? port_accept(listening, &from, &n) : -1;
+    atomic_store(&s->taking, true); /* before the look at these two: take_no_more() clears them and waits for this */
+    int listening = socket == 0 ? atomic_load(&s->listen)
+                    : socket <= atomic_load(&s->n_more) ? s->options.sockets[socket] : 0;
+    int fd = listening > 0 ? port_accept(listening, &from, &n) : -1;
     if (fd >= 0) /* closed where it fails */
         taken = MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, n) == MHD_YES;
     atomic_store(&s->taking, false);
@@ -718,6 +720,7 @@ static bool make_exchanges(struct server *s, hearth_error *err)
 static bool start_daemon(struct server *s, hearth_error *err)
 {
     const struct server_options *o = &s->options;
+    int own = -1;
     s->port = o->port;
     s->n_connections_most = allow_connections(o->n_connections);
     if (!addresses_init(&s->addresses, s->n_connections_most, o->n_per_address))
@@ -727,10 +730,10 @@ static bool start_daemon(struct server *s, hearth_error *err)
                     "behind a proxy that has it");
     if (o->tls_cert && !memory_for_tls(CERTIFICATE_BYTES))
         return fail_memory(err, "the certificate");
-    int fd = port_listen(o->host, &s->port, err);
-    if (fd < 0)
+    if (o->n_sockets == 0 && (own = port_listen(o->host, &s->port, err)) < 0)
         return false;
-    s->socket_file = port_file(o->host);
+    int fd = own < 0 ? o->sockets[0] : own;
+    s->socket_file = own < 0 ? 0 : port_file(o->host);
     if (o->tls_cert)
         port_wait_for_bytes(fd);
     struct MHD_OptionItem tls[] = {
@@ -750,9 +753,11 @@ static bool start_daemon(struct server *s, hearth_error *err)
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_ARRAY, o->tls_cert ? tls : tls + 3, MHD_OPTION_END);
     if (s->daemon) {
         atomic_store(&s->listen, fd);
+        atomic_store(&s->n_more, max_int(o->n_sockets - 1, 0));
         return true;
     }
-    close(fd);
+    if (own >= 0)
+        close(own);
     port_remove_file(o->host, s->socket_file);
     if (o->tls_cert && s->said[0])
         return fail(err, HEARTH_ERR_USAGE, "the certificate and key (--tls-cert, --tls-key) cannot be used: %s; give "
@@ -796,21 +801,38 @@ struct server *server_start(const struct server_options *options, hearth_error *
     return NULL;
 }
 
-void server_drain(struct server *s) { atomic_store(&s->draining, true); }
+/* From here on no connection is taken. */
+static void take_no_more(struct server *s)
+{
+    atomic_store(&s->listen, 0);
+    atomic_store(&s->n_more, 0);
+    while (atomic_load(&s->taking))
+        poll(NULL, 0, 1);
+    if (s->daemon)
+        MHD_quiesce_daemon(s->daemon);
+}
 
-int server_n_active(const struct server *s)
+void server_drain(struct server *s)
+{
+    if (atomic_load(&s->draining))
+        return;
+    if (s->options.n_sockets > 0)
+        take_no_more(s);
+    atomic_store(&s->draining, true);
+}
+
+int server_n_active(struct server *s)
 {
     int n = 0;
     for (int i = 0; i < s->n_exchanges; i++)
         n += atomic_load(&s->exchanges[i].phase) != X_FREE;
-    return n;
+    return n > 0 || s->options.n_sockets == 0 ? n : watch_expected(s);
 }
 
-/* Everybody who waits is told, and then there is nobody. */
-static void end_exchanges(struct server *s)
+/* Everybody who waits is told, and then there is nobody; or some read so slowly that they cannot be waited for. */
+static void end_exchanges(struct server *s, int64_t until_ns)
 {
-    enum { TRIES = 1000 };
-    for (int i = 0, n = 1; i < TRIES && n > 0; i++) {
+    for (int n = 1; n > 0 && clock_ns() < until_ns;) {
         n = 0;
         for (int k = 0; k < s->n_exchanges; k++) {
             struct exchange *x = &s->exchanges[k];
@@ -828,18 +850,18 @@ void server_stop(struct server *s)
 {
     if (!s)
         return;
+    enum { TELL_MS = 400 }; /* and as long again for those whose requests were being read */
+    static const int64_t tell_ns = (int64_t)TELL_MS * 1000000;
+    int own = s->options.n_sockets == 0 ? atomic_load(&s->listen) : 0;
     server_drain(s);
-    atomic_store(&s->listen, 0);
-    while (atomic_load(&s->taking))
-        poll(NULL, 0, 1);
+    take_no_more(s);
     if (s->daemon) {
-        int fd = MHD_quiesce_daemon(s->daemon);
-        end_exchanges(s);
+        end_exchanges(s, clock_ns() + tell_ns);
         work_stop(s); /* from here on no connection is suspended for it: libmicrohttpd insists on that */
-        end_exchanges(s);
+        end_exchanges(s, clock_ns() + tell_ns);
         MHD_stop_daemon(s->daemon);
-        if (fd >= 0)
-            close(fd);
+        if (own > 0)
+            close(own);
         port_remove_file(s->options.host, s->socket_file);
     } else {
         work_stop(s);

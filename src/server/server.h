@@ -22,6 +22,8 @@ struct server_options {
     int n_models;
     const char *host;         /* a name or an address; "unix:PATH": a Unix socket, without a port */
     int port;                 /* 0: a free one */
+    const int *sockets;       /* [n_sockets] that listen already, instead; borrowed */
+    int n_sockets;
     int n_parallel;           /* sequences of the engine, for each model */
     int n_queue;              /* requests that may wait besides, for whichever model */
     uint64_t n_queue_tokens;  /* of the prompts of those; 0: a window for each of n_parallel */
@@ -33,6 +35,7 @@ struct server_options {
     int head_ms;              /* for the headers of a request */
     int request_ms;           /* for all of it; 0: as long as it takes */
     const char *settings_name; /* of the file that these options come from; NULL: none was read */
+    int stall_ms;             /* an engine that does not get on for so long (and longer than steps take) is stalled */
     const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
     const char *const *allow_hosts, *const *allow_origins; /* origin.h */
     const char *const *trusted_proxies;                    /* forwarded.h */
@@ -65,9 +68,14 @@ bool server_read_keys(struct server *s, const char *text, const char *name, hear
 /* What the engine does, into the log: queue, keys and values, who has each slot. Any thread; waits for no step. */
 void server_dump(struct server *s);
 
-/* Take no more requests; /ready says so. */
+/* Take no more requests; /ready says so. A server that was given its sockets leaves them to whoever has them, too: no
+ * connection is taken any more, and what comes on those that are there is answered, once each. */
 void server_drain(struct server *s);
-int server_n_active(const struct server *s); /* requests that are not answered yet */
+/* Requests that are not answered yet; and while a server that was given its sockets ends, connections on which one is
+ * expected. */
+int server_n_active(struct server *s);
+/* The engine gets on, or has nothing to do, and somebody looked lately. Waits for nothing. */
+bool server_lives(const struct server *s);
 
 /* End what still runs (its clients are told), and everything else. Before the engine is destroyed. NULL is a no-op. */
 void server_stop(struct server *s);

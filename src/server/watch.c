@@ -95,7 +95,7 @@ static int64_t end_late(struct exchange *x, int64_t now)
 
 static int64_t look_at_running(struct server *s, int64_t now)
 {
-    int64_t next = now + WATCH_MS * ms_ns;
+    int64_t next = now + WATCH_MS * ms_ns / 2;
     for (int i = 0; i < s->n_exchanges; i++) {
         struct exchange *x = &s->exchanges[i];
         if (atomic_load(&x->phase) != X_RUNNING)
@@ -107,7 +107,21 @@ static int64_t look_at_running(struct server *s, int64_t now)
     return next;
 }
 
-/* ---- deadlines of connections ---- */
+/* ---- connections ---- */
+
+int watch_expected(struct server *s)
+{
+    enum { FIRST_MS = 1000 }; /* a client that connects and says nothing for so long is not waited for */
+    int n = 0;
+    int64_t now = clock_ns();
+    lock_take(&s->peer_lock);
+    for (const struct peer *p = s->peers; p; p = p->next)
+        n += p->state == PEER_NEW ? now - p->since_ns < FIRST_MS * ms_ns : p->state != PEER_IDLE;
+    lock_release(&s->peer_lock);
+    return n;
+}
+
+/* Their deadlines. */
 
 struct peer *peer_open(struct server *s, int fd)
 {
@@ -214,10 +228,37 @@ static void make_room(struct server *s, bool *waited)
     bool stalled = waits && *waited; /* at two looks, one after the other */
     int n_taken = 0, most = s->n_connections_most - atomic_load(&s->n_connections);
     *waited = waits;
-    while (stalled && n_taken < min_int(most, AT_ONCE) && server_take_waiting(s))
+    while (stalled && n_taken < min_int(most, AT_ONCE) && server_take_waiting(s, 0))
         n_taken++;
     if (stalled && n_taken == 0)
         end_longest_idle(s);
+}
+
+/* ---- sockets beside the first ---- */
+
+static uint64_t mark_of_socket(int socket) { return UINT64_MAX - (uint64_t)socket; }
+
+/* What cannot be taken now is looked at again later. */
+static void listen_to(struct server *s, int socket, bool now)
+{
+    struct epoll_event e = { .events = now ? EPOLLIN : 0, .data.u64 = mark_of_socket(socket) };
+    if (epoll_ctl(s->watch_epoll, EPOLL_CTL_MOD, s->options.sockets[socket], &e) != 0)
+        epoll_ctl(s->watch_epoll, EPOLL_CTL_ADD, s->options.sockets[socket], &e);
+}
+
+static void listen_again(struct server *s)
+{
+    int n = atomic_load(&s->n_more);
+    for (int i = 1; i <= n; i++)
+        listen_to(s, i, atomic_load(&s->n_connections) < s->n_connections_most);
+}
+
+static void take_from(struct server *s, int socket)
+{
+    errno = 0;
+    if (atomic_load(&s->n_connections) >= s->n_connections_most
+        || (!server_take_waiting(s, socket) && errno != EAGAIN))
+        listen_to(s, socket, false);
 }
 
 /* ---- the thread ---- */
@@ -234,7 +275,10 @@ static void watch_main(void *arg)
         int n = epoll_wait(s->watch_epoll, events, EVENTS, wait_ms);
         for (int i = 0; i < n; i++) {
             uint64_t drained;
-            if (events[i].data.u64 != UINT64_MAX)
+            uint64_t mark = events[i].data.u64;
+            if (mark != UINT64_MAX && mark >= mark_of_socket(s->options.n_sockets))
+                take_from(s, (int)(UINT64_MAX - mark));
+            else if (mark != UINT64_MAX)
                 on_hang_up(s, events[i].data.u64);
             else if (read(s->watch_event, &drained, sizeof drained) > 0)
                 next = 0;
@@ -242,8 +286,10 @@ static void watch_main(void *arg)
         now = clock_ns();
         next = look_at_running(s, now);
         if (now - looked >= WATCH_MS * ms_ns / 2) {
+            vigil_look(s, now);
             close_late(s, now);
             make_room(s, &waited);
+            listen_again(s);
             looked = now;
         }
     }
@@ -251,6 +297,7 @@ static void watch_main(void *arg)
 
 bool watch_start(struct server *s, hearth_error *err)
 {
+    vigil_look(s, clock_ns());
     s->watch_epoll = epoll_create1(EPOLL_CLOEXEC);
     s->watch_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event e = { .events = EPOLLIN, .data.u64 = UINT64_MAX };

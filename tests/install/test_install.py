@@ -60,16 +60,33 @@ class Installed:
 
 
 def only_public_files(here):
-    """the program, its pages, the public headers, the libraries and hearth.pc are installed, nothing else"""
+    """the program, its pages, the headers, the libraries, hearth.pc and systemd's units are installed, nothing else"""
     found = {os.path.relpath(os.path.join(where, f), here.at(here.prefix)) for where, _, files in
              os.walk(here.at(here.prefix)) for f in files}
     lib = os.path.relpath(here.libdir, here.at(here.prefix))
     public = {f for f in os.listdir(os.path.join(ROOT, "include", "hearth")) if f.endswith((".h", ".def"))}
-    want = {"bin/hearth", f"{lib}/libhearth.a", f"{lib}/pkgconfig/hearth.pc", *(f"include/hearth/{f}" for f in public)}
+    want = {"bin/hearth", f"{lib}/libhearth.a", f"{lib}/pkgconfig/hearth.pc", *(f"include/hearth/{f}" for f in public),
+            "lib/systemd/system/hearth.service", "lib/systemd/system/hearth.socket"}
     want |= PAGES
     shared = {f for f in found if re.fullmatch(rf"{lib}/libhearth\.(so|dylib)[.\d]*|{lib}/libhearth[.\d]*\.dylib", f)}
     assert shared, sorted(found)
     assert found - shared == want, (sorted(found - shared - want), sorted(want - found))
+
+
+def units_of_systemd(here):
+    """systemd has nothing to say against the units"""
+    if not shutil.which("systemd-analyze"):
+        raise LookupError("there is no systemd-analyze")
+    folder, units = os.path.join(here.at(here.prefix), "lib", "systemd", "system"), os.path.join(here.folder, "units")
+    os.mkdir(units)
+    for name in ("hearth.service", "hearth.socket"):
+        with open(os.path.join(folder, name), encoding="ascii") as f:
+            text = f.read()
+        with open(os.path.join(units, name), "w", encoding="ascii") as f:
+            f.write(text.replace(f"ExecStart={here.prefix}/bin", f"ExecStart={here.at(here.prefix)}/bin"))
+    said = output(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                   *(os.path.join(units, n) for n in os.listdir(units))])
+    assert "hearth" not in said, said
 
 
 def only_public_symbols(here):
@@ -138,8 +155,8 @@ def program_runs(here):
     assert output([here.at(os.path.join(here.prefix, "bin", "hearth")), "run", MODEL, "hello", "-n", "2"])
 
 
-TESTS = [only_public_files, only_public_symbols, header_of_other_languages, example_with_the_shared_library,
-         example_with_the_static_library, pages_are_the_programs, program_runs]
+TESTS = [only_public_files, units_of_systemd, only_public_symbols, header_of_other_languages,
+         example_with_the_shared_library, example_with_the_static_library, pages_are_the_programs, program_runs]
 
 
 def main():

@@ -1,12 +1,14 @@
-/* health.c: GET /health: the server answers; GET /ready: it takes requests. */
+/* health.c: GET /health: the server answers, and its engine gets on; GET /ready: it takes requests. */
 #include "server/api/endpoints.h"
 
 static bool health(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                    struct problem *p)
 {
     (void)v;
-    (void)now;
     (void)tail;
+    if (now->stalled)
+        return refuse(p, PROBLEM_engine_stalled, NULL, "the engine has not got on for %.1f s, and %.1f s is the most "
+                      "that it should take; restart the server", now->still_ms / 1000, now->patience_ms / 1000);
     return json_put(out, json_pack("{s:s}", "status", "ok")) || ask_no_memory(p);
 }
 

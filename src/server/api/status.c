@@ -29,6 +29,7 @@ static json_t *of_now(const struct load_figures *now)
     struct json_out o = json_begin();
     json_key(&o, "uptime_s", json_real(now->uptime_s));
     json_key(&o, "draining", json_boolean(now->draining));
+    json_key(&o, "stalled", json_boolean(now->stalled));
     json_key(&o, "n_running", json_integer(now->n_running));
     json_key(&o, "n_waiting", json_integer(now->n_waiting));
     json_key(&o, "n_waiting_tokens", of_u64(now->waiting_tokens));

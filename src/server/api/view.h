@@ -45,7 +45,8 @@ struct usage_row {
 
 /* Figures of now, for pages that show them. */
 struct load_figures {
-    bool ready, draining;
+    bool ready, draining, stalled;
+    double still_ms, patience_ms; /* since the engine got on for the last time, while it has something to do */
     double uptime_s;
     int n_running, n_waiting, n_connections;
     uint64_t waiting_tokens;  /* of prompts that wait, as far as they are counted */
