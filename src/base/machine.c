@@ -6,6 +6,7 @@
 #include <hwloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,9 +182,29 @@ void machine_use_read(struct machine_use *out)
                                  .n_processors = n > 0 ? (int)n : 1 };
 }
 
-uint64_t process_resident_bytes(void) { return number_in("/proc/self/status", "VmRSS:") * 1024; }
-uint64_t process_locked_bytes(void) { return number_in("/proc/self/status", "VmLck:") * 1024; }
-uint64_t process_peak_resident_bytes(void) { return number_in("/proc/self/status", "VmHWM:") * 1024; }
+static atomic_int status_fd; /* 0: it is opened each time */
+
+void process_status_keep(void)
+{
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd > 0)
+        atomic_store(&status_fd, fd);
+}
+
+static uint64_t status_bytes(const char *key)
+{
+    struct small_text text = { 0 };
+    int fd = atomic_load(&status_fd);
+    if (fd <= 0)
+        return number_in("/proc/self/status", key) * 1024;
+    ssize_t n = pread(fd, text.bytes, sizeof text.bytes - 1, 0);
+    text.bytes[n > 0 ? n : 0] = 0;
+    return number_after(&text, key) * 1024;
+}
+
+uint64_t process_resident_bytes(void) { return status_bytes("VmRSS:"); }
+uint64_t process_locked_bytes(void) { return status_bytes("VmLck:"); }
+uint64_t process_peak_resident_bytes(void) { return status_bytes("VmHWM:"); }
 
 /* One line of smaps after the other: "start-end ..." begins a map, "Name: n kB" is about it. */
 static void take_smaps_line(const char *line, uintptr_t first, uintptr_t last, bool *inside, struct process_pages *out)

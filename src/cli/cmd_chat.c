@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/sandbox.h"
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
 #include "cli/loading.h"
@@ -10,7 +11,7 @@
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, CTX, KV_TYPE, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -30,6 +31,7 @@ static const struct opt options[N_OPTS] = {
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
+    [OFFLINE] = OPT_OFFLINE_ROW,
     [CTX] = OPT_CTX_ROW,
     [KV_TYPE] = OPT_KV_TYPE_ROW,
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
@@ -56,6 +58,8 @@ static int run(const struct args *line)
         return report(&err);
     struct sampling_choice sampling;
     int speculate;
+    if (v[OFFLINE].on && !sandbox_offline(&err))
+        return report(&err);
     if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err)
         || !speculate_choose(&speculate, &v[SPECULATE], &err))
         return usage_error(&cmd_chat, "%s", err.message);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/sandbox.h"
 #include "cli/answer.h"
 #include "cli/dialogue.h"
 #include "cli/generate_opts.h"
@@ -17,6 +18,7 @@
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
+    OFFLINE,
     THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SPECULATE, SAMPLERS,
     BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
@@ -39,6 +41,7 @@ static const struct opt options[N_OPTS] = {
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
+    [OFFLINE] = OPT_OFFLINE_ROW,
     [CTX] = OPT_CTX_ROW,
     [KV_TYPE] = OPT_KV_TYPE_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
@@ -327,6 +330,8 @@ static int run_job(struct job *job, hearth_error *err)
         return report(err);
     const struct opt_value *v = job->args->value;
     bool conversation = is_conversation(job->args, words);
+    if (v[OFFLINE].on && !sandbox_offline(err))
+        return report(err);
     if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err)
         || !speculate_choose(&job->speculate, &v[SPECULATE], err))
         return usage_error(&cmd_run, "%s", err->message);

@@ -22,7 +22,7 @@ enum {
     CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
     ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     LOG_FORMAT, LOG_LEVEL,
-    STALL,
+    STALL, NO_SANDBOX, OFFLINE,
     N_OPTS
 };
 
@@ -77,6 +77,10 @@ static const struct opt options[N_OPTS] = {
     [STALL] = { .name = "stall-ms", .type = OPT_INT, .value = "MS", .least = 100, .most = 86400000, .dflt = "30000",
                 .help = "an engine that does not get on for so long, and for longer than four of its steps, is "
                         "stalled: /health says so, and a service manager's watchdog is not fed" },
+    [NO_SANDBOX] = { .name = "no-sandbox", .type = OPT_FLAG,
+                     .help = "keep all rights of the user, where without it the server gives up programs, connections "
+                             "and files once it listens (docs/operating.md)" },
+    [OFFLINE] = OPT_OFFLINE_ROW,
     [BUDGET] = { .name = "budget", .type = OPT_INT, .value = "MB", .least = 16, .most = 1 << 30,
                  .dflt = "what the machine has free",
                  .help = "memory for all models together: KV caches, workspaces, vocabularies, and the weights beside "
@@ -136,6 +140,7 @@ struct service {
     struct service_manager manager;
     char host[PORT_HOST_BYTES]; /* of the first socket that it passed, and its port */
     int port;
+    struct sandbox sandbox;
     bool lived;     /* when the manager was told something last */
     int64_t fed_ns;
 };
@@ -325,6 +330,28 @@ static const char *host_of(const struct service *s)
     return s->manager.n_sockets ? s->host : host ? host : "127.0.0.1";
 }
 
+/* The folders of models stay readable, and that of the keys, so that they can be read again. */
+static bool plan_sandbox(struct service *s, hearth_error *err)
+{
+    const struct opt_value *v = s->args->value;
+    bool ok = !v[KEYS].text || sandbox_may_read_beside(&s->sandbox, v[KEYS].text);
+    const char *unix_path = s->manager.n_sockets ? NULL : port_unix_path(host_of(s));
+    ok = ok && (!unix_path || sandbox_may_remove_beside(&s->sandbox, unix_path));
+    for (int i = 0; ok && i < s->n_models; i++)
+        ok = !s->models[i].choice.source.path || sandbox_may_read_beside(&s->sandbox, s->models[i].choice.source.path);
+    sandbox_look(&s->sandbox);
+    if (!ok)
+        return fail(err, HEARTH_ERR_USAGE, "a model's path has more than %d bytes; name a shorter one, or turn the "
+                    "sandbox off with --no-sandbox", SANDBOX_PATH_BYTES - 1);
+    if (v[NO_SANDBOX].on)
+        say("warning: without its sandbox (--no-sandbox) whoever takes over this server has all rights of its user");
+    else if (!s->sandbox.has_seccomp || !s->sandbox.landlock_abi)
+        say("warning: this kernel has no %s, so the sandbox is %s; /hearth/status says what is active",
+            s->sandbox.has_seccomp ? "Landlock" : s->sandbox.landlock_abi ? "seccomp" : "seccomp and no Landlock",
+            s->sandbox.has_seccomp || s->sandbox.landlock_abi ? "only half of it" : "off");
+    return true;
+}
+
 static bool start(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
@@ -356,6 +383,8 @@ static bool start(struct service *s, hearth_error *err)
         .stall_ms = number(s, STALL, 30000),
         .sockets = s->manager.sockets,
         .n_sockets = s->manager.n_sockets,
+        .sandbox = &s->sandbox,
+        .sandboxed = !v[NO_SANDBOX].on,
         .keys = s->keys,
         .keys_name = v[KEYS].text,
         .allow_hosts = v[ALLOW_HOST].list,
@@ -514,7 +543,7 @@ static int serve(struct service *s)
     return drain(s);
 }
 
-/* Of what it listens on: only this machine can reach it, or there are keys, or somebody said that there need be none. */
+/* Only this machine can reach what it listens on, or there are keys, or somebody said that there need be none. */
 static int check_reach(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
@@ -558,8 +587,10 @@ static int check_safety(struct service *s, hearth_error *err)
 
 static int run_service(struct service *s, hearth_error *err)
 {
-    if (!service_read(&s->manager, err))
+    const struct opt_value *v = s->args->value;
+    if (!service_read(&s->manager, err) || (v[OFFLINE].on && !sandbox_offline(err)))
         return report(err);
+    s->sandbox.offline = v[OFFLINE].on;
     int code = choose_models(s);
     if (code != EXIT_DONE)
         return code;
@@ -581,7 +612,7 @@ static int run_service(struct service *s, hearth_error *err)
     code = open_models(s, err);
     if (code != EXIT_DONE)
         return code;
-    if (!start(s, err) || !describe(s, err))
+    if (!plan_sandbox(s, err) || !start(s, err) || !describe(s, err))
         return report(err);
     forget_keys(s);
     say_life(s, "start");

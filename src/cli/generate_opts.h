@@ -40,6 +40,12 @@
     }
 extern const char kv_type_choices[]; /* "|f16|bf16|...": those of hearth_kv_type */
 
+#define OPT_OFFLINE_ROW                                                                                       \
+    {                                                                                                         \
+        .name = "offline", .type = OPT_FLAG,                                                                  \
+        .help = "connect to nothing: the kernel refuses it to the whole process, or the command does not start" \
+    }
+
 #define OPT_SAMPLERS_ROW                                                                                      \
     {                                                                                                         \
         .name = "samplers", .type = OPT_TEXT, .value = "ORDER",                                               \

@@ -45,6 +45,7 @@ static void fill_view(struct server *s, int i)
     v->body_max_bytes = o->body_max_bytes;
     v->memory_bytes = o->memory_bytes;
     v->strict = o->strict;
+    v->sandbox = o->sandbox;
     v->has_keys = s->keys.n > 0;
     v->token_text = token_text;
     v->token_arg = served->file;

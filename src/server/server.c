@@ -742,6 +742,12 @@ static bool start_daemon(struct server *s, hearth_error *err)
         { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
         { MHD_OPTION_END, 0, NULL },
     };
+    if (o->sandboxed && !sandbox_enter(o->sandbox, err)) {
+        if (own >= 0)
+            close(own);
+        port_remove_file(o->host, s->socket_file);
+        return false;
+    }
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG
             | (o->tls_cert ? MHD_USE_TLS : 0), 0,

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "hearth/hearth.h"
 
 struct preset; /* api/preset.h */
@@ -36,6 +37,8 @@ struct server_options {
     int request_ms;           /* for all of it; 0: as long as it takes */
     const char *settings_name; /* of the file that these options come from; NULL: none was read */
     int stall_ms;             /* an engine that does not get on for so long (and longer than steps take) is stalled */
+    struct sandbox *sandbox;  /* borrowed; entered once the server listens, before anybody is answered */
+    bool sandboxed;           /* else *sandbox only says what the kernel offers */
     const char *keys, *keys_name; /* text of the key file and its name; NULL: no keys */
     const char *const *allow_hosts, *const *allow_origins; /* origin.h */
     const char *const *trusted_proxies;                    /* forwarded.h */

@@ -67,6 +67,28 @@ static void put_several(const struct view *v, struct buf *out)
                v->n_parallel, v->n_queue, (unsigned long long)v->n_queue_tokens);
 }
 
+static void put_sandbox(const struct sandbox *s, struct buf *out)
+{
+    if (!s->seccomp && !s->landlock) {
+        buf_printf(out, "sandbox   off%s\n", s->has_seccomp || s->landlock_abi ? "" : ": this kernel has none");
+        return;
+    }
+    buf_puts(out, "sandbox   ");
+    if (s->seccomp)
+        buf_puts(out, "no programs, no connections to others; ");
+    if (!s->landlock)
+        buf_puts(out, "the kernel has no Landlock, so files are not kept from it (seccomp)");
+    else if (s->n_read + s->n_write == 0)
+        buf_puts(out, "no files");
+    for (int i = 0; s->landlock && i < s->n_read; i++)
+        buf_printf(out, "%s%s", i ? ", " : "files to read: ", s->read[i]);
+    for (int i = 0; s->landlock && i < s->n_write; i++)
+        buf_printf(out, "%s%s", i ? ", " : s->n_read ? "; to write: " : "files: ", s->write[i]);
+    if (s->landlock)
+        buf_printf(out, " (%sLandlock %d)", s->seccomp ? "seccomp, " : "", s->landlock_abi);
+    buf_printf(out, "%s\n", s->offline ? "; offline from the start" : "");
+}
+
 /* "--unix-socket /run/hearth.sock " */
 static void put_curl(const struct view *v, const char *url, const char *unix_path, struct buf *out)
 {
@@ -105,6 +127,8 @@ void server_describe(const struct server *s, struct buf *out)
     buf_printf(out, "keys      %s\n", v->has_keys ? "needed (Authorization: Bearer KEY)" : "none: any key is accepted");
     if (v->n_all == 1)
         put_chat(v, out);
+    if (v->sandbox)
+        put_sandbox(v->sandbox, out);
     put_curl(v, url, unix_path, out);
     buf_puts(out, unix_path ? "  import httpx\n" : "");
     buf_printf(out, "  from openai import OpenAI\n  client = OpenAI(base_url=\"%s\", api_key=\"%s\"", url, key);

@@ -96,7 +96,8 @@ class Run:
         env = {**ENV, "HOME": folder, "FAIL_KIND": kind, "FAIL_AT": str(self.k), "FAIL_HOW": how, "FAIL_WHEN": when,
                "FAIL_COUNT": self.count, "LD_PRELOAD": self.shim}
         argv = [self.program, "serve", MODEL, "--port", "0", "--parallel", "2", "--threads", "1",
-                "--chat-template", "t.jinja", "--drain-ms", "2000"]
+                "--chat-template", "t.jinja", "--drain-ms", "2000",
+                "--no-sandbox"]  # fail.c writes its count at the end
         if over == "tls":
             argv += ["--tls-cert", os.path.join(TLS, "cert.pem"), "--tls-key", os.path.join(TLS, "key.pem")]
         self.process = subprocess.Popen(argv, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -74,6 +74,8 @@ class Manager:
     def __init__(self, program, *options, watchdog_s=0, sockets=True, unix=False):
         self.folder = tempfile.TemporaryDirectory(prefix="hearth-life-")
         self.words = [program, "serve", *options]
+        if "san" in program:  # sanitizers look at the process from inside when it ends
+            self.words.append("--no-sandbox")
         self.watchdog_s, self.lives, self.restarts = watchdog_s, [], True
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(os.path.join(self.folder.name, "notify"))
@@ -94,7 +96,7 @@ class Manager:
                 self.port = s.getsockname()[1]
             self.words += ["--port", str(self.port)]
         self.out = open(os.path.join(self.folder.name, "out"), "w+b")
-        self.done = False
+        self.done, self.lock = False, threading.Lock()  # held until who says something is known
         self.threads = [threading.Thread(target=self._listen), threading.Thread(target=self._watch)]
         for t in self.threads:
             t.start()
@@ -128,6 +130,10 @@ class Manager:
             env["LISTEN_FDS"] = str(len(self.sockets))
         if self.watchdog_s:
             env["WATCHDOG_USEC"] = str(int(self.watchdog_s * 1e6))
+        with self.lock:
+            return self._fork(env)
+
+    def _fork(self, env):
         now = time.monotonic()
         pid = os.fork()
         if pid == 0:
@@ -164,9 +170,10 @@ class Manager:
             for _, kind, cred in more:
                 if kind == socket.SCM_CREDENTIALS:
                     pid = int.from_bytes(cred[:4], "little")
-                    for life in list(self.lives):
-                        if life.pid == pid:
-                            life.said(data.decode(), now)
+                    with self.lock:
+                        for life in self.lives:
+                            if life.pid == pid:
+                                life.said(data.decode(), now)
 
     def _watch(self):
         while not self.done:

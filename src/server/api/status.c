@@ -24,6 +24,34 @@ static json_t *of_limits(const struct view *v)
     return json_end(&o);
 }
 
+static json_t *of_paths(const char paths[][SANDBOX_PATH_BYTES], int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++)
+        if (json_array_append_new(list, json_string(paths[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+/* What the kernel offers, and what of it is active. */
+static json_t *of_sandbox(const struct sandbox *s)
+{
+    struct json_out kernel = json_begin(), active = json_begin(), o = json_begin();
+    json_key(&kernel, "seccomp", json_boolean(s->has_seccomp));
+    json_key(&kernel, "landlock_abi", json_integer(s->landlock_abi));
+    json_key(&active, "seccomp", json_boolean(s->seccomp));
+    json_key(&active, "landlock", json_boolean(s->landlock));
+    json_key(&active, "offline", json_boolean(s->offline));
+    json_key(&o, "kernel", json_end(&kernel));
+    json_key(&o, "active", json_end(&active));
+    json_key(&o, "may_read", of_paths(s->read, s->n_read));
+    json_key(&o, "may_write", of_paths(s->write, s->n_write));
+    json_key(&o, "may_remove_in", s->remove[0] ? json_string(s->remove) : json_null());
+    return json_end(&o);
+}
+
 static json_t *of_now(const struct load_figures *now)
 {
     struct json_out o = json_begin();
@@ -81,6 +109,8 @@ static bool get(const struct view *v, const struct load_figures *now, const char
                                      "planned_bytes", (json_int_t)planned));
     json_key(&o, "limits", of_limits(v));
     json_key(&o, "now", of_now(now));
+    if (v->sandbox)
+        json_key(&o, "sandbox", of_sandbox(v->sandbox));
     return json_put(out, json_end(&o)) || ask_no_memory(p);
 }
 

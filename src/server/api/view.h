@@ -1,5 +1,6 @@
 /* view.h: what endpoints may know of the server. Immutable while it serves, but for the figures of `load`. */
 #pragma once
+#include "base/sandbox.h"
 #include "hearth/hearth.h"
 #include "server/api/preset.h"
 
@@ -91,6 +92,7 @@ struct view {
     int request_ms;             /* for a request from its headers on; 0: as long as it takes */
     size_t body_max_bytes, memory_bytes;
     bool strict, has_keys;
+    const struct sandbox *sandbox; /* NULL: nobody asked */
 
     /* The bytes of a token, NULL for a bad id; lives as long as the server. Any thread. */
     const char *(*token_text)(void *arg, int32_t id, size_t *n_bytes);

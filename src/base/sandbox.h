@@ -1,0 +1,41 @@
+/* sandbox.h: what a process gives up of the system when it needs it no more. Linux; elsewhere nothing is offered.
+ *
+ * Two means of the kernel, and each covers what the other cannot. seccomp (seccomp(2), through libseccomp) looks at the
+ * numbers of a system call: which one it is, and flags. Landlock (landlock(7)) looks at paths. Both hold for all
+ * threads that there are and will be, and nothing takes them back. What is refused fails with EPERM or EACCES, as any
+ * call may, and never ends the process: code that is not ours (the C library, a newer kernel's calls in it) tries
+ * things. */
+#pragma once
+#include "base/err.h"
+
+enum { SANDBOX_MAX_PATHS = 40, SANDBOX_PATH_BYTES = 1024 };
+
+struct sandbox {
+    /* What may still be opened: files and whole folders to read, folders in which files are made, changed, removed. */
+    char read[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES], write[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES];
+    int n_read, n_write;
+    char remove[SANDBOX_PATH_BYTES]; /* a folder in which files may be removed; "": none */
+
+    /* What the kernel offers, and what of it is active; filled by sandbox_enter(). */
+    bool has_seccomp, seccomp, landlock;
+    int landlock_abi; /* 0: it has none */
+    bool offline;     /* sandbox_offline() was called before; the caller's note */
+};
+
+/* The folder of a file may be read, or that folder be written. False: there are too many, or the path is too long. */
+bool sandbox_may_read_beside(struct sandbox *s, const char *file);
+bool sandbox_may_write(struct sandbox *s, const char *folder);
+/* A file that is to go at the end: of Landlock's rights there is none for one file, so it is all in its folder. */
+bool sandbox_may_remove_beside(struct sandbox *s, const char *file);
+
+/* What the kernel offers, into *s. */
+void sandbox_look(struct sandbox *s);
+
+/* From here on no programs, no new sockets, no connections, no files but those; what is open stays open, threads may be
+ * started. What the kernel does not offer is left out, and *s says what is active. HEARTH_ERR_IO: it offers something
+ * and then refuses it, HEARTH_ERR_MEMORY. Not beside other threads that start threads. */
+bool sandbox_enter(struct sandbox *s, hearth_error *err);
+
+/* From here on no thread of this process connects to anything or sends to anybody whom it has not accepted. Sockets
+ * that listen may still be made. HEARTH_ERR_IO: the kernel does not offer that. */
+bool sandbox_offline(hearth_error *err);
