@@ -149,6 +149,32 @@ static void a_stream_that_is_stopped_ends_with_what_there_is(void **state)
     close_model(&o);
 }
 
+/* Many beats in a step while it computes, none and not busy while nobody wants anything. */
+static void an_engine_has_a_pulse_while_it_works_and_rests_without(void **state)
+{
+    struct opened o;
+    hearth_pulse before, now, rest;
+    (void)state;
+    hearth_stream *busy = open_busy(&o, 0);
+    hearth_stream_close(busy);
+    for (int i = 0; i < 5000; i++) {
+        hearth_engine_pulse(o.engine, &before);
+        if (!before.busy)
+            break;
+        nanosleep(&a_moment, NULL);
+    }
+    assert_false(before.busy);
+    assert_true(before.longest_ms > 0);
+    nanosleep(&a_moment, NULL);
+    hearth_engine_pulse(o.engine, &rest);
+    assert_int_equal(rest.n_beats, before.n_beats);
+    hearth_request r = request_of(ids, 20, 10);
+    answer(&o, &r, &got);
+    hearth_engine_pulse(o.engine, &now);
+    assert_true(now.n_beats > before.n_beats + 10 * 2); /* a step of two layers is more than two jobs */
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +182,7 @@ int main(void)
         cmocka_unit_test(what_fits_the_most_waits),
         cmocka_unit_test(without_a_most_all_wait),
         cmocka_unit_test(a_stream_that_is_stopped_ends_with_what_there_is),
+        cmocka_unit_test(an_engine_has_a_pulse_while_it_works_and_rests_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
