@@ -191,6 +191,8 @@ class Gate:
 
     def __init__(self, *options, host="127.0.0.1", reach="127.0.0.1", tls=False):
         self.words = [PROGRAM, "serve", "--parallel", "1", "--port", "0", "--host", host, *options]
+        if SANITIZED:
+            self.words.append("--no-sandbox")
         self.unix = host.removeprefix("unix:") if host.startswith("unix:") else None
         self.reach, self.port, self.socket, self.rest = reach, 0, None, b""
         self.tls = ssl.create_default_context(cafile=CERT) if tls else None

@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 
-ENV = {k: v for k, v in os.environ.items()
-       if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}
+ENV = {**{k: v for k, v in os.environ.items()
+          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none"}
 PATIENCE_S = 60
 
 

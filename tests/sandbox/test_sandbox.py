@@ -21,7 +21,8 @@ import time
 import traceback
 import urllib.request
 
-ENV = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}
+ENV = {**{k: v for k, v in os.environ.items()
+          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none"}
 PATIENCE_S = 60
 DENIED = (errno.EPERM, errno.EACCES)
 LEAST = 40
