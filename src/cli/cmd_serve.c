@@ -510,7 +510,7 @@ static int feed_ms(const struct service *s)
  * its clients are told. Returns the exit code. */
 static int drain(struct service *s)
 {
-    enum { LOOK_MS = 20, LEAST_MS = 60, TELL_MS = 900 };
+    enum { LOOK_MS = 20, LEAST_MS = 60, TELL_MS = 750 };
     int64_t start = clock_ns();
     int drain_ms = number(s, DRAIN, 25000);
     server_drain(s->server);

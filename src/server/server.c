@@ -856,7 +856,7 @@ void server_stop(struct server *s)
 {
     if (!s)
         return;
-    enum { TELL_MS = 400 }; /* and as long again for those whose requests were being read */
+    enum { TELL_MS = 300 }; /* and as long again for those whose requests were being read */
     static const int64_t tell_ns = (int64_t)TELL_MS * 1000000;
     int own = s->options.n_sockets == 0 ? atomic_load(&s->listen) : 0;
     server_drain(s);
