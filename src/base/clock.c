@@ -14,6 +14,7 @@ int64_t clock_ns(void) { return read_ns(CLOCK_MONOTONIC); }
 int64_t clock_thread_ns(void) { return read_ns(CLOCK_THREAD_CPUTIME_ID); }
 int64_t clock_process_ns(void) { return read_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
+int64_t clock_unix_ns(void) { return read_ns(CLOCK_REALTIME); }
 int64_t clock_unix_s(void) { return (int64_t)time(NULL); }
 
 void clock_utc(char out[32])

@@ -6,6 +6,7 @@ int64_t clock_ns(void);         /* monotonic */
 int64_t clock_thread_ns(void);  /* processor time of the calling thread */
 int64_t clock_process_ns(void); /* and of all threads of the process */
 int64_t clock_unix_s(void);     /* wall clock */
+int64_t clock_unix_ns(void);    /* the same, finer: for the times of files */
 static inline double clock_ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }
 
 /* Wall time in UTC, RFC 3339: "2026-11-27T02:10:11.123Z". */

@@ -24,7 +24,7 @@ uint64_t file_fail_at(uint64_t n)
     return calls;
 }
 
-static bool told_to_fail(void)
+bool file_told_to_fail(void)
 {
     uint64_t call = atomic_fetch_add_explicit(&n_calls, 1, memory_order_relaxed) + 1;
     if (call != atomic_load_explicit(&fail_call, memory_order_relaxed))
@@ -56,7 +56,7 @@ bool file_read_fd(int fd, const char *name, size_t limit_bytes, char **out, size
             p = bigger;
             room *= 2;
         }
-        ssize_t got = told_to_fail() ? -1 : read(fd, p + used, room - used - 1);
+        ssize_t got = file_told_to_fail() ? -1 : read(fd, p + used, room - used - 1);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
@@ -80,7 +80,7 @@ bool file_read_fd(int fd, const char *name, size_t limit_bytes, char **out, size
 
 bool file_read(const char *path, size_t limit_bytes, char **out, size_t *n, hearth_error *err)
 {
-    int fd = told_to_fail() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_told_to_fail() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(err, "open", path, "check the path");
     bool ok = file_read_fd(fd, path, limit_bytes, out, n, err);
@@ -91,7 +91,7 @@ bool file_read(const char *path, size_t limit_bytes, char **out, size_t *n, hear
 int file_identity(const char *path, uint64_t *device, uint64_t *inode, hearth_error *err)
 {
     struct stat st;
-    if (!told_to_fail() && stat(path, &st) == 0) {
+    if (!file_told_to_fail() && stat(path, &st) == 0) {
         *device = (uint64_t)st.st_dev;
         *inode = (uint64_t)st.st_ino;
         return 1;
@@ -128,7 +128,7 @@ static bool open_writer(struct file_writer *w, const char *path, mode_t mode, he
     memcpy(w->path, path, n);
     memcpy(w->part, path, n);
     memcpy(w->part + n, ".part", 5);
-    w->fd = told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    w->fd = file_told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (w->fd >= 0 && mode == 0600)
         (void)fchmod(w->fd, mode); /* a part left over from before may be open to all */
     if (w->fd < 0) {
@@ -152,7 +152,7 @@ bool file_writer_open_private(struct file_writer *w, const char *path, hearth_er
 bool file_writer_keep_owner(struct file_writer *w, hearth_error *err)
 {
     struct stat old, own;
-    if (told_to_fail() || fstat(w->fd, &own) != 0)
+    if (file_told_to_fail() || fstat(w->fd, &own) != 0)
         return fail_errno(err, "look at", w->part, "check the folder");
     if (stat(w->path, &old) != 0 || (old.st_uid == own.st_uid && old.st_gid == own.st_gid))
         return true;
@@ -165,7 +165,7 @@ bool file_writer_keep_owner(struct file_writer *w, hearth_error *err)
 static bool write_all_at(struct file_writer *w, uint64_t offset, const uint8_t *p, size_t n)
 {
     while (n > 0 && !w->failed) {
-        ssize_t done = told_to_fail() ? -1 : pwrite(w->fd, p, n, (off_t)offset);
+        ssize_t done = file_told_to_fail() ? -1 : pwrite(w->fd, p, n, (off_t)offset);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0) {
@@ -209,7 +209,7 @@ bool file_size_below(struct file_writer *w, uint64_t n)
 {
     struct stat st;
     flush(w);
-    if (!w->failed && (told_to_fail() || fstat(w->fd, &st) != 0))
+    if (!w->failed && (file_told_to_fail() || fstat(w->fd, &st) != 0))
         writer_fail(w, "look at");
     return !w->failed && (uint64_t)st.st_size < n;
 }
@@ -224,7 +224,7 @@ static int open_folder(const char *path)
 
 int folder_lock(const char *path, hearth_error *err)
 {
-    int fd = told_to_fail() ? -1 : open_folder(path);
+    int fd = file_told_to_fail() ? -1 : open_folder(path);
     if (fd >= 0 && flock(fd, LOCK_EX) == 0)
         return fd;
     fail_errno(err, "lock the folder of", path, "check that it exists");
@@ -250,9 +250,9 @@ static void sync_folder(const char *path)
 bool file_writer_commit(struct file_writer *w, hearth_error *err)
 {
     flush(w);
-    if (!w->failed && (told_to_fail() || fsync(w->fd) != 0))
+    if (!w->failed && (file_told_to_fail() || fsync(w->fd) != 0))
         writer_fail(w, "sync");
-    if (!w->failed && (told_to_fail() || rename(w->part, w->path) != 0))
+    if (!w->failed && (file_told_to_fail() || rename(w->part, w->path) != 0))
         writer_fail(w, "rename");
     bool ok = !w->failed;
     if (ok) {
@@ -283,12 +283,12 @@ void file_writer_abort(struct file_writer *w)
 
 int file_open_for_map(const char *path, struct stat *st, hearth_error *err)
 {
-    int fd = told_to_fail() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_told_to_fail() ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         fail_errno(err, "open", path, "check the path");
         return -1;
     }
-    if (fstat(fd, st) != 0 || told_to_fail()) {
+    if (fstat(fd, st) != 0 || file_told_to_fail()) {
         fail_errno(err, "look at", path, "check the path");
     } else if (S_ISDIR(st->st_mode)) {
         fail(err, HEARTH_ERR_IO, "%s is a folder; name a .gguf file in it", path);

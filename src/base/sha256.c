@@ -37,4 +37,14 @@ void sha256_hex(struct sha256 *s, char out[65])
     out[64] = 0;
 }
 
+void sha256_bytes(struct sha256 *s, uint8_t out[32])
+{
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
+        out[i] = 0;
+    if (!s)
+        return;
+    SHA256_Final(out, &s->ctx);
+    SHA256_Init(&s->ctx);
+}
+
 void sha256_free(struct sha256 *s) { mem_free(s); }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,6 +28,14 @@ void lock_destroy(struct lock *l)
 void lock_take(struct lock *l) { pthread_mutex_lock(&l->mutex); }
 void lock_release(struct lock *l) { pthread_mutex_unlock(&l->mutex); }
 void lock_wait(struct lock *l) { pthread_cond_wait(&l->cond, &l->mutex); }
+
+bool lock_wait_ms(struct lock *l, double ms)
+{
+    int64_t until = clock_ns() + (int64_t)(ms * 1e6);
+    const struct timespec t = { until / 1000000000, until % 1000000000 };
+    return pthread_cond_clockwait(&l->cond, &l->mutex, CLOCK_MONOTONIC, &t) == 0;
+}
+
 void lock_wake_all(struct lock *l) { pthread_cond_broadcast(&l->cond); }
 
 /* What a new thread needs; freed by that thread. */

@@ -63,6 +63,8 @@ void lock_destroy(struct lock *l);
 void lock_take(struct lock *l);
 void lock_release(struct lock *l);
 void lock_wait(struct lock *l); /* the lock is held before and after */
+/* The same, but not longer than about so long. False: the time is over. */
+bool lock_wait_ms(struct lock *l, double ms);
 void lock_wake_all(struct lock *l);
 
 /* A thread that is joined by its owner. name: at most 15 characters, seen in `top -H`. */
