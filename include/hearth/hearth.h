@@ -156,9 +156,11 @@ typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
     hearth_kv_type kv_type;
     uint64_t kv_bytes;        /* the paged pool */
-    uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts */
+    uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts; with a cache on
+                               * disk, copies of pages on their way there */
     uint64_t vocabulary_bytes;
-    uint64_t request_bytes;   /* set aside for what requests bring (hearth_engine_options), once for all models */
+    uint64_t request_bytes;   /* set aside for what requests bring (hearth_engine_options) and for the list of a cache
+                               * on disk, once for all models */
     uint64_t total_bytes;
     uint64_t budget_bytes;    /* what it is held against: its share, or what the engine's other models leave */
     uint64_t machine_budget_bytes; /* of all models of the engine together */
@@ -297,6 +299,17 @@ typedef struct {
     uint64_t request_bytes; /* of the budget for the memory of whoever asks: a server's bodies, JSON and connections */
     int step_ms;           /* prompts are cut so that steps take about this while somebody is streamed to, four times
                               it while nobody is; 0: 100. Not with n_seqs 1 and no answer */
+    /* A folder for keys and values of long prompts, which survive the engine there: what was computed for a prompt is
+     * read and not computed again, with the same bits. Made if it is not there; its files are for their owner alone,
+     * and can be turned back into the text they were computed from. NULL: none. */
+    const char *cache_dir;
+    uint64_t cache_disk_bytes; /* that may be in it, the longest unused go first; 0: 10 GiB */
+    int cache_least_tokens;    /* of a sequence that is kept there; 0: 512 */
+    int cache_close_ms;        /* releasing a model waits so long for what is still to be written; 0: 500 */
+    /* Something is wrong with the folder or a file of it: one line, at most one of a kind in a minute. On a helper
+     * thread; no answer depends on it. NULL: not wanted. */
+    void (*cache_note)(void *arg, const char *line);
+    void *cache_note_arg;
 } hearth_engine_options;
 
 /* Start the engine thread. It owns every sequence, KV page and workspace. */
@@ -334,6 +347,23 @@ typedef struct {
     double longest_ms; /* of the steps of late the longest */
 } hearth_pulse;
 void hearth_engine_pulse(const hearth_engine *engine, hearth_pulse *out);
+
+/* The cache on disk: what is there now, and what was done since the engine was created. A page is 64 tokens of a
+ * sequence, one file. */
+typedef struct {
+    const char *path;     /* lives as long as the engine */
+    uint64_t n_pages, bytes, most_bytes;
+    uint64_t n_read, read_bytes;       /* pages read and used */
+    uint64_t n_written, written_bytes;
+    uint64_t n_waiting;   /* copies on their way out */
+    uint64_t n_dropped;   /* pages that were not written: the disk was too slow, or nothing older could go for them */
+    uint64_t n_removed;   /* for newer ones */
+    uint64_t n_foreign;   /* files in the folder that are none of the cache's; they are left alone */
+    uint64_t n_unusable;  /* files that were damaged, cut short or not what their name says; they are removed */
+    uint64_t n_read_failed, n_write_failed; /* the system refused */
+} hearth_disk_cache;
+/* False: the engine has none. Any thread. */
+bool hearth_engine_disk_cache(hearth_engine *engine, hearth_disk_cache *out);
 
 /* What a weight matrix was just multiplied with. */
 typedef struct {
@@ -673,7 +703,7 @@ typedef enum {
     HEARTH_PREFIX_NOT_ASKED, /* no_prefix_cache; or it never ran */
     HEARTH_PREFIX_WHOLE,     /* all were that can be: the last token is computed for its logits, and what is scored */
     HEARTH_PREFIX_NEW,       /* nothing that is kept begins so */
-    HEARTH_PREFIX_ENDED,     /* what is kept ends there */
+    HEARTH_PREFIX_ENDED,     /* what is kept ends there; also what came from disk */
     HEARTH_PREFIX_DIFFERS,   /* what is kept goes on with another token */
     HEARTH_PREFIX_EVICTED,   /* what followed was given up for others */
     HEARTH_PREFIX_NO_PAGE,   /* what followed is part of a page, and there was none free to copy it to */
@@ -722,6 +752,8 @@ typedef struct {
     hearth_prefix_end prefix_end; /* why not more */
     int32_t prefix_id;           /* the prompt token at that index */
     int32_t prefix_other_id;     /* HEARTH_PREFIX_DIFFERS: the one that was kept in its place; -1: not known */
+    int n_disk_tokens;           /* of all that it read, those whose keys and values came from the cache on disk */
+    double disk_ms;              /* it waited for them */
     int n_preemptions;           /* times its keys and values were given up for older requests */
     int n_recomputed_tokens;     /* prompt and answer tokens that were computed again for it */
     double preempted_ms;         /* it waited for pages */

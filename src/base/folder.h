@@ -22,9 +22,10 @@ bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name
                  void *arg, hearth_error *err);
 /* True: it is not there now. */
 bool folder_remove(const struct folder *f, const char *name);
-/* Hold this file of the folder for this process, as long as the folder is open and *fd is kept; -1: somebody else has
- * it, or it cannot be made. */
+/* Hold this file of the folder, until folder_let_go() of what is returned; -1: somebody else has it, or it cannot be
+ * made. */
 int folder_hold(const struct folder *f, const char *name);
+void folder_let_go(int held);
 
 struct bytes_part {
     const void *bytes;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/machine.h"
+#include "engine/disk.h"
 #include "engine/lane.h"
 
 void queue_push(struct stream_queue *q, struct hearth_stream *s)
@@ -225,6 +226,35 @@ static void engine_main(void *arg)
 
 /* ---- life ---- */
 
+static void wake(void *engine) { engine_poke(engine); }
+
+/* Its list of files is planned with what requests bring, once for all models. */
+static bool open_disk(struct hearth_engine *e, const hearth_engine_options *o, hearth_error *err)
+{
+    if (!o->cache_dir)
+        return true;
+    e->cache_least_tokens = o->cache_least_tokens ? o->cache_least_tokens : CACHE_LEAST_TOKENS;
+    e->cache_close_ms = o->cache_close_ms ? o->cache_close_ms : CACHE_CLOSE_MS;
+    e->request_bytes += disk_memory_bytes();
+    e->disk = disk_open(&(struct disk_options){ .path = o->cache_dir,
+                                                .most_bytes = o->cache_disk_bytes ? o->cache_disk_bytes
+                                                                                  : CACHE_DISK_BYTES,
+                                                .note = o->cache_note,
+                                                .note_arg = o->cache_note_arg,
+                                                .wake = wake,
+                                                .wake_arg = e },
+                        err);
+    return e->disk != NULL;
+}
+
+bool hearth_engine_disk_cache(hearth_engine *e, hearth_disk_cache *out)
+{
+    *out = (hearth_disk_cache){ 0 };
+    if (e->disk)
+        disk_look(e->disk, out);
+    return e->disk != NULL;
+}
+
 hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth_error *err)
 {
     static const hearth_engine_options none;
@@ -245,6 +275,12 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
              SCHED_MAX_SEQS, o->n_step_tokens, o->step_ms);
         return NULL;
     }
+    if (o->cache_least_tokens < 0 || o->cache_close_ms < 0 || o->cache_close_ms > 3600000) {
+        fail(err, HEARTH_ERR_USAGE,
+             "cache_least_tokens %d (0 or more) or cache_close_ms %d (0 to 3600000) is out of range",
+             o->cache_least_tokens, o->cache_close_ms);
+        return NULL;
+    }
     struct hearth_engine *e = mem_alloc(sizeof *e);
     if (!e || !lock_init(&e->lock)) {
         mem_free(e);
@@ -262,7 +298,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->request_bytes = o->request_bytes;
     e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
     e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);
-    if (e->pool && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
+    if (e->pool && open_disk(e, o, err) && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
         && thread_start(&e->thread, "hearth-engine", engine_main, e, err))
         return e;
     hearth_engine_destroy(e);
@@ -304,7 +340,9 @@ void hearth_engine_destroy(hearth_engine *e)
     lock_release(&e->lock);
     thread_join(&e->helper);
     thread_join(&e->thread);
+    disk_stop(e->disk); /* what is being loaded ends where it is */
     end_all(e);
+    disk_close(e->disk);
     pool_destroy(e->pool);
     lock_destroy(&e->lock);
     mem_free(e);

@@ -4,6 +4,9 @@
 #include "engine/stream.h"
 
 enum { ENGINE_QUEUE_MAX = 256, ENGINE_MAX_MODELS = 16 };
+/* Of the cache on disk, unless asked otherwise. */
+enum { CACHE_LEAST_TOKENS = 512, CACHE_CLOSE_MS = 500 };
+#define CACHE_DISK_BYTES ((uint64_t)10 << 30)
 
 /* In order of arrival; under the lock of its owner. */
 struct stream_queue {
@@ -19,6 +22,7 @@ void engine_waits(struct hearth_engine *e, const struct hearth_stream *s);
 void engine_begins(struct hearth_engine *e, const struct hearth_stream *s);
 
 struct lane;
+struct disk;
 
 struct hearth_engine {
     const struct kernels *kernels;
@@ -27,6 +31,8 @@ struct hearth_engine {
     int n_seqs, n_step_tokens;
     double step_ms; /* how long a step should be while somebody is streamed to */
     uint64_t budget_bytes, request_bytes;
+    struct disk *disk;     /* the cache on disk; NULL: none */
+    int cache_least_tokens, cache_close_ms;
 
     struct lock lock;          /* guards what follows, up to the blank line */
     struct stream_queue raw;   /* submitted, to be tokenized by the helper thread */

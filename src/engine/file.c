@@ -191,6 +191,29 @@ bool registry_identity(const hearth_file *f, char out[96], hearth_error *err)
     return true;
 }
 
+/* Two models may have the same header, as fine-tuned ones do: of each tensor some bytes in its middle are looked at.
+ * Weights that were damaged there and put right since have another time, if not other bytes. */
+bool registry_weights_digest(const hearth_file *f, const char *identity, uint8_t out[32])
+{
+    enum { SAMPLE_BYTES = 4096 };
+    struct sha256 *sha = sha256_new();
+    if (!sha)
+        return false;
+    sha256_add(sha, identity, strlen(identity));
+    for (uint32_t i = 0; i < f->n_maps; i++) {
+        int64_t written_s = f->maps[i].mtime_ns / 1000000000;
+        sha256_add(sha, &written_s, sizeof written_s);
+    }
+    for (uint32_t i = 0; i < f->gguf.n_tensors; i++) {
+        const struct gguf_tensor *t = &f->gguf.tensors[i];
+        size_t n = min_size((size_t)t->bytes, SAMPLE_BYTES);
+        sha256_add(sha, t->data + (t->bytes - n) / 2 / SAMPLE_BYTES * SAMPLE_BYTES, n);
+    }
+    sha256_bytes(sha, out);
+    sha256_free(sha);
+    return true;
+}
+
 /* ---- describe ---- */
 
 static int int_key(const hearth_file *f, const char *rest, uint64_t most)

@@ -46,10 +46,11 @@ struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
                                      .observed = r->observed };
 }
 
-/* A page of the pool, and its place in the tree. */
+/* A page of the pool, and its places in the tree and the queue to disk. */
 static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
 {
-    return kv_page_bytes(&f->model.hp, r->kv_type) + prefix_bytes(1) - prefix_bytes(0);
+    size_t kept = r->on_disk ? sizeof(struct keep_page) : 0;
+    return kv_page_bytes(&f->model.hp, r->kv_type) + prefix_bytes(1) - prefix_bytes(0) + kept;
 }
 
 /* With a pool of n_pages. */
@@ -67,7 +68,8 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type);
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
                          + (uint64_t)r->n_seqs * lookup_bytes(n_ctx)
-                         + prefix_bytes(n_pages);
+                         + prefix_bytes(n_pages)
+                         + (r->on_disk ? keep_bytes(n_pages, kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->request_bytes = r->request_bytes;
     p->total_bytes = p->weights_bytes + own_bytes(p);

@@ -21,12 +21,25 @@ static bool progress(const hearth_model_options *o, const char *phase, double fr
 
 /* ---- memory ---- */
 
+/* What goes between the pool and the disk. */
+static bool make_keep(hearth_model *m, hearth_error *err)
+{
+    uint8_t digest[32];
+    struct hearth_engine *e = m->engine;
+    if (!e->disk)
+        return true;
+    return (registry_weights_digest(m->file, m->identity, digest)
+            && keep_create(&m->keep, e->disk, &m->kv, digest, e->cache_least_tokens))
+           || fail_memory(err, "the cache on disk");
+}
+
 static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_error *err)
 {
     const struct model *model = &m->file->model;
     int n_vocab = model->hp.n_vocab;
     struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
-    if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), err))
+    if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), err)
+        || !make_keep(m, err))
         return false;
     workspace_layout(&m->ws, model, &shape, NULL);
     m->ws_memory_bytes = m->ws.bytes;
@@ -50,6 +63,7 @@ static void destroy(hearth_model *m)
     readahead_end(&m->readahead);
     for (uint32_t i = 0; m->locked && i < m->file->n_maps; i++)
         file_unlock(&m->file->maps[i]);
+    keep_destroy(&m->keep, &m->kv, m->engine->cache_close_ms);
     kv_destroy(&m->kv);
     mem_pages_free(m->ws_memory, m->ws_memory_bytes);
     mem_pages_free(m->room_memory, m->room_bytes);
@@ -137,7 +151,8 @@ struct plan_request registry_request(const hearth_engine *e, const hearth_model_
                                   .request_bytes = e->request_bytes,
                                   .share_bytes = o->budget_bytes,
                                   .kept_bytes = o->preload || o->lock ? file - weights : 0,
-                                  .observed = o->on_product != NULL };
+                                  .observed = o->on_product != NULL,
+                                  .on_disk = e->disk != NULL };
 }
 
 /* Its memory, beside that of the models that are open. One at a time: engine_plan_begin(). */

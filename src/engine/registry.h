@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/thread.h"
 #include "engine/figures.h"
+#include "engine/keep.h"
 #include "engine/readahead.h"
 #include "format/gguf.h"
 #include "infer/kv.h"
@@ -64,6 +65,7 @@ struct plan_request {
     uint64_t share_bytes;  /* most of it that this model may have; 0: what the others leave */
     uint64_t kept_bytes;   /* of its file beside the weights, where all of it is to be kept in memory */
     bool observed;         /* somebody looks at the inputs of matrix products */
+    bool on_disk;          /* the engine has a cache on disk */
 };
 /* False, with the error, for a number that names no type. */
 bool kv_type_ok(hearth_kv_type type, hearth_error *err);
@@ -92,6 +94,7 @@ struct hearth_model {
 
     /* Owned by the engine thread from here on. */
     struct kv_pool kv;
+    struct keep keep; /* its way to disk and back */
     struct workspace ws;
     struct observer observer;
     void *ws_memory;
@@ -111,4 +114,7 @@ bool sampling_value_ok(int index, double value);
 void sampling_sequence_problem(const hearth_model *m, char *text, size_t room);
 /* "sha256 of header and tensor directory"-"total bytes". */
 bool registry_identity(const hearth_file *f, char out[96], hearth_error *err);
+/* What keys and values on disk are told from those of other models by: the identity, samples of all weights, and when
+ * the file was written, to the second. False: no memory. */
+bool registry_weights_digest(const hearth_file *f, const char *identity, uint8_t out[32]);
 size_t registry_room_bytes(int n_vocab, int n_ctx);

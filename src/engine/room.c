@@ -60,7 +60,7 @@ static struct seq *youngest(struct lane *l, const struct seq *asks, bool paused)
     struct seq *best = NULL;
     for (int i = 0; i < l->e->n_seqs; i++) {
         struct seq *s = &l->seqs[i];
-        if (!s->stream || s->preempted || (s->kv.n_pages == 0 && s != asks) || (paused && !is_paused(s)))
+        if (!s->stream || s->preempted || s->loading || (s->kv.n_pages == 0 && s != asks) || (paused && !is_paused(s)))
             continue;
         if (!best || s->order > best->order)
             best = s;
@@ -176,6 +176,20 @@ void lane_admit(struct lane *l)
 
 /* ---- pages for a step ---- */
 
+/* Pages of younger ones that are being filled from disk come back when that has ended: soon, if it is told to. */
+static bool waits_for_load(struct lane *l, const struct seq *s)
+{
+    bool waits = false;
+    for (int i = 0; i < l->e->n_seqs; i++) {
+        struct seq *other = &l->seqs[i];
+        if (!other->loading || other->order < s->order)
+            continue;
+        disk_load_stop(&other->load);
+        waits = true;
+    }
+    return waits;
+}
+
 /* False: it had to give back its own. */
 static bool reserve(struct lane *l, struct seq *s, struct slice *slice)
 {
@@ -187,6 +201,10 @@ static bool reserve(struct lane *l, struct seq *s, struct slice *slice)
         struct seq *gives = youngest(l, NULL, true);
         if (!gives)
             gives = youngest(l, s, false);
+        if (gives == s && waits_for_load(l, s)) {
+            slice->n = 0;
+            return false;
+        }
         seq_preempt(gives);
         if (gives == s)
             return false;
@@ -211,7 +229,7 @@ void lane_reserve(struct lane *l, struct plan *plan)
     }
     plan->n_tokens = 0;
     for (int i = 0; i < plan->n_slices; i++)
-        if (!l->seqs[plan->slice[i].seq].preempted) {
+        if (!l->seqs[plan->slice[i].seq].preempted && plan->slice[i].n > 0) {
             plan->n_tokens += plan->slice[i].n;
             plan->slice[n_kept++] = plan->slice[i];
         }

@@ -39,6 +39,7 @@ void seq_preempt(struct seq *s)
     s->n_prefill = s->n_total;
     s->n_followed = 0;
     s->stream->receipt.n_preemptions += s->n_lost > 0;
+    s->load_tried = false;
 }
 
 void seq_resume(struct seq *s)
@@ -46,6 +47,7 @@ void seq_resume(struct seq *s)
     hearth_receipt *r = &s->stream->receipt;
     int n_kept = find_prefix(s).n_tokens;
     s->preempted = false;
+    s->kept = (struct keep_mark){ 0 };
     r->n_recomputed_tokens += max_int(s->n_lost - n_kept, 0);
     r->preempted_ms += clock_ms_since(s->preempted_ns);
 }
@@ -63,8 +65,10 @@ void seq_join(struct seq *s)
 
 void seq_publish(struct seq *s)
 {
-    if (s->stream)
-        kv_seq_publish(&s->stream->model->kv, &s->kv, s->history, s->n_done);
+    if (!s->stream)
+        return;
+    kv_seq_publish(&s->stream->model->kv, &s->kv, s->history, s->n_done);
+    seq_keep(s);
 }
 
 static void tell_progress(struct seq *s, hearth_event_type type)
@@ -97,6 +101,8 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->kv.apart = stream->request.no_prefix_cache;
     struct kv_match match = find_prefix(s);
     describe_prefix(s, &match);
+    s->kept = (struct keep_mark){ 0 };
+    s->loading = s->load_tried = false;
     s->n_output = 0;
     s->n_held = 0;
     sampling_memory_begin(&s->sampling, &stream->request.sampling);
@@ -269,10 +275,12 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     size_t n_thinking = split(s, (struct str){ rest, detok_finish(&s->detok, rest, sizeof rest) }, false, true);
     hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .thinking = s->thinking,
                          .n_thinking_bytes = n_thinking, .reason = reason };
-    if (reason == HEARTH_END_ERROR) /* who knows what it computed */
+    if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
         kv_seq_clear(&st->model->kv, &s->kv);
-    else
+    } else {
+        seq_publish(s);
         kv_seq_leave(&st->model->kv, &s->kv, s->history, s->n_done);
+    }
     s->stream = NULL;
     stream_end(st, &end);
     s->finished = st;

@@ -17,6 +17,10 @@ struct seq {
     int n_lost;            /* positions it had before */
     int n_told;            /* prompt tokens that its last event of progress had */
     int n_scored;          /* scoring: the first prompt token whose event was not sent yet */
+    struct keep_mark kept; /* pages of it that are noted for the disk */
+    struct disk_load load; /* pages that are read from there, when `loading` */
+    bool loading, load_tried;
+    int64_t load_begin_ns;
     int leader, n_followed; /* the slot that reads the same up to n_followed; 0: none */
     uint64_t leader_order;
     int n_output;
@@ -66,6 +70,16 @@ void seq_join(struct seq *s);
 void seq_progress(struct seq *s);
 /* After a step: others may have what is full. */
 void seq_publish(struct seq *s);
+
+/* load.c: the cache on disk. */
+
+/* Pages that the cache on disk has behind those that it has: begin to read them. False: there are none. While it loads
+ * it can neither run, nor end, nor give pages back. */
+bool seq_load(struct seq *s);
+/* Take what is read by now; when that has ended, it goes on as if it had computed it. */
+void seq_load_look(struct seq *s);
+/* Pages that others can find now may go to disk. */
+void seq_keep(struct seq *s);
 
 /* One row of logits: sample, send the token. False when the sequence has ended (END is sent
  * and the slot is free; `finished` holds the stream). logits are changed. */

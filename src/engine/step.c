@@ -13,6 +13,10 @@ static void end_cancelled(struct lane *l)
         const struct hearth_stream *s = l->seqs[i].stream;
         if (!s || !atomic_load(&s->cancelled))
             continue;
+        if (l->seqs[i].loading) { /* the next time */
+            disk_load_stop(&l->seqs[i].load);
+            continue;
+        }
         if (atomic_load(&s->stopped))
             seq_end(&l->seqs[i], HEARTH_END_LENGTH, "stopped by the caller", NULL);
         else
@@ -24,17 +28,20 @@ static enum seq_state state_of(struct seq *s)
 {
     if (!s->stream)
         return SEQ_FREE;
-    if (s->preempted || !stream_has_room(s->stream))
+    if (s->preempted || s->loading || !stream_has_room(s->stream))
         return SEQ_PAUSED;
     return s->n_done < s->n_prefill ? SEQ_PREFILL : SEQ_DECODE;
 }
+
+/* From the weights or from disk. */
+static bool reads(struct seq *s) { return s->stream && (s->loading || state_of(s) == SEQ_PREFILL); }
 
 /* It reads what another reads before it, and goes on with that one's pages. */
 static bool follows(struct lane *l, const struct seq *s)
 {
     struct seq *leader = &l->seqs[s->leader];
-    return s->n_followed > s->n_done && leader->order == s->leader_order && state_of(leader) == SEQ_PREFILL
-           && leader->n_done < s->n_followed && leader->n_done >= s->n_done;
+    return s->n_followed > s->n_done && leader->order == s->leader_order && reads(leader)
+           && leader->n_done < s->n_followed && (leader->loading || leader->n_done >= s->n_done);
 }
 
 /* Scoring sends an event for each token from score_from on, so chunks of those are held to what the ring takes
@@ -86,7 +93,7 @@ static void plan_step(struct lane *l, struct plan *plan)
         enum seq_state state = state_of(s);
         if (state == SEQ_PREFILL)
             seq_join(s);
-        if (state == SEQ_PREFILL && follows(l, s))
+        if (state == SEQ_PREFILL && (follows(l, s) || (!s->load_tried && seq_load(s))))
             state = SEQ_PAUSED;
         n_answers += state == SEQ_DECODE;
         view[i] =
@@ -260,7 +267,7 @@ static void end_damaged(struct lane *l)
     fail(&err, HEARTH_ERR_MODEL, "%s was cut short on disk while in use; put the whole file back and load it again",
          l->model->file->name);
     for (int i = 0; i < l->e->n_seqs; i++)
-        if (l->seqs[i].stream)
+        if (l->seqs[i].stream && !l->seqs[i].loading) /* else when it computes */
             seq_end(&l->seqs[i], HEARTH_END_ERROR, "model file truncated while in use", &err);
 }
 
@@ -323,9 +330,39 @@ static void wake_all(struct lane *l)
     }
 }
 
+/* What is read from disk by now. */
+static void look_at_loads(struct lane *l)
+{
+    for (int i = 0; i < l->e->n_seqs; i++)
+        if (l->seqs[i].loading)
+            seq_load_look(&l->seqs[i]);
+}
+
+/* Copies of pages for the disk: as many as the step computed, which is nothing beside that; while only answers run,
+ * which feel it, one now and then; and where nobody computes as many as there is room for. */
+static void copy_pages(struct lane *l, const struct plan *plan)
+{
+    enum { REST = 250 /* times as long as a copy took */ };
+    struct keep *k = &l->model->keep;
+    int n = DISK_MOST_COPIES, n_prompt = 0;
+    if (!keep_waits(k))
+        return;
+    for (int i = 0; i < plan->n_slices; i++)
+        n_prompt += is_decode(l, &plan->slice[i]) ? 0 : plan->slice[i].n;
+    int64_t start = clock_ns();
+    bool answers = lane_answers(l) + l->n_other_answers > 0;
+    if (n_prompt > 0)
+        n = 1 + n_prompt / KV_PAGE_TOKENS;
+    else if (answers)
+        n = start >= k->rest_until_ns;
+    if (keep_copy(k, &l->model->kv, n) > 0 && answers)
+        k->rest_until_ns = start + REST * (clock_ns() - start);
+}
+
 bool lane_step(struct lane *l)
 {
     struct plan plan;
+    look_at_loads(l);
     end_cancelled(l);
     lane_admit(l);
     plan_step(l, &plan);
@@ -335,6 +372,7 @@ bool lane_step(struct lane *l)
     if (plan.n_tokens > 0)
         compute(l, &plan);
     wake_all(l);
+    copy_pages(l, &plan);
     return planned; /* where all had to give up their pages, the next step begins with some of them */
 }
 

@@ -142,10 +142,10 @@ static void one_holds_it_at_a_time(void **state)
     int mine = folder_hold(f, "held");
     assert_true(mine >= 0);
     assert_int_equal(folder_hold(f, "held"), -1);
-    close(mine);
+    folder_let_go(mine);
     mine = folder_hold(f, "held");
     assert_true(mine >= 0);
-    close(mine);
+    folder_let_go(mine);
     folder_remove(f, "held");
 }
 

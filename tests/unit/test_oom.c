@@ -333,11 +333,14 @@ struct model {
     hearth_model *model;
     const hearth_request *request;
     bool preload;
+    char cache[256]; /* folder; "": none */
 };
 
 static bool open_model(struct model *m, hearth_error *err)
 {
-    hearth_engine_options engine = { .n_threads = 2, .n_seqs = 2, .n_step_tokens = 32, .budget_bytes = 256 << 20 };
+    hearth_engine_options engine = { .n_threads = 2, .n_seqs = 2, .n_step_tokens = 32, .budget_bytes = 256 << 20,
+                                     .cache_dir = m->cache[0] ? m->cache : NULL, .cache_least_tokens = 64,
+                                     .cache_close_ms = 10000 };
     hearth_model_options o = { .source = { .path = m->path, .chat_template = m->template }, .n_ctx_tokens = 512,
                                .preload = m->preload };
     m->engine = hearth_engine_create(&engine, err);
@@ -484,6 +487,44 @@ static void models_that_share_a_budget_open_or_say_why(void **state)
     model_make(&m, "llama");
     try_all((struct subject){ .name = "two models", .op = share_and_open, .arg = &m, .files = true, .alone = true });
     unlink(m.path);
+}
+
+static void empty_cache(void *model)
+{
+    const struct model *m = model;
+    DIR *dir = opendir(m->cache);
+    for (const struct dirent *e; dir && (e = readdir(dir));)
+        unlinkat(dirfd(dir), e->d_name, 0);
+    if (dir)
+        closedir(dir);
+}
+
+/* An engine that writes pages to disk, and one that reads them: whatever fails, the answer is the same. */
+static bool ask_twice(void *arg, hearth_error *err)
+{
+    return open_and_ask(arg, err) && open_and_ask(arg, err);
+}
+
+static void a_cache_on_disk_opens_or_says_why_and_changes_no_answer(void **state)
+{
+    static struct model m;
+    static int32_t ids[200];
+    hearth_request r = request();
+    (void)state;
+    for (int i = 0; i < 200; i++)
+        ids[i] = 260 + i % 20;
+    r.spans = NULL;
+    r.n_spans = 0;
+    r.prompt_ids = ids;
+    r.n_prompt_ids = ARRAY_LEN(ids);
+    r.no_prefix_cache = false;
+    model_make(&m, "llama");
+    m.request = &r;
+    tiny_path(m.cache, sizeof m.cache, "oom-cache");
+    try_all((struct subject){ .name = "cache on disk", .op = ask_twice, .arg = &m, .open = empty_cache,
+                              .close = empty_cache, .files = true, .alone = true });
+    unlink(m.path);
+    rmdir(m.cache);
 }
 
 static void a_request_fails_alone(void **state)
@@ -731,6 +772,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_template_that_memory_was_short_for_works_later),
         cmocka_unit_test(a_model_of_every_architecture_opens_or_says_why),
         cmocka_unit_test(models_that_share_a_budget_open_or_say_why),
+        cmocka_unit_test(a_cache_on_disk_opens_or_says_why_and_changes_no_answer),
         cmocka_unit_test(a_request_fails_alone),
         cmocka_unit_test(a_conversation_goes_on_after_a_failure),
         cmocka_unit_test(a_file_is_written_whole_or_not_at_all),
