@@ -11,7 +11,7 @@
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -34,6 +34,8 @@ static const struct opt options[N_OPTS] = {
     [OFFLINE] = OPT_OFFLINE_ROW,
     [CTX] = OPT_CTX_ROW,
     [KV_TYPE] = OPT_KV_TYPE_ROW,
+    [CACHE_DIR] = OPT_CACHE_DIR_ROW,
+    [CACHE_DISK] = OPT_CACHE_DISK_ROW,
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
@@ -77,6 +79,8 @@ static int run(const struct args *line)
             .n_threads_prefill = (int)v[THREADS_PREFILL].i,
             .n_ctx_tokens = (int)v[CTX].i,
             .kv_type = (hearth_kv_type)v[KV_TYPE].i,
+            .cache_dir = &v[CACHE_DIR],
+            .cache_disk = &v[CACHE_DISK],
             .preload = v[PRELOAD].on,
             .lock = v[LOCK].on,
             .system = v[SYSTEM].text,

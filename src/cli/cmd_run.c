@@ -19,8 +19,8 @@
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
     OFFLINE,
-    THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST, SPECULATE, SAMPLERS,
-    BREAKER,
+    THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST,
+    SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -44,6 +44,8 @@ static const struct opt options[N_OPTS] = {
     [OFFLINE] = OPT_OFFLINE_ROW,
     [CTX] = OPT_CTX_ROW,
     [KV_TYPE] = OPT_KV_TYPE_ROW,
+    [CACHE_DIR] = OPT_CACHE_DIR_ROW,
+    [CACHE_DISK] = OPT_CACHE_DISK_ROW,
     [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
                 .help = "prompt tokens computed in one step; the answer does not depend on it" },
     [RAW] = { .name = "raw", .type = OPT_FLAG, .help = "complete the prompt as it stands, without the chat template "
@@ -132,6 +134,7 @@ static bool open_model(struct job *job, hearth_error *err)
                                      .n_step_tokens = (int)v[CHUNK].i };
     hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i,
                                    .kv_type = (hearth_kv_type)v[KV_TYPE].i };
+    cache_fill(&engine, &v[CACHE_DIR], &v[CACHE_DISK], CACHE_CLOSE_ANSWER_MS);
     job->engine = hearth_engine_create(&engine, err);
     if (!job->engine)
         return false;
@@ -312,6 +315,8 @@ static int converse(const struct job *job)
         .n_threads_prefill = (int)v[THREADS_PREFILL].i,
         .n_ctx_tokens = (int)v[CTX].i,
         .kv_type = (hearth_kv_type)v[KV_TYPE].i,
+        .cache_dir = &v[CACHE_DIR],
+        .cache_disk = &v[CACHE_DISK],
         .preload = v[PRELOAD].on,
         .lock = v[LOCK].on,
         .system = v[SYSTEM].text,

@@ -23,6 +23,7 @@ enum {
     ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     LOG_FORMAT, LOG_LEVEL,
     STALL, NO_SANDBOX, OFFLINE,
+    CACHE_DIR, CACHE_DISK,
     N_OPTS
 };
 
@@ -107,6 +108,8 @@ static const struct opt options[N_OPTS] = {
     [LOG_LEVEL] = { .name = "log-level", .type = OPT_CHOICE, .value = "error|warn|info|debug", .dflt = "info",
                     .help = "what the log has; error: faults of ours; warn: also requests that were too many; info: "
                             "also all that have a body; debug: also probes and pages" },
+    [CACHE_DIR] = OPT_CACHE_DIR_ROW,
+    [CACHE_DISK] = OPT_CACHE_DISK_ROW,
 };
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
@@ -299,6 +302,7 @@ static int open_models(struct service *s, hearth_error *err)
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,
                                      .n_seqs = number(s, PARALLEL, 4) };
     int code = EXIT_DONE;
+    cache_fill(&engine, &v[CACHE_DIR], &v[CACHE_DISK], 0);
     s->engine = hearth_engine_create(&engine, err);
     if (!s->engine)
         return report(err);

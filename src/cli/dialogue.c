@@ -314,6 +314,7 @@ static bool open_model(struct dialogue *d, hearth_error *err)
                                      .n_seqs = 1 };
     hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens,
                                    .kv_type = d->setup->kv_type };
+    cache_fill(&engine, d->setup->cache_dir, d->setup->cache_disk, CACHE_CLOSE_ANSWER_MS);
     d->engine = hearth_engine_create(&engine, err);
     struct loading loading;
     loading_open(&loading, &model, d->setup->preload, d->setup->lock);

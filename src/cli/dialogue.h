@@ -15,6 +15,7 @@ struct dialogue_setup {
     int speculate;                        /* as in hearth_request */
     int n_threads, n_threads_prefill, n_ctx_tokens; /* 0: the engine chooses */
     hearth_kv_type kv_type;
+    const struct opt_value *cache_dir, *cache_disk;
     bool preload, lock;
     const char *system;                   /* NULL: none */
     const char *template_kwargs;          /* NULL: none */

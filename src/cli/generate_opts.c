@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/command.h"
+
 const char kv_type_choices[] =
 #define KV_TYPE(name, value_bytes, group, help) "|" #name
 #include "hearth/kv_types.def"
@@ -11,6 +13,20 @@ const char kv_type_choices[] =
 static hearth_origin origin_of(const struct opt_value *v)
 {
     return v->origin == OPT_FROM_PRESET ? HEARTH_FROM_PRESET : HEARTH_FROM_REQUEST;
+}
+
+static void say_note(void *arg, const char *line)
+{
+    (void)arg;
+    say("%s", line);
+}
+
+void cache_fill(hearth_engine_options *engine, const struct opt_value *dir, const struct opt_value *disk, int close_ms)
+{
+    engine->cache_dir = dir->text;
+    engine->cache_disk_bytes = disk->origin == OPT_UNSET ? 0 : (uint64_t)disk->i << 20;
+    engine->cache_close_ms = close_ms;
+    engine->cache_note = say_note;
 }
 
 void sampling_fill(hearth_sampling *s, hearth_origin origin[HEARTH_N_SAMPLING], const hearth_model *model,

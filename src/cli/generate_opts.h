@@ -45,6 +45,20 @@ extern const char kv_type_choices[]; /* "|f16|bf16|...": those of hearth_kv_type
         .name = "offline", .type = OPT_FLAG,                                                                  \
         .help = "connect to nothing: the kernel refuses it to the whole process, or the command does not start" \
     }
+#define OPT_CACHE_DIR_ROW                                                                                     \
+    {                                                                                                         \
+        .name = "cache-dir", .type = OPT_TEXT, .value = "DIR",                                                \
+        .help = "a folder where keys and values of prompts of 512 tokens and more outlive the process, so that they " \
+                "are not computed again; its files can be turned back into the prompts"                       \
+    }
+#define OPT_CACHE_DISK_ROW                                                                                    \
+    {                                                                                                         \
+        .name = "cache-disk", .type = OPT_INT, .value = "MB", .least = 1, .most = 1 << 30, .dflt = "10240",   \
+        .help = "the most that may be in --cache-dir; what was of no use for longest goes first"              \
+    }
+/* Into what an engine is made of. close_ms: how long to wait at the end for what is still to be written. */
+void cache_fill(hearth_engine_options *engine, const struct opt_value *dir, const struct opt_value *disk, int close_ms);
+enum { CACHE_CLOSE_ANSWER_MS = 5000 }; /* of a command that ends with its answer */
 
 #define OPT_SAMPLERS_ROW                                                                                      \
     {                                                                                                         \

@@ -21,19 +21,22 @@ static const char *rate(char out[UNITS_BYTES], int n_tokens, double ms)
 
 void receipt_print_figures(const hearth_receipt *r)
 {
-    char prefill[UNITS_BYTES], decode[UNITS_BYTES], resident[UNITS_BYTES], kept[80] = "", drafts[80] = "";
+    char prefill[UNITS_BYTES], decode[UNITS_BYTES], resident[UNITS_BYTES];
+    char kept[80] = "", drafts[80] = "", disk[80] = "";
     int computed = r->n_prompt_tokens - r->n_cached_tokens;
     if (r->n_cached_tokens > 0)
         snprintf(kept, sizeof kept, ", %d of %d prompt tokens kept", r->n_cached_tokens, r->n_prompt_tokens);
+    if (r->n_disk_tokens > 0)
+        snprintf(disk, sizeof disk, " (%d from disk in %.1f ms)", r->n_disk_tokens, r->disk_ms);
     if (r->n_draft_tokens > 0)
         snprintf(drafts, sizeof drafts, ", %d of %d drafted tokens right", r->n_accepted_tokens, r->n_draft_tokens);
     fprintf(stderr,
             "prompt %d tokens in %.1f ms%s, first token after %.1f ms, answer %d tokens in %.1f ms%s, memory %s, "
-            "end: %s%s%s\n",
+            "end: %s%s%s%s\n",
             r->n_prompt_tokens, r->prefill_ms, rate(prefill, computed, r->prefill_ms), r->first_token_ms,
             r->n_output_tokens, r->decode_ms, rate(decode, max_int(r->n_output_tokens - 1, 0), r->decode_ms),
             text_of_bytes(resident, r->peak_resident_bytes),
-            r->finish_detail[0] ? r->finish_detail : finish_reason_name(r->reason), kept, drafts);
+            r->finish_detail[0] ? r->finish_detail : finish_reason_name(r->reason), kept, disk, drafts);
 }
 
 static void print_scalar(const json_t *v)

@@ -189,6 +189,12 @@ static json_t *of_prefix(const hearth_receipt *r)
                      "kept_id", other);
 }
 
+/* Of all that it read, what came from the cache on disk. */
+static json_t *of_disk(const hearth_receipt *r)
+{
+    return json_pack("{s:i, s:o}", "n_tokens", r->n_disk_tokens, "ms", of_ms(r->disk_ms));
+}
+
 static json_t *of_prefill(const hearth_receipt *r)
 {
     int computed = r->n_prompt_tokens - r->n_cached_tokens;
@@ -282,6 +288,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "truncation", of_truncation(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));
     put(&o, "prefix", of_prefix(r));
+    put(&o, "disk", of_disk(r));
     put(&o, "prefill", of_prefill(r));
     put(&o, "decode", of_decode(r));
     put(&o, "preemption", json_pack("{s:i, s:i, s:o}", "n", r->n_preemptions, "n_recomputed_tokens",

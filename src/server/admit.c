@@ -221,5 +221,6 @@ void load_read(const struct server *cs, struct load_figures *out)
         .memory_used_bytes = atomic_load(&s->memory.used),
     };
     out->n_lost_lines = log_n_lost(s->options.log);
+    out->has_disk_cache = hearth_engine_disk_cache(s->options.engine, &out->disk_cache);
     served_load(s, s->n_active, out);
 }

@@ -267,6 +267,32 @@ static void put_keys(struct buf *out, const struct load_figures *now)
     }
 }
 
+/* Of the cache on disk, when there is one. */
+static void put_disk_cache(struct buf *out, const hearth_disk_cache *c)
+{
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        { "hearth_disk_cache_pages", "gauge", "Pages of 64 tokens on disk.", c->n_pages },
+        { "hearth_disk_cache_bytes", "gauge", "Bytes of them.", c->bytes },
+        { "hearth_disk_cache_limit_bytes", "gauge", "The most there may be.", c->most_bytes },
+        { "hearth_disk_cache_waiting", "gauge", "Copies on their way to disk.", c->n_waiting },
+        { "hearth_disk_cache_read_pages_total", "counter", "Pages read instead of computed.", c->n_read },
+        { "hearth_disk_cache_read_bytes_total", "counter", "Bytes of them.", c->read_bytes },
+        { "hearth_disk_cache_written_pages_total", "counter", "Pages written.", c->n_written },
+        { "hearth_disk_cache_written_bytes_total", "counter", "Bytes of them.", c->written_bytes },
+        { "hearth_disk_cache_dropped_pages_total", "counter", "Pages that were not written: no time, no room.", c->n_dropped },
+        { "hearth_disk_cache_removed_pages_total", "counter", "Pages removed for newer ones.", c->n_removed },
+        { "hearth_disk_cache_unusable_files_total", "counter", "Damaged files, removed.", c->n_unusable },
+        { "hearth_disk_cache_foreign_files", "gauge", "Files of others in the folder, at the start.", c->n_foreign },
+        { "hearth_disk_cache_read_errors_total", "counter", "Reads that the system refused.", c->n_read_failed },
+        { "hearth_disk_cache_write_errors_total", "counter", "Writes that the system refused.", c->n_write_failed },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);
+}
+
 static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p)
 {
@@ -277,6 +303,8 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     put_histograms(out, v, now);
     put_for_gateways(out, v, now);
     put_keys(out, now);
+    if (now->has_disk_cache)
+        put_disk_cache(out, &now->disk_cache);
     return !out->failed || ask_no_memory(p);
 }
 

@@ -49,6 +49,27 @@ static json_t *of_sandbox(const struct sandbox *s)
     json_key(&o, "may_read", of_paths(s->read, s->n_read));
     json_key(&o, "may_write", of_paths(s->write, s->n_write));
     json_key(&o, "may_remove_in", s->remove[0] ? json_string(s->remove) : json_null());
+}
+
+/* null: there is none. */
+static json_t *of_disk_cache(const struct load_figures *now)
+{
+    const hearth_disk_cache *c = &now->disk_cache;
+    if (!now->has_disk_cache)
+        return json_null();
+    struct json_out o = json_begin();
+    json_key(&o, "n_pages", of_u64(c->n_pages));
+    json_key(&o, "bytes", of_u64(c->bytes));
+    json_key(&o, "most_bytes", of_u64(c->most_bytes));
+    json_key(&o, "n_waiting", of_u64(c->n_waiting));
+    json_key(&o, "n_read", of_u64(c->n_read));
+    json_key(&o, "n_written", of_u64(c->n_written));
+    json_key(&o, "n_dropped", of_u64(c->n_dropped));
+    json_key(&o, "n_removed", of_u64(c->n_removed));
+    json_key(&o, "n_foreign", of_u64(c->n_foreign));
+    json_key(&o, "n_unusable", of_u64(c->n_unusable));
+    json_key(&o, "n_read_failed", of_u64(c->n_read_failed));
+    json_key(&o, "n_write_failed", of_u64(c->n_write_failed));
     return json_end(&o);
 }
 
@@ -108,6 +129,7 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     json_key(&o, "memory", json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)v->plan.machine_budget_bytes,
                                      "planned_bytes", (json_int_t)planned));
     json_key(&o, "limits", of_limits(v));
+    json_key(&o, "disk_cache", of_disk_cache(now));
     json_key(&o, "now", of_now(now));
     if (v->sandbox)
         json_key(&o, "sandbox", of_sandbox(v->sandbox));

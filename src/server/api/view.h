@@ -56,6 +56,8 @@ struct load_figures {
     struct model_load of[VIEW_MAX_MODELS]; /* [n_models], in the order of view.all */
     int n_models;
     uint64_t memory_used_bytes; /* of the pool of requests */
+    bool has_disk_cache;
+    hearth_disk_cache disk_cache;
     struct request_state request; /* for endpoints that are about one */
     int n_ended;                  /* requests, by an endpoint that ends them */
     uint64_t n_lost_lines;        /* of the log */
