@@ -75,15 +75,18 @@ dry-sequence-breaker = ["\\n"]
 class Scenario:
     """writes: a file in the run's folder, whole or untouched; existed: it was there before; code: the exit status
     without failures; made: files that are made before the first run, by the program with these words; tells: is on
-    standard error when all is well."""
+    standard error when all is well; keeps: a folder that may be there after it, with whole files only; again: it has
+    run before, and finds that folder."""
 
-    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, code=0, made=(), tells=""):
+    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, code=0, made=(), tells="", keeps=None,
+                 again=False):
         self.name, self.args, self.stdin, self.files = name, args, stdin, dict(files)
         self.writes, self.existed, self.code, self.made = writes, existed, code, dict(made)
-        self.tells = tells
+        self.tells, self.keeps, self.again = tells, keeps, again
 
 
 TYPED = "hello\n/undo\nagain\n/retry\n/save talk.json\n/clear\n/load talk.json\n/system be brief\n/params\n/prompt\n"
+CACHED = ["run", MODEL, "ab" * 700, "-n", "4", "--seed", "1", "--ctx", "1024", "--raw", "--cache-dir", "kv"]
 SCENARIOS = [
     Scenario("inspect", ["inspect", MODEL]),
     Scenario("inspect a split set", ["inspect", SPLIT]),
@@ -100,6 +103,8 @@ SCENARIOS = [
     Scenario("run --json", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--json"]),
     Scenario("run --receipt", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--receipt"], tells="  memory "),
     Scenario("run --preload", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--preload"]),
+    Scenario("run --cache-dir", CACHED, keeps="kv"),
+    Scenario("run --cache-dir again", CACHED, keeps="kv", again=True),
     Scenario("run a chat", ["run", MODEL, "hi", "-n", "4", "--seed", "1", "--chat-template", "t.jinja"],
              files={"t.jinja": RENDERED.encode()}),
     Scenario("chat", ["chat", MODEL, "--chat-template", "t.jinja", "-n", "3", "--seed", "1"], TYPED.encode(),
@@ -183,6 +188,9 @@ class Job:
             for name, content in self.s.files.items():
                 with open(os.path.join(folder, name), "wb") as f:
                     f.write(content)
+            if self.s.again:
+                subprocess.run([self.program, *self.s.args], capture_output=True, cwd=folder, env=ENV, check=True,
+                               timeout=PATIENCE_S)
             count = folder + ".count"
             env = {**ENV, "HOME": folder, "FAIL_KIND": self.kind, "FAIL_AT": str(k), "FAIL_HOW": self.how,
                    "FAIL_ON": "1" if self.on else "0", "FAIL_COUNT": count, "LD_PRELOAD": self.shim}
@@ -192,7 +200,9 @@ class Job:
             if self.s.writes and os.path.exists(os.path.join(folder, self.s.writes)):
                 with open(os.path.join(folder, self.s.writes), "rb") as f:
                     written = f.read()
-            others = set(os.listdir(folder)) - set(self.s.files) - {self.s.writes}
+            others = set(os.listdir(folder)) - set(self.s.files) - {self.s.writes, self.s.keeps}
+            if self.s.keeps and os.path.exists(os.path.join(folder, self.s.keeps)):
+                others |= {name for name in os.listdir(os.path.join(folder, self.s.keeps)) if name.endswith(".part")}
             calls = 0
             if os.path.exists(count):
                 with open(count, encoding="ascii") as f:
@@ -258,9 +268,9 @@ def jobs(program, shim):
         yield Job(program, shim, s, "file", "EIO", False)
         yield Job(program, shim, s, "file", "EINTR", False)
         yield Job(program, shim, s, "file", "short", False)
-        if s.writes:
+        if s.writes or s.keeps:
             yield Job(program, shim, s, "file", "ENOSPC", True)
-            if not s.code:
+            if s.writes and not s.code:
                 yield Job(program, shim, s, "size", "", False)
 
 
