@@ -103,8 +103,9 @@ const struct command cmd_chat = {
     .summary = "a conversation in the terminal",
     .about = "The answers alone are on standard output. The prompt, what the model thinks (dimmed) and all notes are\n"
              "on standard error. When standard input is no terminal, its lines are the messages and commands, and the\n"
-             "exit code is that of the first thing that went wrong. Nothing is stored unless --history, --cache-dir or\n"
-             "/save says where. Ctrl-C stops an answer, which is kept, and clears a line; Ctrl-D on an empty line ends.\n"
+             "exit code is that of the first thing that went wrong. Nothing is stored unless --history, --cache-dir\n"
+             "or /save says where. Ctrl-C stops an answer, which is kept, and clears a line; Ctrl-D on an empty\n"
+             "line ends.\n"
              "\n"
              "A line that ends in \\ goes on in the next; \"\"\" begins and ends a message of many lines. What begins\n"
              "with / is a command (a message that begins with / is typed with //):\n"

@@ -78,8 +78,8 @@ class Scenario:
     standard error when all is well; keeps: a folder that may be there after it, with whole files only; again: it has
     run before, and finds that folder."""
 
-    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, code=0, made=(), tells="", keeps=None,
-                 again=False):
+    def __init__(self, name, args, stdin=b"", files=(), writes=None, existed=False, code=0, made=(), tells="",
+                 keeps=None, again=False):
         self.name, self.args, self.stdin, self.files = name, args, stdin, dict(files)
         self.writes, self.existed, self.code, self.made = writes, existed, code, dict(made)
         self.tells, self.keeps, self.again = tells, keeps, again

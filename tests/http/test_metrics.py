@@ -51,7 +51,8 @@ def watched(serve, tiny, tmp_path):
     """A server, and the key of somebody who may see all."""
     path = tmp_path / "keys"
     path.write_text("alpha name=ann\nomega name=obs observer\nbeta name=bob requests=1\n")
-    return serve("--ctx", "4096", "--parallel", "2", "--api-key-file", str(path), model=tiny), "omega"
+    return serve("--ctx", "4096", "--parallel", "2", "--api-key-file", str(path), "--cache-dir", str(tmp_path / "kv"),
+                 model=tiny), "omega"
 
 
 def complete(server, key="alpha", **fields):
@@ -75,15 +76,15 @@ def test_what_the_manual_marks_has_its_model_where_there_are_several(serve, tiny
         ROOT, "tests", "golden", "gguf", "model_ok_llama.gguf")])
     families, values = scrape(server)
     for name, (kind, own) in documented().items():
-        if name.startswith("hearth_key_"):
-            assert name not in families  # there are no keys
+        if name.startswith(("hearth_key_", "hearth_disk_cache_")):
+            assert name not in families  # there are no keys, and there is no cache on disk
             continue
         found = [labels for sample, labels in values if re.sub(r"_(bucket|sum|count)$", "", sample) == name]
         label = "model_name" if name.startswith("vllm:") else "model"
         for model in ('one', r'tw\"o\\'):
             has = any(f'{label}="{model}"' in labels for labels in found)
             assert has == (own or name.startswith("vllm:")), (name, kind, found)
-    assert len(documented()) - len(families) == 7
+    assert len(documented()) - len(families) == 7 + 14
 
 
 def test_only_who_may_see_them_sees_keys(watched):
