@@ -334,11 +334,12 @@ static const char *host_of(const struct service *s)
     return s->manager.n_sockets ? s->host : host ? host : "127.0.0.1";
 }
 
-/* The folders of models stay readable, and that of the keys, so that they can be read again. */
+/* The folders of models stay readable, and that of the keys, so that they can be read again; the cache's is written. */
 static bool plan_sandbox(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
     bool ok = !v[KEYS].text || sandbox_may_read_beside(&s->sandbox, v[KEYS].text);
+    ok = ok && (!v[CACHE_DIR].text || sandbox_may_write(&s->sandbox, v[CACHE_DIR].text));
     const char *unix_path = s->manager.n_sockets ? NULL : port_unix_path(host_of(s));
     ok = ok && (!unix_path || sandbox_may_remove_beside(&s->sandbox, unix_path));
     for (int i = 0; ok && i < s->n_models; i++)

@@ -49,6 +49,7 @@ static json_t *of_sandbox(const struct sandbox *s)
     json_key(&o, "may_read", of_paths(s->read, s->n_read));
     json_key(&o, "may_write", of_paths(s->write, s->n_write));
     json_key(&o, "may_remove_in", s->remove[0] ? json_string(s->remove) : json_null());
+    return json_end(&o);
 }
 
 /* null: there is none. */
