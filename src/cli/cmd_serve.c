@@ -19,8 +19,8 @@
 
 enum {
     MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, QUEUE_TOKENS, PING, STRICT, MAX_BODY, MEMORY,
-    CONNECTIONS, PER_ADDRESS, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK, TEMPLATE,
-    ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
+    CONNECTIONS, PER_ADDRESS, LINGER, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK,
+    TEMPLATE, ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     LOG_FORMAT, LOG_LEVEL,
     STALL, NO_SANDBOX, OFFLINE,
     CACHE_DIR, CACHE_DISK,
@@ -67,6 +67,9 @@ static const struct opt options[N_OPTS] = {
                       .dflt = "256",
                       .help = "of them of one address (of IPv6, one /64), but for this machine's own; 0: as many as "
                               "there are; behind a proxy see --trusted-proxy" },
+    [LINGER] = { .name = "linger-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "0",
+                 .help = "how long requests are still taken after SIGTERM or Ctrl-C, while /ready says 503 already: "
+                         "for proxies that ask it now and then" },
     [DRAIN] = { .name = "drain-ms", .type = OPT_INT, .value = "MS", .least = 0, .most = 3600000, .dflt = "25000",
                 .help = "how long running requests may go on after SIGTERM or Ctrl-C; a second one gives them "
                         "a second to hear of it" },
@@ -511,6 +514,21 @@ static int feed_ms(const struct service *s)
     return ms < LEAST_MS ? LEAST_MS : ms > MOST_MS ? MOST_MS : (int)ms;
 }
 
+/* Whoever sends requests by what /ready says has time to hear of it, until somebody insists. */
+static void linger(struct service *s)
+{
+    enum { LOOK_MS = 20 };
+    int64_t start = clock_ns();
+    int linger_ms = number(s, LINGER, 0);
+    server_leave(s->server);
+    interrupt_clear();
+    while (clock_ms_since(start) < linger_ms && interrupt_count() < 2) {
+        interrupt_wait_ms(LOOK_MS);
+        answer_signals(s);
+        feed_watchdog(s);
+    }
+}
+
 /* What runs has until the drain time is over, or until somebody insists; then as good as nothing: a second, in which
  * its clients are told. Returns the exit code. */
 static int drain(struct service *s)
@@ -519,7 +537,6 @@ static int drain(struct service *s)
     int64_t start = clock_ns();
     int drain_ms = number(s, DRAIN, 25000);
     server_drain(s->server);
-    interrupt_clear();
     int active = server_n_active(s->server);
     service_say(&s->manager, "STOPPING=1\nSTATUS=ending: %d requests go on", active);
     if (active > 0)
@@ -545,6 +562,7 @@ static int serve(struct service *s)
         answer_signals(s);
         feed_watchdog(s);
     }
+    linger(s);
     return drain(s);
 }
 

@@ -200,12 +200,12 @@ void load_read(const struct server *cs, struct load_figures *out)
 {
     struct server *s = (struct server *)(uintptr_t)cs;
     hearth_engine_queue q = { 0 };
-    bool draining = atomic_load(&s->draining), stalled = vigil_stalled(s);
+    bool leaving = atomic_load(&s->leaving), stalled = vigil_stalled(s);
     if (!stalled) /* it may hold its lock */
         hearth_engine_look(s->options.engine, &q);
     *out = (struct load_figures){
-        .ready = !draining && !stalled,
-        .draining = draining,
+        .ready = !leaving && !stalled,
+        .draining = leaving,
         .stalled = stalled,
         .still_ms = atomic_load(&s->vigil.still_ms),
         .patience_ms = atomic_load(&s->vigil.patience_ms),

@@ -151,7 +151,7 @@ struct server {
     struct request_memory memory;
     int port;
     int64_t start_ns, started_s;
-    atomic_bool draining, stop;
+    atomic_bool leaving, draining, stop; /* leaving: /ready says so; draining: no requests are taken */
 
     struct exchange *exchanges; /* [n_exchanges]; they stay while the server lives, so a late wake is harmless */
     int n_exchanges;

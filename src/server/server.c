@@ -123,7 +123,7 @@ static void add_headers(struct server *s, struct MHD_Connection *con, struct MHD
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     add_rate_headers(r, s->answering);
     MHD_add_response_header(r, "X-Request-Id", id);
-    if (close || atomic_load(&s->draining)) /* who comes again comes to another server */
+    if (close || atomic_load(&s->leaving)) /* who comes again comes to another server */
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
@@ -818,8 +818,11 @@ static void take_no_more(struct server *s)
         MHD_quiesce_daemon(s->daemon);
 }
 
+void server_leave(struct server *s) { atomic_store(&s->leaving, true); }
+
 void server_drain(struct server *s)
 {
+    server_leave(s);
     if (atomic_load(&s->draining))
         return;
     if (s->options.n_sockets > 0)

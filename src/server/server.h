@@ -74,6 +74,8 @@ void server_dump(struct server *s);
 /* Take no more requests; /ready says so. A server that was given its sockets leaves them to whoever has them, too: no
  * connection is taken any more, and what comes on those that are there is answered, once each. */
 void server_drain(struct server *s);
+/* Say so already, but take them. */
+void server_leave(struct server *s);
 /* Requests that are not answered yet; and while a server that was given its sockets ends, connections on which one is
  * expected. */
 int server_n_active(struct server *s);

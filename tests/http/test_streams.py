@@ -226,6 +226,18 @@ def test_an_end_lets_answers_finish(endless):
     assert server.process.wait(PATIENCE_S) == 0
 
 
+def test_who_lingers_says_so_and_still_takes_requests(endless):
+    server = endless("--parallel", "2", "--linger-ms", "3000", "--drain-ms", "100")
+    server.process.send_signal(signal.SIGTERM)
+    while server.http.get("/ready").status_code == 200:
+        pass
+    answer = server.post("/v1/completions", {"prompt": "Hello", "max_tokens": 2})
+    assert answer.status_code == 200 and answer.headers["connection"] == "close"
+    refused = server.http.get("/ready")
+    assert refused.status_code == 503 and refused.json()["error"]["code"] == "shutting_down"
+    assert server.process.wait(PATIENCE_S) == 0
+
+
 def test_an_end_that_comes_too_early_is_an_error_event_and_no_done(endless):
     server = endless("--parallel", "1", "--drain-ms", "200")
     with open_stream(server) as s:
