@@ -12,7 +12,7 @@ export CC YES
 version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
 setup   = @tools/setup.sh
 
-.PHONY: all run test san tsan long bench lint format fuzz explore check-isa check-aarch64 install dist source clean help setup-build setup-test
+.PHONY: all run test san tsan long bench lint format fuzz explore soak check-isa check-aarch64 install dist source clean help setup-build setup-test
 .DEFAULT_GOAL := all
 
 all: setup-build
@@ -51,6 +51,10 @@ fuzz:
 explore: setup-test
 	@tools/build.sh $(BUILD)
 	@tests/http/explore.py $(BUILD)/hearth
+
+soak: setup-test
+	@tools/build.sh $(BUILD)
+	@tests/deploy/soak.py $(BUILD)/hearth --seconds $(SECONDS)
 
 format:
 	@git ls-files '*.c' '*.h' | xargs -r clang-format -n 2>&1 | grep -F 'warning:' || echo 'clang-format has nothing to say'
@@ -95,6 +99,7 @@ help:
 	@echo 'make format          what clang-format would change: advice, not a rule'
 	@echo 'make fuzz            T=gguf SECONDS=600: one fuzz target, with clang'
 	@echo 'make explore         schemathesis asks the server all that its description allows, and more'
+	@echo 'make soak            SECONDS=3600: a server for hours: the same bits, memory, descriptors, time a token?'
 	@echo 'make check-isa       the kernels of every instruction set that this CPU has'
 	@echo 'make check-aarch64   compile the library for aarch64, where the cross compiler is'
 	@echo 'make install         PREFIX=/usr/local (DESTDIR is honoured)'
