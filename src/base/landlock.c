@@ -43,9 +43,15 @@ struct path_beneath {
     int32_t fd;
 } __attribute__((packed));
 
+/* From this version on a thread restricts all of them. */
+enum { ABI_OF_ALL_THREADS = 8 };
+static const char threads[] = "/proc/self/task";
+
 int landlock_abi(void)
 {
     long v = syscall(CREATE_RULESET, NULL, (size_t)0, GET_VERSION);
+    if (v > 0 && v < ABI_OF_ALL_THREADS && access(threads, R_OK) != 0)
+        return 0;
     return v > 0 ? (int)v : 0;
 }
 
@@ -78,8 +84,8 @@ static bool allow(int ruleset, const struct ruleset *r, const char *path, uint64
 
 /* ---- every thread ----
  *
- * Before version 8 a thread can restrict only itself and those that it starts. So each is asked by a signal, whose
- * handler makes the two calls: calls are all that it makes. */
+ * Before ABI_OF_ALL_THREADS a thread can restrict only itself and those that it starts. So each is asked by a signal,
+ * whose handler makes the two calls: calls are all that it makes. */
 
 static volatile int asked_ruleset;
 static atomic_int answer; /* 0: none yet; 1: done; below 0: -errno */
@@ -123,7 +129,7 @@ static int ask_all(int ruleset)
 {
     struct sigaction action = { .sa_handler = on_asked, .sa_flags = SA_RESTART }, before;
     int signal_number = SIGRTMAX - 3, got = 1;
-    DIR *tasks = opendir("/proc/self/task");
+    DIR *tasks = opendir(threads);
     if (!tasks)
         return -errno;
     sigfillset(&action.sa_mask);
@@ -152,7 +158,7 @@ bool landlock_enter(const struct sandbox *s, hearth_error *err)
     if (ok && s->remove[0])
         ok = allow(ruleset, &r, s->remove, FS_REMOVE_FILE, err);
     if (ok) {
-        got = abi >= 8 ? restrict_this(ruleset, RESTRICT_ALL_THREADS) : 0;
+        got = abi >= ABI_OF_ALL_THREADS ? restrict_this(ruleset, RESTRICT_ALL_THREADS) : 0;
         if (got <= 0)
             got = ask_all(ruleset);
     }

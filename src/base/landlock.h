@@ -2,7 +2,8 @@
 #pragma once
 #include "base/sandbox.h"
 
-int landlock_abi(void); /* 0: the kernel has none, or it is off */
+/* 0: the kernel has none, or it is off, or it restricts one thread at a time, and without /proc nobody lists them. */
+int landlock_abi(void);
 
 /* All threads of the process. HEARTH_ERR_IO names the path, or what the kernel refused. */
 bool landlock_enter(const struct sandbox *s, hearth_error *err);

@@ -354,7 +354,7 @@ static bool plan_sandbox(struct service *s, hearth_error *err)
     if (v[NO_SANDBOX].on)
         say("warning: without its sandbox (--no-sandbox) whoever takes over this server has all rights of its user");
     else if (!s->sandbox.has_seccomp || !s->sandbox.landlock_abi)
-        say("warning: this kernel has no %s, so the sandbox is %s; /hearth/status says what is active",
+        say("warning: there is no %s here, so the sandbox is %s; /hearth/status says what is active",
             s->sandbox.has_seccomp ? "Landlock" : s->sandbox.landlock_abi ? "seccomp" : "seccomp and no Landlock",
             s->sandbox.has_seccomp || s->sandbox.landlock_abi ? "only half of it" : "off");
     return true;
