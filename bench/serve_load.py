@@ -48,6 +48,8 @@ class Server:
         hearth = os.path.join(options.build, "hearth")
         self.screen = tempfile.TemporaryFile()
         argv = [hearth, "serve", *([options.model] if options.model else []), "--port", "0", *words]
+        if os.path.basename(os.path.realpath(options.build)).endswith("san"):
+            argv.append("--no-sandbox")  # LeakSanitizer looks at the process from inside
         self.process = subprocess.Popen(argv, stdout=self.screen, stderr=subprocess.STDOUT)
         self.load = os.path.join(options.build, "bench", "bench_load")
 

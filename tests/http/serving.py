@@ -23,14 +23,16 @@ TLS = ["--tls-cert", CERT, "--tls-key", os.path.join(TLS_FOLDER, "key.pem")]
 CUT = 75  # exit status: told to end, and it did so before all that ran was answered
 
 
+# They look at the process from inside when it ends, and threads there cannot be asked by signals.
+SANDBOX = ["--no-sandbox"] if SANITIZED else []
+
+
 class Server:
     """`hearth serve` on a free port. Its end is clean, or the test fails."""
 
     def __init__(self, *options, model=None, models=()):
         self.ends_with = 0
-        self.words = [PROGRAM, "serve", *([model] if model else []), *models, "--port", "0", *options]
-        if SANITIZED:  # they look at the process from inside when it ends, and threads there cannot be asked by signals
-            self.words.append("--no-sandbox")
+        self.words = [PROGRAM, "serve", *([model] if model else []), *models, "--port", "0", *options, *SANDBOX]
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()  # the log: a pipe that nobody reads would lose lines
@@ -190,9 +192,7 @@ class Gate:
     """A server of the built-in model, and one connection to it that is kept."""
 
     def __init__(self, *options, host="127.0.0.1", reach="127.0.0.1", tls=False):
-        self.words = [PROGRAM, "serve", "--parallel", "1", "--port", "0", "--host", host, *options]
-        if SANITIZED:
-            self.words.append("--no-sandbox")
+        self.words = [PROGRAM, "serve", "--parallel", "1", "--port", "0", "--host", host, *options, *SANDBOX]
         self.unix = host.removeprefix("unix:") if host.startswith("unix:") else None
         self.reach, self.port, self.socket, self.rest = reach, 0, None, b""
         self.tls = ssl.create_default_context(cafile=CERT) if tls else None

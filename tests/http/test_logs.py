@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANITIZED, Server
+from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANDBOX, SANITIZED, Server
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (notice|error|warn|info|debug) (\w+)"
                   r"((?: \w+=(?:\"[^\"]*\"|\S+))*)$")
@@ -231,7 +231,8 @@ def test_a_start_that_fails_says_so_in_json(serve):
 
 def test_a_log_that_nobody_reads_holds_nobody_up():
     ends = os.pipe()
-    process = subprocess.Popen([PROGRAM, "serve", "--port", "0", "--log-level", "debug"], stdout=subprocess.PIPE,
+    words = [PROGRAM, "serve", "--port", "0", "--log-level", "debug", *SANDBOX]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE,
                                stderr=ends[1], env=CLEAN_ENV)
     os.close(ends[1])
     try:

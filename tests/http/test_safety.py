@@ -14,7 +14,7 @@ import warnings
 
 import pytest
 
-from serving import CERT, CLEAN_ENV, PATIENCE_S, PROGRAM, TLS, Gate, outer_address
+from serving import CERT, CLEAN_ENV, PATIENCE_S, PROGRAM, SANDBOX, TLS, Gate, outer_address
 
 OUTER = outer_address()
 ENDLESS = {"prompt": "It was", "ignore_eos": True, "seed": 1, "stream": True, "max_tokens": 20000}
@@ -59,7 +59,7 @@ def code_of(answer):
 
 def run(*words):
     """What the program says that does not start; 'listens', where it does."""
-    process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *words], stdout=subprocess.PIPE,
+    process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *words, *SANDBOX], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, env=CLEAN_ENV, text=True)
     try:
         for line in process.stdout:
