@@ -34,6 +34,14 @@ void folder_close(struct folder *f)
     f->fd = -1;
 }
 
+/* The file system says what it likes: held to what fits. */
+static int64_t ns_of(const struct timespec *t)
+{
+    const int64_t most_s = 9000000000;
+    int64_t s = t->tv_sec < 0 ? 0 : t->tv_sec > most_s ? most_s : t->tv_sec;
+    return s * 1000000000 + t->tv_nsec;
+}
+
 bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name, uint64_t bytes, int64_t used_ns),
                  void *arg, hearth_error *err)
 {
@@ -48,7 +56,7 @@ bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name
     for (const struct dirent *e; (e = readdir(dir));) {
         struct stat st;
         if (fstatat(f->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-            see(arg, e->d_name, (uint64_t)st.st_size, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+            see(arg, e->d_name, (uint64_t)st.st_size, ns_of(&st.st_mtim));
     }
     closedir(dir);
     return true;

@@ -21,16 +21,18 @@ static const char held_name[] = "hearth.lock";
 
 struct disk {
     struct disk_options o;
+    char *path; /* o.path */
     struct folder folder;
     int held_fd; /* of the process that may write; only the writer looks at it once the threads run */
 
     struct lock lock; /* guards what follows */
     struct disk_index index;
     hearth_disk_cache counts;
-    struct disk_load *first_load, *last_load;
+    struct disk_load *first_load, *last_load, *loading;
     struct disk_copy *first_copy, *last_copy;
     int64_t noted_ns[N_NOTES];
-    bool stop;
+    bool stop_reading, stop;
+    bool looked; /* through the folder: what follows is a second look */
 
     struct sha256 *sha; /* the reader's */
     int64_t rest_until_ns; /* the writer's */
@@ -68,11 +70,13 @@ void disk_look(struct disk *d, hearth_disk_cache *out)
     lock_release(&d->lock);
 }
 
-bool disk_has(struct disk *d, struct kv_id id)
+bool disk_has(struct disk *d, struct kv_id id, int64_t used_ns)
 {
     lock_take(&d->lock);
-    const struct disk_entry *e = disk_index_find(&d->index, id);
+    struct disk_entry *e = disk_index_find(&d->index, id);
     bool has = e && !e->coming;
+    if (has && e->used_ns < used_ns)
+        e->used_ns = used_ns;
     lock_release(&d->lock);
     return has;
 }
@@ -134,27 +138,28 @@ static enum kv_file_fault read_page(const struct disk_load *l, struct reading *r
     if (r->bytes < sizeof head)
         return KV_FILE_LENGTH;
     enum kv_file_fault fault = KV_FILE_LENGTH;
-    if (!fd_read(r->fd, head, sizeof head, 0)
-        || (fault = kv_file_check(head, r->bytes, l->form, &r->page, &sum)) != KV_FILE_GOOD)
-        r->why = fault == KV_FILE_LENGTH ? errno : 0;
-    else if (!fd_read(r->fd, data, l->form->page_bytes, sizeof head)) {
+    bool read = fd_read(r->fd, head, sizeof head, 0);
+    if (read && (fault = kv_file_check(head, r->bytes, l->form, &r->page, &sum)) != KV_FILE_GOOD)
+        return fault;
+    read = read && fd_read(r->fd, data, l->form->page_bytes, sizeof head);
+    if (!read) {
         r->why = errno;
-        fault = KV_FILE_LENGTH;
-    } else if (kv_file_sum(data, l->form->page_bytes) != sum) {
-        fault = KV_FILE_DATA;
+        return KV_FILE_LENGTH;
     }
-    return fault;
+    return kv_file_sum(data, l->form->page_bytes) == sum ? KV_FILE_GOOD : KV_FILE_DATA;
 }
 
-/* A file that is not what its name says is of no use, and would be read again and again. */
+/* A file that is not what its name says is of no use, and would be read again and again. One that cannot be read, or
+ * not be removed, is there still: it counts, and may be read another time. */
 static void refuse_page(struct disk *d, const struct reading *r, enum kv_file_fault fault)
 {
     char name[KV_FILE_NAME_BYTES];
     struct kv_id id = kv_id_of(&r->page.key);
     kv_file_name(id, name);
-    forget(d, id);
-    if (r->why == ENOENT)
-        return; /* somebody else removed it */
+    if (r->why == ENOENT) { /* somebody else removed it */
+        forget(d, id);
+        return;
+    }
     lock_take(&d->lock);
     d->counts.n_read_failed += r->why != 0;
     d->counts.n_unusable += r->why == 0;
@@ -163,7 +168,8 @@ static void refuse_page(struct disk *d, const struct reading *r, enum kv_file_fa
         note(d, NOTE_READ, "cannot read %s/%s: %s; its tokens are computed", d->o.path, name, strerror(r->why));
         return;
     }
-    folder_remove(&d->folder, name);
+    if (folder_remove(&d->folder, name))
+        forget(d, id);
     note(d, NOTE_UNUSABLE, "%s/%s is not used and removed: %s; its tokens are computed", d->o.path, name,
          kv_file_fault_text(fault));
 }
@@ -212,7 +218,7 @@ static void reader_main(void *arg)
     struct disk *d = arg;
     lock_take(&d->lock);
     for (;;) {
-        while (!d->stop && !d->first_load)
+        while (!d->stop_reading && !d->first_load)
             lock_wait(&d->lock);
         struct disk_load *l = d->first_load;
         if (!l)
@@ -220,10 +226,14 @@ static void reader_main(void *arg)
         d->first_load = l->next;
         if (!l->next)
             d->last_load = NULL;
-        bool wanted = !d->stop;
+        bool wanted = !d->stop_reading;
+        d->loading = l;
         lock_release(&d->lock);
         if (wanted)
             load(d, l);
+        lock_take(&d->lock);
+        d->loading = NULL;
+        lock_release(&d->lock);
         atomic_store(&l->ended, true);
         d->o.wake(d->o.wake_arg);
         lock_take(&d->lock);
@@ -249,30 +259,66 @@ void disk_load_begin(struct disk *d, struct disk_load *l)
 
 /* ---- writing ---- */
 
+static void see_file(void *arg, const char *name, uint64_t bytes, int64_t used_ns);
+
+/* Whoever had the folder before has written and removed files: they are looked at again. */
 static bool hold(struct disk *d)
 {
-    if (d->held_fd < 0)
-        d->held_fd = folder_hold(&d->folder, held_name);
-    return d->held_fd >= 0;
+    if (d->held_fd >= 0)
+        return true;
+    d->held_fd = folder_hold(&d->folder, held_name);
+    if (d->held_fd < 0 || !d->looked)
+        return d->held_fd >= 0;
+    lock_take(&d->lock);
+    disk_index_clear(&d->index);
+    d->counts.n_foreign = 0;
+    lock_release(&d->lock);
+    hearth_error err = { 0 };
+    if (!folder_look(&d->folder, see_file, d, &err))
+        note(d, NOTE_READ, "%s", err.message);
+    return true;
 }
 
-/* Remove files that are older than this until all are within the limit. False: there are none. */
+static void count_removed(struct disk *d)
+{
+    lock_take(&d->lock);
+    d->counts.n_removed++;
+    lock_release(&d->lock);
+}
+
+/* It is there still, and not the one to be tried next. */
+static void put_back(struct disk *d, const struct disk_entry *e)
+{
+    lock_take(&d->lock);
+    if (!disk_index_find(&d->index, e->id))
+        disk_index_put(&d->index, e->id, e->bytes, clock_unix_ns());
+    lock_release(&d->lock);
+}
+
+/* Remove files that are older than this until all are within the limits. False: there are none. */
 static bool make_room(struct disk *d, int64_t used_ns)
 {
     for (;;) {
-        char name[KV_FILE_NAME_BYTES] = "";
+        char name[KV_FILE_NAME_BYTES];
+        struct disk_entry old = { 0 };
         lock_take(&d->lock);
-        bool over = d->index.bytes > d->o.most_bytes;
+        bool over = d->index.bytes > d->o.most_bytes || d->index.n > DISK_KEPT_FILES;
         struct disk_entry *e = over && !d->stop ? disk_index_oldest(&d->index) : NULL;
         if (e && e->used_ns < used_ns) {
-            kv_file_name(e->id, name);
+            old = *e;
             disk_index_remove(&d->index, e);
-            d->counts.n_removed++;
         }
         lock_release(&d->lock);
-        if (!name[0])
+        if (!old.bytes)
             return !over;
-        folder_remove(&d->folder, name);
+        kv_file_name(old.id, name);
+        if (!folder_remove(&d->folder, name)) {
+            put_back(d, &old);
+            note(d, NOTE_WRITE, "cannot remove %s/%s: %s; nothing more is written there", d->o.path, name,
+                 strerror(errno));
+            return false;
+        }
+        count_removed(d);
     }
 }
 
@@ -285,7 +331,8 @@ static bool write_copy(struct disk *d, const struct disk_copy *c, bool *written)
     if (clock_ns() < d->rest_until_ns)
         return false;
     if (!hold(d)) {
-        note(d, NOTE_HELD, "%s is written by another process; this one only reads it", d->o.path);
+        note(d, NOTE_HELD, errno == EWOULDBLOCK ? "%s is written by another process; this one only reads it"
+                                                : "%s cannot be written by this process, and is only read", d->o.path);
         return false;
     }
     if (!make_room(d, c->used_ns))
@@ -407,11 +454,11 @@ bool disk_stage_wait(struct disk *d, struct disk_stage *s, double ms, bool all)
     double left = ms;
     lock_take(&d->lock);
     int want = all ? s->n : 1;
-    while (count_free(s) < want && left > 0) {
+    while (!d->stop && count_free(s) < want && left > 0) {
         lock_wait_ms(&d->lock, left);
         left = ms - clock_ms_since(start);
     }
-    bool free = count_free(s) >= want;
+    bool free = !d->stop && count_free(s) >= want;
     lock_release(&d->lock);
     return free;
 }
@@ -446,39 +493,62 @@ void disk_stage_end(struct disk *d, struct disk_stage *s)
 
 /* ---- life ---- */
 
+static void count_foreign(struct disk *d)
+{
+    lock_take(&d->lock);
+    d->counts.n_foreign++;
+    lock_release(&d->lock);
+}
+
+/* Of more than there is place for some go, as if they were the oldest. */
+static void see_page(struct disk *d, const char *name, struct kv_id id, uint64_t bytes, int64_t used_ns)
+{
+    int64_t now = clock_unix_ns();
+    lock_take(&d->lock);
+    bool whole = bytes >= KV_FILE_HEAD_BYTES;
+    bool known = whole && (disk_index_find(&d->index, id)
+                           || disk_index_put(&d->index, id, bytes, used_ns < now ? used_ns : now));
+    lock_release(&d->lock);
+    if (!known && whole && d->held_fd >= 0 && folder_remove(&d->folder, name))
+        count_removed(d);
+    else if (!known)
+        count_foreign(d);
+}
+
 static void see_file(void *arg, const char *name, uint64_t bytes, int64_t used_ns)
 {
     struct disk *d = arg;
     struct kv_id id;
     size_t n = strlen(name);
     char whole[KV_FILE_NAME_BYTES];
-    if (kv_file_name_read(name, &id)) {
-        if (bytes < KV_FILE_HEAD_BYTES || disk_index_find(&d->index, id)
-            || !disk_index_put(&d->index, id, bytes, used_ns))
-            d->counts.n_foreign++;
-        return;
-    }
     if (strcmp(name, held_name) == 0)
         return;
+    if (kv_file_name_read(name, &id)) {
+        see_page(d, name, id, bytes, used_ns);
+        return;
+    }
     snprintf(whole, sizeof whole, "%.*s", (int)sizeof whole - 1, name);
     bool part = n == sizeof whole - 1 + 5 && strcmp(name + n - 5, ".part") == 0 && kv_file_name_read(whole, &id);
     if (part && d->held_fd >= 0) /* of a process that was killed while it wrote */
         folder_remove(&d->folder, name);
     else
-        d->counts.n_foreign++;
+        count_foreign(d);
 }
 
 uint64_t disk_memory_bytes(void) { return disk_index_bytes() + sizeof(struct disk); }
 
 static bool open_all(struct disk *d, hearth_error *err)
 {
-    if (!disk_index_create(&d->index) || !(d->sha = sha256_new()))
+    size_t n = strlen(d->o.path) + 1;
+    if (!disk_index_create(&d->index) || !(d->sha = sha256_new()) || !(d->path = mem_alloc(n)))
         return fail_memory(err, "the cache on disk");
+    d->o.path = memcpy(d->path, d->o.path, n);
     if (!folder_open(&d->folder, d->o.path, err))
         return false;
     d->held_fd = folder_hold(&d->folder, held_name);
     if (!folder_look(&d->folder, see_file, d, err))
         return false;
+    d->looked = true;
     return thread_start(&d->reader, "hearth-kv-read", reader_main, d, err)
            && thread_start(&d->writer, "hearth-kv-write", writer_main, d, err);
 }
@@ -500,15 +570,28 @@ struct disk *disk_open(const struct disk_options *o, hearth_error *err)
     return NULL;
 }
 
-void disk_stop(struct disk *d)
+void disk_stop_reading(struct disk *d)
 {
     if (!d)
         return;
     lock_take(&d->lock);
-    d->stop = true;
+    d->stop_reading = true;
+    if (d->loading)
+        disk_load_stop(d->loading);
     lock_wake_all(&d->lock);
     lock_release(&d->lock);
     thread_join(&d->reader);
+}
+
+void disk_stop(struct disk *d)
+{
+    if (!d)
+        return;
+    disk_stop_reading(d);
+    lock_take(&d->lock);
+    d->stop = true;
+    lock_wake_all(&d->lock);
+    lock_release(&d->lock);
     thread_join(&d->writer);
 }
 
@@ -521,6 +604,7 @@ void disk_close(struct disk *d)
     folder_close(&d->folder);
     disk_index_destroy(&d->index);
     sha256_free(d->sha);
+    mem_free(d->path);
     lock_destroy(&d->lock);
     mem_free(d);
 }

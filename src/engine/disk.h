@@ -16,7 +16,7 @@ struct disk; /* opaque */
 enum { DISK_DEPTH_NS = 1000 };
 
 struct disk_options {
-    const char *path; /* must live as long as the disk */
+    const char *path; /* copied */
     uint64_t most_bytes;
     void (*note)(void *arg, const char *line); /* NULL: nobody wants to know */
     void *note_arg;
@@ -26,16 +26,17 @@ struct disk_options {
 
 /* Look through the folder, and start the threads. HEARTH_ERR_IO, HEARTH_ERR_MEMORY. */
 struct disk *disk_open(const struct disk_options *o, hearth_error *err);
-/* End both threads: loads end where they are, and what waits to be written is dropped. */
+/* End what is read: loads end where they are. Then also what is written: what waits to be is dropped. */
+void disk_stop_reading(struct disk *d);
 void disk_stop(struct disk *d);
-void disk_close(struct disk *d); /* after disk_stop(); NULL is fine in both */
+void disk_close(struct disk *d); /* after disk_stop(); NULL is fine in all three */
 uint64_t disk_memory_bytes(void);
 void disk_look(struct disk *d, hearth_disk_cache *out);
 
 /* A page of this id is there, or being written: it is of use now. */
 bool disk_touch(struct disk *d, struct kv_id id, int64_t used_ns);
-/* A page of this id can be read. */
-bool disk_has(struct disk *d, struct kv_id id);
+/* A page of this id can be read: it is of use now. */
+bool disk_has(struct disk *d, struct kv_id id, int64_t used_ns);
 /* Pages that were to be written, but had to go before. */
 void disk_dropped(struct disk *d, uint64_t n);
 

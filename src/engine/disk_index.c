@@ -63,6 +63,25 @@ void disk_index_remove(struct disk_index *x, struct disk_entry *e)
     x->slots[hole] = (struct disk_entry){ 0 };
 }
 
+void disk_index_clear(struct disk_index *x)
+{
+    enum { MOST_COMING = 256 }; /* copies on their way of as many models as there may be */
+    struct disk_entry kept[MOST_COMING];
+    int n = 0;
+    for (uint32_t i = 0; i < DISK_SLOTS; i++) {
+        if (x->slots[i].coming && n < MOST_COMING)
+            kept[n++] = x->slots[i];
+        x->slots[i] = (struct disk_entry){ 0 };
+    }
+    x->n = 0;
+    x->bytes = 0;
+    for (int i = 0; i < n; i++) {
+        struct disk_entry *e = disk_index_put(x, kept[i].id, kept[i].bytes, kept[i].used_ns);
+        if (e)
+            e->coming = true;
+    }
+}
+
 struct disk_entry *disk_index_oldest(const struct disk_index *x)
 {
     struct disk_entry *best = NULL;

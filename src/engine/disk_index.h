@@ -3,7 +3,8 @@
 #pragma once
 #include "infer/kv_file.h"
 
-enum { DISK_SLOTS = 1 << 16, DISK_MOST_FILES = DISK_SLOTS / 4 * 3 };
+/* DISK_KEPT_FILES: beyond it old ones go, so that there is place for those on their way. */
+enum { DISK_SLOTS = 1 << 16, DISK_MOST_FILES = DISK_SLOTS / 4 * 3, DISK_KEPT_FILES = DISK_MOST_FILES - 512 };
 
 struct disk_entry {
     struct kv_id id;
@@ -26,5 +27,6 @@ struct disk_entry *disk_index_find(const struct disk_index *x, struct kv_id id);
 /* Put one that is not there. NULL: there are as many as there may be. */
 struct disk_entry *disk_index_put(struct disk_index *x, struct kv_id id, uint64_t bytes, int64_t used_ns);
 void disk_index_remove(struct disk_index *x, struct disk_entry *e);
+void disk_index_clear(struct disk_index *x); /* all but those that are being written */
 /* The one that was of no use for longest, of those that are there; NULL: none is. */
 struct disk_entry *disk_index_oldest(const struct disk_index *x);

@@ -160,6 +160,8 @@ static int wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen, str
     lock_take(&e->lock);
     while (!e->stop && ((idle && e->pokes == *seen) || !e->n_lanes || e->n_leaving)) {
         idle = idle && e->pokes == *seen;
+        if (!e->n_lanes) /* there is nothing that could be waiting */
+            atomic_store(&e->n_seen_pokes, e->pokes);
         lock_wait(&e->lock);
     }
     *seen = e->pokes;
@@ -340,8 +342,9 @@ void hearth_engine_destroy(hearth_engine *e)
     lock_release(&e->lock);
     thread_join(&e->helper);
     thread_join(&e->thread);
-    disk_stop(e->disk); /* what is being loaded ends where it is */
+    disk_stop_reading(e->disk); /* what is being loaded ends where it is */
     end_all(e);
+    disk_stop(e->disk); /* models that went with their streams had pages to write */
     disk_close(e->disk);
     pool_destroy(e->pool);
     lock_destroy(&e->lock);

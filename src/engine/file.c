@@ -206,8 +206,10 @@ bool registry_weights_digest(const hearth_file *f, const char *identity, uint8_t
     }
     for (uint32_t i = 0; i < f->gguf.n_tensors; i++) {
         const struct gguf_tensor *t = &f->gguf.tensors[i];
-        size_t n = min_size((size_t)t->bytes, SAMPLE_BYTES);
-        sha256_add(sha, t->data + (t->bytes - n) / 2 / SAMPLE_BYTES * SAMPLE_BYTES, n);
+        size_t n = min_size((size_t)t->bytes, SAMPLE_BYTES), last = (size_t)t->bytes - n;
+        sha256_add(sha, t->data, n);
+        sha256_add(sha, t->data + last / 2 / SAMPLE_BYTES * SAMPLE_BYTES, n);
+        sha256_add(sha, t->data + last, n);
     }
     sha256_bytes(sha, out);
     sha256_free(sha);

@@ -164,13 +164,14 @@ uint32_t keep_look(struct keep *k, uint64_t salt, const int32_t *tokens, uint32_
     uint32_t n = 0, last = (uint32_t)max_int(most, 0) / KV_PAGE_TOKENS;
     if (!k->disk || last <= n_full)
         return 0;
+    const int64_t now = clock_unix_ns();
     kv_key_first(k->sha, &k->form, salt, &key);
     for (; n < n_full; n++)
         kv_key_next(k->sha, &key, tokens + (size_t)n * KV_PAGE_TOKENS, &key);
     load->before = key;
     for (; n < last; n++) {
         kv_key_next(k->sha, &key, tokens + (size_t)n * KV_PAGE_TOKENS, &key);
-        if (!disk_has(k->disk, kv_id_of(&key)))
+        if (!disk_has(k->disk, kv_id_of(&key), now - (int64_t)n * DISK_DEPTH_NS))
             break;
     }
     return n - n_full;

@@ -435,6 +435,39 @@ static void of_two_engines_one_writes_and_both_read(void **state)
     shut(&a);
 }
 
+/* It has the folder as it is then, not as it was when it began. The engine has its own copy of the folder's name. */
+static void who_takes_the_folder_over_looks_again(void **state)
+{
+    static struct answer got;
+    struct opened a, b;
+    hearth_request r = ask_of(0), other = ask_of(1), third = ask_of(2);
+    char borrowed[512];
+    (void)state;
+    live(&r, &got);
+    open_with(&a, options(), (hearth_model_options){ 0 });
+    hearth_engine_options eo = options();
+    hearth_error err = { 0 };
+    snprintf(borrowed, sizeof borrowed, "%s", eo.cache_dir);
+    eo.cache_dir = borrowed;
+    b.engine = hearth_engine_create(&eo, &err);
+    memset(borrowed, 0x78, sizeof borrowed - 1);
+    assert_int_equal(counts(&b).n_pages, FULL / 64);
+    answer(&a, &other, &got);
+    shut(&a);
+    assert_int_equal(n_files(), 2 * FULL / 64);
+    b.model = hearth_model_open(b.engine, &(hearth_model_options){ .source.path = model }, &err);
+    assert_non_null(b.model);
+    answer(&b, &third, &got);
+    hearth_model_release(b.model);
+    hearth_disk_cache c = counts(&b);
+    for (int i = 0; i < 5000 && c.n_written < FULL / 64; i++, c = counts(&b))
+        usleep(1000);
+    assert_int_equal(c.n_written, FULL / 64);
+    assert_int_equal(c.n_pages, 3 * FULL / 64);
+    assert_int_equal(c.n_foreign, 0);
+    hearth_engine_destroy(b.engine);
+}
+
 /* ---- nothing that fails is an error of an answer ---- */
 
 static void every_failing_call_to_the_files_costs_time_only(void **state)
@@ -565,6 +598,7 @@ int main(void)
         IN_FOLDER(the_longest_unused_go_first_and_ends_before_beginnings),
         IN_FOLDER(short_sequences_and_one_too_large_are_not_kept),
         IN_FOLDER(of_two_engines_one_writes_and_both_read),
+        IN_FOLDER(who_takes_the_folder_over_looks_again),
         IN_FOLDER(every_failing_call_to_the_files_costs_time_only),
         IN_FOLDER(who_gives_its_pages_up_reads_them_again),
         IN_FOLDER(who_is_cancelled_while_it_loads_is_gone),
