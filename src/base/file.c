@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -128,9 +130,9 @@ static bool open_writer(struct file_writer *w, const char *path, mode_t mode, he
     memcpy(w->path, path, n);
     memcpy(w->part, path, n);
     memcpy(w->part + n, ".part", 5);
-    w->fd = file_told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-    if (w->fd >= 0 && mode == 0600)
-        (void)fchmod(w->fd, mode); /* a part left over from before may be open to all */
+    /* Always one of our own: what is there under its name may be left over, or a link that somebody put there. */
+    (void)unlink(w->part);
+    w->fd = file_told_to_fail() ? -1 : open(w->part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     if (w->fd < 0) {
         fail_errno(err, "create", w->part, "check that the folder exists and is writable");
         file_writer_abort(w);
@@ -149,17 +151,30 @@ bool file_writer_open_private(struct file_writer *w, const char *path, hearth_er
     return open_writer(w, path, 0600, err);
 }
 
-bool file_writer_keep_owner(struct file_writer *w, hearth_error *err)
+bool file_writer_keep_access(struct file_writer *w, hearth_error *err)
 {
     struct stat old, own;
     if (file_told_to_fail() || fstat(w->fd, &own) != 0)
         return fail_errno(err, "look at", w->part, "check the folder");
-    if (stat(w->path, &old) != 0 || (old.st_uid == own.st_uid && old.st_gid == own.st_gid))
+    if (lstat(w->path, &old) != 0)
         return true;
-    if (fchown(w->fd, old.st_uid, old.st_gid) == 0)
+    bool same = old.st_uid == own.st_uid && old.st_gid == own.st_gid;
+    if ((same || fchown(w->fd, old.st_uid, old.st_gid) == 0) && fchmod(w->fd, old.st_mode & 0640) == 0)
         return true;
     return fail(err, HEARTH_ERR_IO, "%s belongs to user %u and group %u, and you may not write a file of theirs (%s); "
                 "run this as that user", w->path, (unsigned)old.st_uid, (unsigned)old.st_gid, strerror(errno));
+}
+
+bool file_is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
+bool file_real_path(const char *path, char *out, size_t n)
+{
+    char real[PATH_MAX];
+    return realpath(path, real) && (size_t)snprintf(out, n, "%s", real) < n;
 }
 
 static bool write_all_at(struct file_writer *w, uint64_t offset, const uint8_t *p, size_t n)

@@ -64,9 +64,12 @@ struct file_writer {
 bool file_writer_open(struct file_writer *w, const char *path, hearth_error *err);
 /* The same for what nobody else is to read: mode 0600. */
 bool file_writer_open_private(struct file_writer *w, const char *path, hearth_error *err);
-/* The file belongs to whom the one that is there under its name belongs to. HEARTH_ERR_IO: that is somebody else, and
- * we may not give files away. */
-bool file_writer_keep_owner(struct file_writer *w, hearth_error *err);
+/* The file belongs to whom the one that is there under its name belongs to, and its group may read it where that one's
+ * may. HEARTH_ERR_IO: that is somebody else, and we may not give files away. */
+bool file_writer_keep_access(struct file_writer *w, hearth_error *err);
+bool file_is_link(const char *path); /* symbolic */
+/* Without links. False: it is not there, or has more than n bytes. */
+bool file_real_path(const char *path, char *out, size_t n);
 void file_write(struct file_writer *w, const void *bytes, size_t n); /* sticky failure */
 /* Positioned write for parallel producers; the range must lie beyond what file_write wrote. */
 bool file_write_at(struct file_writer *w, uint64_t offset, const void *bytes, size_t n);

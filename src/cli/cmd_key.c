@@ -52,6 +52,8 @@ static bool begin_edit(struct edit *e, bool may_be_new, bool changes, hearth_err
     if (!e->path)
         return fail(err, HEARTH_ERR_USAGE, "which file? Give --api-key-file FILE (or HEARTH_API_KEY_FILE), the one "
                     "that hearth serve is given");
+    if (changes && file_is_link(e->path)) /* a new file would take the place of the link, not of what it leads to */
+        return fail(err, HEARTH_ERR_USAGE, "%s is a symbolic link; name the file that it leads to", e->path);
     if (changes && (e->folder = folder_lock(e->path, err)) < 0)
         return false;
     int there = may_be_new ? file_identity(e->path, &device, &inode, err) : 1;
@@ -68,7 +70,7 @@ static bool write_back(struct edit *e, hearth_error *err)
     struct file_writer w;
     if (!file_writer_open_private(&w, e->path, err))
         return false;
-    if (!file_writer_keep_owner(&w, err)) {
+    if (!file_writer_keep_access(&w, err)) {
         file_writer_abort(&w);
         return false;
     }

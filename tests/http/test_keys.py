@@ -65,6 +65,33 @@ def keys(tmp_path):
 
 # ---- the command ----
 
+def test_what_somebody_put_in_the_way_is_left_alone(keys, tmp_path):
+    add(keys, "ann")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "keys.part").symlink_to(victim)
+    add(keys, "ben")
+    assert victim.read_text() == "mine" and stat.S_IMODE(victim.stat().st_mode) != 0o600
+    assert len(keys.read_text().splitlines()) == 2
+
+
+def test_a_link_is_not_replaced_by_a_file(keys, tmp_path):
+    add(keys, "ann")
+    link = tmp_path / "link"
+    link.symlink_to(keys)
+    assert "symbolic link" in key_command("revoke", "ann", "--api-key-file", str(link), code=2).stderr
+    assert link.is_symlink()
+    assert "ann" in key_command("list", "--api-key-file", str(link)).stdout
+
+
+def test_a_group_that_may_read_the_file_may_go_on(keys):
+    add(keys, "ann")
+    keys.chmod(0o640)
+    add(keys, "ben")
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o640
+
+
+
 def test_a_key_is_shown_once_and_kept_as_a_hash(keys):
     done = key_command("add", "ann", "--api-key-file", str(keys), "--limit", "requests=3", "--limit", "tokens=60")
     key = done.stdout.strip()
@@ -87,7 +114,7 @@ def test_what_people_wrote_there_stays(keys):
     add(keys, "ann")
     lines = keys.read_text().split("\n")
     assert lines[:4] == ["# ours", "alpha requests=2   # of the night", "", "beta name=b"] and len(lines) == 6
-    assert stat.S_IMODE(os.stat(keys).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(keys).st_mode) == 0o640  # no more of others
     key_command("revoke", "line-2", "--api-key-file", str(keys))
     assert keys.read_text().split("\n")[:3] == ["# ours", "", "beta name=b"]
 
