@@ -45,13 +45,13 @@ static struct str trim(struct str s)
     return s;
 }
 
-/* Up to the next separator that stands in no quotes; *rest is what is behind it. */
-static struct str cut(struct str *rest, char separator)
+/* Up to the next separator that stands in no quotes (has_quotes: there may be some); *rest is what is behind it. */
+static struct str cut(struct str *rest, char separator, bool has_quotes)
 {
     bool quoted = false;
     size_t n = 0;
     for (; n < rest->len && (quoted || rest->ptr[n] != separator); n++) {
-        if (rest->ptr[n] == '"')
+        if (has_quotes && rest->ptr[n] == '"')
             quoted = !quoted;
         else if (quoted && rest->ptr[n] == '\\' && n + 1 < rest->len)
             n++;
@@ -66,7 +66,7 @@ static struct str cut(struct str *rest, char separator)
 static struct str for_of(struct str element)
 {
     while (element.len > 0) {
-        struct str pair = cut(&element, ';');
+        struct str pair = cut(&element, ';', true);
         if (pair.len < 4 || strncasecmp(pair.ptr, "for=", 4) != 0)
             continue;
         struct str value = { pair.ptr + 4, pair.len - 4 };
@@ -93,12 +93,32 @@ static bool read_hops(const struct head *h, const char *name, bool has_pairs, st
             continue;
         found = true;
         while (rest.len > 0) {
-            struct str element = cut(&rest, ',');
+            struct str element = cut(&rest, ',', has_pairs);
             if (element.len > 0)
                 out->at[out->n++ % PROXIES_MAX] = has_pairs ? for_of(element) : element;
         }
     }
     return found;
+}
+
+/* A quote that nobody closes would hide what a proxy appends to the line. */
+static bool has_open_quote(const struct head *h)
+{
+    for (int i = 0; i < h->n_headers; i++) {
+        struct str v = h->header[i].value;
+        bool quoted = false;
+        if (!is_name(h->header[i].name, "Forwarded"))
+            continue;
+        for (size_t n = 0; n < v.len; n++) {
+            if (v.ptr[n] == '"')
+                quoted = !quoted;
+            else if (quoted && v.ptr[n] == '\\')
+                n++;
+        }
+        if (quoted)
+            return true;
+    }
+    return false;
 }
 
 /* "10.0.0.1", "10.0.0.1:80", "2001:db8::1", "[2001:db8::1]:80" */
@@ -131,6 +151,9 @@ bool forwarded_client(const struct proxies *t, const struct head *h, const struc
     *client = *peer;
     if (!proxies_have(t, peer))
         return true;
+    if (has_open_quote(h))
+        return refuse(p, PROBLEM_bad_framing, NULL, "the Forwarded header has a quote that is not closed; the proxy "
+                      "should drop what clients send of it");
     bool standard = read_hops(h, "Forwarded", true, &hops);
     if (standard)
         walk(t, &hops, &other);

@@ -42,7 +42,8 @@ bool gate_is_admin(const struct server *s, const struct peer *peer, const struct
 {
     if (s->keys.n > 0)
         return key && key->is_admin;
-    return peer && (peer->ip.kind == IP_NONE || ip_is_loopback(&peer->ip)) && !forwarded_says(head);
+    return peer && (peer->ip.kind == IP_NONE || ip_is_loopback(&peer->ip)) && !proxies_have(&s->proxies, &peer->ip)
+           && !forwarded_says(head);
 }
 
 static bool guard_access(struct server *s, const struct peer *peer, const struct head *head, const struct route *route,
