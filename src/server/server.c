@@ -414,7 +414,7 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
         return send_problem(s, con, &p, id, false);
     const struct view *v = s->views;
     if (route->endpoint->of_model && !model_of_query(con, &v, &p))
-        return send_problem(s, con, &p, NULL, false);
+        return send_problem(s, con, &p, id, false);
     if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
         return send_body(s, con, MHD_HTTP_OK, type ? type : "application/json", &out, id, NULL, false);
@@ -653,15 +653,14 @@ bool server_take_waiting(struct server *s, int socket)
 {
     struct sockaddr_storage from;
     socklen_t n = sizeof from;
-    bool taken = false;
     atomic_store(&s->taking, true); /* before the look at these two: take_no_more() clears them and waits for this */
     int listening = socket == 0 ? atomic_load(&s->listen)
                     : socket <= atomic_load(&s->n_more) ? s->options.sockets[socket] : 0;
     int fd = listening > 0 ? port_accept(listening, &from, &n) : -1;
-    if (fd >= 0) /* closed where it fails */
-        taken = MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, n) == MHD_YES;
+    if (fd >= 0) /* closed where it fails, or where its address has as many as it may */
+        MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, n);
     atomic_store(&s->taking, false);
-    return taken;
+    return fd >= 0;
 }
 
 /* Paths are compared as they came, so that nothing hides behind a '%'. */
