@@ -53,12 +53,6 @@ const char *env_get_flag(const char *flag)
     return env_get(name);
 }
 
-const char *env_get_system(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
-
 static bool is_fixed(const char *name)
 {
     for (const struct env_var *v = env_vars; v->name; v++)

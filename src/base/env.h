@@ -13,9 +13,6 @@ const char *env_get(const char *name);
 /* Of a flag: "ctx-size" -> HEARTH_CTX_SIZE. */
 const char *env_get_flag(const char *flag);
 
-/* Of the system, not ours: "HOME". NULL when unset or empty. */
-const char *env_get_system(const char *name);
-
 /* The fixed ones, NULL-terminated by name; `hearth env` prints them. */
 extern const struct env_var env_vars[];
 

@@ -188,7 +188,13 @@ static int choose_models(struct service *s)
 {
     const struct args *a = s->args;
     const struct opt_value *alias = &a->value[ALIAS];
+    static const struct opt_value none;
     struct opt_value model = a->value[MODEL];
+    enum opt_origin named = a->n_words > 0 ? OPT_FROM_LINE : model.origin;
+    if (alias->origin == OPT_FROM_FILE && named > OPT_FROM_FILE) { /* they are of the file's models */
+        say("the aliases of the settings file have no effect, for the models are named elsewhere");
+        alias = &none;
+    }
     s->n_models = max_int(a->n_words > 0 ? a->n_words : model.n_list, 1);
     for (int i = 0; i < s->n_models; i++) {
         struct serving *m = &s->models[i];
@@ -226,6 +232,7 @@ static const struct opt_value *of_model(const struct service *s, const struct se
 static bool read_preset(const struct service *s, struct serving *m, hearth_error *err)
 {
     static const int of_models[] = { PRESET_CTX, PRESET_KV_TYPE, PRESET_TEMPLATE };
+    static const int in_line[] = { CTX, KV_TYPE, TEMPLATE }; /* the same */
     const struct toml_section *section = preset_find(s->args->settings, m->model_id, m->file_id);
     const struct opt_value *v = m->said;
     struct preset *p = &m->preset;
@@ -246,7 +253,7 @@ static bool read_preset(const struct service *s, struct serving *m, hearth_error
                           .breakers = m->sampling.has_breakers ? m->sampling.breakers : NULL,
                           .n_breakers = m->sampling.n_breakers };
     for (size_t i = 0; i < ARRAY_LEN(of_models); i++)
-        if (v[of_models[i]].origin != OPT_UNSET)
+        if (v[of_models[i]].origin > s->args->value[in_line[i]].origin) /* it was taken: of_model() */
             m->of_model[p->n_of_model++] = preset_opts[of_models[i]].name;
     for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
         const struct opt_value *x = &v[PRESET_SAMPLING + i];
@@ -341,7 +348,10 @@ static const char *host_of(const struct service *s)
 static bool plan_sandbox(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
+    char keys[SANDBOX_PATH_BYTES];
     bool ok = !v[KEYS].text || sandbox_may_read_beside(&s->sandbox, v[KEYS].text);
+    if (v[KEYS].text && file_real_path(v[KEYS].text, keys, sizeof keys)) /* it may lead to another folder */
+        ok = ok && sandbox_may_read_beside(&s->sandbox, keys);
     ok = ok && (!v[CACHE_DIR].text || sandbox_may_write(&s->sandbox, v[CACHE_DIR].text));
     const char *unix_path = s->manager.n_sockets ? NULL : port_unix_path(host_of(s));
     ok = ok && (!unix_path || sandbox_may_remove_beside(&s->sandbox, unix_path));
@@ -549,7 +559,9 @@ static int drain(struct service *s)
         goes_on = server_n_active(s->server) > 0 || (s->manager.n_sockets && clock_ms_since(start) < LEAST_MS);
     }
     int code = server_n_active(s->server) > 0 ? EXIT_CUT : EXIT_DONE;
-    interrupt_end_within(TELL_MS, code);
+    /* Caches are written in what is left of it, unless somebody insists. */
+    double left_ms = interrupt_count() < 2 ? drain_ms - clock_ms_since(start) : 0;
+    interrupt_end_within(TELL_MS + (left_ms > 0 ? (int)left_ms : 0), code);
     return code;
 }
 

@@ -94,9 +94,10 @@ bool interrupt_reload(void)
 
 bool interrupt_dump(void)
 {
-    bool asked = dump;
+    if (!dump)
+        return false;
     dump = 0;
-    return asked;
+    return true;
 }
 
 void interrupt_hold(void) { holding = 1; }
@@ -114,7 +115,6 @@ void interrupt_hold_service(void)
 }
 
 bool interrupt_pending(void) { return pending || terminated; }
-bool interrupt_again(void) { return pending; }
 bool interrupt_terminated(void) { return terminated; }
 int interrupt_count(void) { return n_signals; }
 void interrupt_clear(void) { pending = 0; }

@@ -20,8 +20,6 @@ void interrupt_hold_service(void);
 bool interrupt_pending(void);
 /* SIGTERM came: nothing takes that back. */
 bool interrupt_terminated(void);
-/* One came since interrupt_clear(), also where a SIGTERM came before. */
-bool interrupt_again(void);
 /* How many came, ever. */
 int interrupt_count(void);
 /* The program ends with this code when ms milliseconds (below 1,000) are over, whatever it waits for then: for an end

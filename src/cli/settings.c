@@ -226,7 +226,7 @@ static bool check_all(const struct settings *s, hearth_error *err)
 
 void settings_place(int i, char out[SETTINGS_PATH_BYTES])
 {
-    const char *xdg = env_get_system("XDG_CONFIG_HOME"), *home = env_get_system("HOME");
+    const char *xdg = env_system("XDG_CONFIG_HOME"), *home = env_system("HOME");
     int n = 0;
     if (i == 1)
         n = snprintf(out, SETTINGS_PATH_BYTES, "/etc/hearth/hearth.toml");

@@ -157,6 +157,16 @@ def test_the_line_wins_over_a_models_preset(folder):
     path = settings(folder, f"[model.{BUILTIN}]\nctx = 64\n", "line.toml")
     with Server("--config", path, "--ctx", "96") as server:
         assert server.status()["models"][0]["n_ctx_tokens"] == 96
+        assert server.status()["models"][0]["preset"]["keys"] == []  # nothing of it was used
+
+
+def test_aliases_of_the_file_are_of_its_own_models(folder):
+    model = str(folder / "other.gguf")
+    subprocess.run([PROGRAM, "dev", "synth", "--shape", "tiny", model], check=True, env=CLEAN_ENV, capture_output=True)
+    path = settings(folder, '[serve]\nmodel = ["a.gguf", "b.gguf"]\nalias = ["first", "second"]\n', "alias.toml")
+    with Server("--config", path, model=model) as server:
+        assert server.model == "other"
+    assert "aliases of the settings file have no effect" in server.said
 
 
 @pytest.mark.parametrize("line, said", [
