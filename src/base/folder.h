@@ -16,7 +16,7 @@ struct folder {
 bool folder_open(struct folder *f, const char *path, hearth_error *err);
 void folder_close(struct folder *f);
 
-/* See everything in it but links and folders, in any order. used_ns: what folder_write() or file_mark_used() said.
+/* See everything in it but links and folders, in any order. used_ns: what folder_write() or fd_mark_used() said.
  * HEARTH_ERR_IO; what cannot be looked at is left out. */
 bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name, uint64_t bytes, int64_t used_ns),
                  void *arg, hearth_error *err);

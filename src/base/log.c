@@ -72,6 +72,10 @@ static void write_main(void *arg)
         bool written = write_piece(l, piece, n);
         lock_take(&l->lock);
         l->head += n;
+        for (size_t i = 0; !written && i < n; i++) {
+            l->n_lost += piece[i] == '\n';
+            l->n_untold += piece[i] == '\n';
+        }
         if (!written && l->stop)
             break;
     }

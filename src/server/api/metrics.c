@@ -50,7 +50,7 @@ static void put_server(struct buf *out, const struct view *v, const struct load_
         const char *name, *type, *help;
         double value;
     } rows[] = {
-        { "hearth_ready", "gauge", "1 while requests are taken, 0 while the server ends.", now->ready },
+        { "hearth_ready", "gauge", "As /ready says: 1 but when the server is to end, or stands still.", now->ready },
         { "hearth_uptime_seconds", "gauge", "Since the server started.", now->uptime_s },
         { "hearth_http_requests_total", "counter", "Requests whose head was read.", (double)now->n_requests },
         { "hearth_requests_refused_total", "counter", "Answers 429 and 503.", (double)now->n_refused },

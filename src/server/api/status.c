@@ -28,7 +28,7 @@ static json_t *of_paths(const char paths[][SANDBOX_PATH_BYTES], int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
-        if (json_array_append_new(list, json_string(paths[i])) != 0) {
+        if (json_array_append_new(list, json_of_bytes(paths[i], strlen(paths[i]))) != 0) {
             json_decref(list);
             return NULL;
         }
