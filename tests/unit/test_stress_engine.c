@@ -216,13 +216,23 @@ static void check_nothing_is_left(void)
     }
 }
 
+static bool all_happened(void)
+{
+    return n.cancelled > n_requests / 80 && n.closed > n_requests / 200 && n.found > n_requests / 8
+           && n.preempted > 0 && n.drafted > n_requests / 20 && (n_requests < 2000 || n.joined > n_requests / 500);
+}
+
+/* What meets what depends on how fast the machine is: there are more requests until everything has happened. */
 static void every_answer_is_that_of_its_solo_run(void **state)
 {
     struct rng r = { seed, 1 << 20 };
+    int most = 20 * n_requests;
     (void)state;
     make_cases();
     open_models(1, N_SEQS, POOL_TOKENS);
-    while (n.ended + n.closed < n_requests) {
+    while (n.ended + n.closed < n_requests || (!all_happened() && n_requests < most)) {
+        if (n.ended + n.closed == n_requests)
+            n_requests += 50;
         turn(&r);
         rest(&r);
     }
@@ -232,9 +242,7 @@ static void every_answer_is_that_of_its_solo_run(void **state)
         unlink(paths[i]);
     print_message("%d begun, %d cancelled, %d closed, %d preemptions, %d began with tokens of others, %d joined, "
                   "%d drafted\n", n.begun, n.cancelled, n.closed, n.preempted, n.found, n.joined, n.drafted);
-    assert_true(n.cancelled > n_requests / 80 && n.closed > n_requests / 200 && n.found > n_requests / 8);
-    assert_true(n.preempted > 0 && n.drafted > n_requests / 20);
-    assert_true(n_requests < 2000 || n.joined > n_requests / 500);
+    assert_true(all_happened());
 }
 
 int main(int argc, char **argv)
