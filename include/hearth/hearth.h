@@ -604,6 +604,7 @@ typedef struct {
     bool want_logprob;         /* log-probability of each token (before the sampler chain) */
     bool want_progress;        /* HEARTH_EVENT_ADMITTED and HEARTH_EVENT_PROGRESS before the first token */
     bool want_digest;          /* SHA-256 over the bits of every step's logits, in the receipt */
+    bool want_logits_mix;      /* hearth_event.logits_mix: where two runs part, in a tenth of a digest's time */
     int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
     /* Where the text repeats itself, what followed then is computed together with the last token, and kept as far as
      * it is what would have come anyway: the answer has the same bits, in less time. 0: as long as it pays and other
@@ -660,6 +661,10 @@ typedef struct {
     float logprob;            /* TOKEN, when asked for; PROMPT_TOKEN */
     const hearth_alternative *alternatives; /* [n_alternatives], likeliest first */
     int n_alternatives;
+    /* TOKEN, PROMPT_TOKEN, when asked for: 64 bits of a hash over the logits that the token was chosen or scored from,
+     * as the model computed them: another computation of the same step has the same. END: of the step that chose the
+     * end-of-generation token, if that ended it; else 0. */
+    uint64_t logits_mix;
     hearth_end_reason reason; /* END */
     /* ADMITTED, PROGRESS: */
     int n_prompt_tokens;
@@ -693,6 +698,8 @@ const hearth_error *hearth_stream_error(const hearth_stream *stream);
 /* Once a TOKEN event was read: tokens of its prompt, and how many of them were there already: for one that is not read
  * to its end, where the receipt is. */
 void hearth_stream_prompt_tokens(const hearth_stream *stream, int *n_tokens, int *n_cached);
+/* Then, too: the prompt as the model read it, with BOS if that was added. Lives as long as the stream. */
+void hearth_stream_prompt_ids(const hearth_stream *stream, const int32_t **ids, size_t *n_ids);
 /* Cancels if it is still running. NULL is a no-op. */
 void hearth_stream_close(hearth_stream *stream);
 

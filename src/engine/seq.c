@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "infer/logits_mix.h"
+
 int seq_most_cached(const struct seq *s)
 {
     const hearth_request *r = &s->stream->request;
@@ -135,6 +137,16 @@ struct outgoing {
     hearth_event event;
     hearth_alternative alternatives[MAX_ALTERNATIVES];
 };
+
+/* Before anything touches them. */
+static void look_at_bits(struct outgoing *o, const struct hearth_stream *st, const float *logits)
+{
+    int n_vocab = st->model->file->model.hp.n_vocab;
+    if (st->digest)
+        sha256_add(st->digest, logits, (size_t)n_vocab * sizeof *logits);
+    if (st->request.want_logits_mix)
+        o->event.logits_mix = logits_mix(logits, n_vocab);
+}
 
 /* Log-probabilities of the model's own distribution, before anything touches the logits. */
 static void describe_choice(struct outgoing *o, const struct hearth_stream *st, const struct kernels *k,
@@ -274,7 +286,8 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     char rest[16];
     size_t n_thinking = split(s, (struct str){ rest, detok_finish(&s->detok, rest, sizeof rest) }, false, true);
     hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .thinking = s->thinking,
-                         .n_thinking_bytes = n_thinking, .reason = reason };
+                         .n_thinking_bytes = n_thinking, .reason = reason,
+                         .logits_mix = st->end_mix };
     if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
         kv_seq_clear(&st->model->kv, &s->kv);
     } else {
@@ -339,8 +352,7 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
     struct hearth_stream *st = s->stream;
     char detail[96];
     struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN } };
-    if (st->digest)
-        sha256_add(st->digest, logits, (size_t)st->model->file->model.hp.n_vocab * sizeof *logits);
+    look_at_bits(&o, st, logits);
     describe_choice(&o, st, k, logits);
     int32_t id = choose(s, k, logits, &o.event.logprob);
     int64_t now = clock_ns();
@@ -351,6 +363,7 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
     s->last_token_ns = now;
     if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id) && !ends_thinking(s, id)) {
         snprintf(detail, sizeof detail, "end-of-generation token %d", id);
+        st->end_mix = o.event.logits_mix;
         seq_end(s, HEARTH_END_STOP, detail, NULL);
         return false;
     }
@@ -425,8 +438,7 @@ void seq_score(struct seq *s, const struct kernels *k, const float *logits, int 
     hearth_event_type type = st->request.score_prompt ? HEARTH_EVENT_PROMPT_TOKEN : HEARTH_EVENT_TOKEN;
     struct outgoing o = { .event = { .type = type, .id = s->history[index] } };
     int n_vocab = st->model->file->model.hp.n_vocab;
-    if (st->digest)
-        sha256_add(st->digest, logits, (size_t)n_vocab * sizeof *logits);
+    look_at_bits(&o, st, logits);
     if (st->request.on_logits)
         st->request.on_logits(st->request.on_logits_arg, (size_t)index, logits, n_vocab);
     describe_choice(&o, st, k, logits);

@@ -45,10 +45,10 @@ static bool follows(struct lane *l, const struct seq *s)
 }
 
 /* Scoring sends an event for each token from score_from on, so chunks of those are held to what the ring takes
- * (stream_has_room() leaves 2 * STREAM_EVENT_MAX_BYTES; an event without text is at most 48 bytes and its
+ * (stream_has_room() leaves 2 * STREAM_EVENT_MAX_BYTES; an event without text is STREAM_RECORD_BYTES and its
  * alternatives). What comes before is an ordinary prompt. */
 enum { SCORE_CHUNK_TOKENS = 64 };
-static_assert(SCORE_CHUNK_TOKENS * (48 + MAX_ALTERNATIVES * sizeof(hearth_alternative)) + 64
+static_assert(SCORE_CHUNK_TOKENS * (STREAM_RECORD_BYTES + MAX_ALTERNATIVES * sizeof(hearth_alternative)) + 64
                   <= 2 * STREAM_EVENT_MAX_BYTES,
               "a chunk's events and the END without text");
 

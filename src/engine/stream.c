@@ -411,8 +411,9 @@ struct record {
     hearth_end_reason reason;
     int n_prompt, n_cached, n_processed;
     double elapsed_ms;
+    uint64_t logits_mix;
 };
-static_assert(sizeof(struct record) <= 48, "step.c counts on it");
+static_assert(sizeof(struct record) <= STREAM_RECORD_BYTES, "step.c counts on it");
 
 static void ring_copy_in(struct hearth_stream *s, const void *bytes, size_t n)
 {
@@ -454,7 +455,8 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
                         .n_prompt = e->n_prompt_tokens,
                         .n_cached = e->n_cached_tokens,
                         .n_processed = e->n_processed_tokens,
-                        .elapsed_ms = e->elapsed_ms };
+                        .elapsed_ms = e->elapsed_ms,
+                        .logits_mix = e->logits_mix };
     lock_take(&s->lock);
     ring_copy_in(s, &r, sizeof r);
     ring_copy_in(s, e->alternatives, (size_t)e->n_alternatives * sizeof *e->alternatives);
@@ -517,7 +519,8 @@ static bool read_event(struct hearth_stream *s, hearth_event *e)
                          .n_prompt_tokens = r.n_prompt,
                          .n_cached_tokens = r.n_cached,
                          .n_processed_tokens = r.n_processed,
-                         .elapsed_ms = r.elapsed_ms };
+                         .elapsed_ms = r.elapsed_ms,
+                         .logits_mix = r.logits_mix };
     s->end_read = r.type == HEARTH_EVENT_END;
     return true;
 }
@@ -575,6 +578,12 @@ void hearth_stream_prompt_tokens(const hearth_stream *s, int *n_tokens, int *n_c
 {
     *n_tokens = (int)s->prompt.n;
     *n_cached = s->receipt.n_cached_tokens;
+}
+
+void hearth_stream_prompt_ids(const hearth_stream *s, const int32_t **ids, size_t *n_ids)
+{
+    *ids = s->prompt.ids;
+    *n_ids = s->prompt.n;
 }
 
 const hearth_error *hearth_stream_error(const hearth_stream *s)

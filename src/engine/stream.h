@@ -13,6 +13,7 @@
 
 enum {
     STREAM_RING_BYTES = 64 << 10,
+    STREAM_RECORD_BYTES = 56, /* of an event besides its texts and alternatives */
     STREAM_TEXT_MAX_BYTES = 8 << 10, /* of one event: a token's text is at most 4 KB, plus what was held back */
     STREAM_EVENT_MAX_BYTES = 2 * STREAM_TEXT_MAX_BYTES + 1024, /* answer and thinking */
     MAX_STOPS = 64,
@@ -37,6 +38,7 @@ struct hearth_stream {
     atomic_bool cancelled;
     atomic_bool stopped;          /* set before cancelled: it ends as at a limit */
     struct sha256 *digest; /* NULL: not wanted */
+    uint64_t end_mix;      /* logits_mix of the END event */
     hearth_sampling_order order;
     uint64_t *breakers; /* [n_vocab / 64, rounded up] in arena, filled by prepare; NULL: dry is off or has none */
 

@@ -17,6 +17,7 @@ enum { ANSWER_IDS = 512 };
 
 struct answer {
     int32_t ids[ANSWER_IDS];
+    uint64_t mixes[ANSWER_IDS], end_mix;
     int n;
     hearth_end_reason reason;
     hearth_error error;
@@ -60,7 +61,7 @@ static inline void fill_ids(int32_t *ids, int n, uint64_t seed)
 static inline hearth_request request_of(const int32_t *ids, int n, int max_tokens)
 {
     hearth_request r = { .prompt_ids = ids, .n_prompt_ids = (size_t)n, .max_tokens = max_tokens, .ignore_eos = true,
-                         .want_digest = true, .has_seed = true, .seed = 5 };
+                         .want_digest = true, .want_logits_mix = true, .has_seed = true, .seed = 5 };
     hearth_sampling_defaults(NULL, &r.sampling, NULL);
     return r;
 }
@@ -80,8 +81,11 @@ static inline void collect(hearth_stream *s, struct answer *a)
     *a = (struct answer){ 0 };
     while (hearth_stream_next(s, &e)) {
         a->reason = e.reason;
-        if (e.type == HEARTH_EVENT_TOKEN && a->n < ANSWER_IDS)
+        a->end_mix = e.type == HEARTH_EVENT_END ? e.logits_mix : 0;
+        if (e.type == HEARTH_EVENT_TOKEN && a->n < ANSWER_IDS) {
+            a->mixes[a->n] = e.logits_mix;
             a->ids[a->n++] = e.id;
+        }
     }
     a->error = *hearth_stream_error(s);
     assert_true(hearth_stream_receipt(s, &a->receipt));
@@ -98,5 +102,6 @@ static inline void assert_same(const struct answer *a, const struct answer *b)
     assert_string_equal(a->receipt.digest, b->receipt.digest);
     assert_int_equal(a->n, b->n);
     assert_memory_equal(a->ids, b->ids, (size_t)a->n * sizeof *a->ids);
+    assert_memory_equal(a->mixes, b->mixes, (size_t)a->n * sizeof *a->mixes);
     assert_int_equal(a->reason, b->reason);
 }

@@ -18,6 +18,7 @@ enum { MAX_IDS = 1024 };
 struct answer {
     char text[16384];
     int32_t ids[MAX_IDS];
+    uint64_t mixes[MAX_IDS];
     float logprobs[MAX_IDS];
     int n;
     hearth_end_reason reason;
@@ -64,8 +65,8 @@ enum way { GREEDY, SEEDED, STEERED, FEW, FORCED, N_WAYS };
 static hearth_request request_for(enum way way)
 {
     hearth_request r = { .prompt_ids = prompt, .n_prompt_ids = ARRAY_LEN(prompt), .max_tokens = 40, .ignore_eos = true,
-                         .want_digest = true, .want_logprob = true, .no_prefix_cache = true, .has_seed = true,
-                         .seed = 11 };
+                         .want_digest = true, .want_logits_mix = true, .want_logprob = true, .no_prefix_cache = true,
+                         .has_seed = true, .seed = 11 };
     hearth_sampling_defaults(NULL, &r.sampling, NULL);
     r.sampling.temperature = way == GREEDY || way == FORCED ? 0 : 0.7F;
     if (way == STEERED) {
@@ -97,6 +98,7 @@ static void collect(hearth_stream *s, struct answer *a)
         a->reason = e.reason;
         if (e.type == HEARTH_EVENT_TOKEN && a->n < MAX_IDS) {
             a->ids[a->n] = e.id;
+            a->mixes[a->n] = e.logits_mix;
             a->logprobs[a->n++] = e.logprob;
         }
     }
@@ -119,6 +121,7 @@ static void assert_same(const struct answer *a, const struct answer *b)
     assert_string_equal(a->text, b->text);
     assert_int_equal(a->n, b->n);
     assert_memory_equal(a->ids, b->ids, (size_t)a->n * sizeof *a->ids);
+    assert_memory_equal(a->mixes, b->mixes, (size_t)a->n * sizeof *a->mixes);
     assert_memory_equal(a->logprobs, b->logprobs, (size_t)a->n * sizeof *a->logprobs);
     assert_int_equal(a->reason, b->reason);
     assert_string_equal(a->receipt.finish_detail, b->receipt.finish_detail);

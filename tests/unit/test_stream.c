@@ -1,6 +1,7 @@
 /* What a request can ask for besides an answer: tokens among its text, progress, its own number, typed refusals. */
 #include <math.h>
 
+#include "infer/logits_mix.h"
 #include "requests.h"
 
 static void tiny_opened(struct opened *o, const char *name)
@@ -202,6 +203,116 @@ static void a_prompt_is_scored_before_its_answer_with_the_same_bits(void **state
     close_model(&o);
 }
 
+/* ---- logits_mix ---- */
+
+static void any_bit_of_logits_changes_their_mix(void **state)
+{
+    (void)state;
+    float logits[67];
+    struct rng rng = { 3, 0 };
+    for (int i = 0; i < 67; i++)
+        logits[i] = rng_normal(&rng);
+    for (int n = 0; n <= 67; n++) {
+        uint64_t mix = logits_mix(logits, n);
+        for (int bit = 0; bit < 32 * n; bit++) {
+            uint32_t *word = (uint32_t *)(void *)&logits[bit / 32];
+            *word ^= 1u << bit % 32;
+            assert_true(logits_mix(logits, n) != mix);
+            *word ^= 1u << bit % 32;
+        }
+        assert_true(n == 67 || logits_mix(logits, n + 1) != mix);
+    }
+}
+
+/* The highest bits of a word are what a product does not spread; and two equal differences must not undo each other. */
+static void two_signs_that_change_change_the_mix(void **state)
+{
+    (void)state;
+    float logits[64];
+    for (int i = 0; i < 64; i++)
+        logits[i] = (float)i + 1;
+    uint64_t mix = logits_mix(logits, 64);
+    for (int i = 0; i < 64; i++)
+        for (int j = i + 1; j < 64; j++) {
+            logits[i] = -logits[i];
+            logits[j] = -logits[j];
+            assert_true(logits_mix(logits, 64) != mix);
+            logits[i] = -logits[i];
+            logits[j] = -logits[j];
+        }
+    assert_true(logits_mix(logits, 64) == mix);
+}
+
+/* An answer's mixes are those of the same tokens scored; and of the prompt before it. */
+static void a_scored_text_has_the_mixes_of_the_answer(void **state)
+{
+    (void)state;
+    struct opened o;
+    static struct answer a, scored;
+    int32_t ids[64 + 30];
+    tiny_opened(&o, "mixes");
+    fill_ids(ids, 64, 5);
+    hearth_request r = request_of(ids, 64, 30);
+    r.sampling.temperature = 1;
+    answer(&o, &r, &a);
+    assert_int_equal(a.n, 30);
+    assert_true(a.mixes[0] != a.mixes[1] && a.mixes[0] != 0 && a.end_mix == 0);
+    memcpy(ids + 64, a.ids, 30 * sizeof *ids);
+    r.n_prompt_ids = 94;
+    r.score = true;
+    r.score_from = 64;
+    answer(&o, &r, &scored);
+    assert_int_equal(scored.n, 30);
+    assert_memory_equal(scored.mixes, a.mixes, 30 * sizeof *a.mixes);
+    r.want_logits_mix = false;
+    answer(&o, &r, &scored);
+    assert_true(scored.mixes[0] == 0 && scored.mixes[29] == 0);
+    close_model(&o);
+}
+
+/* The step that ends an answer has no token to carry its mix. */
+static void the_end_has_the_mix_of_the_step_that_chose_it(void **state)
+{
+    (void)state;
+    static const hearth_logit_bias end = { 2, INFINITY }; /* tiny models' end of sequence */
+    struct opened o;
+    static struct answer plain, a;
+    int32_t ids[20];
+    tiny_opened(&o, "end-mix");
+    fill_ids(ids, 20, 6);
+    hearth_request r = request_of(ids, 20, 1);
+    answer(&o, &r, &plain);
+    r.ignore_eos = false;
+    r.logit_bias = &end;
+    r.n_logit_bias = 1;
+    answer(&o, &r, &a);
+    assert_int_equal(a.n, 0);
+    assert_int_equal(a.reason, HEARTH_END_STOP);
+    assert_true(a.end_mix == plain.mixes[0] && a.end_mix != 0);
+    close_model(&o);
+}
+
+static void the_prompt_of_a_stream_is_what_the_model_read(void **state)
+{
+    (void)state;
+    struct opened o;
+    int32_t ids[20];
+    const int32_t *got;
+    size_t n;
+    hearth_event e;
+    tiny_opened(&o, "prompt");
+    fill_ids(ids, 20, 6);
+    hearth_request r = request_of(ids, 20, 2);
+    hearth_stream *s = submit(&o, &r);
+    while (hearth_stream_next(s, &e)) {
+        hearth_stream_prompt_ids(s, &got, &n);
+        assert_int_equal(n, 20);
+        assert_memory_equal(got, ids, sizeof ids);
+    }
+    hearth_stream_close(s);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +321,11 @@ int main(void)
         cmocka_unit_test(a_request_keeps_the_id_it_was_given),
         cmocka_unit_test(a_prompt_is_scored_before_its_answer_with_the_same_bits),
         cmocka_unit_test(progress_is_told_to_who_asks),
+        cmocka_unit_test(any_bit_of_logits_changes_their_mix),
+        cmocka_unit_test(two_signs_that_change_change_the_mix),
+        cmocka_unit_test(a_scored_text_has_the_mixes_of_the_answer),
+        cmocka_unit_test(the_end_has_the_mix_of_the_step_that_chose_it),
+        cmocka_unit_test(the_prompt_of_a_stream_is_what_the_model_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
