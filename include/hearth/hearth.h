@@ -573,6 +573,10 @@ typedef struct {
     size_t n_spans;
     const int32_t *prompt_ids;
     size_t n_prompt_ids;
+    /* prompt_ids are a conversation as the template rendered it (hearth_rendered.ids): the answer is read like one,
+     * thinking apart from the rest and the template's end of an answer as a stop text; and hearth_rendered's word on
+     * whether the prompt ends inside thinking. */
+    bool ids_are_chat, ids_start_thinking;
     bool no_bos;               /* spans: do not add BOS even if the file asks for it */
     bool no_prefix_cache;      /* compute the whole prompt, also what the KV cache still has of it */
     /* Keys and values that requests computed are kept for others whose prompts begin with the same tokens, but only for
@@ -746,6 +750,7 @@ typedef struct {
     int n_dropped_messages;      /* oldest ones, because of truncate_chat */
     int n_full_prompt_tokens;    /* of the prompt with them; 0: none were dropped */
     int n_specials_kept;         /* places in messages that look like a special token and stayed text */
+    bool starts_thinking;        /* the prompt ended inside thinking text */
     int n_thinking_tokens;       /* of the output */
 
     double load_map_ms, load_metadata_ms, load_tokenizer_ms, load_plan_ms; /* of the model, once */

@@ -16,7 +16,7 @@ static bool render_input(struct hearth_stream *s, const struct chat_input *in, h
     bool ok = chat_render(s->chat, in, &prompt, err);
     s->receipt.template_ms += clock_ms_since(start);
     ok = ok && chat_encode(s->chat, &prompt, &s->prompt, &s->receipt.bos_added, &n_kept, err);
-    s->starts_thinking = prompt.starts_thinking;
+    s->starts_thinking = s->receipt.starts_thinking = prompt.starts_thinking;
     s->receipt.n_specials_kept = (int)min_size(n_kept, INT32_MAX);
     chat_prompt_free(&prompt);
     return ok;
@@ -94,7 +94,7 @@ static bool encode_spans(struct hearth_stream *s, hearth_error *err)
 static bool encode(struct hearth_stream *s, hearth_error *err)
 {
     const hearth_request *r = &s->request;
-    if (s->chat)
+    if (s->chat && !s->request.ids_are_chat)
         return render(s, err);
     const struct vocab *v = tokenizer_vocab(s->model->tokenizer);
     if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos) {

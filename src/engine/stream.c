@@ -217,11 +217,11 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
         s->request.score_from = 1;
         s->request.want_logprob = true;
     }
-    if (r->chat) {
-        s->chat = file_chat(s->model->file, err);
-        if (!s->chat || !chat_input_make(s->chat, r->chat, &s->chat_input, err))
-            return false;
-    }
+    if ((r->chat || r->ids_are_chat) && !(s->chat = file_chat(s->model->file, err)))
+        return false;
+    if (r->chat && !chat_input_make(s->chat, r->chat, &s->chat_input, err))
+        return false;
+    s->starts_thinking = s->receipt.starts_thinking = r->ids_start_thinking;
     if (!copy_spans(s, r, (size_t)bytes) || !copy_lists(s, r))
         return fail_memory(err, "a request");
     if (!copy_sampling(s, r, err))

@@ -260,9 +260,10 @@ static json_t *of_template(const hearth_receipt *r)
 {
     if (!r->template_from[0])
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o, s:i}", "from", of_text(r->template_from), "sha256",
+    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:b}", "from", of_text(r->template_from), "sha256",
                      of_text(r->template_sha256), "date", r->template_date[0] ? of_text(r->template_date) : json_null(),
-                     "ms", of_ms(r->template_ms), "n_specials_kept", r->n_specials_kept);
+                     "ms", of_ms(r->template_ms), "n_specials_kept", r->n_specials_kept, "starts_thinking",
+                     r->starts_thinking);
 }
 
 json_t *receipt_to_json(const hearth_receipt *r)

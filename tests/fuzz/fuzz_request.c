@@ -7,39 +7,7 @@
 #include "server/api/json_in.h"
 #include "server/api/named.h"
 
-/* ---- the parts of the library that endpoints call, without an engine ---- */
-
-const hearth_sampling_info hearth_sampling_table[HEARTH_N_SAMPLING] = {
-#define SAMPLER(name, type, dflt, least, most, help) { #name, #type, help, dflt, least, most },
-#include "hearth/sampling.def"
-};
-
-void hearth_sampling_set(hearth_sampling *s, int index, double value)
-{
-    switch (index) {
-#define SAMPLER(name, type, dflt, least, most, help) \
-    case HEARTH_SAMPLING_##name: s->name = (type)value; break;
-#include "hearth/sampling.def"
-    default: break;
-    }
-}
-
-double hearth_sampling_get(const hearth_sampling *s, int index)
-{
-    switch (index) {
-#define SAMPLER(name, type, dflt, least, most, help) \
-    case HEARTH_SAMPLING_##name: return (double)s->name;
-#include "hearth/sampling.def"
-    default: return 0;
-    }
-}
-
-const hearth_sampling_order *sampling_order_standard(void);
-const hearth_sampling_order *sampling_order_standard(void)
-{
-    static const hearth_sampling_order standard = { .n = 1, .stage = { HEARTH_STAGE_temperature } };
-    return &standard;
-}
+/* ---- the parts of the library that endpoints call, without an engine; more in sampling.c ---- */
 
 const char *hearth_fim_name(hearth_fim which) { return which < HEARTH_N_FIM ? "fim" : NULL; }
 const char *hearth_version(void) { return "0"; }

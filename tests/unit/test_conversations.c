@@ -129,6 +129,39 @@ static void what_is_thought_is_no_answer(void **state)
     close_tiny(&o);
 }
 
+/* A conversation's tokens alone, as a replay has them, are answered as the conversation was. */
+static void rendered_tokens_can_be_read_as_the_conversation_they_are(void **state)
+{
+    struct opened o;
+    static struct said thought, replayed, bare;
+    hearth_error err = { 0 };
+    (void)state;
+    open_tiny(&o, "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>{% endif %}");
+    const hearth_text text = { "hello", 5 };
+    const hearth_message m = { .role = "user", .parts = &text, .n_parts = 1 };
+    hearth_chat c = { .messages = &m, .n_messages = 1 };
+    hearth_request r = request_for(&c);
+    ask(o.model, &r, &thought);
+    assert_true(thought.receipt.starts_thinking);
+    hearth_rendered *p = hearth_file_render(hearth_model_file(o.model), &c, &err);
+    assert_non_null(p);
+    r.chat = NULL;
+    r.prompt_ids = p->ids;
+    r.n_prompt_ids = p->n_ids;
+    ask(o.model, &r, &bare);
+    assert_false(bare.receipt.starts_thinking);
+    assert_string_equal(bare.text, thought.thinking);
+    r.ids_are_chat = true;
+    r.ids_start_thinking = p->starts_thinking;
+    ask(o.model, &r, &replayed);
+    assert_string_equal(replayed.thinking, thought.thinking);
+    assert_string_equal(replayed.text, "");
+    assert_string_equal(replayed.receipt.template_sha256, thought.receipt.template_sha256);
+    assert_int_equal(replayed.receipt.n_thinking_tokens, thought.receipt.n_thinking_tokens);
+    hearth_rendered_free(p);
+    close_tiny(&o);
+}
+
 static void where_no_token_ends_an_answer_the_templates_text_does(void **state)
 {
     struct opened o;
@@ -226,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_conversation_is_its_rendered_tokens),
         cmocka_unit_test(what_is_thought_is_no_answer),
+        cmocka_unit_test(rendered_tokens_can_be_read_as_the_conversation_they_are),
         cmocka_unit_test(where_no_token_ends_an_answer_the_templates_text_does),
         cmocka_unit_test(what_the_template_says_reaches_the_caller),
         cmocka_unit_test(a_conversation_goes_on_where_it_was),
