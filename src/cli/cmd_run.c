@@ -46,8 +46,7 @@ static const struct opt options[N_OPTS] = {
     [KV_TYPE] = OPT_KV_TYPE_ROW,
     [CACHE_DIR] = OPT_CACHE_DIR_ROW,
     [CACHE_DISK] = OPT_CACHE_DISK_ROW,
-    [CHUNK] = { .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",
-                .help = "prompt tokens computed in one step; the answer does not depend on it" },
+    [CHUNK] = OPT_CHUNK_ROW,
     [RAW] = { .name = "raw", .type = OPT_FLAG, .help = "complete the prompt as it stands, without the chat template "
               "(BOS is added as the file asks)" },
     [SPECIAL] = { .name = "special", .type = OPT_FLAG, .help = "with --raw: texts of special tokens in the prompt "

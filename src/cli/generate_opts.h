@@ -74,6 +74,11 @@ enum { CACHE_CLOSE_ANSWER_MS = 5000 }; /* of a command that ends with its answer
         .help = "dry: a token with this in it ends a repetition; may be given several times, \\n is a newline, " \
                 "none: no breakers"                                                                           \
     }
+#define OPT_CHUNK_ROW                                                                                         \
+    {                                                                                                         \
+        .name = "chunk", .type = OPT_INT, .value = "N", .least = 1, .most = 65536, .dflt = "512",             \
+        .help = "prompt tokens computed in one step; the answer does not depend on it"                        \
+    }
 #define OPT_SPECULATE_ROW                                                                                     \
     {                                                                                                         \
         .name = "speculate", .type = OPT_TEXT, .value = "auto|off|N", .dflt = "auto",                         \

@@ -23,6 +23,7 @@ const struct command *const commands[] = {
     &cmd_apply_template,
     &cmd_bench,
     &cmd_perplexity,
+    &cmd_replay,
     &cmd_imatrix,
     &cmd_quantize,
     &cmd_dev_synth,

@@ -1,0 +1,242 @@
+/* cmd_replay.c: a recorded answer computed again: the same bits, or what is another. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "cli/generate_opts.h"
+#include "cli/json_out.h"
+#include "cli/model_choice.h"
+#include "cli/replay.h"
+#include "cli/template_choice.h"
+#include "record/receipt_json.h"
+
+enum { MODEL, TEMPLATE, THREADS, THREADS_PREFILL, CHUNK, SPECULATE, JSON, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [MODEL] = OPT_MODEL_ROW,
+    [TEMPLATE] = OPT_TEMPLATE_ROW,
+    [THREADS] = OPT_THREADS_ROW,
+    [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
+    [CHUNK] = OPT_CHUNK_ROW,
+    [SPECULATE] = OPT_SPECULATE_ROW,
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object: exact, n_tokens, first_logits, "
+               "first_token, differs (what is another: model, arithmetic_revision, template), hearth (the receipt of "
+               "the replay)" },
+};
+
+enum { RECORDING_MAX_BYTES = 512 << 20, WORDS_BYTES = 200 };
+
+struct job {
+    const struct args *args;
+    struct model_choice choice;
+    struct template_choice template;
+    struct recording recording;
+    hearth_engine *engine;
+    hearth_model *model;
+    struct replay_found found;
+};
+
+static bool read_recording(struct job *job, const char *path, hearth_error *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    json_error_t where;
+    if (!file_read(path, RECORDING_MAX_BYTES, &text, &n, err))
+        return false;
+    json_t *json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
+    mem_free(text);
+    if (!json)
+        return fail(err, HEARTH_ERR_FORMAT, "%.200s is no JSON (line %d: %.120s); `hearth export` writes recordings",
+                    path, where.line, where.text);
+    bool ok = recording_from_json(&job->recording, json, err) || err_context(err, path);
+    json_decref(json);
+    return ok;
+}
+
+/* ---- what is another before anything is computed ---- */
+
+struct difference {
+    const char *what; /* "model", as in the JSON */
+    char was[WORDS_BYTES], is[WORDS_BYTES];
+};
+
+enum { MOST_DIFFERENCES = 3 };
+
+static const char *recorded(const struct job *job, const char *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(job->recording.receipt, object), key));
+    return text ? text : "";
+}
+
+static void add(struct difference *d, int *n, const char *what, const char *was, const char *is)
+{
+    d[*n].what = what;
+    snprintf(d[*n].was, WORDS_BYTES, "%s", was);
+    snprintf(d[(*n)++].is, WORDS_BYTES, "%s", is);
+}
+
+/* What the replay was computed with against what is recorded: at most MOST_DIFFERENCES. */
+static int find_differences(const struct job *job, struct difference *d)
+{
+    hearth_template_info template = { .sha256 = "" };
+    int n = 0;
+    char was[16], is[16];
+    const json_t *revision = json_object_get(job->recording.receipt, "arithmetic_revision");
+    const char *identity = recorded(job, "model", "identity"), *sha256 = recorded(job, "template", "sha256");
+    snprintf(was, sizeof was, "%lld", (long long)json_integer_value(revision));
+    snprintf(is, sizeof is, "%d", hearth_arithmetic_revision());
+    if (strcmp(identity, hearth_model_identity(job->model)) != 0)
+        add(d, &n, "model", identity, hearth_model_identity(job->model));
+    if (strcmp(was, is) != 0)
+        add(d, &n, "arithmetic_revision", was, is);
+    if (sha256[0])
+        hearth_file_template(hearth_model_file(job->model), &template);
+    if (strcmp(sha256, template.sha256) != 0)
+        add(d, &n, "template", sha256, template.sha256[0] ? template.sha256 : "none");
+    return n;
+}
+
+/* ---- what is said ---- */
+
+/* "'text' (123)" */
+static const char *token_text(const struct job *job, int32_t id, char out[WORDS_BYTES])
+{
+    size_t n = 0;
+    const char *text = hearth_file_token_text(hearth_model_file(job->model), id, &n);
+    char shown[64];
+    size_t m = 0;
+    for (size_t i = 0; text && i < n && m + 5 < sizeof shown; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != 0x7f)
+            shown[m++] = (char)c;
+        else
+            m += (size_t)snprintf(shown + m, sizeof shown - m, "\\x%02x", c);
+    }
+    snprintf(out, WORDS_BYTES, "'%.*s' (%d)", (int)m, shown, id);
+    return out;
+}
+
+static void print_parting(const struct job *job)
+{
+    const struct recording *r = &job->recording;
+    const struct replay_found *f = &job->found;
+    char was[WORDS_BYTES] = "the end", is[WORDS_BYTES] = "the end";
+    if (f->first_logits != SIZE_MAX)
+        printf("the logits of token %zu are others, of the %zu before it the same\n", f->first_logits, f->first_logits);
+    else if (f->has_mixes)
+        puts("the logits are the same as far as the tokens are");
+    if (f->first_token != SIZE_MAX) {
+        if (f->first_token < r->n_output)
+            token_text(job, r->output[f->first_token], was);
+        if (f->token_now >= 0)
+            token_text(job, f->token_now, is);
+        printf("token %zu was %s and is %s\n", f->first_token, was, is);
+    } else if (f->end_differs) {
+        printf("all %zu tokens are the same, and the end was '%s' and is '%s'\n", f->n_tokens,
+               recorded(job, "finish", "detail"), f->receipt.finish_detail);
+    } else {
+        printf("all %zu tokens are the same\n", f->n_tokens);
+    }
+}
+
+static void print_text(const struct job *job, const struct difference *d, int n)
+{
+    const struct replay_found *f = &job->found;
+    if (replay_exact(f))
+        printf("exact: %zu tokens%s\n", f->n_tokens, f->has_mixes ? ", and the bits of all logits" : "");
+    else
+        print_parting(job);
+    for (int i = 0; i < n; i++)
+        printf("another %s: recorded with %s, replayed with %s\n", d[i].what, d[i].was, d[i].is);
+    if (!replay_exact(f) && n == 0)
+        puts("model header, template and arithmetic revision are the recorded ones: a byte of the weights is another, "
+             "or this machine computes wrongly");
+    fprintf(stderr, "recorded on %s with %lld threads, replayed on %s with %d\n",
+            json_string_value(json_object_get(job->recording.receipt, "isa")),
+            (long long)json_integer_value(json_object_get(job->recording.receipt, "n_threads")), f->receipt.isa,
+            f->receipt.n_threads);
+}
+
+static json_t *index_or_null(size_t i) { return i == SIZE_MAX ? json_null() : json_integer((json_int_t)i); }
+
+static bool print_json(const struct job *job, const struct difference *d, int n, hearth_error *err)
+{
+    const struct replay_found *f = &job->found;
+    json_t *differs = json_object();
+    bool failed = false;
+    for (int i = 0; i < n; i++)
+        failed |= json_object_set_new(differs, d[i].what, json_pack("{s:s, s:s}", "recorded", d[i].was, "replayed",
+                                                                    d[i].is)) != 0;
+    json_t *all = json_pack("{s:b, s:i, s:b, s:o, s:o, s:b, s:o, s:o}", "exact", replay_exact(f), "n_tokens",
+                            (int)f->n_tokens, "logits_compared", f->has_mixes, "first_logits",
+                            index_or_null(f->first_logits), "first_token", index_or_null(f->first_token),
+                            "end_differs", f->end_differs, "differs", differs, "hearth", receipt_to_json(&f->receipt));
+    if (failed) {
+        json_decref(all);
+        all = NULL;
+    }
+    return json_print(all, RECEIPT_JSON_FLAGS, "the JSON of the replay", err);
+}
+
+/* ---- all of it ---- */
+
+static int run_job(struct job *job, hearth_error *err)
+{
+    const struct args *a = job->args;
+    const struct opt_value *v = a->value;
+    struct replay_how how = { .n_threads = (int)v[THREADS].i, .n_threads_prefill = (int)v[THREADS_PREFILL].i,
+                              .n_chunk_tokens = (int)v[CHUNK].i };
+    struct difference differences[MOST_DIFFERENCES];
+    if (a->n_words == 0)
+        return usage_error(&cmd_replay, "RECORDING is needed: a file that `hearth export` wrote");
+    if (!model_choose(&job->choice, &cmd_replay, a->word[1], &v[MODEL]))
+        return EXIT_USAGE;
+    static const struct opt_value unset = { 0 };
+    if (!template_choose(&job->template, &job->choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err)
+        || !speculate_choose(&how.speculate, &v[SPECULATE], err)
+        || !read_recording(job, a->word[0], err))
+        return report(err);
+    if (!job->choice.from_line)
+        model_say(&job->choice);
+    if (!replay_open(&job->recording, &job->choice.source, &how, &job->engine, &job->model, err))
+        return model_report(&job->choice, err);
+    int n = find_differences(job, differences);
+    if (!replay_run(&job->recording, job->model, &how, &job->found, err)) {
+        if (n > 0)
+            say("another %s: recorded with %s, here is %s", differences[0].what, differences[0].was, differences[0].is);
+        return report(err);
+    }
+    if (v[JSON].on && !print_json(job, differences, n, err))
+        return report(err);
+    if (!v[JSON].on)
+        print_text(job, differences, n);
+    return replay_exact(&job->found) ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(const struct args *a)
+{
+    struct job job = { .args = a };
+    hearth_error err = { 0 };
+    int code = run_job(&job, &err);
+    hearth_model_release(job.model);
+    hearth_engine_destroy(job.engine);
+    template_choice_free(&job.template);
+    recording_free(&job.recording);
+    return code;
+}
+
+const struct command cmd_replay = {
+    .name = "replay",
+    .positionals = "RECORDING [MODEL]",
+    .max_words = 2,
+    .summary = "compute a recorded answer again: the same bits, or where they part",
+    .about = "RECORDING is a file with an answer's tokens, parameters and seed, and a hash of the logits that each\n"
+             "token was chosen from. The answer is computed again from its prompt, on this machine, with as many\n"
+             "threads as you like, and compared token by token. With the same model, template and arithmetic\n"
+             "revision it is the same to the last bit; what of them is another is named, and the first token where\n"
+             "it shows. Exit code 0: exact; 1: not.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

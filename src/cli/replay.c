@@ -1,0 +1,127 @@
+#include "cli/replay.h"
+
+#include <string.h>
+
+#include "base/base.h"
+#include "base/err.h"
+#include "record/receipt_json.h"
+
+bool replay_exact(const struct replay_found *f)
+{
+    return f->first_logits == SIZE_MAX && f->first_token == SIZE_MAX && !f->end_differs;
+}
+
+static const char *finish(const struct recording *r, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, "finish"), key));
+    return text ? text : "";
+}
+
+/* Somebody ended it: a client that left, a deadline, the end of the server. */
+static bool was_cut(const struct recording *r)
+{
+    return strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_CANCELLED)) == 0
+           || strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_ERROR)) == 0
+           || strcmp(finish(r, "detail"), "stopped by the caller") == 0;
+}
+
+/* Another type of keys and values is another arithmetic. */
+static bool read_kv_type(const struct recording *r, hearth_kv_type *type, hearth_error *err)
+{
+    const char *name = json_string_value(json_object_get(json_object_get(r->receipt, "memory"), "kv_type"));
+    for (int i = 0; name && i < HEARTH_N_KV_TYPES; i++)
+        if (strcmp(name, hearth_kv_type_name((hearth_kv_type)i)) == 0) {
+            *type = (hearth_kv_type)i;
+            return true;
+        }
+    return fail(err, HEARTH_ERR_FORMAT, "the recording's keys and values are of type '%.20s', which this hearth does "
+                "not know", name ? name : "");
+}
+
+bool replay_open(const struct recording *r, const hearth_source *source, const struct replay_how *how,
+                 hearth_engine **engine, hearth_model **model, hearth_error *err)
+{
+    /* As long as it became: where the context was full, it is again, and else there is room for one more. */
+    bool was_full = strncmp(finish(r, "detail"), "context full", 12) == 0;
+    hearth_engine_options eo = { .n_threads = how->n_threads, .n_threads_prefill = how->n_threads_prefill,
+                                 .n_step_tokens = how->n_chunk_tokens };
+    hearth_model_options mo = { .source = *source, .n_ctx_tokens = (int)(r->n_prompt + r->n_output + !was_full) };
+    *engine = NULL;
+    *model = NULL;
+    if (!read_kv_type(r, &mo.kv_type, err) || !(*engine = hearth_engine_create(&eo, err)))
+        return false;
+    *model = hearth_model_open(*engine, &mo, err);
+    if (!*model) {
+        hearth_engine_destroy(*engine);
+        *engine = NULL;
+    }
+    return *model != NULL;
+}
+
+/* One token of the replay. False: they have parted. */
+static bool compare(const struct recording *r, size_t i, const hearth_event *e, struct replay_found *f)
+{
+    if (r->mixes && f->first_logits == SIZE_MAX && i < r->n_output && e->logits_mix != r->mixes[i])
+        f->first_logits = i;
+    if (i < r->n_output && e->id == r->output[i])
+        return true;
+    f->first_token = i;
+    f->token_now = e->id;
+    return false;
+}
+
+static void compare_end(const struct recording *r, size_t n, const hearth_event *e, struct replay_found *f)
+{
+    if (n < r->n_output) {
+        f->first_token = n;
+        f->token_now = -1;
+        if (r->mixes && e->logits_mix && f->first_logits == SIZE_MAX && e->logits_mix != r->mixes[n])
+            f->first_logits = n;
+        return;
+    }
+    if (f->cut)
+        return;
+    if (r->end_mix && f->first_logits == SIZE_MAX && e->logits_mix != r->end_mix)
+        f->first_logits = n;
+    f->end_differs = strcmp(f->receipt.finish_detail, finish(r, "detail")) != 0;
+}
+
+bool replay_run(const struct recording *r, hearth_model *model, const struct replay_how *how, struct replay_found *f,
+                hearth_error *err)
+{
+    struct arena arena;
+    hearth_request request;
+    hearth_event e;
+    size_t n = 0;
+    bool together = true;
+    *f = (struct replay_found){ .n_tokens = r->n_output, .first_logits = SIZE_MAX, .first_token = SIZE_MAX,
+                                .has_mixes = r->mixes != NULL, .cut = was_cut(r) };
+    arena_init(&arena, RECORDING_ARENA_BYTES);
+    hearth_stream *s = NULL;
+    if (recording_ask(r, &arena, &request, err)) {
+        hearth_template_info template;
+        request.speculate = how->speculate;
+        if (!hearth_file_template(hearth_model_file(model), &template))
+            request.ids_are_chat = false; /* whoever compares templates says so */
+        if (f->cut)
+            request.max_tokens = max_int((int)r->n_output, 1);
+        s = hearth_submit(model, &request, err);
+    }
+    bool ok = s != NULL;
+    while (s && hearth_stream_next(s, &e)) {
+        bool beyond = f->cut && n >= r->n_output; /* what a cut answer would have said next, nobody knows */
+        if (e.type == HEARTH_EVENT_TOKEN && together && !beyond && !(together = compare(r, n++, &e, f)))
+            hearth_stream_cancel(s);
+        if (e.type == HEARTH_EVENT_END && e.reason == HEARTH_END_ERROR) {
+            *err = *hearth_stream_error(s);
+            ok = false;
+        } else if (e.type == HEARTH_EVENT_END) {
+            hearth_stream_receipt(s, &f->receipt);
+            if (together)
+                compare_end(r, n, &e, f);
+        }
+    }
+    hearth_stream_close(s);
+    arena_free(&arena);
+    return ok;
+}
