@@ -252,7 +252,8 @@ def a_frozen_engine_does_not_hold_up_the_end(program, model, everything):
     with Manager(program, model, "--stall-ms", "60000", "--drain-ms", "300") as m:
         life = m.ready()
         load = Load(m.port, 2, [(1 << 20, 1 << 21)])
-        wait_for(lambda: '"n_running":0' not in m.ask("GET", "/hearth/status")[1], "nothing runs")
+        wait_for(lambda: re.search(r"^hearth_inter_token_seconds_count\S* [1-9]", m.ask("GET", "/metrics")[1], re.M),
+                 "nothing is said")
         frozen = Frozen(life.pid, "hearth-engine", lambda: holds_no_lock(m))
         load.stop = True
         if frozen.refused:
