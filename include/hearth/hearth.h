@@ -306,6 +306,9 @@ typedef struct {
     uint64_t cache_disk_bytes; /* that may be in it, the longest unused go first; 0: 10 GiB */
     int cache_least_tokens;    /* of a sequence that is kept there; 0: 512 */
     int cache_close_ms;        /* releasing a model waits so long for what is still to be written; 0: 500 */
+    /* When nobody wants anything, find out how fast a model's weights can be read here, for receipts: 20 ms of all
+     * threads after the first answer and every 30 s at most, which end at once when somebody comes. */
+    bool measure_reads;
     /* Something is wrong with the folder or a file of it: one line, at most one of a kind in a minute. On a helper
      * thread; no answer depends on it. NULL: not wanted. */
     void (*cache_note)(void *arg, const char *line);
@@ -437,6 +440,9 @@ typedef struct {
     bool preloaded, locked;          /* as asked for in the options */
 } hearth_readahead;
 void hearth_model_readahead(const hearth_model *model, hearth_readahead *out);
+/* How fast all threads together read its weights when they do nothing else, in 10^9 bytes a second: what the speed of
+ * answers is held against. 0: the engine was not asked to measure it, or found no time in wait_ms. */
+double hearth_model_read_rate(const hearth_model *model, int wait_ms);
 /* What is in memory now, and how much of it in pages of 2 MB, which the processor finds faster; zeros where the system
  * does not tell. Takes milliseconds for a large model. */
 typedef struct {
@@ -781,11 +787,16 @@ typedef struct {
     double total_ms;
 
     uint64_t decode_bytes_per_token; /* weights and KV read for one token, for GB/s */
+    double weights_gb_per_s;     /* hearth_model_read_rate() when the receipt was asked for; 0: not measured */
 
     hearth_plan plan;            /* memory by part */
     uint64_t resident_bytes, peak_resident_bytes;
     bool kv_huge, workspace_huge, weights_huge; /* the system gives 2 MB pages to them, as far as it has some */
     uint64_t minor_faults, major_faults; /* of the process while it ran */
+    uint64_t disk_read_bytes;    /* by the process meanwhile, ahead of faults too */
+    double throttled_ms;         /* its threads together: processors were withheld, for a quota of the control group */
+    double no_processor_ms;      /* the engine thread was ready and others ran */
+    double slow_reader_ms;       /* it waited until its events were read */
 
     char digest[65];             /* of every step's logits, when asked for; else "" */
     char notes[512];             /* one line each: fallbacks taken, fields without effect */

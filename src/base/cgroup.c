@@ -1,5 +1,7 @@
+#define _GNU_SOURCE
 #include "base/cgroup.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +76,9 @@ static void take_quota(struct cgroup_limits *out, double quota, double period)
         out->cpu_quota = cores;
 }
 
-static void read_quota(const struct group *g, bool v2, struct cgroup_limits *out)
+static void read_quota(const struct group *g, bool v2, void *limits)
 {
+    struct cgroup_limits *out = limits;
     struct small_text text;
     double quota = 0, period = 0;
     if (v2) { /* "max 100000" or "200000 100000" */
@@ -89,8 +92,9 @@ static void read_quota(const struct group *g, bool v2, struct cgroup_limits *out
 }
 
 /* Cached files count as used until somebody needs the memory, so they are taken off, as MemAvailable does. */
-static void read_memory(const struct group *g, bool v2, struct cgroup_limits *out)
+static void read_memory(const struct group *g, bool v2, void *limits)
 {
+    struct cgroup_limits *out = limits;
     static const uint64_t no_limit = (uint64_t)1 << 60; /* version 1 says it with a number near 2^63 */
     struct small_text text;
     uint64_t limit = 0, used = 0, cached = 0;
@@ -114,11 +118,11 @@ static void read_memory(const struct group *g, bool v2, struct cgroup_limits *ou
     }
 }
 
-typedef void reader(const struct group *g, bool v2, struct cgroup_limits *out);
+typedef void reader(const struct group *g, bool v2, void *out);
 
 /* Both versions can be there at once, a controller in one of them. */
 static void read_groups(const char *root, const char *controller, const char *mount, const char *mount_v2,
-                        reader *read, struct cgroup_limits *out)
+                        reader *read, void *out)
 {
     char path[PATH_BYTES];
     struct small_text mine;
@@ -139,4 +143,31 @@ void cgroup_read(const char *root, struct cgroup_limits *out)
     *out = (struct cgroup_limits){ 0 };
     read_groups(root, "cpu", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup", read_quota, out);
     read_groups(root, "memory", "/sys/fs/cgroup/memory", "/sys/fs/cgroup", read_memory, out);
+}
+
+struct opened {
+    int *fds, n, most;
+};
+
+/* A group without a quota of its own is not throttled; the outermost one does not even say so. */
+static void open_cpu_stat(const struct group *g, bool v2, void *opened)
+{
+    struct opened *o = opened;
+    struct small_text text;
+    char path[PATH_BYTES];
+    (void)v2;
+    int n = snprintf(path, sizeof path, "%s%s%s/cpu.stat", g->root, g->mount, g->path);
+    if (o->n == o->most || n <= 0 || (size_t)n >= sizeof path || !read_small(path, &text)
+        || !strstr(text.bytes, "throttled_"))
+        return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        o->fds[o->n++] = fd;
+}
+
+int cgroup_open_cpu_stats(const char *root, int *fds, int most)
+{
+    struct opened o = { fds, 0, most };
+    read_groups(root, "cpu", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup", open_cpu_stat, &o);
+    return o.n;
 }

@@ -12,3 +12,7 @@ struct cgroup_limits {
  * controller is there (cpu.cfs_quota_us, memory.limit_in_bytes). Without allocating; never fails.
  * root: put before /proc/self/cgroup and /sys/fs/cgroup; "" for the machine itself (tests have trees of their own). */
 void cgroup_read(const char *root, struct cgroup_limits *out);
+
+/* The files cpu.stat of the same groups that can be throttled, the innermost first: at most `most` descriptors, which the
+ * caller closes. Returns how many. */
+int cgroup_open_cpu_stats(const char *root, int *fds, int most);

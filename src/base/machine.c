@@ -254,4 +254,5 @@ void process_fault_counts(struct process_faults *out)
     getrusage(RUSAGE_SELF, &u);
     out->minor = (uint64_t)u.ru_minflt;
     out->major = (uint64_t)u.ru_majflt;
+    out->read_bytes = (uint64_t)u.ru_inblock * 512;
 }

@@ -52,5 +52,6 @@ struct process_pages {
 bool process_pages_read(const char *path, const void *start, size_t bytes, struct process_pages *out);
 struct process_faults {
     uint64_t minor, major;
+    uint64_t read_bytes; /* from disk, also ahead of a fault, and by whatever read it */
 };
 void process_fault_counts(struct process_faults *out);

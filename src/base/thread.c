@@ -83,6 +83,12 @@ void thread_low_priority(void) { (void)!setpriority(PRIO_PROCESS, (id_t)syscall(
 
 void thread_yield(void) { sched_yield(); }
 
+void thread_sleep_ms(int ms)
+{
+    struct timespec left = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
+}
+
 /* ---- the pool ---- */
 
 /* How long a worker spins for the next job before it sleeps. A hand-off to one that spins costs 0.1 us, to one that

@@ -76,3 +76,4 @@ bool thread_start(struct thread *t, const char *name, void (*fn)(void *), void *
 void thread_join(struct thread *t); /* fine when never started */
 void thread_low_priority(void);     /* for the calling thread: nice +10 */
 void thread_yield(void);            /* let another thread run first */
+void thread_sleep_ms(int ms);       /* or somewhat longer */

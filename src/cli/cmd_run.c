@@ -65,7 +65,7 @@ static const struct opt options[N_OPTS] = {
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
 
-enum { STDIN_LIMIT_BYTES = 256 << 20 };
+enum { STDIN_LIMIT_BYTES = 256 << 20, READ_RATE_MS = 200 };
 
 /* ---- what to ask ---- */
 
@@ -124,12 +124,18 @@ static bool read_prompt(struct job *job, const char *words, hearth_error *err)
     return true;
 }
 
+static bool wants_receipt(const struct job *job)
+{
+    return job->args->value[JSON].on || job->args->value[RECEIPT].on;
+}
+
 static bool open_model(struct job *job, hearth_error *err)
 {
     const struct opt_value *v = job->args->value;
     hearth_engine_options engine = { .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .n_seqs = 1,
+                                     .measure_reads = wants_receipt(job),
                                      .n_step_tokens = (int)v[CHUNK].i };
     hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i,
                                    .kv_type = (hearth_kv_type)v[KV_TYPE].i };
@@ -275,6 +281,8 @@ static int ask(struct job *job, hearth_error *err)
                              .show_thinking = v[SHOW_THINKING].on };
     hearth_receipt receipt = { 0 };
     answer_read(&answer);
+    if (wants_receipt(job)) /* what it is held against, which is measured when the engine has nothing to do */
+        hearth_model_read_rate(job->model, READ_RATE_MS);
     bool has_receipt = hearth_stream_receipt(stream, &receipt);
     answer_finish(&answer, has_receipt ? &receipt : NULL);
     if (has_receipt)

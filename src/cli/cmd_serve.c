@@ -306,7 +306,7 @@ static int open_models(struct service *s, hearth_error *err)
     const struct server_options server = { .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
                                            .n_connections = number(s, CONNECTIONS, 2000),
                                            .tls_cert = s->tls_cert };
-    hearth_engine_options engine = { .request_bytes = server_memory_bytes(&server),
+    hearth_engine_options engine = { .measure_reads = true, .request_bytes = server_memory_bytes(&server),
                                      .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,

@@ -311,7 +311,8 @@ static bool open_model(struct dialogue *d, hearth_error *err)
 {
     hearth_engine_options engine = { .n_threads = d->setup->n_threads,
                                      .n_threads_prefill = d->setup->n_threads_prefill,
-                                     .n_seqs = 1 };
+                                     .n_seqs = 1,
+                                     .measure_reads = true };
     hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens,
                                    .kv_type = d->setup->kv_type };
     cache_fill(&engine, d->setup->cache_dir, d->setup->cache_disk, CACHE_CLOSE_ANSWER_MS);

@@ -207,6 +207,7 @@ static void engine_main(void *arg)
     struct lane *lanes[ENGINE_MAX_MODELS];
     unsigned seen = 0;
     bool idle = false;
+    pressure_watch_me(&e->pressure);
     for (int n; (n = wait_for_work(e, idle, &seen, lanes)) >= 0;) {
         int64_t start = clock_ns();
         atomic_store(&e->working, true);
@@ -215,6 +216,8 @@ static void engine_main(void *arg)
         if (ran)
             note_round(e, clock_ms_since(start));
         idle = !ran && !finished; /* a slot that became free may have somebody waiting for it */
+        if (idle)
+            idle_look(e, lanes, n, seen);
         lock_take(&e->lock);
         for (struct hearth_stream *s = finished; s; s = s->next)
             e->n_admitted--;
@@ -289,6 +292,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
         fail_memory(err, "the engine");
         return NULL;
     }
+    pressure_open(&e->pressure, "");
     struct machine m;
     machine_read(&m);
     e->kernels = k;
@@ -298,6 +302,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->step_ms = o->step_ms ? o->step_ms : PACE_TARGET_MS;
     e->budget_bytes = o->budget_bytes;
     e->request_bytes = o->request_bytes;
+    e->measures_reads = o->measure_reads;
     e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
     e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);
     if (e->pool && open_disk(e, o, err) && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)
@@ -347,6 +352,7 @@ void hearth_engine_destroy(hearth_engine *e)
     disk_stop(e->disk); /* models that went with their streams had pages to write */
     disk_close(e->disk);
     pool_destroy(e->pool);
+    pressure_close(&e->pressure);
     lock_destroy(&e->lock);
     mem_free(e);
 }

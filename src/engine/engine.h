@@ -1,5 +1,6 @@
 /* engine.h: the one engine thread and what it owns. */
 #pragma once
+#include "base/pressure.h"
 #include "engine/fair.h"
 #include "engine/stream.h"
 
@@ -29,9 +30,11 @@ struct hearth_engine {
     struct pool *pool;
     int n_threads, n_threads_prefill; /* of steps without and with prompt tokens */
     int n_seqs, n_step_tokens;
+    bool measures_reads;  /* in idle time */
     double step_ms; /* how long a step should be while somebody is streamed to */
     uint64_t budget_bytes, request_bytes;
     struct disk *disk;     /* the cache on disk; NULL: none */
+    struct pressure pressure; /* on the engine thread */
     int cache_least_tokens, cache_close_ms;
 
     struct lock lock;          /* guards what follows, up to the blank line */
@@ -65,6 +68,11 @@ struct hearth_engine {
 
     struct thread thread, helper;
 };
+
+/* idle.c. Before the model is attached; and on the engine thread, when a round found nothing to do and there were so many
+ * pokes. */
+bool idle_prepare(struct hearth_model *m, hearth_error *err);
+void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsigned n_pokes);
 
 /* The helper thread: text to tokens, one request at a time, at low priority. */
 void prepare_main(void *engine);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "engine/engine.h"
+#include "kernel/roof.h"
 
 static bool progress_at(const hearth_model_options *o, const hearth_progress *at, hearth_error *err)
 {
@@ -63,6 +64,7 @@ static void destroy(hearth_model *m)
     readahead_end(&m->readahead);
     for (uint32_t i = 0; m->locked && i < m->file->n_maps; i++)
         file_unlock(&m->file->maps[i]);
+    roofs_destroy(m->reading);
     keep_destroy(&m->keep, &m->kv, m->engine->cache_close_ms);
     kv_destroy(&m->kv);
     mem_pages_free(m->ws_memory, m->ws_memory_bytes);
@@ -167,7 +169,7 @@ static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_er
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);
-    if (!make_memory(m, &r, err) || !engine_attach(e, m, err))
+    if (!make_memory(m, &r, err) || (e->measures_reads && !idle_prepare(m, err)) || !engine_attach(e, m, err))
         return false;
     m->file->plan_ms = clock_ms_since(start);
     return true;

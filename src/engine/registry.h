@@ -92,7 +92,12 @@ struct hearth_model {
     double weights_ms;          /* waited for them */
     struct model_figures figures;
 
+    _Atomic double weights_gb_per_s; /* as last measured; 0: not yet */
+
     /* Owned by the engine thread from here on. */
+    struct roofs *reading; /* measures that; NULL: not wanted */
+    int64_t read_next_ns;
+    unsigned long long read_at_step;
     struct kv_pool kv;
     struct keep keep; /* its way to disk and back */
     struct workspace ws;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/engine.h"
 #include "infer/logits_mix.h"
 
 int seq_most_cached(const struct seq *s)
@@ -65,6 +66,16 @@ void seq_join(struct seq *s)
         r->n_recomputed_tokens -= max_int(min_int(s->n_done, s->n_lost) - had, 0);
 }
 
+void seq_note_reader(struct seq *s, bool slow)
+{
+    if (slow && !s->slow_reader_ns)
+        s->slow_reader_ns = clock_ns();
+    if (slow || !s->slow_reader_ns)
+        return;
+    s->stream->receipt.slow_reader_ms += clock_ms_since(s->slow_reader_ns);
+    s->slow_reader_ns = 0;
+}
+
 void seq_publish(struct seq *s)
 {
     if (!s->stream)
@@ -119,6 +130,8 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
     s->begin_ns = clock_ns();
     s->first_token_ns = s->last_token_ns = 0;
     process_fault_counts(&s->faults_at_begin);
+    pressure_look(&stream->model->engine->pressure, &s->pressure_at_begin);
+    s->slow_reader_ns = 0;
     stream->receipt.queue_ms = (double)(s->begin_ns - stream->prepared_ns) / 1e6;
     stream->receipt.n_prompt_tokens = s->n_prompt;
     stream->receipt.n_prefill_chunks = 0;
@@ -269,6 +282,12 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     process_fault_counts(&faults);
     r->minor_faults = faults.minor - s->faults_at_begin.minor;
     r->major_faults = faults.major - s->faults_at_begin.major;
+    r->disk_read_bytes = faults.read_bytes - s->faults_at_begin.read_bytes;
+    struct pressure_counts pressure;
+    pressure_look(&st->model->engine->pressure, &pressure);
+    r->throttled_ms = (double)(pressure.throttled_ns - s->pressure_at_begin.throttled_ns) / 1e6;
+    r->no_processor_ms = (double)(pressure.waited_ns - s->pressure_at_begin.waited_ns) / 1e6;
+    seq_note_reader(s, false);
     const struct hparams *hp = &st->model->file->model.hp;
     r->decode_bytes_per_token =
         st->model->file->model.decode_bytes

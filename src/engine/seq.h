@@ -2,6 +2,7 @@
  * engine thread. */
 #pragma once
 #include "base/machine.h"
+#include "base/pressure.h"
 #include "engine/stream.h"
 
 struct seq {
@@ -39,6 +40,8 @@ struct seq {
 
     int64_t begin_ns, first_token_ns, last_token_ns;
     struct process_faults faults_at_begin;
+    struct pressure_counts pressure_at_begin;
+    int64_t slow_reader_ns; /* since then nobody reads its events; 0: it has room for more */
 };
 
 /* Take a prepared stream into a free slot, with the keys and values that are kept of its prompt. */
@@ -68,6 +71,8 @@ static inline bool seq_scores(const struct seq *s)
 void seq_join(struct seq *s);
 /* A step has read more of its prompt; told to who wants to know. */
 void seq_progress(struct seq *s);
+/* Before a step: whether it must wait because nobody reads its events. */
+void seq_note_reader(struct seq *s, bool slow);
 /* After a step: others may have what is full. */
 void seq_publish(struct seq *s);
 

@@ -98,8 +98,10 @@ static void plan_step(struct lane *l, struct plan *plan)
         n_answers += state == SEQ_DECODE;
         view[i] =
             (struct sched_seq){ .state = state, .n_prompt = s->n_prefill, .n_done = s->n_done, .order = s->order };
-        if (s->stream)
+        if (s->stream) {
             view[i].n_chunk = chunk_of(s);
+            seq_note_reader(s, state == SEQ_PAUSED && !s->preempted && !s->loading && !stream_has_room(s->stream));
+        }
     }
     figures_show(l, view);
     draft(l, view);

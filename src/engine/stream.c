@@ -597,6 +597,7 @@ bool hearth_stream_receipt(const hearth_stream *s, hearth_receipt *out)
     if (!has_ended(s))
         return false;
     *out = s->receipt;
+    out->weights_gb_per_s = atomic_load(&s->model->weights_gb_per_s);
     return true;
 }
 

@@ -28,9 +28,11 @@ struct share {
 struct roofs {
     const struct roof_loops *loops;
     struct pool *pool;
+    bool borrowed; /* pool and memory are somebody's */
     int n_threads;
     uint8_t *memory;
     size_t region_bytes; /* of one thread */
+    size_t piece_bytes;
     int n[N_ROOFS];      /* loops of a piece */
     struct share *shares;
     uint64_t n_pieces, n_disturbed;
@@ -59,7 +61,7 @@ static uint64_t work(const struct roofs *r, int thread)
     case ROOF_F32:
         return r->loops->f32(r->n[ROOF_F32]);
     default:
-        return r->loops->read(r->memory + (size_t)thread * r->region_bytes + r->offset, PIECE_BYTES);
+        return r->loops->read(r->memory + (size_t)thread * r->region_bytes + r->offset, r->piece_bytes);
     }
 }
 
@@ -81,7 +83,7 @@ static void piece_thread(void *arg, int thread, int n_threads)
 /* 10^9 a second, which is one a nanosecond; *disturbed: some thread had less than 95 % of its time on a processor. */
 static double piece(struct roofs *r, bool *disturbed)
 {
-    const double amount[N_ROOFS] = { PIECE_BYTES, (double)r->n[ROOF_INT8] * r->loops->int8_macs,
+    const double amount[N_ROOFS] = { (double)r->piece_bytes, (double)r->n[ROOF_INT8] * r->loops->int8_macs,
                                      (double)r->n[ROOF_F32] * r->loops->f32_macs };
     atomic_store(&r->waiting, 0);
     pool_run(r->pool, piece_thread, r);
@@ -93,7 +95,8 @@ static double piece(struct roofs *r, bool *disturbed)
         end = s->end_ns > end ? s->end_ns : end;
         *disturbed |= (double)s->processor_ns < 0.95 * (double)(s->end_ns - s->begin_ns);
     }
-    r->offset = (r->offset + PIECE_BYTES) % r->region_bytes;
+    r->offset += r->piece_bytes;
+    r->offset = r->offset + r->piece_bytes <= r->region_bytes ? r->offset : 0;
     r->n_pieces++;
     r->n_disturbed += *disturbed;
     return amount[r->kind] * r->n_active / (double)(end - begin);
@@ -105,24 +108,44 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double roofs_read(struct roofs *r, enum roof_kind kind, int n_threads)
+static bool always(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+/* 0: too few pieces; with quiet_only, too few that were not disturbed. */
+static double read_while(struct roofs *r, enum roof_kind kind, int n_threads, bool quiet_only,
+                         bool (*go_on)(void *arg), void *arg)
 {
     double quiet[MOST_PIECES], all[MOST_PIECES];
     int n_quiet = 0, n = 0;
     int64_t start = clock_ns();
     r->kind = kind;
     r->n_active = max_int(1, min_int(n_threads, r->n_threads));
-    while (n < MOST_PIECES && n_quiet < PIECES && (n < FEWEST || clock_ns() - start < reading_ns)) {
+    while (n < MOST_PIECES && n_quiet < PIECES && (n < FEWEST || clock_ns() - start < reading_ns) && go_on(arg)) {
         bool disturbed;
         all[n] = piece(r, &disturbed);
         if (!disturbed)
             quiet[n_quiet++] = all[n];
         n++;
     }
+    if (n < FEWEST || (quiet_only && n_quiet < FEWEST))
+        return 0;
     double *of = n_quiet >= FEWEST ? quiet : all;
     n = n_quiet >= FEWEST ? n_quiet : n;
     qsort(of, (size_t)n, sizeof *of, by_value);
     return of[n / 2];
+}
+
+double roofs_read(struct roofs *r, enum roof_kind kind, int n_threads)
+{
+    return read_while(r, kind, n_threads, false, always, NULL);
+}
+
+double roofs_read_while(struct roofs *r, enum roof_kind kind, int n_threads, bool (*go_on)(void *arg), void *arg)
+{
+    return read_while(r, kind, n_threads, true, go_on, arg);
 }
 
 double roofs_disturbed(const struct roofs *r)
@@ -164,6 +187,7 @@ struct roofs *roofs_create(const struct kernels *k, int n_threads, hearth_error 
     machine_read(&m);
     size_t cached = CACHES * m.l3_bytes / (size_t)n_threads, room = m.memory_available_bytes / 4 / (size_t)n_threads;
     r->loops = k->roof;
+    r->piece_bytes = PIECE_BYTES;
     r->n_threads = r->n_active = n_threads;
     r->region_bytes = align_size(max_size(LEAST_REGION_BYTES, min_size(cached, room)), PIECE_BYTES);
     r->memory = mem_pages(r->region_bytes * (size_t)n_threads, NULL);
@@ -181,12 +205,31 @@ struct roofs *roofs_create(const struct kernels *k, int n_threads, hearth_error 
     return r;
 }
 
+struct roofs *roofs_over(const struct kernels *k, struct pool *pool, const void *memory, size_t bytes,
+                         hearth_error *err)
+{
+    int n_threads = pool_threads(pool);
+    size_t region = bytes / (size_t)n_threads / 256 * 256;
+    struct roofs *r = region ? mem_alloc(sizeof *r) : NULL;
+    struct share *shares = r ? mem_pages(sizeof *shares * (size_t)n_threads, NULL) : NULL;
+    if (!shares) {
+        mem_free(r);
+        fail_memory(err, "measuring how fast weights are read");
+        return NULL;
+    }
+    *r = (struct roofs){ .loops = k->roof, .pool = pool, .borrowed = true, .n_threads = n_threads,
+                         .n_active = n_threads, .memory = (uint8_t *)(uintptr_t)memory, .region_bytes = region,
+                         .piece_bytes = min_size(region, PIECE_BYTES), .shares = shares };
+    return r;
+}
+
 void roofs_destroy(struct roofs *r)
 {
     if (!r)
         return;
-    pool_destroy(r->pool);
-    if (r->memory)
+    if (!r->borrowed)
+        pool_destroy(r->pool);
+    if (r->memory && !r->borrowed)
         mem_pages_free(r->memory, r->region_bytes * (size_t)r->n_threads);
     if (r->shares)
         mem_pages_free(r->shares, sizeof *r->shares * (size_t)r->n_threads);

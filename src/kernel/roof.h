@@ -23,10 +23,16 @@ struct roofs; /* opaque */
 
 /* Threads of its own, and 64 MB or more for each, together far more than the caches hold. k: whose loops. */
 struct roofs *roofs_create(const struct kernels *k, int n_threads, hearth_error *err);
+/* Over memory that is there already (weights, 32-byte aligned), with the threads of somebody's pool: how fast that can
+ * be read, from wherever it is. Both must outlive it; nothing else may use the pool meanwhile. ROOF_READ only. */
+struct roofs *roofs_over(const struct kernels *k, struct pool *pool, const void *memory, size_t bytes,
+                         hearth_error *err);
 void roofs_destroy(struct roofs *r); /* NULL is fine */
 size_t roofs_bytes(const struct roofs *r); /* of memory, all of it resident */
 
 /* One reading with n_threads (1 to what it was created with): 10^9 bytes or multiply-adds a second. */
 double roofs_read(struct roofs *r, enum roof_kind kind, int n_threads);
+/* The same, of undisturbed pieces alone; before each go_on(arg) may end it. 0: there were too few. */
+double roofs_read_while(struct roofs *r, enum roof_kind kind, int n_threads, bool (*go_on)(void *arg), void *arg);
 /* The share of all pieces so far, 0 to 1, that others disturbed. */
 double roofs_disturbed(const struct roofs *r);

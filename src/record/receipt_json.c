@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "record/verdict.h"
 
 const char *finish_reason_name(hearth_end_reason reason)
 {
@@ -203,15 +204,31 @@ static json_t *of_prefill(const hearth_receipt *r)
                      of_ms(r->prefill_ms), "tokens_per_s", of_rate(computed, r->prefill_ms));
 }
 
+int receipt_decode_steps(const hearth_receipt *r)
+{
+    int tokens = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
+    return tokens > r->n_accepted_tokens ? tokens - r->n_accepted_tokens : 0;
+}
+
+double receipt_roof_share(const hearth_receipt *r)
+{
+    if (r->weights_gb_per_s <= 0 || r->decode_ms <= 0)
+        return 0;
+    return (double)r->decode_bytes_per_token / 1e6 * receipt_decode_steps(r) / r->decode_ms / r->weights_gb_per_s;
+}
+
 /* The first token belongs to prefill: decode_ms runs from it to the last. Tokens that were drafted cost no step. */
 static json_t *of_decode(const hearth_receipt *r)
 {
     int tokens = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
-    int steps = tokens > r->n_accepted_tokens ? tokens - r->n_accepted_tokens : 0;
-    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens, "n_thinking_tokens",
-                     r->n_thinking_tokens, "ms", of_ms(r->decode_ms), "tokens_per_s", of_rate(tokens, r->decode_ms),
-                     "bytes_per_token", of_u64(r->decode_bytes_per_token),
-                     "gb_per_s", of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms));
+    int steps = receipt_decode_steps(r);
+    double share = receipt_roof_share(r);
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens,
+                     "n_thinking_tokens", r->n_thinking_tokens, "ms", of_ms(r->decode_ms), "tokens_per_s",
+                     of_rate(tokens, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token), "gb_per_s",
+                     of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms), "roof_gb_per_s",
+                     r->weights_gb_per_s > 0 ? json_real(round(r->weights_gb_per_s * 1000) / 1000) : json_null(),
+                     "roof_share", share > 0 ? json_real(round(share * 1000) / 1000) : json_null());
 }
 
 static json_t *of_speculation(const hearth_receipt *r)
@@ -268,8 +285,11 @@ static json_t *of_template(const hearth_receipt *r)
 
 json_t *receipt_to_json(const hearth_receipt *r)
 {
+    char verdict[RECEIPT_VERDICT_BYTES];
+    enum verdict_kind kind = receipt_verdict(r, verdict, sizeof verdict);
     struct object o = { json_object(), false };
     put_identity(&o, r);
+    put(&o, "verdict", json_pack("{s:s, s:s}", "kind", verdict_name(kind), "text", verdict));
     put(&o, "finish", json_pack("{s:s, s:o}", "reason", finish_reason_name(r->reason), "detail",
                                 of_text(r->finish_detail)));
     put(&o, "seed", of_seed(r));
@@ -299,7 +319,10 @@ json_t *receipt_to_json(const hearth_receipt *r)
     put(&o, "first_token_ms", of_ms(r->first_token_ms));
     put(&o, "total_ms", of_ms(r->total_ms));
     put(&o, "memory", of_memory(r));
-    put(&o, "faults", json_pack("{s:o, s:o}", "n_minor", of_u64(r->minor_faults), "n_major", of_u64(r->major_faults)));
+    put(&o, "faults", json_pack("{s:o, s:o, s:o}", "n_minor", of_u64(r->minor_faults), "n_major",
+                                of_u64(r->major_faults), "disk_read_bytes", of_u64(r->disk_read_bytes)));
+    put(&o, "withheld", json_pack("{s:o, s:o, s:o}", "throttled_ms", of_ms(r->throttled_ms), "no_processor_ms",
+                                  of_ms(r->no_processor_ms), "slow_reader_ms", of_ms(r->slow_reader_ms)));
     put(&o, "digest", r->digest[0] ? json_string(r->digest) : json_null());
     put(&o, "notes", of_notes(r->notes));
     if (!o.failed)

@@ -14,6 +14,11 @@ json_t *receipt_to_json(const hearth_receipt *r);
 /* The plan alone, as under "memory"; `hearth inspect --json` uses it. */
 json_t *plan_to_json(const hearth_plan *plan);
 
+/* Passes over the weights between the first token and the last: drafted tokens cost none. */
+int receipt_decode_steps(const hearth_receipt *r);
+/* Bytes that those read, by how fast the weights can be read; 0: not measured, or no time to divide by. */
+double receipt_roof_share(const hearth_receipt *r);
+
 /* "stop", "length", "cancelled", "error". Static. */
 const char *finish_reason_name(hearth_end_reason reason);
 

@@ -12,6 +12,7 @@
 
 #include "base/cgroup.h"
 #include "base/machine.h"
+#include "base/pressure.h"
 #include "base/system_text.h"
 
 #include <cmocka.h>
@@ -250,10 +251,40 @@ static void threads_are_held_to_the_quota(void **state)
     assert_int_equal(machine_default_threads(&m), 8);
 }
 
+/* Groups that are throttled are watched from the innermost out, the one that cannot be is not; and what is opened is
+ * looked at again without a name. */
+static void what_groups_withhold_is_counted_in_both_versions(void **state)
+{
+    (void)state;
+    struct pressure p;
+    struct pressure_counts counts;
+    put("/proc/self/cgroup", "2:cpu,cpuacct:/a\n0::/u.slice\n");
+    put("/sys/fs/cgroup/cpu.stat", "usage_usec 7\n");
+    put("/sys/fs/cgroup/u.slice/cpu.stat", "usage_usec 7\nnr_throttled 3\nthrottled_usec 1500\n");
+    put("/sys/fs/cgroup/cpu/a/cpu.stat", "nr_periods 9\nnr_throttled 3\nthrottled_time 2500000\n");
+    pressure_open(&p, root);
+    assert_int_equal(p.n_groups, 2);
+    pressure_look(&p, &counts);
+    assert_int_equal(counts.throttled_ns, 1500000 + 2500000);
+    assert_int_equal(counts.waited_ns, 0);
+    put("/sys/fs/cgroup/cpu/a/cpu.stat", "nr_periods 9\nnr_throttled 3\nthrottled_time 3500000\n");
+    pressure_look(&p, &counts);
+    assert_int_equal(counts.throttled_ns, 1500000 + 3500000);
+    pressure_close(&p);
+    put("/proc/self/cgroup", "0::/\n");
+    pressure_open(&p, root);
+    assert_int_equal(p.n_groups, 0);
+    pressure_watch_me(&p);
+    pressure_look(&p, &counts);
+    assert_int_equal(counts.throttled_ns, 0);
+    pressure_close(&p);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
     const struct CMUnitTest tests[] = {
+        TEST(what_groups_withhold_is_counted_in_both_versions),
         TEST(without_groups_there_is_no_limit),
         TEST(limits_at_the_root_count),
         TEST(the_tightest_of_the_groups_around_us_counts),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "kernel/roof.h"
 
 #include <cmocka.h>
@@ -65,12 +66,49 @@ static void test_a_reading_is_a_rate_for_any_number_of_threads(void **state)
     roofs_destroy(NULL);
 }
 
+static bool never(void *arg)
+{
+    ++*(int *)arg;
+    return false;
+}
+
+static bool often(void *arg) { return ++*(int *)arg < 1000; }
+
+/* With a pool and memory of somebody else, however small that is; and it can be ended. */
+static void test_memory_that_is_there_can_be_read(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = { 512, 4096 + 300, 3 << 20, 40 << 20 };
+    hearth_error err = { 0 };
+    const struct kernels *k = kernels_get(&err);
+    struct pool *pool = pool_create(2, &err);
+    assert_non_null(pool);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        void *memory = mem_pages(sizes[i], NULL);
+        int n = 0;
+        assert_non_null(memory);
+        struct roofs *r = roofs_over(k, pool, memory, sizes[i], &err);
+        assert_non_null(r);
+        assert_true(roofs_bytes(r) <= sizes[i]);
+        double rate = roofs_read_while(r, ROOF_READ, 2, often, &n);
+        assert_true(isfinite(rate) && rate >= 0 && n > 5); /* 0: others disturbed it */
+        n = 0;
+        assert_true(roofs_read_while(r, ROOF_READ, 2, never, &n) == 0);
+        assert_int_equal(n, 1);
+        roofs_destroy(r);
+        mem_pages_free(memory, sizes[i]);
+    }
+    assert_null(roofs_over(k, pool, NULL, 0, &err));
+    pool_destroy(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_read_loop_of_every_table_sees_every_byte),
         cmocka_unit_test(test_the_arithmetic_loops_of_every_table_end),
         cmocka_unit_test(test_a_reading_is_a_rate_for_any_number_of_threads),
+        cmocka_unit_test(test_memory_that_is_there_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,6 +203,30 @@ static void a_prompt_is_scored_before_its_answer_with_the_same_bits(void **state
     close_model(&o);
 }
 
+/* The ring fills up, and what it waits then is told. */
+static void who_reads_slowly_is_told_so(void **state)
+{
+    (void)state;
+    struct opened o;
+    static struct answer quick, slow;
+    int32_t ids[20];
+    hearth_slot slot = { 0 };
+    tiny_opened(&o, "slow");
+    fill_ids(ids, 20, 6);
+    hearth_request r = request_of(ids, 20, 450);
+    r.n_alternatives = 50;
+    hearth_stream *s = submit(&o, &r);
+    while (slot.state != HEARTH_SLOT_PAUSED)
+        hearth_model_slots(o.model, &slot, 1);
+    collect(s, &slow);
+    assert_int_equal(slow.n, 450);
+    assert_true(slow.receipt.slow_reader_ms > 0);
+    r.max_tokens = 5; /* these have room whoever reads */
+    answer(&o, &r, &quick);
+    assert_true(quick.receipt.slow_reader_ms == 0);
+    close_model(&o);
+}
+
 /* ---- logits_mix ---- */
 
 static void any_bit_of_logits_changes_their_mix(void **state)
@@ -321,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_request_keeps_the_id_it_was_given),
         cmocka_unit_test(a_prompt_is_scored_before_its_answer_with_the_same_bits),
         cmocka_unit_test(progress_is_told_to_who_asks),
+        cmocka_unit_test(who_reads_slowly_is_told_so),
         cmocka_unit_test(any_bit_of_logits_changes_their_mix),
         cmocka_unit_test(two_signs_that_change_change_the_mix),
         cmocka_unit_test(a_scored_text_has_the_mixes_of_the_answer),
