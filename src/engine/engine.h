@@ -69,8 +69,8 @@ struct hearth_engine {
     struct thread thread, helper;
 };
 
-/* idle.c. Before the model is attached; and on the engine thread, when a round found nothing to do and there were so many
- * pokes. */
+/* idle.c. Before the model is attached; and on the engine thread, when a round found nothing to do and there were so
+ * many pokes. */
 bool idle_prepare(struct hearth_model *m, hearth_error *err);
 void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsigned n_pokes);
 
