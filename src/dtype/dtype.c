@@ -3,8 +3,8 @@
 #include "dtype/all.h"
 
 const struct dtype_info dtype_table[N_DTYPES] = {
-#define DTYPE(name, id, n_values, block_bytes, act) \
-    [DTYPE_##name] = { #name, id, n_values, block_bytes, act, name##_block_to_f32, name##_block_from_f32 },
+#define DTYPE(name, id, n_values, block_bytes, act, ...) \
+    [DTYPE_##name] = { #name, id, n_values, block_bytes, act, __VA_ARGS__, name##_block_to_f32, name##_block_from_f32 },
 #include "dtype/dtype.def"
 };
 
@@ -38,7 +38,7 @@ bool dtype_from_name(const char *name, enum dtype *out)
 
 const char *dtype_names(void)
 {
-#define DTYPE(name, id, n_values, block_bytes, act) ", " #name
+#define DTYPE(name, id, n_values, block_bytes, act, ...) ", " #name
     static const char names[] =
 #include "dtype/dtype.def"
         ;

@@ -12,9 +12,19 @@ enum act_kind {
 };
 
 enum dtype {
-#define DTYPE(name, id, n_values, block_bytes, act) DTYPE_##name,
+#define DTYPE(name, id, n_values, block_bytes, act, ...) DTYPE_##name,
 #include "dtype/dtype.def"
     N_DTYPES
+};
+
+/* What a scale is written as. */
+enum scale_kind {
+    SCALE_F32,
+    SCALE_F16,
+    SCALE_BF16,
+    SCALE_E8M0,    /* a byte, of which 255 is NaN */
+    SCALE_NIBBLES, /* f16 in the high nibbles of every second byte, lowest first */
+    N_SCALE_KINDS
 };
 
 struct dtype_info {
@@ -23,6 +33,8 @@ struct dtype_info {
     int n_values;         /* per block */
     int block_bytes;
     enum act_kind act;
+    enum scale_kind scale;
+    int scale_at, min_at; /* bytes into the block; min_at -1: there is none */
     /* The plain definitions, one block at a time. Tests hold every kernel to to_f32. */
     void (*to_f32)(float *out, const void *block);
     void (*from_f32)(void *block, const float *x); /* nearest codes, simple scale choice; NULL: decoded only */

@@ -1,10 +1,12 @@
 /* test_dtype.c: the plain definitions of the number formats against another implementation's. */
+#include "base/rng.h"
 #include "dtype/dtype.h"
 #include "dtype/half.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,11 +83,48 @@ static void codes_of_one_and_two_bits_are_read_lowest_first(void **state)
         assert_true(w[i] == (i == 1 || i == 7 ? 0.0f : i == 2 ? -2.0f : i == 3 ? -4.0f : 2.0f));
 }
 
+/* What looks for damage reads no more of a block than its scale and its minimum: where these are finite, so are all
+ * values, whatever the other bytes are, and where one is not, neither are the values. */
+static void a_block_is_as_finite_as_its_scales(void **state)
+{
+    (void)state;
+    struct rng rng = { 11, 0 };
+    for (int t = 0; t < N_DTYPES; t++) {
+        const struct dtype_info *d = &dtype_table[t];
+        static const uint8_t bytes_of[N_SCALE_KINDS] = { 4, 2, 2, 1, 7 };
+        const int at[2] = { d->scale_at, d->min_at };
+        uint8_t block[256];
+        float x[256];
+        for (int round = 0; round < 200; round++) {
+            for (int i = 0; i < d->block_bytes; i++)
+                block[i] = (uint8_t)rng_u64(&rng);
+            for (int k = 0; k < 2 && at[k] >= 0; k++) /* exponents that are not all ones */
+                for (int i = 0; i < bytes_of[d->scale]; i++)
+                    block[at[k] + i] &= 0x3b;
+            d->to_f32(x, block);
+            for (int i = 0; i < d->n_values; i++)
+                assert_true(isfinite(x[i]));
+        }
+        for (int k = 0; k < 2 && at[k] >= 0; k++) {
+            int n_bad = 0;
+            uint8_t was[8];
+            memcpy(was, block + at[k], bytes_of[d->scale]);
+            memset(block + at[k], 0xff, bytes_of[d->scale]); /* NaN in all kinds */
+            d->to_f32(x, block);
+            for (int i = 0; i < d->n_values; i++)
+                n_bad += !isfinite(x[i]);
+            assert_true(d->scale == SCALE_E8M0 || n_bad == d->n_values); /* e8m0: by its standard; ours is 2^127 */
+            memcpy(block + at[k], was, bytes_of[d->scale]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_mean_what_an_independent_implementation_says),
         cmocka_unit_test(codes_of_one_and_two_bits_are_read_lowest_first),
+        cmocka_unit_test(a_block_is_as_finite_as_its_scales),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

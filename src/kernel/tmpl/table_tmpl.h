@@ -100,7 +100,7 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
         float_gemm(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, value_bytes, name##_tiles);      \
     }
 
-#define DTYPE(name, id, n_values, block_bytes, act)                                                                 \
+#define DTYPE(name, id, n_values, block_bytes, act, ...)                                                            \
     MATRIX_##act(name, n_values, block_bytes)                                                                       \
     static void row_##name(float *out, const void *row, int n)                                                      \
     {                                                                                                               \
@@ -123,11 +123,11 @@ const struct kernels PASTE(kernels_, ISA) = {
     .float_tile_cols = ISA_FLOAT_GROUP,
     .quantize_a32 = quantize_a32,
     .quantize_a256 = quantize_a256,
-#define DTYPE(name, id, n_values, block_bytes, act) .gemv[DTYPE_##name] = gemv_##name,
+#define DTYPE(name, id, n_values, block_bytes, act, ...) .gemv[DTYPE_##name] = gemv_##name,
 #include "dtype/dtype.def"
-#define DTYPE(name, id, n_values, block_bytes, act) .gemm[DTYPE_##name] = gemm_##name,
+#define DTYPE(name, id, n_values, block_bytes, act, ...) .gemm[DTYPE_##name] = gemm_##name,
 #include "dtype/dtype.def"
-#define DTYPE(name, id, n_values, block_bytes, act) .row_to_f32[DTYPE_##name] = row_##name,
+#define DTYPE(name, id, n_values, block_bytes, act, ...) .row_to_f32[DTYPE_##name] = row_##name,
 #include "dtype/dtype.def"
     .rmsnorm = rmsnorm,
     .add = add,
