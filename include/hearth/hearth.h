@@ -87,6 +87,24 @@ const char *hearth_kv_type_name(hearth_kv_type type);
 
 /* ------------------------------------------------------------------ files: look before loading */
 
+/* Names for tokenizer.ggml.pre, one for each way to cut text that this build knows (static strings): writes up to cap,
+ * returns how many there are. */
+size_t hearth_pretokenizers(const char **names, size_t cap);
+
+/* Something of a file that is read as if it said otherwise: to find out what is wrong with it, or to use it all the
+ * same. The identity of the model is another one then, and receipts say what was replaced. */
+typedef enum {
+    HEARTH_OVERRIDE_FLOAT, /* the metadata value `key` is `number` */
+    HEARTH_OVERRIDE_TEXT,  /* the metadata value `key` is `text` */
+    HEARTH_OVERRIDE_SWAP,  /* the tensors `key` and `text`, of one shape, have each other's data */
+} hearth_override_type;
+typedef struct {
+    hearth_override_type type;
+    const char *key, *text;
+    double number;
+} hearth_override;
+enum { HEARTH_MAX_OVERRIDES = 64 };
+
 /* Where a model's bytes come from. Give path, or bytes that outlive the handle. */
 typedef struct {
     const char *path;    /* GGUF file; of a split set, its first part */
@@ -95,10 +113,13 @@ typedef struct {
     const char *name;    /* shown in receipts; NULL: the path's last component */
     const char *chat_template;      /* Jinja text to use instead of the file's own; NULL: the file's */
     const char *chat_template_name; /* what receipts call it; NULL: "given" */
+    const hearth_override *overrides; /* one after the other; NULL: none */
+    size_t n_overrides;
 } hearth_source;
 
 /* Open a GGUF file and read its metadata, nothing more: works for vocabularies without
- * tensors and for architectures this build cannot run. HEARTH_ERR_IO or HEARTH_ERR_FORMAT.
+ * tensors and for architectures this build cannot run. HEARTH_ERR_IO or HEARTH_ERR_FORMAT; HEARTH_ERR_USAGE for an
+ * override of what it does not have.
  * You own the handle; release it with hearth_file_close(). */
 hearth_file *hearth_file_open(const hearth_source *source, hearth_error *err);
 void hearth_file_close(hearth_file *file); /* NULL is a no-op */
@@ -115,6 +136,12 @@ typedef enum {
 } hearth_fim;
 /* "fim_prefix", ...; NULL for a value that is none of them. Static. */
 const char *hearth_fim_name(hearth_fim which);
+
+/* As hearth_model_identity(), and a SHA-256 in hexadecimal that also tells files apart whose headers are the same, as
+ * fine-tuned ones have: of the identity, of some bytes of each tensor, and of when the file was written, to the second.
+ * HEARTH_ERR_MEMORY. */
+bool hearth_file_identity(const hearth_file *file, char out[96], hearth_error *err);
+bool hearth_file_digest(const hearth_file *file, char out[65], hearth_error *err);
 
 /* What the metadata says. Strings live as long as the file handle. */
 typedef struct {
@@ -293,6 +320,7 @@ size_t hearth_file_template_findings(hearth_file *file, const hearth_finding **f
 typedef struct {
     int n_threads;         /* 0: one per physical core, held to the cgroup's quota */
     int n_threads_prefill; /* of steps that have prompt tokens; 0: n_threads. Answers depend on neither */
+    const char *isa;       /* the instruction set to compute with, one of hearth_isa_list(); NULL: as hearth_isa() */
     uint64_t budget_bytes; /* for KV, workspace and request memory; 0: what the machine has free */
     int n_seqs;            /* sequences of a model computed together, up to 64; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */

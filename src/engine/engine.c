@@ -265,7 +265,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     static const hearth_engine_options none;
     const hearth_engine_options *o = options ? options : &none;
     err_clear(err);
-    const struct kernels *k = kernels_get(err);
+    const struct kernels *k = o->isa ? kernels_named(o->isa, err) : kernels_get(err);
     if (!k)
         return NULL;
     if (o->n_threads < 0 || o->n_threads > 1024 || o->n_threads_prefill < 0 || o->n_threads_prefill > 1024) {

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/sha256.h"
 #include "engine/registry.h"
+#include "format/gguf_override.h"
 #include "format/gguf_set.h"
 
 enum { FILE_ARENA_BYTES = 128 << 20, TEMPLATE_MAX_BYTES = 1 << 20 };
@@ -38,6 +40,30 @@ static bool choose_template(hearth_file *f, const hearth_source *source, hearth_
     if (f->template_text && f->template_text[0])
         snprintf(f->template_from, sizeof f->template_from, "%s", from);
     return true;
+}
+
+/* What was replaced, for the identity and for receipts. */
+static bool override(hearth_file *f, const hearth_source *source, hearth_error *err)
+{
+    struct buf words = { 0 };
+    if (!gguf_override(&f->gguf, source->overrides, source->n_overrides, err))
+        return false;
+    for (size_t i = 0; i < source->n_overrides; i++) {
+        const hearth_override *o = &source->overrides[i];
+        buf_puts(&words, i ? "; " : "");
+        if (o->type == HEARTH_OVERRIDE_FLOAT)
+            buf_printf(&words, "%s is %.17g", o->key, o->number);
+        else
+            buf_printf(&words, o->type == HEARTH_OVERRIDE_TEXT ? "%s is \"%s\"" : "%s and %s are exchanged", o->key,
+                       o->text);
+    }
+    bool ok = !words.failed;
+    if (ok && words.len > 0) {
+        f->overrides = arena_strdup(&f->arena, buf_str(&words));
+        ok = f->overrides.ptr != NULL;
+    }
+    buf_free(&words);
+    return ok || fail_memory(err, "overrides");
 }
 
 /* ---- which types the weights have, by share of bytes ---- */
@@ -109,7 +135,7 @@ static bool open_file(hearth_file *f, const hearth_source *source, hearth_error 
     const char *shown = source->path ? source->path : f->name;
     if (!gguf_parse(&f->gguf, f->maps[0].ptr, f->maps[0].bytes, err))
         return err_context(err, "%s", shown);
-    if (!gguf_map_parts(&f->gguf, f->maps, &f->n_maps, source->path, err))
+    if (!gguf_map_parts(&f->gguf, f->maps, &f->n_maps, source->path, err) || !override(f, source, err))
         return false;
     f->architecture = copy_text(f, "general.architecture", 64);
     f->title = copy_text(f, "general.name", 256);
@@ -185,6 +211,7 @@ bool registry_identity(const hearth_file *f, char out[96], hearth_error *err)
         return fail_memory(err, "the model's identity");
     for (uint32_t i = 0; i < f->n_maps; i++)
         sha256_add(sha, f->gguf.part_bytes[i], f->gguf.header_bytes[i]);
+    sha256_add(sha, f->overrides.ptr, f->overrides.len);
     sha256_hex(sha, hex);
     sha256_free(sha);
     snprintf(out, 96, "%s-%llu", hex, (unsigned long long)file_total_bytes(f));
@@ -213,6 +240,26 @@ bool registry_weights_digest(const hearth_file *f, const char *identity, uint8_t
     }
     sha256_bytes(sha, out);
     sha256_free(sha);
+    return true;
+}
+
+bool hearth_file_identity(const hearth_file *f, char out[96], hearth_error *err)
+{
+    err_clear(err);
+    return registry_identity(f, out, err);
+}
+
+bool hearth_file_digest(const hearth_file *f, char out[65], hearth_error *err)
+{
+    uint8_t bytes[32];
+    char identity[96];
+    err_clear(err);
+    if (!registry_identity(f, identity, err))
+        return false;
+    if (!registry_weights_digest(f, identity, bytes))
+        return fail_memory(err, "the model's digest");
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
     return true;
 }
 

@@ -25,6 +25,7 @@ struct hearth_file {
     char name[128];
     char types[160];
     char *architecture, *title, *template_text; /* NUL-terminated copies in arena */
+    struct str overrides;   /* what the source replaced, in words; empty: nothing */
     char template_from[64]; /* "file", or what the source calls its own; "": there is none */
     struct arena arena;
 

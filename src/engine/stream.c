@@ -264,6 +264,8 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     r->weights_huge = file_is_mapped(f) && !ahead->no_huge && !ahead->no_room;
     if (tokenizer_vocab(m->tokenizer)->pre_guessed)
         receipt_note(r, "%s\n", tokenizer_guessed);
+    if (f->overrides.len > 0)
+        receipt_note(r, "not as the file says: " STR_FMT "\n", STR_ARG(f->overrides));
     if (f->model.n_unused_tensors > 0)
         receipt_note(r, "%d tensors of the file are not used, the first is " STR_FMT "\n", f->model.n_unused_tensors,
                      STR_ARG(f->model.unused_tensor));

@@ -90,6 +90,19 @@ bool gguf_index_grow_tensors(struct gguf *g, uint64_t n)
     return true;
 }
 
+bool gguf_index_grow_values(struct gguf *g, uint64_t n)
+{
+    uint32_t mask = mask_for(n);
+    uint32_t *index = arena_array(&g->arena, uint32_t, mask + 1ull);
+    if (!index)
+        return false;
+    g->value_index = index;
+    g->value_mask = mask;
+    for (uint32_t i = 0; i < g->n_values; i++)
+        gguf_index_value(g, i);
+    return true;
+}
+
 bool gguf_index_value(struct gguf *g, uint32_t i)
 {
     uint32_t slot = slot_of(g, g->values[i].key, g->value_mask);

@@ -10,6 +10,8 @@ bool gguf_index_make(struct gguf *g, uint64_t n_values, uint64_t n_tensors);
 /* Make the table of tensors anew with room for n, and enter those that g has. On failure
  * (no memory) g is as before. */
 bool gguf_index_grow_tensors(struct gguf *g, uint64_t n);
+/* The same for values. */
+bool gguf_index_grow_values(struct gguf *g, uint64_t n);
 /* Enter item `i`; returns false when the name is there already. */
 bool gguf_index_value(struct gguf *g, uint32_t i);
 bool gguf_index_tensor(struct gguf *g, uint32_t i);

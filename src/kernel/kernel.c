@@ -44,17 +44,35 @@ const char *kernels_usable_names(void)
     return names;
 }
 
-static const struct kernels *choose(hearth_error *err)
+/* wanted NULL: the best. */
+static const struct kernels *find(const char *wanted)
 {
-    const char *wanted = env_get("ISA");
     for (int i = 0; kernels_all[i]; i++) {
         bool named = !wanted || strcmp(wanted, kernels_all[i]->isa) == 0;
         if (named && cpu_runs[i]())
             return kernels_all[i];
     }
-    fail(err, HEARTH_ERR_USAGE, "HEARTH_ISA is \"%.40s\", which this build or this CPU cannot run; use one of: %s",
-         wanted ? wanted : "", kernels_usable_names());
     return NULL;
+}
+
+static const struct kernels *choose(hearth_error *err)
+{
+    const char *wanted = env_get("ISA");
+    const struct kernels *k = find(wanted);
+    if (!k)
+        fail(err, HEARTH_ERR_USAGE, "HEARTH_ISA is \"%.40s\", which this build or this CPU cannot run; use one of: %s",
+             wanted ? wanted : "", kernels_usable_names());
+    return k;
+}
+
+const struct kernels *kernels_named(const char *isa, hearth_error *err)
+{
+    const struct kernels *k = find(isa);
+    if (!k)
+        fail(err, HEARTH_ERR_USAGE,
+             "the instruction set \"%.40s\" is none that this build and this CPU run; use one of: %s", isa,
+             kernels_usable_names());
+    return k;
 }
 
 const struct kernels *kernels_get(hearth_error *err)

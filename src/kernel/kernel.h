@@ -125,6 +125,9 @@ size_t kernel_scratch_bytes(int n_cols);
  * call that succeeds. */
 const struct kernels *kernels_get(hearth_error *err);
 
+/* The one of this name; NULL as above. */
+const struct kernels *kernels_named(const char *isa, hearth_error *err);
+
 /* All tables compiled in, best first, NULL-terminated; for tests and benchmarks. */
 extern const struct kernels *const kernels_all[];
 bool kernels_usable(const struct kernels *k);

@@ -71,6 +71,18 @@ bool pretok_known(struct str name, unsigned *flags)
     return p != NULL;
 }
 
+size_t pretok_list(const char **out, size_t cap)
+{
+    size_t n = 0;
+    bool seen[ARRAY_LEN(patterns)] = { false };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!seen[names[i].id] && n++ < cap)
+            out[n - 1] = names[i].name;
+        seen[names[i].id] = true;
+    }
+    return n;
+}
+
 void pretok_names(char *out, size_t room)
 {
     size_t at = 0;

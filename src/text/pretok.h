@@ -19,6 +19,9 @@ bool pretok_unknown(struct str name, hearth_error *err);
 /* "default, gpt-2, ..." into out, 2 KB are enough; always terminated. */
 void pretok_names(char *out, size_t room);
 
+/* A name for each pattern, the first in the list: up to cap of them; how many there are. Static. */
+size_t pretok_list(const char **names, size_t cap);
+
 /* Compile the patterns of a name. use_jit = false runs PCRE2's interpreter (the same splits,
  * for tests and systems that forbid making code). HEARTH_ERR_FORMAT for an unknown name. */
 struct pretok *pretok_create(struct str name, bool use_jit, hearth_error *err);
