@@ -48,6 +48,8 @@ LIBRARY_FLOORS = ["base", "format", "dtype", "kernel", "quant", "text", "model",
 FLOOR_EXTRAS = [
     ("src/cli/*quantize*", "format/* dtype/* kernel/* quant/*", "it writes model files"),
     ("src/cli/*synth*", "format/* dtype/* kernel/*", "it writes model files"),
+    ("src/cli/model_bytes.*", "format/*", "it maps model files for tools that read weights"),
+    ("src/cli/verify_*", "format/* dtype/*", "it reads weights"),
     ("src/cli/imatrix.*", "format/* dtype/*", "it writes importance matrices"),
     ("src/cli/*bench*", "dtype/* kernel/*", "it times kernels"),
 ]

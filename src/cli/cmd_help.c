@@ -24,7 +24,7 @@ const char help_general[] =
 
 const struct help_exit help_exits[] = {
     { EXIT_DONE, "done" },
-    { EXIT_FAILED, "the request ended in an error; inspect: the file cannot run here" },
+    { EXIT_FAILED, "the request ended in an error; inspect: the file cannot run here; verify: there is a problem" },
     { EXIT_USAGE, "the command line asks for something that cannot be" },
     { EXIT_FILE, "a file cannot be read or written, is damaged, or is of a kind that hearth does not know" },
     { EXIT_MEMORY, "it does not fit into memory" },

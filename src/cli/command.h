@@ -9,7 +9,7 @@
 /* Exit codes; `hearth help` and the manual say them in words. */
 enum exit_code {
     EXIT_DONE = 0,
-    EXIT_FAILED = 1,      /* the request ended in an error; inspect: the file cannot run here */
+    EXIT_FAILED = 1,      /* the request ended in an error; inspect: the file cannot run here; verify: a problem */
     EXIT_USAGE = 2,       /* the command line asks for something that cannot be */
     EXIT_FILE = 3,        /* a file cannot be read or written, is damaged, or is unknown to us */
     EXIT_MEMORY = 4,      /* it does not fit */
@@ -31,7 +31,8 @@ struct command {
 };
 
 extern const struct command cmd_run, cmd_chat, cmd_inspect, cmd_tokenize, cmd_apply_template, cmd_bench,
-    cmd_perplexity, cmd_replay, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_config, cmd_version, cmd_env,
+    cmd_perplexity, cmd_replay, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_config, cmd_version,
+    cmd_verify, cmd_env,
     cmd_help;
 extern const struct command cmd_key_add, cmd_key_list, cmd_key_revoke;
 

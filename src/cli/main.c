@@ -24,6 +24,7 @@ const struct command *const commands[] = {
     &cmd_bench,
     &cmd_perplexity,
     &cmd_replay,
+    &cmd_verify,
     &cmd_imatrix,
     &cmd_quantize,
     &cmd_dev_synth,

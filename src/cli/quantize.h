@@ -1,20 +1,9 @@
 /* quantize.h: a model file with its matrices in other formats. */
 #pragma once
 #include "base/err.h"
-#include "base/file.h"
+#include "cli/model_bytes.h"
 #include "dtype/dtype.h"
-#include "format/gguf.h"
 #include "format/gguf_write.h"
-
-/* ---- a GGUF file or split set, mapped (quantize_open.c) ---- */
-
-struct model_bytes {
-    struct gguf gguf;
-    struct file_map maps[GGUF_MAX_PARTS];
-    uint32_t n_maps;
-};
-bool model_bytes_open(struct model_bytes *m, const char *path, hearth_error *err);
-void model_bytes_close(struct model_bytes *m); /* fine on a zeroed struct */
 
 /* ---- which tensor gets which type (quantize_choose.c, from quantize_mix.def) ---- */
 

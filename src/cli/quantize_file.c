@@ -278,7 +278,7 @@ static bool verify(struct job *j, const char *path, hearth_error *err)
 {
     struct quantize_result *r = j->r;
     struct model_bytes made;
-    bool ok = model_bytes_open(&made, path, err);
+    bool ok = model_bytes_open(&made, &(hearth_source){ .path = path }, err);
     atomic_store(&j->done_bytes, 0);
     j->doing = "reading back";
     for (uint32_t i = 0; ok && i < r->n; i++) {
@@ -377,9 +377,10 @@ bool quantize_file(struct quantize_result *r, const char *in, const char *out, c
 {
     struct job j = { .o = o, .r = r };
     memset(r, 0, sizeof *r);
-    if (!model_bytes_open(&r->model, in, err))
+    if (!model_bytes_open(&r->model, &(hearth_source){ .path = in }, err))
         return false;
-    if (o->imatrix_path && !(model_bytes_open(&r->imatrix, o->imatrix_path, err)
+    hearth_source imatrix = { .path = o->imatrix_path };
+    if (o->imatrix_path && !(model_bytes_open(&r->imatrix, &imatrix, err)
                              && quantize_importance_check(&r->imatrix.gguf, &r->model.gguf, o->imatrix_path, err)))
         return false;
     r->n = r->model.gguf.n_tensors;

@@ -11,6 +11,8 @@ static const char *token_text(void *file, int32_t id, size_t *n_bytes)
     return hearth_file_token_text(file, id, n_bytes);
 }
 
+static bool digest(void *file, char out[65]) { return hearth_file_digest(file, out, NULL); }
+
 static void fill_view(struct server *s, int i)
 {
     const struct server_options *o = &s->options;
@@ -26,6 +28,7 @@ static void fill_view(struct server *s, int i)
     v->file_id = model->file_id;
     v->model_identity = hearth_model_identity(model->model);
     v->started_s = s->started_s;
+    verified_read(v->model_identity, digest, served->file, &v->verified);
     hearth_file_describe(served->file, &v->info);
     hearth_model_plan(model->model, &v->plan);
     bool has_template = hearth_file_template(served->file, &template);

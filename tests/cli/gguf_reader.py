@@ -9,7 +9,7 @@ F32, Q8_0 = 0, 8
 
 class Gguf:
     """.values: key -> value; .raw_pairs: the bytes of each key with its value; .tensors: name -> (dims, type, offset in
-    the file)."""
+    the file); .start: where the data of tensors begins."""
 
     def __init__(self, path):
         with open(path, "rb") as f:
@@ -21,8 +21,8 @@ class Gguf:
         self.values = dict(self.pair() for _ in range(n_values))
         entries = [self.entry() for _ in range(n_tensors)]
         alignment = self.values.get("general.alignment", 32)
-        start = (self.at + alignment - 1) // alignment * alignment
-        self.tensors = {name: (dims, kind, start + offset) for name, dims, kind, offset in entries}
+        self.start = (self.at + alignment - 1) // alignment * alignment
+        self.tensors = {name: (dims, kind, self.start + offset) for name, dims, kind, offset in entries}
 
     def take(self, form):
         got = struct.unpack_from(form, self.data, self.at)

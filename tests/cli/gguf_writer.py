@@ -21,6 +21,21 @@ def pair(key, value, kind=U32):
     return text(key) + struct.pack("<I", kind) + struct.pack(SCALARS[kind], value)
 
 
+def rewrite(g, path, pairs=None, exchanged=(), data=None):
+    """A file that was read, with other bytes of pair() by key, tensors in each other's place, other bytes of data."""
+    names = list(g.values)
+    swap = {**dict(exchanged), **{b: a for a, b in exchanged}}
+    all_pairs = {**dict(zip(names, g.raw_pairs)), **(pairs or {})}
+    out = [b"GGUF", struct.pack("<IQQ", 3, len(g.tensors), len(all_pairs)), *all_pairs.values()]
+    for name, (dims, _, _) in g.tensors.items():
+        _, kind, offset = g.tensors[swap.get(name, name)]
+        out.append(text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset - g.start))
+    out.append(bytes(-sum(map(len, out)) % g.values.get("general.alignment", ALIGNMENT)))
+    with open(path, "wb") as f:
+        f.write(b"".join(out) + (g.data[g.start:] if data is None else data))
+    return path
+
+
 def write(path, pairs, tensors):
     """pairs: bytes of pair(); tensors: (name, dims, type, bytes)."""
     out, at = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(pairs)), *pairs], 0

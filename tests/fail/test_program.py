@@ -33,7 +33,7 @@ MOST = 24                      # runs of a scenario in the everyday suite
 ALL_SIZES = 200
 SPACES = 500                   # pieces of 4 KB: more than the topology takes
 EXITS = (0, 1, 2, 3, 4)        # docs/cli.md
-ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_"))},
+ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_PRELOAD", "FAIL_", "XDG_"))},
        "HEARTH_CONFIG": "none"}
 
 TALK = b"""{"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "hi"},
@@ -130,6 +130,7 @@ SCENARIOS = [
     Scenario("perplexity --json", ["perplexity", MODEL, "-", "--json", *WINDOWS], WORDS),
     Scenario("perplexity --kld", ["perplexity", MODEL, "t.txt", "--kld", MODEL, "--json", *WINDOWS],
              files={"t.txt": WORDS}),
+    Scenario("verify", ["verify", MODEL, "--json", "--sha256"], keeps=".local"),
     Scenario("config", ["config", "--config", "s.toml"], files={"s.toml": SETTINGS}),
     Scenario("config --json", ["config", "run", "model_ok_llama", "--json", "--config", "s.toml"],
              files={"s.toml": SETTINGS}),
@@ -155,7 +156,7 @@ def plain(value):
     """A JSON value without what differs from run to run: numbers with a fraction or large (times, bytes, rates; null
     where there is none), the request's name, the notes on what the system did not give."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if k not in ("request_id", "notes", "faults", "seconds")}
+        return {k: plain(v) for k, v in value.items() if k not in ("request_id", "notes", "faults", "seconds", "at")}
     if isinstance(value, list):
         return [plain(v) for v in value]
     return "a number" if value is None or isinstance(value, (int, float)) else value

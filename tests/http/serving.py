@@ -30,13 +30,14 @@ SANDBOX = ["--no-sandbox"] if SANITIZED else []
 class Server:
     """`hearth serve` on a free port. Its end is clean, or the test fails."""
 
-    def __init__(self, *options, model=None, models=()):
+    def __init__(self, *options, model=None, models=(), env=None):
+        self.env = {**CLEAN_ENV, **(env or {})}
         self.ends_with = 0
         self.words = [PROGRAM, "serve", *([model] if model else []), *models, "--port", "0", *options, *SANDBOX]
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()  # the log: a pipe that nobody reads would lose lines
-        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=self.errors, env=CLEAN_ENV)
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
         seen = b""
         deadline = time.monotonic() + PATIENCE_S
         while b"print(" not in seen:

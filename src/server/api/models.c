@@ -15,6 +15,7 @@ static json_t *of_model(const struct view *v)
     json_key(&meta, "size", json_integer((json_int_t)v->info.file_bytes));
     json_key(&meta, "ftype", json_of_bytes(v->info.types, strlen(v->info.types)));
     json_key(&meta, "architecture", json_of_bytes(v->info.architecture, strlen(v->info.architecture)));
+    json_key(&meta, "verified", verified_json(&v->verified));
     json_key(&o, "id", json_string(v->model_id));
     json_key(&o, "object", json_string("model"));
     json_key(&o, "created", json_integer(v->started_s));

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/sandbox.h"
 #include "hearth/hearth.h"
+#include "record/verified.h"
 #include "server/api/preset.h"
 
 /* A request that runs or waits. */
@@ -75,6 +76,7 @@ struct view {
     const char *file_id;        /* the file's own name; the same where no alias was given */
     const char *fingerprint;
     const char *model_identity;
+    struct verified verified;   /* what `hearth verify` found of it, as it was at start */
     int64_t started_s;          /* Unix time */
     hearth_file_info info;
     hearth_plan plan;
