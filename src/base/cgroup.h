@@ -13,6 +13,6 @@ struct cgroup_limits {
  * root: put before /proc/self/cgroup and /sys/fs/cgroup; "" for the machine itself (tests have trees of their own). */
 void cgroup_read(const char *root, struct cgroup_limits *out);
 
-/* The files cpu.stat of the same groups that can be throttled, the innermost first: at most `most` descriptors, which the
- * caller closes. Returns how many. */
+/* The files cpu.stat of the same groups that can be throttled, the innermost first: at most `most` descriptors, which
+ * the caller closes. Returns how many. */
 int cgroup_open_cpu_stats(const char *root, int *fds, int most);

@@ -1,5 +1,5 @@
-/* pressure.h: what kept this process from computing: time that its control group withheld processors because a quota was
- * used up, and time that a thread was ready and had none because others ran.
+/* pressure.h: what kept this process from computing: time that its control group withheld processors because a quota
+ * was used up, and time that a thread was ready and had none because others ran.
  *
  * The files are opened once, for a process that locks itself cannot open them later; looking is a read of each. */
 #pragma once
