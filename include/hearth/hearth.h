@@ -764,6 +764,8 @@ typedef struct {
     int n_ctx_tokens;
     hearth_end_reason reason;
     char finish_detail[96];      /* "end-of-generation token 2", "max_tokens 64", "context full at 256", ... */
+    int n_repeated_tokens;       /* the answer's end is these last ones again and again; 0: it is not */
+    int n_repetitions;           /* so many times */
 
     uint64_t seed;
     bool seed_drawn;             /* nobody gave one */

@@ -259,6 +259,26 @@ static bool send_token(struct seq *s, struct outgoing *o)
 
 /* ---- the end ---- */
 
+/* An answer that went round in a circle at its end, which a model does that has lost its way: the shortest circle that
+ * was gone through at least four times, and for at least 24 tokens. */
+static void find_repetition(const struct seq *s, hearth_receipt *r)
+{
+    enum { LONGEST = 64, LEAST_TIMES = 4, LEAST_TOKENS = 24 };
+    const int32_t *out = s->history + s->n_prompt;
+    int n = s->n_total - s->n_prompt;
+    for (int period = 1; period <= LONGEST && period * LEAST_TIMES <= n; period++) {
+        int same = 0; /* tokens at the end that are those a period before */
+        while (same < n - period && out[n - 1 - same] == out[n - 1 - same - period])
+            same++;
+        int whole = same + period;
+        if (whole >= LEAST_TOKENS && whole / period >= LEAST_TIMES) {
+            r->n_repeated_tokens = period;
+            r->n_repetitions = whole / period;
+            return;
+        }
+    }
+}
+
 static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *detail)
 {
     struct hearth_stream *st = s->stream;
@@ -268,6 +288,7 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     if (detail)
         snprintf(r->finish_detail, sizeof r->finish_detail, "%s", detail);
     r->n_output_tokens = s->n_output;
+    find_repetition(s, r);
     if (s->first_token_ns) {
         r->prefill_ms = (double)(s->first_token_ns - s->begin_ns) / 1e6;
         r->decode_ms = (double)(s->last_token_ns - s->first_token_ns) / 1e6;

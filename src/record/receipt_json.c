@@ -283,6 +283,15 @@ static json_t *of_template(const hearth_receipt *r)
                      r->starts_thinking);
 }
 
+static json_t *of_finish(const hearth_receipt *r)
+{
+    json_t *repetition = json_null();
+    if (r->n_repeated_tokens > 0)
+        repetition = json_pack("{s:i, s:i}", "n_tokens", r->n_repeated_tokens, "n_times", r->n_repetitions);
+    return json_pack("{s:s, s:o, s:o}", "reason", finish_reason_name(r->reason), "detail", of_text(r->finish_detail),
+                     "repetition", repetition);
+}
+
 json_t *receipt_to_json(const hearth_receipt *r)
 {
     char verdict[RECEIPT_VERDICT_BYTES];
@@ -290,8 +299,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     struct object o = { json_object(), false };
     put_identity(&o, r);
     put(&o, "verdict", json_pack("{s:s, s:s}", "kind", verdict_name(kind), "text", verdict));
-    put(&o, "finish", json_pack("{s:s, s:o}", "reason", finish_reason_name(r->reason), "detail",
-                                of_text(r->finish_detail)));
+    put(&o, "finish", of_finish(r));
     put(&o, "seed", of_seed(r));
     put(&o, "sampling", of_sampling(r));
     put(&o, "samplers", of_order(r));

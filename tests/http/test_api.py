@@ -33,7 +33,7 @@ def test_a_whole_answer_has_what_clients_read(server):
     assert usage["total_tokens"] == usage["prompt_tokens"] + 8
     assert usage["prompt_tokens_details"]["cached_tokens"] <= usage["prompt_tokens"]
     assert o["timings"]["predicted_n"] == 8
-    assert o["hearth"]["finish"] == {"reason": "length", "detail": "max_tokens 8"}
+    assert o["hearth"]["finish"] == {"reason": "length", "detail": "max_tokens 8", "repetition": None}
     assert r.headers["x-request-id"].removeprefix("req-") == o["id"].removeprefix("chatcmpl-")
     assert o["hearth"]["request_id"] == r.headers["x-request-id"]
 

@@ -227,6 +227,33 @@ static void who_reads_slowly_is_told_so(void **state)
     close_model(&o);
 }
 
+/* A model that has lost its way says the same again and again, and the receipt says so. */
+static void an_answer_that_repeats_itself_is_noticed(void **state)
+{
+    (void)state;
+    static const hearth_logit_bias one = { 270, INFINITY };
+    struct opened o;
+    static struct answer a;
+    int32_t ids[20];
+    tiny_opened(&o, "repeats");
+    fill_ids(ids, 20, 6);
+    hearth_request r = request_of(ids, 20, 23);
+    r.logit_bias = &one;
+    r.n_logit_bias = 1;
+    answer(&o, &r, &a);
+    assert_int_equal(a.receipt.n_repeated_tokens, 0); /* too short to be one */
+    r.max_tokens = 30;
+    answer(&o, &r, &a);
+    assert_int_equal(a.receipt.n_repeated_tokens, 1);
+    assert_int_equal(a.receipt.n_repetitions, 30);
+    r.n_logit_bias = 0;
+    r.sampling.temperature = 2;
+    r.sampling.top_k = 0;
+    answer(&o, &r, &a);
+    assert_int_equal(a.receipt.n_repeated_tokens, 0);
+    close_model(&o);
+}
+
 /* ---- logits_mix ---- */
 
 static void any_bit_of_logits_changes_their_mix(void **state)
@@ -346,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_prompt_is_scored_before_its_answer_with_the_same_bits),
         cmocka_unit_test(progress_is_told_to_who_asks),
         cmocka_unit_test(who_reads_slowly_is_told_so),
+        cmocka_unit_test(an_answer_that_repeats_itself_is_noticed),
         cmocka_unit_test(any_bit_of_logits_changes_their_mix),
         cmocka_unit_test(two_signs_that_change_change_the_mix),
         cmocka_unit_test(a_scored_text_has_the_mixes_of_the_answer),
