@@ -34,6 +34,33 @@ void folder_close(struct folder *f)
     f->fd = -1;
 }
 
+static bool make_one(const char *path, hearth_error *err)
+{
+    const struct folder f = { .fd = -1, .path = path };
+    struct stat st;
+    if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || (!file_told_to_fail() && mkdir(path, 0700) == 0))
+        return true;
+    return fail_at(&f, "make the folder", "", err);
+}
+
+bool folder_make(const char *path, hearth_error *err)
+{
+    char part[1024];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part)
+        return fail(err, HEARTH_ERR_USAGE, "the path of a folder has %zu bytes; it may have 1 to %zu", n,
+                    sizeof part - 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (!make_one(part, err))
+            return false;
+    }
+    return true;
+}
+
 /* The file system says what it likes: held to what fits. */
 static int64_t ns_of(const struct timespec *t)
 {
@@ -65,6 +92,36 @@ bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name
 bool folder_remove(const struct folder *f, const char *name)
 {
     return !file_told_to_fail() && (unlinkat(f->fd, name, 0) == 0 || errno == ENOENT);
+}
+
+bool folder_create(const struct folder *f, const char *name, hearth_error *err)
+{
+    struct stat st;
+    int fd = file_told_to_fail()
+                 ? -1
+                 : openat(f->fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    if (errno != EEXIST)
+        return fail_at(f, "create", name, err);
+    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+        return true;
+    return fail(err, HEARTH_ERR_IO, "%s/%s is no file, or a link to one; take it away, or name another folder", f->path,
+                name);
+}
+
+bool folder_rename(const struct folder *f, const char *from, const char *to, hearth_error *err)
+{
+    struct stat st;
+    if (fstatat(f->fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return fail_at(f, "rename a file to", to, err);
+    }
+    if (!file_told_to_fail() && (renameat(f->fd, from, f->fd, to) == 0 || errno == ENOENT))
+        return true;
+    return fail_at(f, "rename", from, err);
 }
 
 int folder_hold(const struct folder *f, const char *name)

@@ -15,6 +15,8 @@ struct folder {
 /* Open it; one that is not there is made, if its parent is. HEARTH_ERR_IO. path must live as long as the folder. */
 bool folder_open(struct folder *f, const char *path, hearth_error *err);
 void folder_close(struct folder *f);
+/* It and its parents, as far as they are not there (mode 0700). HEARTH_ERR_IO. */
+bool folder_make(const char *path, hearth_error *err);
 
 /* See everything in it but links and folders, in any order. used_ns: what folder_write() or fd_mark_used() said.
  * HEARTH_ERR_IO; what cannot be looked at is left out. */
@@ -22,6 +24,10 @@ bool folder_look(const struct folder *f, void (*see)(void *arg, const char *name
                  void *arg, hearth_error *err);
 /* True: it is not there now. */
 bool folder_remove(const struct folder *f, const char *name);
+/* An empty file, if there is none: HEARTH_ERR_IO, also where its name is that of a link or of something else. */
+bool folder_create(const struct folder *f, const char *name, hearth_error *err);
+/* Another name in the folder, that of nothing there. True: the old name is nothing's now. HEARTH_ERR_IO. */
+bool folder_rename(const struct folder *f, const char *from, const char *to, hearth_error *err);
 /* Hold this file of the folder, until folder_let_go() of what is returned; -1: somebody else has it, or it cannot be
  * made. */
 int folder_hold(const struct folder *f, const char *name);

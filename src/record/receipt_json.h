@@ -11,6 +11,10 @@
  * meaning (a rate over no time) is null. */
 json_t *receipt_to_json(const hearth_receipt *r);
 
+/* Takes out what is a piece of a prompt or of a request: the tokens at which a prompt stopped being known, and texts
+ * that a request gave. False: not all of it, for want of memory. */
+bool receipt_without_texts(json_t *receipt);
+
 /* The plan alone, as under "memory"; `hearth inspect --json` uses it. */
 json_t *plan_to_json(const hearth_plan *plan);
 

@@ -92,6 +92,47 @@ static void what_is_written_is_read_again_and_is_for_its_owner_alone(void **stat
     assert_int_equal(look(f).n, 0);
 }
 
+static void files_are_made_and_renamed_in_it_and_nothing_is_overwritten(void **state)
+{
+    struct folder *f = *state;
+    hearth_error err = { 0 };
+    char name[300];
+    struct stat st;
+    assert_true(folder_create(f, "a", NULL) && folder_create(f, "a", NULL)); /* it is there */
+    at(name, sizeof name, "a");
+    assert_int_equal(stat(name, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_true(folder_write(f, "b", parts, 2, 1, NULL));
+    assert_false(folder_rename(f, "a", "b", &err));
+    assert_int_equal(err.status, HEARTH_ERR_IO);
+    assert_true(folder_rename(f, "b", "c", NULL) && folder_rename(f, "nothing", "d", NULL));
+    assert_int_equal(look(f).bytes, 12);
+    at(name, sizeof name, "link");
+    assert_int_equal(symlink("c", name), 0);
+    assert_false(folder_create(f, "link", &err));
+    assert_non_null(strstr(err.message, name));
+    assert_true(folder_remove(f, "link") && folder_remove(f, "a") && folder_remove(f, "c"));
+}
+
+static void parents_are_made_where_they_are_missing(void **state)
+{
+    struct folder *f = *state;
+    hearth_error err = { 0 };
+    char name[300];
+    struct stat st;
+    at(name, sizeof name, "x/y/z");
+    assert_true(folder_make(name, NULL) && folder_make(name, NULL));
+    assert_int_equal(stat(name, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    for (int i = 0; i < 3; i++, name[strlen(name) - 2] = 0)
+        assert_int_equal(rmdir(name), 0);
+    assert_true(folder_create(f, "a", NULL));
+    at(name, sizeof name, "a/b");
+    assert_false(folder_make(name, &err)); /* in a file */
+    assert_int_equal(err.status, HEARTH_ERR_IO);
+    assert_true(folder_remove(f, "a"));
+}
+
 static void links_pipes_and_folders_are_no_files(void **state)
 {
     struct folder *f = *state;
@@ -195,6 +236,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_written_is_read_again_and_is_for_its_owner_alone, make, clear),
+        cmocka_unit_test_setup_teardown(files_are_made_and_renamed_in_it_and_nothing_is_overwritten, make, clear),
+        cmocka_unit_test_setup_teardown(parents_are_made_where_they_are_missing, make, clear),
         cmocka_unit_test_setup_teardown(links_pipes_and_folders_are_no_files, make, clear),
         cmocka_unit_test_setup_teardown(a_failing_call_leaves_what_was_there, make, clear),
         cmocka_unit_test_setup_teardown(one_holds_it_at_a_time, make, clear),

@@ -1,0 +1,131 @@
+#include "record/recorded.h"
+
+#include <math.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "record/database.h"
+
+/* Ids first, for a list in the order of time that has the newest only; what is long is read of those alone. */
+#define WHERE                                                                                                 \
+    " FROM request r LEFT JOIN receipt t ON t.id = r.id LEFT JOIN body b ON b.id = r.id"                      \
+    " WHERE r.id IN (SELECT id FROM request"                                                                  \
+    "   WHERE (?1 = 0 OR id = ?1) AND (?2 IS NULL OR request_id = ?2) AND (?3 IS NULL OR model = ?3)"         \
+    "   AND (?4 IS NULL OR key = ?4)"                                                                         \
+    "   AND (?5 IS NULL OR finish = ?5 OR substr(detail, 1, length(?5)) = ?5)"                                \
+    "   AND (?6 < 0 OR status = ?6) AND time_ms >= ?7 AND coalesce(total_ms, 0) >= ?8"                        \
+    "   ORDER BY id DESC LIMIT ?9) ORDER BY r.id"
+#define COLUMNS                                                                                               \
+    "SELECT r.id, time_ms, request_id, choice, key, source, model, identity, template_sha256, revision, status," \
+    " finish, detail, n_prompt_tokens, n_cached_tokens, n_output_tokens, queue_ms, first_token_ms, total_ms, seed,"   \
+    " b.id IS NOT NULL"
+
+static const char *const selects[] = {
+    [RECORDED_LINE] = COLUMNS ", NULL, NULL, NULL, NULL, NULL" WHERE,
+    [RECORDED_RECEIPT] = COLUMNS ", t.json, NULL, NULL, NULL, NULL" WHERE,
+    [RECORDED_BODY] = COLUMNS ", t.json, b.prompt, b.output, b.mixes, b.parameters" WHERE,
+};
+
+static void bind_text(sqlite3_stmt *s, int at, const char *text)
+{
+    if (text)
+        sqlite3_bind_text(s, at, text, -1, SQLITE_STATIC);
+}
+
+static void bind_filter(sqlite3_stmt *s, const struct recorded_filter *f)
+{
+    sqlite3_bind_int64(s, 1, f->id);
+    bind_text(s, 2, f->request_id);
+    bind_text(s, 3, f->model);
+    bind_text(s, 4, f->key);
+    bind_text(s, 5, f->finish);
+    sqlite3_bind_int(s, 6, f->status);
+    sqlite3_bind_int64(s, 7, f->since_ms);
+    sqlite3_bind_double(s, 8, f->slower_than_ms);
+    sqlite3_bind_int64(s, 9, f->last ? f->last : -1);
+}
+
+/* Columns, one after the other. */
+struct columns {
+    sqlite3_stmt *s;
+    int n;
+};
+
+static const char *take_text(struct columns *c) { return (const char *)sqlite3_column_text(c->s, c->n++); }
+static int64_t take_whole(struct columns *c) { return sqlite3_column_int64(c->s, c->n++); }
+
+static const char *take_some(struct columns *c)
+{
+    const char *text = take_text(c);
+    return text ? text : "";
+}
+
+static double take_ms(struct columns *c)
+{
+    double v = sqlite3_column_type(c->s, c->n) == SQLITE_NULL ? NAN : sqlite3_column_double(c->s, c->n);
+    c->n++;
+    return v;
+}
+
+/* *n: how many of so many bytes. SQLite's memory is good for any type. */
+static const void *take_blob(struct columns *c, size_t each, size_t *n)
+{
+    *n = (size_t)sqlite3_column_bytes(c->s, c->n) / each;
+    return sqlite3_column_blob(c->s, c->n++);
+}
+
+static void take_row(sqlite3_stmt *s, struct recorded_row *row)
+{
+    struct columns c = { s, 0 };
+    row->id = take_whole(&c);
+    row->time_ms = take_whole(&c);
+    row->request_id = take_some(&c);
+    row->choice = (int)take_whole(&c);
+    row->key = take_text(&c);
+    row->source = take_some(&c);
+    row->model = take_some(&c);
+    row->identity = take_some(&c);
+    row->template_sha256 = take_text(&c);
+    row->revision = (int)take_whole(&c);
+    row->status = (int)take_whole(&c);
+    row->finish = take_some(&c);
+    row->detail = take_some(&c);
+    row->n_prompt_tokens = (int)take_whole(&c);
+    row->n_cached_tokens = (int)take_whole(&c);
+    row->n_output_tokens = (int)take_whole(&c);
+    row->queue_ms = take_ms(&c);
+    row->first_token_ms = take_ms(&c);
+    row->total_ms = take_ms(&c);
+    row->seed = (uint64_t)take_whole(&c);
+    row->has_body = take_whole(&c) != 0;
+    row->receipt = take_text(&c);
+    row->prompt = take_blob(&c, sizeof *row->prompt, &row->n_prompt);
+    row->output = take_blob(&c, sizeof *row->output, &row->n_output);
+    row->mixes = take_blob(&c, sizeof *row->mixes, &row->n_mixes);
+    row->parameters = take_text(&c);
+}
+
+bool recorded_list(const char *dir, const struct recorded_filter *filter, enum recorded_depth depth,
+                   bool (*see)(void *arg, const struct recorded_row *row), void *arg, hearth_error *err)
+{
+    struct database d;
+    sqlite3_stmt *s = NULL;
+    if (!database_open_to_read(&d, dir, err))
+        return false;
+    int code = sqlite3_prepare_v2(d.db, selects[depth], -1, &s, NULL);
+    bool goes_on = code == SQLITE_OK;
+    if (goes_on)
+        bind_filter(s, filter);
+    while (goes_on && (code = sqlite3_step(s)) == SQLITE_ROW) {
+        struct recorded_row row;
+        take_row(s, &row);
+        goes_on = see(arg, &row);
+    }
+    bool ok = code == SQLITE_DONE || code == SQLITE_ROW;
+    if (!ok)
+        fail(err, HEARTH_ERR_FORMAT, "%.300s cannot be read: %.150s", d.path, sqlite3_errmsg(d.db));
+    sqlite3_finalize(s);
+    database_close(&d);
+    return ok;
+}
