@@ -47,7 +47,8 @@ class Server:
     def __init__(self, options, *words):
         hearth = os.path.join(options.build, "hearth")
         self.screen = tempfile.TemporaryFile()
-        argv = [hearth, "serve", *([options.model] if options.model else []), "--port", "0", *words]
+        argv = [hearth, "serve", *([options.model] if options.model else []), "--port", "0",
+                *([] if "--record" in words else ["--record", "off"]), *words]
         if os.path.basename(os.path.realpath(options.build)).endswith("san"):
             argv.append("--no-sandbox")  # LeakSanitizer looks at the process from inside
         self.process = subprocess.Popen(argv, stdout=self.screen, stderr=subprocess.STDOUT)

@@ -31,7 +31,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 N_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # Tests whose name says that they start threads: what the thread sanitizer looks at.
-THREADED = re.compile(r"base|thread|pool|queue|engine|stream|equal|batch|public|map|readahead|http")
+THREADED = re.compile(r"base|recorder|thread|pool|queue|engine|stream|equal|batch|public|map|readahead|http")
 
 SANITIZER_ENV = {
     # No detect_stack_use_after_return: gcc 12's fake stack does not keep 64-byte alignment, so

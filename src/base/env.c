@@ -18,6 +18,7 @@ const struct env_var env_system_vars[] = {
     { "WATCHDOG_PID", "set by a service manager: the process that it means" },
     { "LISTEN_FDS", "set by a service manager: how many sockets it has opened for the server" },
     { "LISTEN_PID", "set by a service manager: the process that it means" },
+    { "STATE_DIRECTORY", "set by a service manager: a folder for what outlives the service" },
     { NULL, NULL },
 };
 

@@ -182,6 +182,16 @@ static const struct call writing[] = {
     CALL(utimensat),
 };
 
+/* Where a database is open, too: it locks ranges of its files, and looks whether they are still under their names. */
+static const struct call locking[] = {
+    CALL_IF(fcntl, 1, LOW, F_SETLK),
+    CALL_IF(fcntl, 1, LOW, F_GETLK),
+    CALL(ftruncate),
+    CALL(newfstatat),
+    CALL(stat),
+    CALL(lstat),
+};
+
 /* Where a file may be removed, too. */
 static const struct call removing[] = {
     CALL(newfstatat),
@@ -222,6 +232,8 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox *s)
         wrong = add_all(filter, writing, ARRAY_LEN(writing));
     else if (!wrong && s->n_read > 0)
         wrong = add_all(filter, reading, ARRAY_LEN(reading));
+    if (!wrong && s->locks)
+        wrong = add_all(filter, locking, ARRAY_LEN(locking));
     if (!wrong && s->remove[0])
         wrong = add_all(filter, removing, ARRAY_LEN(removing));
     return wrong;

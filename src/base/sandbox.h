@@ -14,6 +14,7 @@ struct sandbox {
     /* What may still be opened: files and whole folders to read, folders in which files are made, changed, removed. */
     char read[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES], write[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES];
     int n_read, n_write;
+    bool locks; /* what is open may be locked and made shorter: a database */
     char remove[SANDBOX_PATH_BYTES]; /* a folder in which files may be removed; "": none */
 
     /* What the kernel offers, and what of it is active; filled by sandbox_enter(). */

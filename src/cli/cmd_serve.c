@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/loading.h"
 #include "cli/preset.h"
+#include "cli/record_choice.h"
 #include "cli/template_choice.h"
 #include "server/api/preset.h"
 #include "server/port.h"
@@ -24,6 +25,7 @@ enum {
     LOG_FORMAT, LOG_LEVEL,
     STALL, NO_SANDBOX, OFFLINE,
     CACHE_DIR, CACHE_DISK,
+    RECORD, RECORD_DIR, RECORD_DAYS, RECORD_DISK,
     N_OPTS
 };
 
@@ -113,6 +115,10 @@ static const struct opt options[N_OPTS] = {
                             "also all that have a body; debug: also probes and pages" },
     [CACHE_DIR] = OPT_CACHE_DIR_ROW,
     [CACHE_DISK] = OPT_CACHE_DISK_ROW,
+    [RECORD] = OPT_RECORD_ROW,
+    [RECORD_DIR] = OPT_RECORD_DIR_ROW,
+    [RECORD_DAYS] = OPT_RECORD_DAYS_ROW,
+    [RECORD_DISK] = OPT_RECORD_DISK_ROW,
 };
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
@@ -143,6 +149,7 @@ struct service {
     hearth_engine *engine;
     struct server *server;
     struct log *log;
+    struct recorder *recorder; /* NULL: nothing is recorded */
     struct service_manager manager;
     char host[PORT_HOST_BYTES]; /* of the first socket that it passed, and its port */
     int port;
@@ -306,7 +313,10 @@ static int open_models(struct service *s, hearth_error *err)
     const struct server_options server = { .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
                                            .n_connections = number(s, CONNECTIONS, 2000),
                                            .tls_cert = s->tls_cert };
-    hearth_engine_options engine = { .measure_reads = true, .request_bytes = server_memory_bytes(&server),
+    enum record_mode record = record_mode_of(&v[RECORD]);
+    uint64_t record_bytes = record == RECORD_OFF ? 0 : recorder_memory_bytes(record == RECORD_FULL);
+    hearth_engine_options engine = { .measure_reads = true,
+                                     .request_bytes = server_memory_bytes(&server) + record_bytes,
                                      .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,
@@ -344,7 +354,18 @@ static const char *host_of(const struct service *s)
     return s->manager.n_sockets ? s->host : host ? host : "127.0.0.1";
 }
 
-/* The folders of models stay readable, and that of the keys, so that they can be read again; the cache's is written. */
+/* Its file is open by now. Where nothing keeps other folders from being written, its own is not either: a database that
+ * is taken away, or damaged, is then not made anew. */
+static bool plan_recorder(struct service *s)
+{
+    struct recorder_figures f;
+    recorder_look(s->recorder, &f);
+    s->sandbox.locks = f.on;
+    return !f.on || !s->sandbox.landlock_abi || sandbox_may_write(&s->sandbox, f.dir);
+}
+
+/* The folders of models stay readable, and that of the keys, so that they can be read again; the cache's is written,
+ * and that of what is recorded. */
 static bool plan_sandbox(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
@@ -353,11 +374,12 @@ static bool plan_sandbox(struct service *s, hearth_error *err)
     if (v[KEYS].text && file_real_path(v[KEYS].text, keys, sizeof keys)) /* it may lead to another folder */
         ok = ok && sandbox_may_read_beside(&s->sandbox, keys);
     ok = ok && (!v[CACHE_DIR].text || sandbox_may_write(&s->sandbox, v[CACHE_DIR].text));
+    sandbox_look(&s->sandbox);
+    ok = ok && plan_recorder(s);
     const char *unix_path = s->manager.n_sockets ? NULL : port_unix_path(host_of(s));
     ok = ok && (!unix_path || sandbox_may_remove_beside(&s->sandbox, unix_path));
     for (int i = 0; ok && i < s->n_models; i++)
         ok = !s->models[i].choice.source.path || sandbox_may_read_beside(&s->sandbox, s->models[i].choice.source.path);
-    sandbox_look(&s->sandbox);
     if (!ok)
         return fail(err, HEARTH_ERR_USAGE, "a model's path has more than %d bytes; name a shorter one, or turn the "
                     "sandbox off with --no-sandbox", SANDBOX_PATH_BYTES - 1);
@@ -414,6 +436,7 @@ static bool start(struct service *s, hearth_error *err)
         .tls_cert = s->tls_cert,
         .tls_key = s->tls_key,
         .log = s->log,
+        .recorder = s->recorder,
     };
     s->server = server_start(&o, err);
     return s->server != NULL;
@@ -647,6 +670,7 @@ static int run_service(struct service *s, hearth_error *err)
     code = open_models(s, err);
     if (code != EXIT_DONE)
         return code;
+    s->recorder = record_begin(&v[RECORD], &v[RECORD_DIR], &v[RECORD_DAYS], &v[RECORD_DISK]);
     if (!plan_sandbox(s, err) || !start(s, err) || !describe(s, err))
         return report(err);
     forget_keys(s);
@@ -660,6 +684,7 @@ static int run(const struct args *a)
     hearth_error err = { 0 };
     int code = run_service(&s, &err);
     server_stop(s.server);
+    recorder_close(s.recorder); /* it may have streams of the models */
     for (int i = 0; i < s.n_models; i++)
         hearth_model_release(s.models[i].model);
     hearth_engine_destroy(s.engine);

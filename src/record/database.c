@@ -238,6 +238,14 @@ static enum database_state prepare(struct database *d, hearth_error *err)
     return DB_FINE;
 }
 
+static uint64_t inode_of_log(const struct database *d)
+{
+    char path[DATABASE_PATH_BYTES + 8];
+    uint64_t device = 0, inode = 0;
+    snprintf(path, sizeof path, "%s-wal", d->path);
+    return file_identity(path, &device, &inode, NULL) == 1 ? inode : 0;
+}
+
 enum database_state database_open(struct database *d, const struct folder *f, const char *real_path, atomic_bool *hurry,
                                   hearth_error *err)
 {
@@ -263,6 +271,8 @@ enum database_state database_open(struct database *d, const struct folder *f, co
         state = DB_TROUBLE;
     if (state != DB_FINE)
         database_close(d);
+    else
+        d->log_inode = inode_of_log(d);
     return state;
 }
 
@@ -292,6 +302,16 @@ void database_close(struct database *d)
     }
     sqlite3_close(d->db);
     d->db = NULL;
+}
+
+void database_forget(struct database *d, const struct folder *f)
+{
+    bool ours = d->log_inode && inode_of_log(d) == d->log_inode; /* not that of another process, which came first */
+    database_close(d);
+    if (!ours)
+        return;
+    folder_remove(f, DATABASE_NAME "-wal");
+    folder_remove(f, DATABASE_NAME "-shm");
 }
 
 bool database_is_gone(const struct database *d)

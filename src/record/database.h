@@ -20,7 +20,7 @@ struct database {
     struct sqlite3 *db; /* NULL: closed */
     struct sqlite3_stmt *statement[N_DB_STATEMENTS];
     char path[DATABASE_PATH_BYTES];
-    uint64_t device, inode; /* of the file that is open */
+    uint64_t device, inode, log_inode; /* of the file that is open, and of its log */
     atomic_bool *hurry;     /* others are waited for no longer than for a moment; NULL: false */
 };
 
@@ -62,6 +62,8 @@ bool database_open_to_read(struct database *d, const char *dir, hearth_error *er
 void database_close(struct database *d); /* fine twice */
 /* The file under its name is another one now, or none. */
 bool database_is_gone(const struct database *d);
+/* Close such a one. Its log goes with it: whatever is under that name now would take it for its own. */
+void database_forget(struct database *d, const struct folder *f);
 /* All pages are looked at, which takes as long as reading them does. DB_FINE or DB_DAMAGED; DB_TROUBLE: not to say. */
 enum database_state database_check(struct database *d, hearth_error *err);
 /* A damaged one gets another name in its folder, with all that belongs to it. name: the new one. */

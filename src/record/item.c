@@ -68,7 +68,7 @@ struct item *item_new(const struct record *r, bool full, size_t most_bytes)
     if (!i)
         return NULL;
     char *at = (char *)(i + 1);
-    i->bytes = bytes;
+    i->bytes = bytes + r->stream_bytes;
     i->put_ns = clock_ns();
     i->time_ms = clock_unix_ns() / 1000000;
     i->key = put_text(&at, r->key);

@@ -16,11 +16,11 @@ enum {
     TIDY_MS = 60000,         /* how often rows that are too old are looked for */
     REST_MS = 1000,          /* after a failure */
     LEAVING_MS = 10000,      /* a stream that was given up ends within a step */
-    DATABASE_BYTES = 4 << 20 /* pages that SQLite keeps, and what it works with */
+    DATABASE_BYTES = 3 << 20 /* pages that SQLite keeps, and what it works with */
 };
 static const uint64_t MOST_BYTES = 1ull << 30;
 
-enum note_kind { NOTE_TROUBLE, NOTE_DAMAGED, NOTE_FINE, N_NOTES };
+enum note_kind { NOTE_TROUBLE, NOTE_DAMAGED, NOTE_GONE, NOTE_FINE, N_NOTES };
 
 struct recorder {
     struct recorder_options o;
@@ -44,7 +44,8 @@ struct recorder {
     struct buf json;
 };
 
-uint64_t recorder_memory_bytes(void) { return RECORDER_QUEUE_BYTES + DATABASE_BYTES; }
+static size_t queue_bytes(bool full) { return full ? RECORDER_FULL_QUEUE_BYTES : RECORDER_QUEUE_BYTES; }
+uint64_t recorder_memory_bytes(bool full) { return queue_bytes(full) + DATABASE_BYTES; }
 bool recorder_is_full(const struct recorder *r) { return r && r->o.full; }
 
 /* ---- trouble ---- */
@@ -148,8 +149,10 @@ static bool open_database(struct recorder *r)
 /* Somebody may have taken the file away: what is written to it then nobody finds. */
 static bool have_database(struct recorder *r)
 {
-    if (r->db.db && database_is_gone(&r->db))
-        database_close(&r->db);
+    if (r->db.db && database_is_gone(&r->db)) {
+        database_forget(&r->db, &r->folder);
+        note(r, NOTE_GONE, "%s was taken away; a new one is begun", r->path);
+    }
     return r->db.db || (!r->foreign && open_database(r));
 }
 
@@ -297,7 +300,7 @@ static void wait_for_work(struct recorder *r, double rest_ms)
 {
     int64_t start = clock_ns();
     while (!atomic_load(&r->stop)) {
-        bool much = r->n_waiting > r->o.queue_rows / 2 || r->waiting_bytes > RECORDER_QUEUE_BYTES / 2;
+        bool much = r->n_waiting > r->o.queue_rows / 2 || r->waiting_bytes > queue_bytes(r->o.full) / 2;
         double ms = r->first ? RECORDER_MS - clock_ms_since(r->first->put_ns) : TIDY_MS;
         ms = r->first && much ? 0 : ms;
         double left = rest_ms - clock_ms_since(start);
@@ -333,12 +336,12 @@ static void run(void *arg)
 
 static bool has_room(const struct recorder *r, size_t bytes)
 {
-    return r->n_waiting < r->o.queue_rows && r->waiting_bytes + bytes <= RECORDER_QUEUE_BYTES;
+    return r->n_waiting < r->o.queue_rows && r->waiting_bytes + bytes <= queue_bytes(r->o.full);
 }
 
 void recorder_put(struct recorder *r, const struct record *record)
 {
-    struct item *i = r ? item_new(record, r->o.full, RECORDER_QUEUE_BYTES / 4) : NULL;
+    struct item *i = r ? item_new(record, r->o.full, queue_bytes(r->o.full) / 4) : NULL;
     if (!i) {
         hearth_stream_close(record->stream);
         if (r)
@@ -398,7 +401,7 @@ struct recorder *recorder_open(const struct recorder_options *options, hearth_er
     fill_options(r, options);
     if (open_folder(r, options->dir, err)) {
         open_database(r); /* here, so that it is open when a sandbox is entered */
-        if (thread_start(&r->thread, "record", run, r, err))
+        if (thread_start(&r->thread, "hearth-record", run, r, err))
             return r;
     }
     recorder_close(r);
@@ -430,6 +433,7 @@ void recorder_look(struct recorder *r, struct recorder_figures *out)
         return;
     out->full = r->o.full;
     out->path = r->path;
+    out->dir = r->dir;
     out->n_written = atomic_load(&r->n_written);
     out->n_dropped = atomic_load(&r->n_dropped);
     out->n_removed = atomic_load(&r->n_removed);

@@ -9,8 +9,10 @@
 #include "base/err.h"
 #include "hearth/hearth.h"
 
-enum { RECORDER_MS = 250, RECORDER_ROWS = 1024, RECORDER_QUEUE_BYTES = 16 << 20, RECORDER_PATIENCE_MS = 5000,
-       RECORDER_LAST_MS = 200 };
+enum {
+    RECORDER_MS = 250, RECORDER_ROWS = 1024, RECORDER_PATIENCE_MS = 5000, RECORDER_LAST_MS = 200,
+    RECORDER_QUEUE_BYTES = 4 << 20, RECORDER_FULL_QUEUE_BYTES = 16 << 20, /* with bodies */
+};
 
 struct recorder_options {
     const char *dir;     /* for its owner alone; made if it is not there, and its parents */
@@ -31,6 +33,7 @@ struct record {
     /* Or, instead: a stream that was cancelled and has no receipt yet. It is the recorder's from here on; `output` is
      * what was read of it. */
     hearth_stream *stream;
+    size_t stream_bytes; /* of memory that it holds */
     const char *key;    /* who asked; NULL: nobody is known */
     const char *source; /* "/v1/chat/completions", "run" */
     const char *model;  /* the name that clients know */
@@ -57,11 +60,11 @@ void recorder_put(struct recorder *r, const struct record *record);
 bool recorder_is_full(const struct recorder *r); /* it wants bodies */
 
 /* Memory that it may take: its queue, and the database's pages. */
-uint64_t recorder_memory_bytes(void);
+uint64_t recorder_memory_bytes(bool full);
 
 struct recorder_figures {
     bool on, full;
-    const char *path;       /* the file; lives as long as the recorder */
+    const char *path, *dir; /* the file, its folder; they live as long as the recorder */
     uint64_t n_written, n_dropped, n_removed; /* rows; removed: too old, or too many */
     uint64_t n_failed;      /* tries to write that failed */
     uint64_t n_waiting;     /* in the queue */

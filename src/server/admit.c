@@ -133,6 +133,7 @@ static void note_done(struct server *s, const struct exchange *x)
 
 static void free_content(struct exchange *x)
 {
+    tape_free(x);
     for (int i = 0; i < x->n_streams; i++) {
         if (x->streams[i])
             hearth_stream_on_wake(x->streams[i], NULL, NULL);
@@ -171,6 +172,7 @@ void exchange_release(struct exchange *x)
     }
     usage_end(x);
     journal_exchange(x);
+    tape_leave(x);
     served_leave(x);
     free_content(x);
     if (x->key)
@@ -220,6 +222,7 @@ void load_read(const struct server *cs, struct load_figures *out)
         .n_turned_away = atomic_load(&s->n_turned_away),
         .memory_used_bytes = atomic_load(&s->memory.used),
     };
+    recorder_look(s->options.recorder, &out->recorder);
     out->n_lost_lines = log_n_lost(s->options.log);
     out->has_disk_cache = hearth_engine_disk_cache(s->options.engine, &out->disk_cache);
     served_load(s, s->n_active, out);

@@ -38,6 +38,12 @@ struct tally {
 };
 static_assert(ASK_MAX_CHOICES <= 64, "a bit for each");
 
+/* What is recorded of an answer. */
+struct tape {
+    struct buf output, mixes; /* ids, and hearth_event.logits_mix */
+    bool lost;                /* there was no memory for it */
+};
+
 struct exchange {
     struct server *server;
     atomic_int phase;
@@ -77,6 +83,7 @@ struct exchange {
     struct reply reply;
     hearth_stream **streams; /* [n_streams] mem_alloc'ed; those that ended are closed and NULL */
     int n_streams;
+    struct tape *tapes; /* [n_streams] mem_alloc'ed; NULL: bodies are not recorded */
     bool begun, ended; /* the answer, as a stream */
     bool answered;     /* the client has all of it, or of the refusal */
     struct buf out;
@@ -232,8 +239,16 @@ void usage_show(struct server *s, const struct key *key, struct load_figures *ou
 void usage_take_keys(struct server *s); /* that were read again */
 void times_add(struct times *t, double ms);
 
+/* tape.c: what the flight recorder gets. */
+void tape_begin(struct exchange *x); /* its streams are about to be made; work thread */
+void tape_token(struct exchange *x, int i, const hearth_event *e);
+void tape_end(struct exchange *x, int i, const hearth_event *e, const hearth_receipt *receipt);
+void tape_leave(struct exchange *x); /* streams that did not end are the recorder's from here on */
+void tape_free(struct exchange *x);
+
 /* journal.c; http thread: a line in the log. */
 void journal_exchange(const struct exchange *x); /* at its end, after usage_end() */
+int exchange_status(const struct exchange *x); /* of HTTP; 0: nobody was there any more to be told one */
 void journal_answer(struct server *s, int status, const char *id, const struct problem *p);
 static inline void journal_asks(struct server *s, const char *method, const char *path, const struct exchange *x)
 {

@@ -27,8 +27,7 @@ static void put_client(struct log_line *line, const struct ip *client)
 
 /* ---- requests with a body ---- */
 
-/* 0: nobody was there any more to be told one. */
-static int status_of(const struct exchange *x)
+int exchange_status(const struct exchange *x)
 {
     if (x->begun)
         return 200;
@@ -64,7 +63,7 @@ void journal_exchange(const struct exchange *x)
 {
     const struct server *s = x->server;
     struct log_line line;
-    int status = status_of(x);
+    int status = exchange_status(x);
     if (!log_begin(&line, s->options.log, level_of(status), "request"))
         return;
     log_text(&line, "id", x->id);

@@ -78,10 +78,14 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e)
         hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
         problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);
         retry_estimate(x->server, &x->problem);
+        if (has_receipt)
+            tape_end(x, i, e, &receipt);
         return false;
     }
-    if (has_receipt)
+    if (has_receipt) {
         served_count(x, &receipt);
+        tape_end(x, i, e, &receipt);
+    }
     if (x->ask.stream)
         exchange_begin_stream(x);
     reply_take(&x->reply, i, e, has_receipt ? &receipt : NULL, x->ask.stream ? &x->out : NULL);
@@ -117,6 +121,7 @@ static bool take(struct exchange *x, int i, const hearth_event *e)
         return false;
     if (e->type == HEARTH_EVENT_END)
         return take_end(x, i, e);
+    tape_token(x, i, e);
     if (x->ask.stream)
         exchange_begin_stream(x);
     reply_take(&x->reply, i, e, NULL, x->ask.stream ? &x->out : NULL);

@@ -6,7 +6,8 @@
 #include "base/sandbox.h"
 #include "hearth/hearth.h"
 
-struct preset; /* api/preset.h */
+struct preset;   /* api/preset.h */
+struct recorder; /* record/recorder.h */
 
 /* One of the models that are served. */
 struct server_model {
@@ -45,6 +46,7 @@ struct server_options {
     int n_allow_hosts, n_allow_origins, n_trusted_proxies; /* 16 each at most */
     const char *tls_cert, *tls_key; /* PEM: chain and key; NULL: no TLS */
     struct log *log;              /* borrowed; NULL: none */
+    struct recorder *recorder;    /* the same: what is known of answers */
 };
 
 struct server; /* opaque */

@@ -67,6 +67,15 @@ static void put_several(const struct view *v, struct buf *out)
                v->n_parallel, v->n_queue, (unsigned long long)v->n_queue_tokens);
 }
 
+static void put_recorder(struct recorder *r, struct buf *out)
+{
+    struct recorder_figures f;
+    recorder_look(r, &f);
+    if (f.on)
+        buf_printf(out, "recorded  %s of answers: %s (hearth log)\n", f.full ? "receipts and all tokens" : "receipts",
+                   f.path);
+}
+
 static void put_sandbox(const struct sandbox *s, struct buf *out)
 {
     if (!s->seccomp && !s->landlock) {
@@ -127,6 +136,7 @@ void server_describe(const struct server *s, struct buf *out)
     buf_printf(out, "keys      %s\n", v->has_keys ? "needed (Authorization: Bearer KEY)" : "none: any key is accepted");
     if (v->n_all == 1)
         put_chat(v, out);
+    put_recorder(s->options.recorder, out);
     if (v->sandbox)
         put_sandbox(v->sandbox, out);
     put_curl(v, url, unix_path, out);

@@ -71,6 +71,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
         request.owner = request.cache_salt = x->key->salt;
     request.beyond_queue_tokens = i > 0;
+    request.want_logits_mix = x->tapes != NULL;
     x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {
         problem_of_error(p, &err);
@@ -103,6 +104,7 @@ static bool submit(struct exchange *x, struct problem *p)
     if (!x->streams)
         return ask_no_memory(p);
     x->n_streams = x->reply.n_choices;
+    tape_begin(x);
     x->submit_ns = clock_ns();
     for (int i = 0; i < x->n_streams; i++)
         if (!submit_one(x, i, p))

@@ -61,7 +61,8 @@ class Server:
             env |= {"LD_PRELOAD": lib, "FAKETIME_TIMESTAMP_FILE": self.clock, "FAKETIME_NO_CACHE": "1",
                     "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1"}
         self.screen = tempfile.TemporaryFile()
-        words = [program, "serve", *([model] if model else []), "--port", "0", "--api-key-file", self.keys]
+        words = [program, "serve", *([model] if model else []), "--port", "0", "--api-key-file", self.keys,
+                 "--record", "full", "--record-dir", os.path.join(folder, "record"), "--record-disk", "16"]
         self.process = subprocess.Popen(words, env=env, stdout=self.screen, stderr=subprocess.STDOUT)
         end = time.monotonic() + 60
         while b"print(" not in self.text():

@@ -30,7 +30,8 @@ PORT = 8080
 SKIPPED = 77
 PATIENCE_S = 30
 INSIDE = "TEST_REPLICAS_INSIDE"  # this process is in a network of its own
-ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_") or k == "HEARTH_FIXTURES"}
+ENV = {**{k: v for k, v in os.environ.items() if not k.startswith("HEARTH_") or k == "HEARTH_FIXTURES"},
+       "HEARTH_RECORD": "off"}
 
 
 def run(*words):

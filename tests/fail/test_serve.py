@@ -93,7 +93,8 @@ class Run:
         with open(os.path.join(folder, "t.jinja"), "w", encoding="ascii") as f:
             f.write(TEMPLATE)
         self.count = os.path.join(folder, "count")
-        env = {**ENV, "HOME": folder, "FAIL_KIND": kind, "FAIL_AT": str(self.k), "FAIL_HOW": how, "FAIL_WHEN": when,
+        env = {**ENV, "HOME": folder, "HEARTH_RECORD_DIR": os.path.join(folder, "state"),
+               "FAIL_KIND": kind, "FAIL_AT": str(self.k), "FAIL_HOW": how, "FAIL_WHEN": when,
                "FAIL_COUNT": self.count, "LD_PRELOAD": self.shim}
         argv = [self.program, "serve", MODEL, "--port", "0", "--parallel", "2", "--threads", "1",
                 "--chat-template", "t.jinja", "--drain-ms", "2000",

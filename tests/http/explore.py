@@ -34,7 +34,8 @@ def tool(folder):
 
 def serve(program):
     """The server and its address."""
-    server = subprocess.Popen([program, "serve", "--port", "0", "--ctx", "512"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([program, "serve", "--port", "0", "--ctx", "512", "--record", "off"],
+                              stdout=subprocess.PIPE, text=True)
     for line in server.stdout:
         found = re.search(r"(http://[\d.]+:\d+)/v1", line)
         if found:

@@ -14,7 +14,10 @@ import time
 import httpx
 
 PROGRAM = os.environ.get("HEARTH_PROGRAM", "build/hearth")
-CLEAN_ENV = {**{k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}, "HEARTH_CONFIG": "none"}
+RECORDED = tempfile.TemporaryDirectory(prefix="hearth-recorded-")  # by all servers that are not told otherwise
+os.environ["HEARTH_RECORD_DIR"] = RECORDED.name  # for those that get all of the environment
+CLEAN_ENV = {**{k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")}, "HEARTH_CONFIG": "none",
+             "HEARTH_RECORD_DIR": RECORDED.name}
 SANITIZED = "build-" in PROGRAM and "san" in PROGRAM.rpartition("build-")[2]  # slower by far
 PATIENCE_S = 60
 TLS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tls")

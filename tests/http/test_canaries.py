@@ -1,5 +1,5 @@
-"""What one key asks is seen by nobody else: not in answers, receipts, metrics, states, the log, or what the server says
-else; and nowhere is a key."""
+"""What one key asks is seen by nobody else: not in answers, receipts, metrics, states, the log, what is recorded, or
+what the server says else; and nowhere is a key."""
 
 import hashlib
 import json
@@ -34,6 +34,8 @@ def body_of(key, i):
         ("/tokenize", {"content": text, "with_pieces": True}, False),
         ("/v1/chat/completions", {"messages": [{"role": text, "content": "x"}]}, False),
         ("/v1/completions", {"prompt": text, "stop": text, "user": text, canary(key, i): 1, **common}, False),
+        ("/v1/completions", {"prompt": text, "model": canary(key, i), "dry_sequence_breakers": [canary(key, i)],
+                             "dry_multiplier": 1, **common}, False),
     ]
     return forms[(key + i) % len(forms)]
 
@@ -87,11 +89,13 @@ class Key(threading.Thread):
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """(keys, pages that were read meanwhile, some answers once more when nobody else asks, what the server said)"""
+    """(keys, pages that were read meanwhile, some answers once more when nobody else asks, what the server said, what
+    it recorded)"""
     path = tmp_path_factory.mktemp("canaries") / "keys"
     text = "".join(f"key-{n} name=who{n}\n" for n in range(N_KEYS)) + "looks-on observer\n"
     path.write_text(text, encoding="ascii")
-    server = Server("--api-key-file", str(path), "--parallel", "3", "--log-level", "debug", "--log-format", "json")
+    server = Server("--api-key-file", str(path), "--parallel", "3", "--log-level", "debug", "--log-format", "json",
+                    "--record-dir", str(path.parent / "record"))
     with server:
         onlooker = {"Authorization": "Bearer looks-on"}
         keys, pages = [Key(server, n) for n in range(N_KEYS)], []
@@ -109,7 +113,8 @@ def asked(tmp_path_factory):
             key.join()
             assert not key.failed, key.failed
         alone = {(key.number, i): key.ask(i) for key in keys for i in range(0, N_REQUESTS, 3)}
-    return keys, pages, alone, server.said
+    recorded = b"".join(p.read_bytes() for p in sorted((path.parent / "record").iterdir()))
+    return keys, pages, alone, server.said, recorded.decode("latin-1")
 
 
 def all_canaries():
@@ -129,17 +134,17 @@ def test_no_answer_has_the_canary_of_another_request(asked):
             assert not seen, (key.number, i, seen, answer[:500])
 
 
-def test_pages_and_what_the_server_says_have_no_canary_and_no_key(asked):
-    _, pages, _, said = asked
-    assert len(pages) > 5
-    for page in [*pages, said]:
+def test_pages_what_is_recorded_and_what_the_server_says_have_no_canary_and_no_key(asked):
+    _, pages, _, said, recorded = asked
+    assert len(pages) > 5 and recorded.count('"request_id"') > N_KEYS and "who1" in recorded
+    for page in [*pages, said, recorded]:
         for text in [*all_canaries(), *(f"key-{n}" for n in range(N_KEYS + 2)),
                      *(hashlib.sha256(f"key-{n}".encode()).hexdigest()[:12] for n in range(N_KEYS))]:
             assert text not in page, (text, page[:500])
 
 
 def test_the_log_has_a_line_for_each_request_of_each_key(asked):
-    keys, _, _, said = asked
+    keys, _, _, said, _ = asked
     lines = [json.loads(line) for line in said.split("\n") if line.startswith("{")]
     for key in keys:
         posts = [ln for ln in lines if ln["event"] == "request" and ln.get("key") == f"who{key.number}"
@@ -150,7 +155,7 @@ def test_the_log_has_a_line_for_each_request_of_each_key(asked):
 
 
 def test_answers_are_those_of_each_alone(asked):
-    keys, _, alone, _ = asked
+    keys, _, alone, _, _ = asked
     assert sum(len(text_of(answer)[0]) > 10 for answer in alone.values()) >= len(alone) // 4
     for (number, i), answer in alone.items():
         assert text_of(answer) == text_of(keys[number].answers[i]), (number, i, answer[:500])

@@ -22,7 +22,8 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROMPT = ["run", "-p", "It was in the evening", "-n", "16", "--seed", "1"]
-ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_"))}, "HEARTH_CONFIG": "none"}
+ENV = {**{k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "LD_"))}, "HEARTH_CONFIG": "none",
+       "HEARTH_RECORD": "off"}
 
 
 def run(*words, **more):

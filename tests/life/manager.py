@@ -14,7 +14,8 @@ import threading
 import time
 
 ENV = {**{k: v for k, v in os.environ.items()
-          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none"}
+          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "STATE_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none",
+       "HEARTH_RECORD": "off"}
 PATIENCE_S = 60
 
 
@@ -125,7 +126,8 @@ class Manager:
 
     def start(self):
         """Another process; returns it at once."""
-        env = {**ENV, "NOTIFY_SOCKET": self.notify.getsockname()}
+        env = {**ENV, "NOTIFY_SOCKET": self.notify.getsockname(), "HEARTH_RECORD": "receipts",
+               "STATE_DIRECTORY": os.path.join(self.folder.name, "state")}
         if self.sockets:
             env["LISTEN_FDS"] = str(len(self.sockets))
         if self.watchdog_s:

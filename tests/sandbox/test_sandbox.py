@@ -22,7 +22,8 @@ import traceback
 import urllib.request
 
 ENV = {**{k: v for k, v in os.environ.items()
-          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none"}
+          if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none",
+       "HEARTH_RECORD": "off"}
 PATIENCE_S = 60
 DENIED = (errno.EPERM, errno.EACCES)
 LEAST = 40

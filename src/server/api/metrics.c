@@ -267,13 +267,21 @@ static void put_keys(struct buf *out, const struct load_figures *now)
     }
 }
 
+struct figure {
+    const char *name, *type, *help;
+    uint64_t value;
+};
+
+static void put_all(struct buf *out, const struct figure *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);
+}
+
 /* Of the cache on disk, when there is one. */
 static void put_disk_cache(struct buf *out, const hearth_disk_cache *c)
 {
-    const struct {
-        const char *name, *type, *help;
-        uint64_t value;
-    } rows[] = {
+    const struct figure rows[] = {
         { "hearth_disk_cache_pages", "gauge", "Pages of 64 tokens on disk.", c->n_pages },
         { "hearth_disk_cache_bytes", "gauge", "Bytes of them.", c->bytes },
         { "hearth_disk_cache_limit_bytes", "gauge", "The most there may be.", c->most_bytes },
@@ -290,8 +298,22 @@ static void put_disk_cache(struct buf *out, const hearth_disk_cache *c)
         { "hearth_disk_cache_read_errors_total", "counter", "Reads that the system refused.", c->n_read_failed },
         { "hearth_disk_cache_write_errors_total", "counter", "Writes that the system refused.", c->n_write_failed },
     };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        put(out, rows[i].name, rows[i].type, rows[i].help, (double)rows[i].value);
+    put_all(out, rows, ARRAY_LEN(rows));
+}
+
+/* Of the flight recorder, when there is one. */
+static void put_recorder(struct buf *out, const struct recorder_figures *r)
+{
+    const struct figure rows[] = {
+        { "hearth_record_written_total", "counter", "Answers that were recorded.", r->n_written },
+        { "hearth_record_dropped_total", "counter", "Answers that were not: too many at once, or trouble for seconds.",
+          r->n_dropped },
+        { "hearth_record_removed_total", "counter", "Recorded answers that were too old, or too many.", r->n_removed },
+        { "hearth_record_failures_total", "counter", "Tries to write that failed.", r->n_failed },
+        { "hearth_record_waiting", "gauge", "Answers on their way to the database.", r->n_waiting },
+        { "hearth_record_bytes", "gauge", "Of the database's file.", r->bytes },
+    };
+    put_all(out, rows, ARRAY_LEN(rows));
 }
 
 static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
@@ -306,6 +328,8 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     put_keys(out, now);
     if (now->has_disk_cache)
         put_disk_cache(out, &now->disk_cache);
+    if (now->recorder.on)
+        put_recorder(out, &now->recorder);
     return !out->failed || ask_no_memory(p);
 }
 

@@ -232,7 +232,7 @@ json_t *reply_timings(const struct choice *c)
 }
 
 /* What the server knows of the request, beside what the engine does. */
-static json_t *of_request(const struct reply *r)
+json_t *reply_request(const struct reply *r)
 {
     const struct notes *n = &r->ask->notes;
     return json_pack("{s:s, s:s, s:O, s:O, s:o}", "id", r->id, "model", r->ask->model, "ignored_fields", n->ignored,
@@ -245,7 +245,7 @@ json_t *reply_receipt(const struct reply *r, const struct choice *c)
         c = r->choices;
     if (c) {
         json_t *receipt = c->receipt ? receipt_to_json(c->receipt) : json_object();
-        if (json_object_set_new(receipt, "request", of_request(r)) == 0)
+        if (json_object_set_new(receipt, "request", reply_request(r)) == 0)
             return receipt;
         json_decref(receipt);
         return NULL;
@@ -255,7 +255,7 @@ json_t *reply_receipt(const struct reply *r, const struct choice *c)
     for (int i = 0; i < r->n_choices; i++)
         failed |= r->choices[i].receipt
                && json_array_append_new(list, receipt_to_json(r->choices[i].receipt)) != 0;
-    json_t *all = json_pack("{s:o, s:o}", "choices", list, "request", of_request(r));
+    json_t *all = json_pack("{s:o, s:o}", "choices", list, "request", reply_request(r));
     if (!failed)
         return all;
     json_decref(all);

@@ -70,6 +70,8 @@ const char *reply_finish(const struct choice *c);
 json_t *reply_usage(const struct reply *r);
 /* The receipt of one choice, or {choices: [...]} of all (c NULL), with what was asked for, ignored and adjusted. */
 json_t *reply_receipt(const struct reply *r, const struct choice *c);
+/* The last three alone. */
+json_t *reply_request(const struct reply *r);
 /* llama.cpp's `timings`. */
 json_t *reply_timings(const struct choice *c);
 /* Places as {tokens, token_logprobs, top_logprobs, text_offset}. *at: Unicode characters before the first; after it

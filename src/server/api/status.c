@@ -74,6 +74,24 @@ static json_t *of_disk_cache(const struct load_figures *now)
     return json_end(&o);
 }
 
+/* null: nothing is recorded. */
+static json_t *of_recorder(const struct recorder_figures *r)
+{
+    if (!r->on)
+        return json_null();
+    struct json_out o = json_begin();
+    json_key(&o, "mode", json_string(r->full ? "full" : "receipts"));
+    json_key(&o, "path", json_of_bytes(r->path, strlen(r->path)));
+    json_key(&o, "bytes", of_u64(r->bytes));
+    json_key(&o, "n_written", of_u64(r->n_written));
+    json_key(&o, "n_waiting", of_u64(r->n_waiting));
+    json_key(&o, "n_dropped", of_u64(r->n_dropped));
+    json_key(&o, "n_removed", of_u64(r->n_removed));
+    json_key(&o, "n_failed", of_u64(r->n_failed));
+    json_key(&o, "problem", r->problem[0] ? json_of_bytes(r->problem, strlen(r->problem)) : json_null());
+    return json_end(&o);
+}
+
 static json_t *of_now(const struct load_figures *now)
 {
     struct json_out o = json_begin();
@@ -131,6 +149,7 @@ static bool get(const struct view *v, const struct load_figures *now, const char
                                      "planned_bytes", (json_int_t)planned));
     json_key(&o, "limits", of_limits(v));
     json_key(&o, "disk_cache", of_disk_cache(now));
+    json_key(&o, "recorder", of_recorder(&now->recorder));
     json_key(&o, "now", of_now(now));
     if (v->sandbox)
         json_key(&o, "sandbox", of_sandbox(v->sandbox));

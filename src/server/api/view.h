@@ -2,6 +2,7 @@
 #pragma once
 #include "base/sandbox.h"
 #include "hearth/hearth.h"
+#include "record/recorder.h"
 #include "record/verified.h"
 #include "server/api/preset.h"
 
@@ -61,6 +62,7 @@ struct load_figures {
     hearth_disk_cache disk_cache;
     struct request_state request; /* for endpoints that are about one */
     int n_ended;                  /* requests, by an endpoint that ends them */
+    struct recorder_figures recorder;
     uint64_t n_lost_lines;        /* of the log */
     struct usage usage;           /* of all that asked */
     const struct usage_row *rows; /* [n_rows] of the keys that who asks may see */

@@ -1,0 +1,213 @@
+"""The flight recorder: what is kept of answers, what is not, and that no trouble with it reaches a client."""
+
+import contextlib
+import glob
+import json
+import os
+import re
+import sqlite3
+import struct
+import time
+
+import pytest
+
+from serving import PATIENCE_S, Server
+
+CHAT = {"messages": [{"role": "user", "content": "a question of nobody"}], "max_tokens": 6, "seed": 3}
+
+
+class Recorded:
+    """The database of a folder, read as anybody can."""
+
+    def __init__(self, folder):
+        self.path = os.path.join(folder, "record.db")
+
+    def rows(self, sql="SELECT * FROM request LEFT JOIN receipt USING(id) LEFT JOIN body USING(id) ORDER BY id"):
+        with contextlib.closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=PATIENCE_S)) as db:
+            db.row_factory = sqlite3.Row
+            return db.execute(sql).fetchall()
+
+    def wait(self, n):
+        deadline = time.monotonic() + PATIENCE_S
+        while len(rows := self.rows()) < n:
+            assert time.monotonic() < deadline, [dict(r) for r in rows]
+            time.sleep(0.02)
+        return rows
+
+
+def state(server):
+    return server.status()["recorder"]
+
+
+def settled(server, condition):
+    """The recorder's figures as soon as they are so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition(now := state(server)):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.02)
+    return now
+
+
+def ids(blob):
+    return list(struct.unpack(f"<{len(blob) // 4}i", blob))
+
+
+# ---- what is kept ----
+
+def test_by_default_an_answer_has_its_receipt_and_nothing_that_was_said(tmp_path):
+    with Server("--record-dir", str(tmp_path / "r")) as server:
+        assert re.search(rf"(?m)^recorded +receipts of answers: {tmp_path}/r/record.db \(hearth log\)$", server.screen)
+        answer = server.post("/v1/chat/completions", CHAT, headers={"X-Request-Id": "mine"}).json()
+        row = dict(Recorded(tmp_path / "r").wait(1)[0])
+        now = settled(server, lambda s: s["n_written"] == 1)
+        metrics = server.http.get("/metrics").text
+    assert {k: row[k] for k in ("request_id", "choice", "source", "model", "status", "finish", "detail", "seed", "key")
+            } == {"request_id": "mine", "choice": 0, "source": "/v1/chat/completions", "model": server.model,
+                  "status": 200, "finish": "length", "detail": "max_tokens 6", "seed": 3, "key": None}
+    kept, sent = json.loads(row["json"]), answer["hearth"]
+    assert row["identity"] == sent["model"]["identity"] and row["template_sha256"] == sent["template"]["sha256"]
+    assert row["n_prompt_tokens"] == answer["usage"]["prompt_tokens"] and row["n_output_tokens"] == 6
+    del sent["request"]  # has what the client said
+    sent["prefix"]["id"] = None  # a token of the prompt
+    assert kept == sent
+    assert row["prompt"] is None and row["parameters"] is None
+    assert now == {"mode": "receipts", "path": f"{tmp_path}/r/record.db", "bytes": now["bytes"], "n_written": 1,
+                   "n_waiting": 0, "n_dropped": 0, "n_removed": 0, "n_failed": 0, "problem": None}
+    assert now["bytes"] > 0
+    assert "\nhearth_record_written_total 1\n" in metrics and "\nhearth_record_dropped_total 0\n" in metrics
+
+
+def test_full_has_all_that_computes_it_again(tmp_path):
+    body = {"prompt": [[260, 261, 262], "It was"], "n": 2, "max_tokens": 5, "seed": 7, "stop": ["zq"],
+            "logit_bias": {"9": 1.5}, "ignore_eos": True, "temperature": 1, "return_tokens": True, "unheard_of": 1}
+    with Server("--record-dir", str(tmp_path), "--record", "full") as server:
+        answer = server.post("/v1/completions", body).json()
+        whole = server.post("/completion", {"prompt": [260, 261, 262], "n_predict": 5, "seed": 7, "ignore_eos": True,
+                                            "temperature": 1, "return_tokens": True, "logit_bias": {"9": 1.5}}).json()
+        rows = Recorded(tmp_path).wait(5)
+    assert [r["choice"] for r in sorted(rows[:4], key=lambda r: r["choice"])] == [0, 1, 2, 3]
+    for row in rows[:4]:
+        assert row["request_id"] == rows[0]["request_id"] and row["seed"] == 7 + row["choice"] % 2
+        assert len(ids(row["output"])) == 5 and len(row["mixes"]) == 5 * 8
+        parameters = json.loads(row["parameters"])
+        assert parameters["max_tokens"] == 5 and parameters["stop"] == ["zq"]
+        assert json.loads(row["json"])["ignore_eos"]
+        assert parameters["logit_bias"] == [[9, 1.5]] and "unheard_of" in parameters["asked"]["ignored_fields"]
+    first = next(r for r in rows if r["choice"] == 0)
+    assert ids(first["prompt"])[-3:] == [260, 261, 262]
+    assert ids(first["output"]) == whole["tokens"] == ids(rows[4]["output"])
+    assert first["mixes"] == rows[4]["mixes"] != next(r for r in rows if r["choice"] == 1)["mixes"]
+    assert len(answer["choices"]) == 4
+
+
+def test_off_makes_nothing(tmp_path):
+    with Server("--record-dir", str(tmp_path / "r"), "--record", "off") as server:
+        server.chat()
+        assert state(server) is None and "hearth_record" not in server.http.get("/metrics").text
+        assert "recorded" not in server.screen
+    assert not os.path.exists(tmp_path / "r")
+
+
+def test_how_answers_end_can_be_seen(tmp_path):
+    with Server("--record-dir", str(tmp_path), "--record", "full", "--ctx", "64") as server:
+        with server.http.stream("POST", "/v1/completions", json={"prompt": "It", "stream": True, "ignore_eos": True,
+                                                                 "n": 2, "max_tokens": 60}) as r:
+            next(r.iter_lines())
+        server.refused(server.post("/v1/completions", {"prompt": "It was " * 200}), 400, "context_length_exceeded")
+        server.refused(server.post("/v1/completions", {"prompt": 1}), 400, "invalid_type")
+        server.post("/v1/completions", {"prompt": "It", "max_tokens": 1})
+        server.post("/tokenize", {"content": "It"})
+        rows = Recorded(tmp_path).wait(4)
+    assert len(rows) == 4  # what never came to the engine is none
+    refused = next(r for r in rows if r["status"] == 400)
+    assert refused["finish"] == "error" and refused["n_output_tokens"] == 0
+    gone = [r for r in rows if r["finish"] == "cancelled" or r["choice"] == 1]
+    for row in gone:
+        assert len(ids(row["output"])) == row["n_output_tokens"] and ids(row["prompt"])
+
+
+def test_where_it_goes_unless_told(tmp_path):
+    places = [({"XDG_STATE_HOME": str(tmp_path / "xdg")}, "xdg/hearth"),
+              ({"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": "relative"}, "home/.local/state/hearth"),
+              ({"STATE_DIRECTORY": f"{tmp_path}/service:/other", "HOME": "/nowhere"}, "service")]
+    for env, place in places:
+        server = Server()
+        server.env = {**server.env, "HEARTH_RECORD_DIR": "", "XDG_STATE_HOME": "", **env}
+        with server:
+            server.chat()
+        assert os.listdir(tmp_path / place) == ["record.db"]
+        assert len(Recorded(tmp_path / place).rows()) == 1, place
+        for folder in (tmp_path / place, tmp_path / place.split("/")[0]):
+            assert os.stat(folder).st_mode & 0o7777 == 0o700
+
+
+def test_without_a_place_it_serves_and_says_so(tmp_path):
+    (tmp_path / "file").write_text("", encoding="ascii")
+    server = Server("--record", "full")
+    server.env = {**server.env, "HEARTH_RECORD_DIR": "", "HOME": f"{tmp_path}/file"}
+    with server:
+        assert server.chat().status_code == 200
+        assert state(server) is None
+    assert len(re.findall(r"nothing is recorded: cannot make the folder .*file.*--record off", server.said)) == 1
+
+
+# ---- trouble ----
+
+def test_a_database_that_others_hold_delays_nothing(tmp_path):
+    with Server("--record-dir", str(tmp_path)) as server:
+        db = sqlite3.connect(tmp_path / "record.db", isolation_level=None)
+        db.execute("BEGIN EXCLUSIVE")
+        for _ in range(3):
+            assert server.chat().status_code == 200
+        now = settled(server, lambda s: s["n_dropped"] == 3)
+        assert now["n_written"] == 0 and "locked" in now["problem"]
+        db.execute("ROLLBACK")
+        assert server.chat().status_code == 200
+        now = settled(server, lambda s: s["n_written"] == 1)
+        assert now["problem"] is None
+    assert server.said.count("nothing is recorded for now") == 1
+    assert re.search(r"recorded again; 3 were dropped", server.said)
+
+
+@pytest.mark.parametrize("how", ["taken away", "damaged"])
+def test_a_database_that_is_no_more_is_begun_anew_inside_of_the_sandbox(tmp_path, how):
+    path = tmp_path / "record.db"
+    with Server("--record-dir", str(tmp_path)) as server:
+        server.chat()
+        Recorded(tmp_path).wait(1)
+        if how == "taken away":
+            os.unlink(path)
+        else:
+            (tmp_path / "other").write_bytes(b"no database" * 1000)
+            os.rename(tmp_path / "other", path)
+        server.chat()
+        settled(server, lambda s: s["n_written"] == 2 and s["n_dropped"] == 0)
+    aside = glob.glob(f"{path}.damaged-*")
+    assert len(Recorded(tmp_path).rows()) == 1
+    assert [open(name, "rb").read(11) for name in aside] == [b"no database"] * (how == "damaged")
+    assert "was taken away; a new one is begun" in server.said
+    assert (".damaged-" in server.said) == (how == "damaged")
+
+
+def test_a_database_that_others_held_at_the_start_is_opened_inside_of_the_sandbox(tmp_path):
+    with Server("--record-dir", str(tmp_path)):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "record.db", isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        with Server("--record-dir", str(tmp_path)) as server:
+            assert "locked" in state(server)["problem"] and server.chat().status_code == 200
+            settled(server, lambda s: s["n_dropped"] == 1)
+            db.execute("ROLLBACK")
+            db.close()
+            server.chat()
+            settled(server, lambda s: s["n_written"] == 1)
+
+
+def test_two_servers_write_to_one(tmp_path):
+    with Server("--record-dir", str(tmp_path)) as a, Server("--record-dir", str(tmp_path)) as b:
+        for i in range(5):
+            a.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers={"X-Request-Id": f"a{i}"})
+            b.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers={"X-Request-Id": f"b{i}"})
+        rows = Recorded(tmp_path).wait(10)
+    assert sorted(r["request_id"] for r in rows) == [f"{s}{i}" for s in "ab" for i in range(5)]
