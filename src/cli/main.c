@@ -18,6 +18,7 @@ const struct command *const commands[] = {
     &cmd_key_add,
     &cmd_key_list,
     &cmd_key_revoke,
+    &cmd_log,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,

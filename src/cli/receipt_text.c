@@ -39,42 +39,55 @@ void receipt_print_figures(const hearth_receipt *r)
             r->finish_detail[0] ? r->finish_detail : finish_reason_name(r->reason), kept, disk, drafts);
 }
 
-static void print_scalar(const json_t *v)
+void print_in_line(FILE *out, const char *text)
 {
-    switch (json_typeof(v)) {
-    case JSON_STRING:
-        fputs(json_string_value(v), stderr);
-        break;
-    case JSON_INTEGER:
-        fprintf(stderr, "%lld", (long long)json_integer_value(v));
-        break;
-    case JSON_REAL:
-        fprintf(stderr, "%.9g", json_real_value(v));
-        break;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        fputs(json_is_true(v) ? "yes" : "no", stderr);
-        break;
-    default:
-        fputs("-", stderr);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; /* a control character of two bytes */
+        if (*p == '\n')
+            fputs("\\n", out);
+        else if (*p < 0x20 || *p == 0x7f || c1)
+            fprintf(out, "\\x%02x", c1 ? *++p : *p);
+        else
+            putc(*p, out);
     }
 }
 
-/* "a;b"; what would break the line is escaped. */
-static void print_list(json_t *v)
+static void print_scalar(FILE *out, const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        print_in_line(out, json_string_value(v));
+        break;
+    case JSON_INTEGER:
+        fprintf(out, "%lld", (long long)json_integer_value(v));
+        break;
+    case JSON_REAL:
+        fprintf(out, "%.9g", json_real_value(v));
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        fputs(json_is_true(v) ? "yes" : "no", out);
+        break;
+    default:
+        fputs("-", out);
+    }
+}
+
+/* "a;b" */
+static void print_list(FILE *out, json_t *v)
 {
     size_t i;
     json_t *item;
     json_array_foreach(v, i, item) {
-        const char *text = json_string_value(item);
-        fprintf(stderr, "%s%s", i ? ";" : "", text && text[0] == '\n' && !text[1] ? "\\n" : text ? text : "-");
+        fputs(i ? ";" : "", out);
+        print_scalar(out, item);
     }
     if (json_array_size(v) == 0)
-        fputs("none", stderr);
+        fputs("none", out);
 }
 
 /* {"value": v, "from": where} as "v (where)"; any other object as "key v, key v". */
-static void print_value(json_t *v)
+static void print_value(FILE *out, json_t *v)
 {
     const char *key, *separator = "";
     json_t *item;
@@ -82,41 +95,46 @@ static void print_value(json_t *v)
     json_t *value = json_object_get(v, "value"), *from = json_object_get(v, "from");
     if (value && from) {
         if (json_is_array(value))
-            print_list(value);
+            print_list(out, value);
         else
-            print_scalar(value);
-        fprintf(stderr, " (%s)", json_string_value(from));
+            print_scalar(out, value);
+        fprintf(out, " (%s)", json_string_value(from));
     } else if (json_is_object(v)) {
         json_object_foreach(v, key, item) {
-            fprintf(stderr, "%s%s ", separator, key);
-            print_value(item);
+            fprintf(out, "%s%s ", separator, key);
+            print_value(out, item);
             separator = ", ";
         }
     } else if (json_is_array(v)) {
         if (json_array_size(v) == 0)
-            fputs("-", stderr);
+            fputs("-", out);
         json_array_foreach(v, i, item) {
-            fputs(separator, stderr);
-            print_value(item);
+            fputs(separator, out);
+            print_value(out, item);
             separator = "; ";
         }
     } else {
-        print_scalar(v);
+        print_scalar(out, v);
+    }
+}
+
+void receipt_print_json(FILE *out, json_t *receipt)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach(receipt, key, v) {
+        fprintf(out, "  %-20s ", key);
+        print_value(out, v);
+        fputc('\n', out);
     }
 }
 
 void receipt_print_all(const hearth_receipt *r)
 {
     json_t *all = receipt_to_json(r);
-    const char *key;
-    json_t *v;
     fputs("receipt\n", stderr);
     if (!all)
         say("out of memory for the receipt; free some and run again");
-    json_object_foreach(all, key, v) {
-        fprintf(stderr, "  %-20s ", key);
-        print_value(v);
-        fputc('\n', stderr);
-    }
+    receipt_print_json(stderr, all);
     json_decref(all);
 }

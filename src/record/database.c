@@ -287,7 +287,9 @@ bool database_open_to_read(struct database *d, const char *dir, hearth_error *er
     if (there == 0)
         return fail(err, HEARTH_ERR_IO, "there is no %.700s: nothing was recorded there; hearth serve records, and "
                     "--record-dir names its folder", d->path);
-    if (there < 0 || connect_to(d, SQLITE_OPEN_READONLY, err) != DB_FINE || look(d, &version, err) != DB_FINE) {
+    /* Read-write where we may, for whoever closes it last takes its log away; nothing is written all the same. */
+    if (there < 0 || connect_to(d, SQLITE_OPEN_READWRITE, err) != DB_FINE || look(d, &version, err) != DB_FINE
+        || run_text(d, "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY;", err) != DB_FINE) {
         database_close(d);
         return false;
     }

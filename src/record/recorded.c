@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "record/database.h"
 
 /* Ids first, for a list in the order of time that has the newest only; what is long is read of those alone. */
@@ -104,6 +105,36 @@ static void take_row(sqlite3_stmt *s, struct recorded_row *row)
     row->output = take_blob(&c, sizeof *row->output, &row->n_output);
     row->mixes = take_blob(&c, sizeof *row->mixes, &row->n_mixes);
     row->parameters = take_text(&c);
+}
+
+/* NULL: memory is out. */
+static void *copy(const void *from, size_t n, size_t each)
+{
+    void *to = mem_alloc(n * each + 1);
+    if (to && n > 0)
+        memcpy(to, from, n * each);
+    return to;
+}
+
+bool recorded_recording(const struct recorded_row *row, struct recording *out, hearth_error *err)
+{
+    uint64_t n_refused = mem_n_refused();
+    *out = (struct recording){ .n_prompt = row->n_prompt, .n_output = row->n_output };
+    out->receipt = row->receipt ? json_loads(row->receipt, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    out->request = row->parameters ? json_loads(row->parameters, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    out->prompt = copy(row->prompt, row->n_prompt, sizeof *row->prompt);
+    out->output = copy(row->output, row->n_output, sizeof *row->output);
+    bool mixes = row->n_mixes >= row->n_output && row->n_mixes > 0;
+    if (mixes)
+        out->mixes = copy(row->mixes, row->n_output, sizeof *row->mixes);
+    out->end_mix = mixes && row->n_mixes > row->n_output ? row->mixes[row->n_output] : 0;
+    if (mem_n_refused() == n_refused && out->receipt && out->request)
+        return true;
+    recording_free(out);
+    return mem_n_refused() != n_refused
+               ? fail_memory(err, "a recording")
+               : fail(err, HEARTH_ERR_FORMAT, "record %lld has no tokens, or is damaged; only --record full keeps them",
+                      (long long)row->id);
 }
 
 bool recorded_list(const char *dir, const struct recorded_filter *filter, enum recorded_depth depth,

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/base.h"
 #include "base/err.h"
+#include "record/recording.h"
 
 /* All that is said must be so. */
 struct recorded_filter {
@@ -29,6 +30,10 @@ struct recorded_row {
     size_t n_prompt, n_output, n_mixes;
     const char *parameters; /* JSON */
 };
+
+/* A row that was read with RECORDED_BODY, and has one, as what is replayed. HEARTH_ERR_FORMAT: it is damaged;
+ * HEARTH_ERR_MEMORY. Release with recording_free(). */
+bool recorded_recording(const struct recorded_row *row, struct recording *out, hearth_error *err);
 
 /* How much of a row is wanted. */
 enum recorded_depth { RECORDED_LINE, RECORDED_RECEIPT, RECORDED_BODY };

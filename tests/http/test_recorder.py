@@ -7,11 +7,12 @@ import os
 import re
 import sqlite3
 import struct
+import subprocess
 import time
 
 import pytest
 
-from serving import PATIENCE_S, Server
+from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, Server
 
 CHAT = {"messages": [{"role": "user", "content": "a question of nobody"}], "max_tokens": 6, "seed": 3}
 
@@ -211,3 +212,113 @@ def test_two_servers_write_to_one(tmp_path):
             b.post("/v1/completions", {"prompt": "It", "max_tokens": 1}, headers={"X-Request-Id": f"b{i}"})
         rows = Recorded(tmp_path).wait(10)
     assert sorted(r["request_id"] for r in rows) == [f"{s}{i}" for s in "ab" for i in range(5)]
+
+
+# ---- hearth log ----
+
+def log(*words, folder=None, code=0, env=None):
+    words = [PROGRAM, "log", *words, *(["--record-dir", str(folder)] if folder else [])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+                          env={**CLEAN_ENV, "TZ": "UTC", **(env or {})})
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """A folder in which two keys' answers of two models are recorded, by a server that is gone."""
+    folder = tmp_path_factory.mktemp("logged")
+    (folder / "keys").write_text("alpha name=ann\nomega name=bob\n", encoding="ascii")
+    with Server("--record-dir", str(folder), "--record", "full", "--api-key-file", str(folder / "keys"),
+                "--alias", "tolstoy") as server:
+        for i, key in enumerate(["alpha", "omega", "alpha"]):
+            head = {"Authorization": f"Bearer {key}", "X-Request-Id": f"r{i}"}
+            body = {"prompt": "It was", "max_tokens": 4 + i, "seed": i, "ignore_eos": True, "temperature": 1}
+            assert server.post("/v1/completions", {**body, "n": 1 + i // 2}, headers=head).status_code == 200
+        head = {"Authorization": "Bearer omega", "X-Request-Id": "long"}
+        assert server.post("/v1/completions", {"prompt": "It " * 1000}, headers=head).status_code == 400
+    return folder
+
+
+def test_a_list_is_a_table_with_the_newest_last(logged):
+    out, err = log(folder=logged, env={"HEARTH_MODEL": "of-another-command.gguf"})
+    lines = out.splitlines()
+    assert not err and len(lines) == 6 and lines[0].split() == [
+        "ID", "ENDED", "KEY", "MODEL", "ASKED", "FINISH", "PROMPT", "CACHED", "OUTPUT", "FIRST", "TOTAL", "REQUEST"]
+    assert re.fullmatch(r" 1  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  ann  tolstoy  /v1/completions  length +2 +0 +4"
+                        r" +[\d.]+ m?s +[\d.]+ m?s  r0", lines[1]), lines[1]
+    assert len({line.index("/v1/") for line in lines[1:]} | {lines[0].index("ASKED")}) == 1
+    assert lines[5].endswith("long (400)") and {lines[3][-2:], lines[4][-2:]} == {"r2", "#1"}
+
+
+def test_a_list_is_filtered(logged):
+    def ids_of(*words):
+        return [int(line.split()[0]) for line in log(*words, folder=logged)[0].splitlines()[1:]]
+    assert ids_of("--last", "2") == [4, 5] and ids_of("-n", "0") == [1, 2, 3, 4, 5]
+    assert ids_of("--key", "ann") == [1, 3, 4] and ids_of("--key", "bob", "--status", "200") == [2]
+    assert ids_of("--status", "400") == [5] and ids_of("--finish", "error") == [5]
+    assert ids_of("--finish", "max_tokens 5") == [2] and ids_of("--request", "r2") == [3, 4]
+    assert ids_of("--model", "tolstoy", "--since", "1h") == [1, 2, 3, 4, 5]
+    assert ids_of("--since", "2020-02-29T08:30:01") == [1, 2, 3, 4, 5]
+    for words in (["--model", "another"], ["--slower-than", "600000"], ["--since", "2037-01-01"]):
+        out, err = log(*words, folder=logged)
+        assert not out and re.match(r"hearth: no answer in .* is so", err), words
+
+
+def test_what_cannot_be_is_refused_with_what_can(logged, tmp_path):
+    for text in ("2", "h", "-1h", "2y", "2020-02-30", "2020-13-01", "2020-01-01T", "2020-01-01T1", "2020-01-01x"):
+        assert "--since is '" in log("--since", text, folder=logged, code=2)[1], text
+    assert "there is no record nobody" in log("nobody", folder=logged, code=1)[1]
+    assert "nothing was recorded there" in log(folder=tmp_path, code=3)[1] and not os.listdir(tmp_path)
+    (tmp_path / "record.db").write_bytes(b"no database" * 1000)
+    assert "damaged" in log(folder=tmp_path, code=3)[1]
+
+
+def test_one_is_shown_whole_by_number_or_request(logged):
+    out, _ = log("2", folder=logged)
+    assert out.startswith("record 2, 20") and "\n  key                  bob\n" in out
+    assert re.search(r"(?m)^  finish +reason length, detail max_tokens 5$", out)
+    assert re.search(r"(?m)^  recorded +2 tokens in and 5 out", out)
+    assert log("r1", folder=logged)[0] == out
+    both, _ = log("r2", folder=logged)
+    assert both.count("\nrecord ") == 1 and both.startswith("record 3, ")
+
+
+def test_nothing_that_a_client_said_moves_the_cursor(tmp_path):
+    evil = "\x1b[2J\x9b2J\r\n\x07"
+    with Server("--record-dir", str(tmp_path), "--record", "full") as server:
+        server.post("/v1/completions", {"prompt": "It", "max_tokens": 1, "stop": [evil], "model": evil, evil: 1,
+                                        "dry_sequence_breakers": [evil]})
+    out, _ = log("1", folder=tmp_path)
+    assert r"\x1b[2J\x9b2J\x0d\n\x07" in out
+    assert not re.search(r"[^ -~\n]", out), out
+
+
+def test_json_has_a_line_for_each_and_a_recording_that_can_be_replayed(logged, tmp_path):
+    rows = [json.loads(line) for line in log("--json", folder=logged)[0].splitlines()]
+    assert [r["id"] for r in rows] == [1, 2, 3, 4, 5] and all("recording" not in r for r in rows)
+    assert rows[1]["hearth"]["finish"]["detail"] == rows[1]["detail"] == "max_tokens 5" and rows[1]["key"] == "bob"
+    assert rows[4]["hearth"]["finish"]["reason"] == "error" and rows[4]["first_token_ms"] == 0
+    for row in rows[:4]:
+        one = json.loads(log(str(row["id"]), "--json", folder=logged)[0])
+        assert {k: v for k, v in one.items() if k != "recording"} == row
+        path = tmp_path / "recording.json"
+        path.write_text(json.dumps(one["recording"]), encoding="utf-8")
+        done = subprocess.run([PROGRAM, "replay", str(path), "--json"], capture_output=True, text=True, env=CLEAN_ENV,
+                              timeout=PATIENCE_S, check=False)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+        found = json.loads(done.stdout)
+        assert found["exact"] is True and found["n_tokens"] == row["n_output_tokens"], found
+
+
+def test_it_is_read_while_a_server_writes_and_leaves_nothing_behind(tmp_path):
+    with Server("--record-dir", str(tmp_path)) as server:
+        server.chat()
+        Recorded(tmp_path).wait(1)
+        assert len(log(folder=tmp_path)[0].splitlines()) == 2
+        server.chat()
+        Recorded(tmp_path).wait(2)
+        assert len(log(folder=tmp_path)[0].splitlines()) == 3
+    assert os.listdir(tmp_path) == ["record.db"]
+    assert len(log(folder=tmp_path)[0].splitlines()) == 3
+    assert os.listdir(tmp_path) == ["record.db"]

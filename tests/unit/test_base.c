@@ -351,9 +351,27 @@ static void the_machine_makes_sense(void **state)
     assert_int_equal(machine_memory_budget(&m), 0);
 }
 
+static void local_times_are_read_as_they_are_written(void **state)
+{
+    static const int64_t times[] = { 0, 1, 951827696, 1795763631, 4102444800 };
+    static const int none[][6] = { { 2026, 2, 29, 0, 0, 0 }, { 2026, 13, 1, 0, 0, 0 }, { 2026, 4, 31, 0, 0, 0 } };
+    char text[32];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        int parts[6];
+        clock_local_at(times[i], parts);
+        assert_true(clock_unix_of_local(parts) == times[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_true(clock_unix_of_local(none[i]) < 0);
+    clock_utc_at(951827696789, text);
+    assert_string_equal(text, "2000-02-29T12:34:56.789Z");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(local_times_are_read_as_they_are_written),
         cmocka_unit_test(an_arena_holds_its_ceiling_and_stays_failed),
         cmocka_unit_test(an_arena_reports_memory_running_out),
         cmocka_unit_test(a_buffer_grows_and_failure_sticks),
