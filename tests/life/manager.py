@@ -191,10 +191,10 @@ class Manager:
 
     # ---- as a client ----
 
-    def ask(self, method, path, body=None, timeout=10):
+    def ask(self, method, path, body=None, timeout=10, headers=None):
         con = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            con.request(method, path, body)
+            con.request(method, path, body, headers or {})
             answer = con.getresponse()
             return answer.status, answer.read().decode()
         finally:

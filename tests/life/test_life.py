@@ -7,34 +7,22 @@
 """
 
 import json
-import os
 import random
 import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import traceback
 
-from manager import ENV, PATIENCE_S, Frozen, Manager, make_model, wait_for
+from manager import ENV, PATIENCE_S, Frozen, Manager, wait_for
+from tap import Skip, main, test
 
 SANITIZED = "san" in sys.argv[1]
 CUT = 75  # exit status
 ENDS, ALL_ENDS = 10, 200
 LATE_S = 3.0 if SANITIZED else 1.0  # after the drain time: the promise is 1 s
-TESTS = []
-
-
-class Skip(Exception):
-    pass
-
-
-def test(function):
-    TESTS.append(function)
-    return function
 
 
 # ---- clients ----
@@ -356,28 +344,6 @@ def a_wide_socket_of_the_manager_needs_keys_too(program, model, everything):
                                model], env=ENV, capture_output=True, text=True, pass_fds=[fd], timeout=PATIENCE_S,
                               check=False)
     assert done.returncode == 2 and "0.0.0.0" in done.stderr and "keys" in done.stderr, done
-
-
-def main():
-    words = [w for w in sys.argv[2:] if w != "--all"]
-    program, everything = os.path.abspath(sys.argv[1]), "--all" in sys.argv
-    wanted = [t for t in TESTS if not words or any(w in t.__name__ for w in words)]
-    print(f"1..{len(wanted)}", flush=True)
-    bad = 0
-    with tempfile.TemporaryDirectory(prefix="hearth-life-") as folder:
-        model = make_model(program, folder)
-        for i, t in enumerate(wanted, 1):
-            name = t.__name__.replace("_", " ")
-            try:
-                said = t(program, model, everything)
-                print(f"ok {i} - {name}{': ' + said if said else ''}", flush=True)
-            except Skip as why:
-                print(f"ok {i} - {name} # SKIP {why}", flush=True)
-            except Exception:  # noqa: BLE001  (told below, and the others run)
-                bad += 1
-                print("# " + traceback.format_exc().replace("\n", "\n# "))
-                print(f"not ok {i} - {name}", flush=True)
-    return 1 if bad else 0
 
 
 if __name__ == "__main__":
