@@ -192,6 +192,17 @@ static const struct call locking[] = {
     CALL(lstat),
 };
 
+/* Where it may also be made anew: Landlock says where. */
+static const struct call renewing[] = {
+    CALL_IF(openat, 2, O_PATH, 0),
+    CALL_IF(open, 1, O_PATH, 0),
+    CALL(unlink),
+    CALL(unlinkat),
+    CALL(rename),
+    CALL(renameat),
+    CALL(renameat2),
+};
+
 /* Where a file may be removed, too. */
 static const struct call removing[] = {
     CALL(newfstatat),
@@ -228,11 +239,13 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox *s)
     int wrong = add_all(filter, allowed, ARRAY_LEN(allowed));
     wrong = wrong ? wrong : add(filter, SCMP_ACT_ALLOW, &to_itself);
     wrong = wrong ? wrong : add(filter, SCMP_ACT_ERRNO(ENOSYS), &clone3);
-    if (!wrong && s->n_write > 0)
+    if (!wrong && s->n_write > s->n_databases)
         wrong = add_all(filter, writing, ARRAY_LEN(writing));
+    else if (!wrong && s->n_databases > 0)
+        wrong = add_all(filter, renewing, ARRAY_LEN(renewing));
     else if (!wrong && s->n_read > 0)
         wrong = add_all(filter, reading, ARRAY_LEN(reading));
-    if (!wrong && s->locks)
+    if (!wrong && s->database)
         wrong = add_all(filter, locking, ARRAY_LEN(locking));
     if (!wrong && s->remove[0])
         wrong = add_all(filter, removing, ARRAY_LEN(removing));
@@ -332,6 +345,15 @@ bool sandbox_may_remove_beside(struct sandbox *s, const char *file)
 bool sandbox_may_write(struct sandbox *s, const char *folder)
 {
     return add_path(s->write, &s->n_write, folder, strlen(folder));
+}
+
+bool sandbox_may_use_database(struct sandbox *s, const char *folder)
+{
+    s->database = true;
+    if (!s->landlock_abi)
+        return true;
+    s->n_databases++;
+    return sandbox_may_write(s, folder);
 }
 
 void sandbox_look(struct sandbox *s)

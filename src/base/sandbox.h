@@ -14,7 +14,8 @@ struct sandbox {
     /* What may still be opened: files and whole folders to read, folders in which files are made, changed, removed. */
     char read[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES], write[SANDBOX_MAX_PATHS][SANDBOX_PATH_BYTES];
     int n_read, n_write;
-    bool locks; /* what is open may be locked and made shorter: a database */
+    bool database; /* one is open: its files may be locked and made shorter */
+    int n_databases; /* of `write`: folders in which files of a database are made and removed, and no more is done */
     char remove[SANDBOX_PATH_BYTES]; /* a folder in which files may be removed; "": none */
 
     /* What the kernel offers, and what of it is active; filled by sandbox_enter(). */
@@ -26,6 +27,9 @@ struct sandbox {
 /* The folder of a file may be read, or that folder be written. False: there are too many, or the path is too long. */
 bool sandbox_may_read_beside(struct sandbox *s, const char *file);
 bool sandbox_may_write(struct sandbox *s, const char *folder);
+/* A database is open in that folder. Without Landlock, which alone keeps other folders from being written, it may be
+ * used as it is, and not be made anew. After sandbox_look(). */
+bool sandbox_may_use_database(struct sandbox *s, const char *folder);
 /* A file that is to go at the end: of Landlock's rights there is none for one file, so it is all in its folder. */
 bool sandbox_may_remove_beside(struct sandbox *s, const char *file);
 

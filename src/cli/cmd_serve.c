@@ -354,14 +354,12 @@ static const char *host_of(const struct service *s)
     return s->manager.n_sockets ? s->host : host ? host : "127.0.0.1";
 }
 
-/* Its file is open by now. Where nothing keeps other folders from being written, its own is not either: a database that
- * is taken away, or damaged, is then not made anew. */
+/* Its file is open by now. */
 static bool plan_recorder(struct service *s)
 {
     struct recorder_figures f;
     recorder_look(s->recorder, &f);
-    s->sandbox.locks = f.on;
-    return !f.on || !s->sandbox.landlock_abi || sandbox_may_write(&s->sandbox, f.dir);
+    return !f.on || sandbox_may_use_database(&s->sandbox, f.dir);
 }
 
 /* The folders of models stay readable, and that of the keys, so that they can be read again; the cache's is written,

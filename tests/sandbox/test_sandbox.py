@@ -42,7 +42,7 @@ def test(function):
 class Server:
     """The program with the probe inside, in a folder with a model."""
 
-    def __init__(self, here, *options, safe=False):
+    def __init__(self, here, *options, safe=False, no_landlock=False):
         self.folder = tempfile.mkdtemp(prefix="hearth-sandbox-")
         self.models = os.path.join(self.folder, "models")
         os.mkdir(self.models)
@@ -53,7 +53,8 @@ class Server:
         to_probe, self.go = os.pipe()
         self.told, from_probe = os.pipe()
         env = {**ENV, "LD_PRELOAD": here.probe, "PROBE_IN": str(to_probe), "PROBE_OUT": str(from_probe),
-               "PROBE_FOLDER": self.models, **({"PROBE_SAFE": "1"} if safe else {})}
+               "PROBE_FOLDER": self.models, **({"PROBE_SAFE": "1"} if safe else {}),
+               **({"PROBE_NO_LANDLOCK": "1"} if no_landlock else {})}
         self.process = subprocess.Popen(
             [here.program, "serve", os.path.join(self.models, "m.gguf"), "--port", "0", *options],
             env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -131,6 +132,43 @@ def nothing_of_all_that_is_tried_inside_the_server_goes_through(here):
         n = len(tried["before"]) - 4
     assert s.err.count("warning") == 0, s.err
     return f"{n} attempts, in a thread from before and in one from after"
+
+
+@test
+def recording_lets_one_folder_be_written_and_nothing_else(here):
+    with tempfile.TemporaryDirectory(prefix="hearth-sandbox-") as folder:
+        record = os.path.join(folder, "record")
+        with Server(here, "--record", "full", "--record-dir", record) as s:
+            status = s.status()
+            needs_all(status)
+            assert status["may_write"] == [record], status
+            for who, results in s.tried().items():
+                through = {k for k, v in results.items() if v not in DENIED and not k.startswith("may_")}
+                assert through == {"stat_path"}, f"{who}: {through}"  # a database looks whether its file is still there
+            s.answers()
+        assert os.listdir(record) == ["record.db"]  # the log was taken away at the end
+        rows = json.loads(subprocess.run([here.program, "log", "--json", "--record-dir", record], env=ENV, check=True,
+                                         capture_output=True).stdout)
+        assert rows["n_output_tokens"] == 8 and rows["has_body"], rows
+    assert s.err.count("nothing is recorded") == 0, s.err
+
+
+@test
+def without_landlock_a_database_is_used_and_no_file_is_made(here):
+    with tempfile.TemporaryDirectory(prefix="hearth-sandbox-") as record:
+        with Server(here, "--record", "receipts", "--record-dir", record, no_landlock=True) as s:
+            status = s.status()
+            if not status["kernel"]["seccomp"]:
+                raise Skip("this kernel has no seccomp")
+            assert status["kernel"]["landlock_abi"] == 0 and status["may_write"] == [], status
+            for who, results in s.tried().items():
+                written = {k for k, v in results.items() if v not in DENIED
+                           and k.partition("_")[0] in ("make", "remove", "rename", "write", "append", "truncate")}
+                assert not written, f"{who}: {written}"
+            s.answers()
+        rows = subprocess.run([here.program, "log", "--json", "--record-dir", record], env=ENV, check=True,
+                              capture_output=True).stdout
+        assert json.loads(rows)["n_output_tokens"] == 8, rows
 
 
 @test
