@@ -14,6 +14,8 @@
                what its own share of the steps makes of that: a step is the time between two tokens of a stream
   cost         processor time of the server's threads without the engine's (HTTP, JSON, events), for each token
                streamed: under 30 us
+  record       processor time of the whole server for each token of eight streams, with --record full beside --record
+               off, in turns: under 1 % more
 
 --model: a GGUF file (`hearth dev synth --shape llama-3.2-1b --type Q4_K_M FILE` makes one of that shape); without it,
 the built-in model. What others use of the machine stands beside every row, as in bench/engine.py; rows are appended to
@@ -36,7 +38,7 @@ import engine
 import measure
 from measure import Others
 
-SCENARIOS = ("overload", "connections", "streams", "newcomer", "cost")
+SCENARIOS = ("overload", "connections", "streams", "newcomer", "cost", "record")
 PATIENCE_S = 900
 OWN_SHARE = 0.75  # of a step's prompt tokens, beside an older prompt (docs/operating.md)
 
@@ -113,8 +115,8 @@ class Server:
             words = f.read().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
-    def front_seconds(self):
-        """Processor time of the threads that are not the engine's: {name: seconds}."""
+    def thread_seconds(self):
+        """Processor time of its threads: {name: seconds}."""
         folder = f"/proc/{self.process.pid}/task"
         used = {}
         for task in os.listdir(folder):
@@ -122,18 +124,27 @@ class Server:
                 name = f.read().strip()
             with open(f"{folder}/{task}/schedstat", encoding="ascii") as f:
                 used[name] = used.get(name, 0) + int(f.read().split()[0]) / 1e9
-        return {k: v for k, v in used.items() if k not in ("hearth", "hearth-worker", "hearth-engine")}
+        return used
+
+    def front_seconds(self):
+        """Of those that are not the engine's."""
+        return {k: v for k, v in self.thread_seconds().items()
+                if k not in ("hearth", "hearth-worker", "hearth-engine")}
 
 
 class OthersThan(Others):
     """A server is a child that has not ended, and not in what its parent's children used."""
 
-    def __init__(self, server):
+    def __init__(self, *servers):
         super().__init__()
-        self.server, self.server_before = server, server.cpu_seconds()
+        self.servers = servers
+        self.servers_before = self.servers_seconds()
+
+    def servers_seconds(self):
+        return sum(s.cpu_seconds() for s in self.servers)
 
     def percent(self):
-        return max(0.0, super().percent() - 100 * (self.server.cpu_seconds() - self.server_before) / self.wall())
+        return max(0.0, super().percent() - 100 * (self.servers_seconds() - self.servers_before) / self.wall())
 
 
 class Load:
@@ -287,6 +298,30 @@ class Load:
         self.row("front cost a token", [total], "us", 30, used)
         named = ", ".join(f"{k} {v:.1f}" for k, v in sorted(parts.items(), key=lambda p: -p[1]))
         self.claim(f"HTTP, JSON and events: {total:.1f} us of processor time a token, under 30 ({named})", total < 30)
+
+
+    def record(self):
+        o, more = self.options, []
+        with tempfile.TemporaryDirectory() as folder, Server(o, "--parallel", "8") as off, \
+                Server(o, "--parallel", "8", "--record", "full", "--record-dir", folder) as full:
+            for s in (off, full):
+                s.ask(clients=8, requests=8, stream=100, warm=0)
+            others = OthersThan(off, full)
+            for turn in range(2 * o.runs):
+                cost = {s: self.cpu_a_token(s) for s in ((off, full), (full, off))[turn % 2]}
+                more.append(100 * (cost[full] / cost[off] - 1))
+            used, kept = others.percent(), full.status()["recorder"]
+        self.row("recording in full", more, "%", 1, used)
+        self.claim(f"eight streams, recorded in full: {statistics.median(more):+.2f} % processor time a token, under 1 "
+                   f"({cost[off]:.0f} us without)", statistics.median(more) < 1)
+        self.claim(f"{kept['n_written']} answers recorded, {kept['n_dropped']} dropped, none should be",
+                   kept["n_written"] > 0 and kept["n_dropped"] == 0, timed=False)
+
+    def cpu_a_token(self, s):
+        """In microseconds, of all its threads."""
+        before = sum(s.thread_seconds().values())
+        got = s.ask(clients=8, seconds=self.options.seconds, stream=100, prompt_words=8, max_tokens=96)
+        return 1e6 * (sum(s.thread_seconds().values()) - before) / got["tokens"]
 
 
 def main():
