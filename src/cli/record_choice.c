@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/env.h"
+#include "base/state_dir.h"
 #include "cli/command.h"
 
 enum record_mode record_mode_of(const struct opt_value *record)
@@ -13,16 +14,15 @@ enum record_mode record_mode_of(const struct opt_value *record)
 
 bool record_place(char out[RECORD_DIR_BYTES], const struct opt_value *dir, hearth_error *err)
 {
-    const char *state = env_system("STATE_DIRECTORY"), *xdg = env_system("XDG_STATE_HOME"), *home = env_system("HOME");
-    int n = 0;
+    static const char below[] = "record"; /* a folder of its own: servers may write all that is in it */
+    const char *state = env_system("STATE_DIRECTORY"); /* of several the first */
+    int n = -1;
+    if (!dir->text && !state && state_dir_path(below, out))
+        return true;
     if (dir->text)
         n = snprintf(out, RECORD_DIR_BYTES, "%s", dir->text);
-    else if (state) /* of several the first */
-        n = snprintf(out, RECORD_DIR_BYTES, "%.*s", (int)strcspn(state, ":"), state);
-    else if (xdg && xdg[0] == '/') /* others are to be ignored: XDG Base Directory Specification */
-        n = snprintf(out, RECORD_DIR_BYTES, "%s/hearth", xdg);
-    else if (home)
-        n = snprintf(out, RECORD_DIR_BYTES, "%s/.local/state/hearth", home);
+    else if (state)
+        n = snprintf(out, RECORD_DIR_BYTES, "%.*s/%s", (int)strcspn(state, ":"), state, below);
     if (n > 0 && n < RECORD_DIR_BYTES)
         return true;
     return fail(err, HEARTH_ERR_USAGE, n > 0 ? "the path of the folder has more than %d bytes; name a shorter one"

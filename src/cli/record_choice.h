@@ -1,5 +1,6 @@
 /* record_choice.h: whether answers are recorded, and where. */
 #pragma once
+#include "base/state_dir.h"
 #include "cli/opts.h"
 #include "record/recorder.h"
 
@@ -12,7 +13,8 @@
 #define OPT_RECORD_DIR_ROW                                                                                    \
     {                                                                                                         \
         .name = "record-dir", .type = OPT_TEXT, .value = "DIR",                                               \
-        .dflt = "$STATE_DIRECTORY of a service, else $XDG_STATE_HOME/hearth, else ~/.local/state/hearth",     \
+        .dflt = "$STATE_DIRECTORY/record of a service, else $XDG_STATE_HOME/hearth/record, else "             \
+                "~/.local/state/hearth/record",                                                               \
         .help = "the folder of what is recorded, for its owner alone; several servers may have the same"     \
     }
 #define OPT_RECORD_DAYS_ROW                                                                                   \
@@ -27,7 +29,7 @@
     }
 
 enum record_mode { RECORD_OFF, RECORD_RECEIPTS, RECORD_FULL };
-enum { RECORD_DIR_BYTES = 1024 };
+enum { RECORD_DIR_BYTES = STATE_DIR_BYTES };
 
 enum record_mode record_mode_of(const struct opt_value *record);
 /* The folder: the one that was given, or the usual one. False: there is none, and *err says what could name it. */

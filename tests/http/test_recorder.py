@@ -128,9 +128,9 @@ def test_how_answers_end_can_be_seen(tmp_path):
 
 
 def test_where_it_goes_unless_told(tmp_path):
-    places = [({"XDG_STATE_HOME": str(tmp_path / "xdg")}, "xdg/hearth"),
-              ({"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": "relative"}, "home/.local/state/hearth"),
-              ({"STATE_DIRECTORY": f"{tmp_path}/service:/other", "HOME": "/nowhere"}, "service")]
+    places = [({"XDG_STATE_HOME": str(tmp_path / "xdg")}, "xdg/hearth/record"),
+              ({"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": "relative"}, "home/.local/state/hearth/record"),
+              ({"STATE_DIRECTORY": f"{tmp_path}/service:/other", "HOME": "/nowhere"}, "service/record")]
     for env, place in places:
         server = Server()
         server.env = {**server.env, "HEARTH_RECORD_DIR": "", "XDG_STATE_HOME": "", **env}
