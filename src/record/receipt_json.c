@@ -298,7 +298,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
     enum verdict_kind kind = receipt_verdict(r, verdict, sizeof verdict);
     struct object o = { json_object(), false };
     put_identity(&o, r);
-    put(&o, "verdict", json_pack("{s:s, s:s}", "kind", verdict_name(kind), "text", verdict));
+    put(&o, "verdict", json_pack("{s:s, s:s}", "kind", verdict_name(kind), "sentence", verdict));
     put(&o, "finish", of_finish(r));
     put(&o, "seed", of_seed(r));
     put(&o, "sampling", of_sampling(r));

@@ -98,7 +98,7 @@ class Verdict(unittest.TestCase):
             self.assertGreaterEqual(receipt["withheld"]["no_processor_ms"], computing / 4)
             self.skipTest("others have the processors")
         self.assertIn(verdict["kind"], wanted, receipt)
-        self.assertTrue(verdict["text"].startswith(verdict["kind"] + ": "))
+        self.assertTrue(verdict["sentence"].startswith(verdict["kind"] + ": "))
 
     def test_prompt(self):
         with Server() as s:

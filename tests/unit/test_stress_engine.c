@@ -163,6 +163,7 @@ static void read_some(struct flying *f, struct rng *r)
             end(f);
             return;
         }
+        f->got.mixes[f->got.n] = e.logits_mix;
         f->got.ids[f->got.n++] = e.id;
     }
 }
