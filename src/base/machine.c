@@ -248,6 +248,15 @@ bool process_pages_read(const char *path, const void *start, size_t bytes, struc
     return true;
 }
 
+void process_leaves_no_core(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = 0;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+}
+
 void process_fault_counts(struct process_faults *out)
 {
     struct rusage u;

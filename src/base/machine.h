@@ -55,3 +55,5 @@ struct process_faults {
     uint64_t read_bytes; /* from disk, also ahead of a fault, and by whatever read it */
 };
 void process_fault_counts(struct process_faults *out);
+/* Should it crash, no file of its memory is left: other people's words are in it. */
+void process_leaves_no_core(void);

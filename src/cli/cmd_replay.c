@@ -2,19 +2,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/file.h"
 #include "cli/generate_opts.h"
 #include "cli/json_out.h"
 #include "cli/model_choice.h"
+#include "cli/record_choice.h"
+#include "cli/recording_choice.h"
 #include "cli/replay.h"
 #include "cli/template_choice.h"
 #include "record/receipt_json.h"
 
-enum { MODEL, TEMPLATE, THREADS, THREADS_PREFILL, CHUNK, SPECULATE, JSON, N_OPTS };
+enum { MODEL, RECORD_DIR, TEMPLATE, THREADS, THREADS_PREFILL, CHUNK, SPECULATE, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
+    [RECORD_DIR] = OPT_RECORD_DIR_ROW,
     [TEMPLATE] = OPT_TEMPLATE_ROW,
     [THREADS] = OPT_THREADS_ROW,
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
@@ -25,7 +26,7 @@ static const struct opt options[N_OPTS] = {
                "the replay)" },
 };
 
-enum { RECORDING_MAX_BYTES = 512 << 20, WORDS_BYTES = 200 };
+enum { WORDS_BYTES = 200 };
 
 struct job {
     const struct args *args;
@@ -36,23 +37,6 @@ struct job {
     hearth_model *model;
     struct replay_found found;
 };
-
-static bool read_recording(struct job *job, const char *path, hearth_error *err)
-{
-    char *text = NULL;
-    size_t n = 0;
-    json_error_t where;
-    if (!file_read(path, RECORDING_MAX_BYTES, &text, &n, err))
-        return false;
-    json_t *json = json_loadb(text, n, JSON_REJECT_DUPLICATES, &where);
-    mem_free(text);
-    if (!json)
-        return fail(err, HEARTH_ERR_FORMAT, "%.200s is no JSON (line %d: %.120s); `hearth export` writes recordings",
-                    path, where.line, where.text);
-    bool ok = recording_from_json(&job->recording, json, err) || err_context(err, path);
-    json_decref(json);
-    return ok;
-}
 
 /* ---- what is another before anything is computed ---- */
 
@@ -189,13 +173,14 @@ static int run_job(struct job *job, hearth_error *err)
                               .n_chunk_tokens = (int)v[CHUNK].i };
     struct difference differences[MOST_DIFFERENCES];
     if (a->n_words == 0)
-        return usage_error(&cmd_replay, "RECORDING is needed: a file that `hearth export` wrote");
+        return usage_error(&cmd_replay, "RECORDING is needed: a number of `hearth log`, or a file that `hearth "
+                           "export` wrote");
     if (!model_choose(&job->choice, &cmd_replay, a->word[1], &v[MODEL]))
         return EXIT_USAGE;
     static const struct opt_value unset = { 0 };
     if (!template_choose(&job->template, &job->choice.source, true, &v[TEMPLATE], &unset, &unset, &unset, err)
         || !speculate_choose(&how.speculate, &v[SPECULATE], err)
-        || !read_recording(job, a->word[0], err))
+        || !recording_choose(&job->recording, a->word[0], &v[RECORD_DIR], err))
         return report(err);
     if (!job->choice.from_line)
         model_say(&job->choice);
@@ -231,11 +216,11 @@ const struct command cmd_replay = {
     .positionals = "RECORDING [MODEL]",
     .max_words = 2,
     .summary = "compute a recorded answer again: the same bits, or where they part",
-    .about = "RECORDING is a file with an answer's tokens, parameters and seed, and a hash of the logits that each\n"
-             "token was chosen from. The answer is computed again from its prompt, on this machine, with as many\n"
-             "threads as you like, and compared token by token. With the same model, template and arithmetic\n"
-             "revision it is the same to the last bit; what of them is another is named, and the first token where\n"
-             "it shows. Exit code 0: exact; 1: not.\n",
+    .about = "RECORDING is the number of a row of `hearth log` that was recorded in full, its X-Request-Id, or a file\n"
+             "that `hearth export` wrote. The answer is computed again from the tokens of its prompt, on this\n"
+             "machine, with as many threads as you like, and compared token by token. With the same model, template\n"
+             "and arithmetic revision it is the same to the last bit; what of them is another is named, and the\n"
+             "first token where it shows. Exit code 0: exact; 1: not.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/service.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
@@ -644,6 +645,7 @@ static int check_safety(struct service *s, hearth_error *err)
 static int run_service(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
+    process_leaves_no_core();
     if (!service_read(&s->manager, err) || (v[OFFLINE].on && !sandbox_offline(err)))
         return report(err);
     s->sandbox.offline = v[OFFLINE].on;

@@ -51,6 +51,33 @@ json_t *recording_of_request(const hearth_request *r)
     return NULL;
 }
 
+static bool blank(json_t *in, const char *key, json_t *value)
+{
+    if (json_object_get(in, key))
+        return json_object_set_new(in, key, value) == 0;
+    json_decref(value);
+    return true;
+}
+
+/* Of the request the limit stays, and nothing that is not known here. */
+bool recording_redact(struct recording *r)
+{
+    json_t *prefix = json_object_get(r->receipt, "prefix");
+    json_t *breakers = json_object_get(r->receipt, "dry_sequence_breakers");
+    json_t *most = json_object_get(r->request, "max_tokens");
+    json_t *rest = json_pack("{s:O, s:[], s:[]}", "max_tokens", most ? most : json_null(), "stop", "logit_bias");
+    json_decref(r->request);
+    r->request = rest;
+    r->n_prompt = r->n_output = 0;
+    mem_free(r->mixes);
+    r->mixes = NULL;
+    r->end_mix = 0;
+    json_object_del(r->receipt, "request");
+    return rest && blank(r->receipt, "request_id", json_null()) && blank(r->receipt, "notes", json_array())
+           && blank(prefix, "id", json_null()) && blank(prefix, "kept_id", json_null())
+           && blank(breakers, "value", json_array()) && json_object_set_new(r->receipt, "redacted", json_true()) == 0;
+}
+
 /* ---- the request again ---- */
 
 struct reading {
@@ -169,6 +196,8 @@ bool recording_ask(const struct recording *r, struct arena *arena, hearth_reques
 {
     struct reading x = { r, arena, to, err };
     *to = (hearth_request){ .prompt_ids = r->prompt, .n_prompt_ids = r->n_prompt, .want_logits_mix = true };
+    if (json_is_true(json_object_get(r->receipt, "redacted")))
+        return fail(err, HEARTH_ERR_FORMAT, "the recording was redacted: it has no tokens to compute again");
     if (r->n_prompt == 0)
         return lacks(err, "the prompt's tokens");
     return read_seed(&x) && read_sampling(&x) && read_order(&x) && read_biases(&x) && read_rest(&x);

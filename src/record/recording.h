@@ -24,6 +24,10 @@ struct recording {
 
 void recording_free(struct recording *r); /* leaves it empty */
 
+/* Without what can be read: tokens, texts and biases of the request, its ids, the token that a prefix ended at. It asks
+ * for nothing then. False: out of memory, and it is half done. */
+bool recording_redact(struct recording *r);
+
 /* What the receipt lacks of a request: max_tokens, stop, logit_bias. A new reference; NULL: out of memory. */
 json_t *recording_of_request(const hearth_request *request);
 

@@ -71,7 +71,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
         request.owner = request.cache_salt = x->key->salt;
     request.beyond_queue_tokens = i > 0;
-    request.want_logits_mix = x->tapes != NULL;
+    request.want_logits_mix = x->ask.request.want_logits_mix = x->tapes != NULL;
     x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {
         problem_of_error(p, &err);

@@ -47,6 +47,7 @@ class Understanding(unittest.TestCase):
         self.assertEqual(len(digests), 2)
         self.assertEqual(digests[0], digests[1])
         self.assertEqual(re.findall(r'"prefix":\{"n_tokens":(\d+),"end":"(\w+)"', said)[1][1], "whole", said)
+        self.assertEqual(len(re.findall(r"^exact: 4 tokens, and the bits of all logits$", said, re.MULTILINE)), 2, said)
         self.assertRegex(said, r'"prefix":\{"n_tokens":0,"end":"new"')
 
 

@@ -159,3 +159,10 @@ def test_answers_are_those_of_each_alone(asked):
     assert sum(len(text_of(answer)[0]) > 10 for answer in alone.values()) >= len(alone) // 4
     for (number, i), answer in alone.items():
         assert text_of(answer) == text_of(keys[number].answers[i]), (number, i, answer[:500])
+
+
+def test_no_core_file_is_left_of_a_server():
+    with Server() as server:
+        with open(f"/proc/{server.process.pid}/limits", encoding="ascii") as f:
+            limits = {line[:26].strip(): line[26:].split() for line in f}
+        assert limits["Max core file size"][0] == "0"

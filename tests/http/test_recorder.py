@@ -277,7 +277,7 @@ def test_what_cannot_be_is_refused_with_what_can(logged, tmp_path):
 def test_one_is_shown_whole_by_number_or_request(logged):
     out, _ = log("2", folder=logged)
     assert out.startswith("record 2, 20") and "\n  key                  bob\n" in out
-    assert re.search(r"(?m)^  finish +reason length, detail max_tokens 5$", out)
+    assert re.search(r"(?m)^  finish +reason length, detail max_tokens 5, repetition -$", out)
     assert re.search(r"(?m)^  recorded +2 tokens in and 5 out", out)
     assert log("r1", folder=logged)[0] == out
     both, _ = log("r2", folder=logged)
@@ -322,3 +322,61 @@ def test_it_is_read_while_a_server_writes_and_leaves_nothing_behind(tmp_path):
     assert os.listdir(tmp_path) == ["record.db"]
     assert len(log(folder=tmp_path)[0].splitlines()) == 3
     assert os.listdir(tmp_path) == ["record.db"]
+
+
+def run(*words, folder=None):
+    words = [*words, *(["--record-dir", str(folder)] if folder else [])]
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, env=CLEAN_ENV, timeout=PATIENCE_S,
+                          check=False)
+
+
+def test_an_answer_is_replayed_by_its_number_and_exported(tmp_path):
+    folder, path = tmp_path / "record", tmp_path / "answer.json"
+    with Server("--record", "full", "--record-dir", str(folder)) as server:
+        server.post("/v1/completions", {"prompt": "It was in the evening", "max_tokens": 9, "seed": 5, "n": 2,
+                                        "stop": ["a word of mine"]}, headers={"X-Request-Id": "two"})
+        server.post("/v1/chat/completions", CHAT, headers={"X-Request-Id": "one"})
+        Recorded(str(folder)).wait(3)
+    for word in ("1", "2", "3", "one"):
+        done = run("replay", word, folder=folder)
+        assert (done.returncode, "and the bits of all logits" in done.stdout) == (0, True), done
+    done = run("replay", "two", folder=folder)
+    assert done.returncode == 2 and "has 2 answers; give the number of one: 1, 2" in done.stderr
+    done = run("replay", "nobody", folder=folder)
+    assert done.returncode == 2 and "hearth log lists" in done.stderr
+    assert run("export", "1", str(path), folder=folder).returncode == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    done = run("replay", str(path))
+    assert done.returncode == 0 and done.stdout.startswith("exact: 9 tokens"), done
+    changed = json.loads(path.read_text(encoding="utf-8"))
+    changed["logits_mixes"][4] = "0123456789abcdef"
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    done = run("replay", str(path))
+    assert done.returncode == 1 and "the logits of token 4 are others, of the 4 before it the same" in done.stdout
+    assert "all 9 tokens are the same" in done.stdout
+
+
+def test_what_is_redacted_has_nothing_that_was_said(tmp_path):
+    folder, path = tmp_path / "record", tmp_path / "answer.json"
+    with Server("--record", "full", "--record-dir", str(folder)) as server:
+        server.post("/v1/completions", {"prompt": "It was", "max_tokens": 4, "stop": ["my canary"], "logit_bias":
+                                        {"77": 1}, "dry_sequence_breakers": ["my canary"], "model": "my canary"},
+                    headers={"X-Request-Id": "my-canary"})
+        Recorded(str(folder)).wait(1)
+    assert run("export", "1", str(path), "--redact", folder=folder).returncode == 0
+    text = path.read_text(encoding="utf-8")
+    assert "canary" not in text
+    left = json.loads(text)
+    assert left["prompt_ids"] == left["output_ids"] == [] and left["logits_mixes"] is None
+    assert left["request"] == {"max_tokens": 4, "stop": [], "logit_bias": []}
+    assert left["receipt"]["decode"]["n_output_tokens"] == 4 and left["receipt"]["verdict"]["kind"]
+    done = run("replay", str(path))
+    assert done.returncode == 3 and "was redacted" in done.stderr
+
+
+def test_receipts_alone_are_not_replayed(tmp_path):
+    with Server("--record-dir", str(tmp_path)) as server:
+        server.post("/v1/chat/completions", CHAT)
+        Recorded(str(tmp_path)).wait(1)
+    done = run("replay", "1", folder=tmp_path)
+    assert done.returncode == 3 and "--record full" in done.stderr
