@@ -5,8 +5,8 @@
 #include "engine/lane.h"
 #include "kernel/roof.h"
 
-/* Between two readings of a model: what a shared machine gives drifts by the minute. And after one that others
- * disturbed or somebody's coming ended. */
+/* Between two readings of a model: what a shared machine gives drifts by the minute. And after one that
+ * could not be, was disturbed, or ended because somebody came. */
 enum { REST_MS = 30000, AGAIN_MS = 1000 };
 
 struct calm {
@@ -36,13 +36,17 @@ bool idle_prepare(struct hearth_model *m, hearth_error *err)
     return m->reading != NULL;
 }
 
-/* Only what is in memory says how fast memory is; and nothing is to be read from disk for it, in the place of something
- * else. */
 static bool is_due(const struct hearth_model *m)
 {
-    const struct file_map *map = largest(m->file);
-    return m->reading && atomic_load(&m->figures.n_steps) != m->read_at_step && clock_ns() >= m->read_next_ns
-           && (!file_is_mapped(m->file) || file_resident_bytes(map) >= map->bytes / 64 * 63);
+    return m->reading && atomic_load(&m->figures.n_steps) != m->read_at_step && clock_ns() >= m->read_next_ns;
+}
+
+/* Only what is in memory says how fast memory is; and nothing is to be read from disk for it, in the place of something
+ * else. */
+static bool is_in_memory(const hearth_file *f)
+{
+    const struct file_map *map = largest(f);
+    return !file_is_mapped(f) || file_resident_bytes(map) >= map->bytes / 64 * 63;
 }
 
 void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsigned n_pokes)
@@ -50,10 +54,13 @@ void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsign
     struct calm calm = { e, n_pokes };
     for (int i = 0; i < n && is_calm(&calm); i++) {
         struct hearth_model *m = lanes[i]->model;
+        double rate = 0;
         if (!is_due(m))
             continue;
-        pool_use(e->pool, e->n_threads);
-        double rate = roofs_read_while(m->reading, ROOF_READ, e->n_threads, is_calm, &calm);
+        if (is_in_memory(m->file)) {
+            pool_use(e->pool, e->n_threads);
+            rate = roofs_read_while(m->reading, ROOF_READ, e->n_threads, is_calm, &calm);
+        }
         if (rate > 0) {
             atomic_store(&m->weights_gb_per_s, rate);
             m->read_at_step = atomic_load(&m->figures.n_steps);
