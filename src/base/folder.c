@@ -40,6 +40,8 @@ static bool make_one(const char *path, hearth_error *err)
     struct stat st;
     if ((stat(path, &st) == 0 && S_ISDIR(st.st_mode)) || (!file_told_to_fail() && mkdir(path, 0700) == 0))
         return true;
+    if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return true; /* somebody was quicker */
     return fail_at(&f, "make the folder", "", err);
 }
 

@@ -5,6 +5,7 @@
 #include "cli/generate_opts.h"
 #include "cli/json_out.h"
 #include "cli/model_choice.h"
+#include "cli/receipt_text.h"
 #include "cli/record_choice.h"
 #include "cli/recording_choice.h"
 #include "cli/replay.h"
@@ -92,7 +93,7 @@ static const char *token_text(const struct job *job, int32_t id, char out[WORDS_
     size_t m = 0;
     for (size_t i = 0; text && i < n && m + 5 < sizeof shown; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != 0x7f)
+        if (c >= 0x20 && c != 0x7f && !(c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0))
             shown[m++] = (char)c;
         else
             m += (size_t)snprintf(shown + m, sizeof shown - m, "\\x%02x", c);
@@ -117,8 +118,9 @@ static void print_parting(const struct job *job)
             token_text(job, f->token_now, is);
         printf("token %zu was %s and is %s\n", f->first_token, was, is);
     } else if (f->end_differs) {
-        printf("all %zu tokens are the same, and the end was '%s' and is '%s'\n", f->n_tokens,
-               recorded(job, "finish", "detail"), f->receipt.finish_detail);
+        printf("all %zu tokens are the same, and the end was '", f->n_tokens);
+        print_in_line(stdout, recorded(job, "finish", "detail"));
+        printf("' and is '%s'\n", f->receipt.finish_detail);
     } else {
         printf("all %zu tokens are the same\n", f->n_tokens);
     }
@@ -131,13 +133,18 @@ static void print_text(const struct job *job, const struct difference *d, int n)
         printf("exact: %zu tokens%s\n", f->n_tokens, f->has_mixes ? ", and the bits of all logits" : "");
     else
         print_parting(job);
-    for (int i = 0; i < n; i++)
-        printf("another %s: recorded with %s, replayed with %s\n", d[i].what, d[i].was, d[i].is);
+    for (int i = 0; i < n; i++) {
+        printf("another %s: recorded with ", d[i].what);
+        print_in_line(stdout, d[i].was);
+        printf(", replayed with %s\n", d[i].is);
+    }
     if (!replay_exact(f) && n == 0)
         puts("model header, template and arithmetic revision are the recorded ones: a byte of the weights is another, "
              "or this machine computes wrongly");
-    fprintf(stderr, "recorded on %s with %lld threads, replayed on %s with %d\n",
-            json_string_value(json_object_get(job->recording.receipt, "isa")),
+    const char *isa = json_string_value(json_object_get(job->recording.receipt, "isa"));
+    fputs("recorded on ", stderr);
+    print_in_line(stderr, isa ? isa : "an unknown instruction set");
+    fprintf(stderr, " with %lld threads, replayed on %s with %d\n",
             (long long)json_integer_value(json_object_get(job->recording.receipt, "n_threads")), f->receipt.isa,
             f->receipt.n_threads);
 }

@@ -52,12 +52,14 @@ static void first(const struct recorded_row *r, char *out)
 /* "req-1", of several answers to it "req-1 #2", and "(400)" where that is what the client was told. */
 static void request(const struct recorded_row *r, char *out)
 {
-    put_text(out, r->request_id);
-    size_t n = strlen(out);
+    char choice[16] = "", status[16] = "", id[LOG_CELL_BYTES];
     if (r->choice)
-        n += (size_t)snprintf(out + n, LOG_CELL_BYTES - n, " #%d", r->choice);
+        snprintf(choice, sizeof choice, " #%d", r->choice);
     if (r->status && r->status != 200)
-        snprintf(out + n, LOG_CELL_BYTES - n, " (%d)", r->status);
+        snprintf(status, sizeof status, " (%d)", r->status);
+    put_text(id, r->request_id);
+    snprintf(out, LOG_CELL_BYTES, "%.*s%s%s", (int)(LOG_CELL_BYTES - sizeof choice - sizeof status), id, choice,
+             status);
 }
 
 static const struct column {

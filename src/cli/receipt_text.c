@@ -98,10 +98,14 @@ static void print_value(FILE *out, json_t *v)
             print_list(out, value);
         else
             print_scalar(out, value);
-        fprintf(out, " (%s)", json_string_value(from));
+        fputs(" (", out);
+        print_scalar(out, from);
+        fputc(')', out);
     } else if (json_is_object(v)) {
         json_object_foreach(v, key, item) {
-            fprintf(out, "%s%s ", separator, key);
+            fputs(separator, out);
+            print_in_line(out, key);
+            fputc(' ', out);
             print_value(out, item);
             separator = ", ";
         }
@@ -123,7 +127,9 @@ void receipt_print_json(FILE *out, json_t *receipt)
     const char *key;
     json_t *v;
     json_object_foreach(receipt, key, v) {
-        fprintf(out, "  %-20s ", key);
+        fprintf(out, "  ");
+        print_in_line(out, key);
+        fprintf(out, "%*s ", (int)(strlen(key) < 20 ? 20 - strlen(key) : 0), "");
         print_value(out, v);
         fputc('\n', out);
     }

@@ -22,7 +22,7 @@ static bool was_cut(const struct recording *r)
 {
     return strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_CANCELLED)) == 0
            || strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_ERROR)) == 0
-           || strcmp(finish(r, "detail"), "stopped by the caller") == 0;
+           || strncmp(finish(r, "detail"), "stopped b", 9) == 0; /* by the caller, before it began */
 }
 
 /* Another type of keys and values is another arithmetic. */
@@ -95,7 +95,7 @@ bool replay_run(const struct recording *r, hearth_model *model, const struct rep
     size_t n = 0;
     bool together = true;
     *f = (struct replay_found){ .n_tokens = r->n_output, .first_logits = SIZE_MAX, .first_token = SIZE_MAX,
-                                .has_mixes = r->mixes != NULL, .cut = was_cut(r) };
+                                .has_mixes = r->mixes && (r->n_output > 0 || r->end_mix), .cut = was_cut(r) };
     arena_init(&arena, RECORDING_ARENA_BYTES);
     hearth_stream *s = NULL;
     if (recording_ask(r, &arena, &request, err)) {

@@ -150,8 +150,10 @@ static bool list_layers(struct layers *l, hearth_error *err)
         if (!split_name(t->name, &layer, &suffix) || t->dim[2] != 1 || t->dim[3] != 1)
             continue;
         struct kind *k = kind_of(l, suffix);
+        if (!k && l->n_kinds == MAX_KINDS)
+            continue;
         if (!k)
-            return l->n_kinds == MAX_KINDS || fail_memory(err, "the list of tensors");
+            return fail_memory(err, "the list of tensors");
         k->at[layer] = t;
         l->n_layers = max_int(l->n_layers, layer + 1);
     }
@@ -218,8 +220,10 @@ static bool make_profiles(struct layers *l, const struct kind *const kind[N_FFN]
                 measure(t, p->step, sums, NULL, row);
             for (size_t u = 0; u < p->n; u++)
                 profile(p, w, i)[u] = (float)log(sums[w == DOWN ? u * p->step : u] + 1e-30);
-            if (interrupt_pending())
+            if (interrupt_pending()) {
+                mem_free(sums);
                 return fail(err, HEARTH_ERR_CANCELLED, "interrupted; nothing is reported of a part of the checks");
+            }
         }
     mem_free(sums);
     return ok || fail_memory(err, "the sizes of hidden units");

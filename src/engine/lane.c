@@ -101,6 +101,7 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
     struct lane *l = NULL;
     lock_take(&e->lock);
     e->n_leaving++;
+    e->pokes++; /* whoever measures in idle time ends that */
     while (e->stepping)
         lock_wait(&e->lock);
     e->n_leaving--;

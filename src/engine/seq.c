@@ -259,6 +259,12 @@ static bool send_token(struct seq *s, struct outgoing *o)
 
 /* ---- the end ---- */
 
+/* Of counters that begin anew where the process comes into another group. */
+static double ms_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
+}
+
 /* An answer that went round in a circle at its end, which a model does that has lost its way: the shortest circle that
  * was gone through at least four times, and for at least 24 tokens. */
 static void find_repetition(const struct seq *s, hearth_receipt *r)
@@ -306,8 +312,8 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     r->disk_read_bytes = faults.read_bytes - s->faults_at_begin.read_bytes;
     struct pressure_counts pressure;
     pressure_look(&st->model->engine->pressure, &pressure);
-    r->throttled_ms = (double)(pressure.throttled_ns - s->pressure_at_begin.throttled_ns) / 1e6;
-    r->no_processor_ms = (double)(pressure.waited_ns - s->pressure_at_begin.waited_ns) / 1e6;
+    r->throttled_ms = ms_between(s->pressure_at_begin.throttled_ns, pressure.throttled_ns);
+    r->no_processor_ms = ms_between(s->pressure_at_begin.waited_ns, pressure.waited_ns);
     seq_note_reader(s, false);
     const struct hparams *hp = &st->model->file->model.hp;
     r->decode_bytes_per_token =

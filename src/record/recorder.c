@@ -111,7 +111,7 @@ static void take_state(struct recorder *r, enum database_state state, const hear
         return;
     database_rollback(&r->db);
     r->foreign = state == DB_FOREIGN;
-    r->suspect = state == DB_DAMAGED;
+    r->suspect |= state == DB_DAMAGED; /* until it was looked through */
     if (state == DB_TROUBLE || state == DB_DAMAGED)
         database_close(&r->db);
     say_trouble(r, err);
@@ -357,7 +357,7 @@ void recorder_put(struct recorder *r, const struct record *record)
         r->last = c.last;
         r->n_waiting++;
         r->waiting_bytes += i->bytes;
-        if (c.first == c.last || r->n_waiting > r->o.queue_rows / 2)
+        if (c.first == c.last || r->n_waiting > r->o.queue_rows / 2 || r->waiting_bytes > queue_bytes(r->o.full) / 2)
             lock_wake_all(&r->lock);
     }
     lock_release(&r->lock);

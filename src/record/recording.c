@@ -73,7 +73,8 @@ bool recording_redact(struct recording *r)
     r->mixes = NULL;
     r->end_mix = 0;
     json_object_del(r->receipt, "request");
-    return rest && blank(r->receipt, "request_id", json_null()) && blank(r->receipt, "notes", json_array())
+    return rest && blank(r->receipt, "digest", json_null()) && blank(r->receipt, "request_id", json_null())
+           && blank(r->receipt, "notes", json_array())
            && blank(prefix, "id", json_null()) && blank(prefix, "kept_id", json_null())
            && blank(breakers, "value", json_array()) && json_object_set_new(r->receipt, "redacted", json_true()) == 0;
 }
@@ -198,6 +199,9 @@ bool recording_ask(const struct recording *r, struct arena *arena, hearth_reques
     *to = (hearth_request){ .prompt_ids = r->prompt, .n_prompt_ids = r->n_prompt, .want_logits_mix = true };
     if (json_is_true(json_object_get(r->receipt, "redacted")))
         return fail(err, HEARTH_ERR_FORMAT, "the recording was redacted: it has no tokens to compute again");
+    if (r->n_output == 0 && !r->end_mix)
+        return fail(err, HEARTH_ERR_FORMAT, "nothing was answered that could be compared: it ended before its first "
+                    "token, or its prompt alone was scored");
     if (r->n_prompt == 0)
         return lacks(err, "the prompt's tokens");
     return read_seed(&x) && read_sampling(&x) && read_order(&x) && read_biases(&x) && read_rest(&x);

@@ -28,12 +28,19 @@ static struct times times_of(const hearth_receipt *r)
 {
     struct times t = { .queue = r->queue_ms + r->preempted_ms, .preparing = r->template_ms + r->tokenize_ms,
                        .prefill = r->prefill_ms, .decode = r->decode_ms, .reader = r->slow_reader_ms };
-    t.decode = t.decode > t.reader ? t.decode - t.reader : 0;
+    /* Waiting for pages and for a reader is part of the time in which it was read and said. */
+    double waited = r->preempted_ms + t.reader, of_decode = waited < t.decode ? waited : t.decode;
+    t.decode -= of_decode;
+    t.prefill = t.prefill > waited - of_decode ? t.prefill - (waited - of_decode) : 0;
     t.all = r->total_ms > 0 ? r->total_ms : t.queue + t.preparing + t.prefill + t.decode + t.reader;
     return t;
 }
 
-static int percent(double part, double all) { return all > 0 ? (int)(100 * part / all + 0.5) : 0; }
+static int percent(double part, double all)
+{
+    double share = all > 0 ? part / all : 0;
+    return (int)(100 * (share < 1 ? share : 1) + 0.5);
+}
 
 static enum verdict_kind of_prefill(const hearth_receipt *r, const struct times *t, char *text, size_t room)
 {

@@ -117,11 +117,12 @@ static bool reserve(struct exchange *x, const hearth_event *e)
 
 static bool take(struct exchange *x, int i, const hearth_event *e)
 {
-    if (!reserve(x, e))
-        return false;
+    tape_token(x, i, e); /* first: it has been read, whatever becomes of it */
+    bool reserved = reserve(x, e);
     if (e->type == HEARTH_EVENT_END)
-        return take_end(x, i, e);
-    tape_token(x, i, e);
+        return take_end(x, i, e) && reserved;
+    if (!reserved)
+        return false;
     if (x->ask.stream)
         exchange_begin_stream(x);
     reply_take(&x->reply, i, e, NULL, x->ask.stream ? &x->out : NULL);

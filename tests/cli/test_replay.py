@@ -110,6 +110,23 @@ class Replay(unittest.TestCase):
         recording["output_ids"] = recording["output_ids"][:10]
         self.assertEqual(self.replay(recording)[0], 0)
 
+    def test_nothing_is_not_exact(self):
+        recording = json.loads(json.dumps(self.recording))
+        recording["receipt"]["finish"] = {"reason": "cancelled", "detail": "cancelled"}
+        for mixes in (None, []):
+            recording["output_ids"], recording["logits_mixes"] = [], mixes
+            code, said = self.replay(recording)
+            self.assertEqual(code, 3)
+            self.assertIn("nothing was answered", said)
+
+    def test_a_file_moves_no_cursor(self):
+        recording = json.loads(json.dumps(self.recording))
+        recording["receipt"]["isa"] = recording["receipt"]["model"]["identity"] = "\x1b[2J\x9b"
+        recording["receipt"]["finish"]["detail"] = "\x1b]0;x\x07"
+        done = hearth("replay", self.path(recording))
+        self.assertNotRegex(done.text + done.err, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+        self.assertIn("\\x1b[2J", done.text)
+
     def test_a_changed_weight_shows(self):
         def flip(data, g):
             dims, _, at = g.tensors["output_norm.weight"]

@@ -380,3 +380,14 @@ def test_receipts_alone_are_not_replayed(tmp_path):
         Recorded(str(tmp_path)).wait(1)
     done = run("replay", "1", folder=tmp_path)
     assert done.returncode == 3 and "--record full" in done.stderr
+
+
+def test_a_database_of_somebody_else_is_listed_whatever_it_says(tmp_path):
+    with Server("--record-dir", str(tmp_path)) as server:
+        server.post("/v1/chat/completions", CHAT)
+        Recorded(str(tmp_path)).wait(1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "record.db")) as db:
+        db.execute("UPDATE request SET request_id = ?, choice = 2147483647, status = 400", ("x" * 400,))
+        db.commit()
+    done = run("log", folder=tmp_path)
+    assert done.returncode == 0 and "xxx #2147483647 (400)" in done.stdout, done

@@ -74,7 +74,9 @@ def replay(program, model, folder, row, dice):
                               capture_output=True, env=env, check=False, timeout=PATIENCE_S)
         if done.stdout:
             break
-    assert done.stdout, done.stderr
+    if not done.stdout:
+        assert done.returncode == 3 and b"nothing was answered" in done.stderr, (row, done.stderr)
+        return None, 3, how, isa
     return json.loads(done.stdout), done.returncode, how, isa
 
 
@@ -95,8 +97,11 @@ def what_was_recorded_is_computed_again_to_the_bit(program, model, everything):
         assert len(rows) >= n * 0.9, len(rows)
         for row in rows:
             found, code, how, isa = replay(program, model, folder, row, dice)
+            if not found:  # who left had read none
+                assert row["finish"] in ("cancelled", "error"), row
+                continue
             assert code == 0 and found["exact"] and found["differs"] == {}, (row, found, how, isa)
-            assert found["logits_compared"] or found["n_tokens"] == 0, row  # who left may have read none
+            assert found["logits_compared"], row
             n_tokens, n_cached = n_tokens + found["n_tokens"], n_cached + (row["n_cached_tokens"] > 0)
             kinds[row["finish"]] = kinds.get(row["finish"], 0) + 1
     assert n_cached > 0 and len(kinds) > 1, kinds
