@@ -10,6 +10,7 @@
 #include "engine/registry.h"
 #include "format/gguf_override.h"
 #include "format/gguf_set.h"
+#include "text/pretok.h"
 
 enum { FILE_ARENA_BYTES = 128 << 20, TEMPLATE_MAX_BYTES = 1 << 20 };
 
@@ -442,3 +443,5 @@ bool hearth_file_token_special(hearth_file *f, int32_t id)
     uint8_t type = tokenizer_vocab(t)->type[id];
     return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED || type == TOKEN_UNKNOWN;
 }
+
+size_t hearth_pretokenizers(const char **names, size_t cap) { return pretok_list(names, cap); }

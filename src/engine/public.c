@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "engine/registry.h"
-#include "text/pretok.h"
 
 const char *hearth_version(void) { return HEARTH_VERSION; }
 int hearth_arithmetic_revision(void) { return ARITHMETIC_REVISION; }
@@ -54,8 +53,6 @@ size_t hearth_architectures(const char **names, size_t cap)
             names[n] = arch_all[n]->name;
     return n;
 }
-
-size_t hearth_pretokenizers(const char **names, size_t cap) { return pretok_list(names, cap); }
 
 /* ---- sampling parameters, from the one list ---- */
 

@@ -187,9 +187,8 @@ class Client(threading.Thread):
 class Fresh:
     """What a token costs a process that is new."""
 
-    N_TOKENS = 1500
-
-    def __init__(self, program, model):
+    def __init__(self, program, model, n_tokens):
+        self.n_tokens = n_tokens
         self.words = [program, "run", *([model] if model else []), "--raw", "-p", "once upon a time", "--ignore-eos",
                       "--temp", "0", "--json", "-n"]
 
@@ -202,7 +201,7 @@ class Fresh:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     def token_us(self):
-        return 1e6 * self.seconds(self.N_TOKENS) / self.N_TOKENS
+        return 1e6 * self.seconds(self.n_tokens) / self.n_tokens
 
 
 class Soak:
@@ -252,12 +251,14 @@ def main():
     p.add_argument("--model")
     o = p.parse_args()
     soak, window = Soak(), max(0.5, min(10.0, o.seconds / 40))
+    # Beside a window of seconds, tenths of one.
+    fresh = Fresh(os.path.abspath(o.program), o.model, 1500 if o.seconds >= o.strict_seconds else 20)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(os.path.abspath(o.program), o.model, folder)
         clients = [Client(i, server, soak) for i in range(N_CLIENTS)]
         for c in clients:
             c.start()
-        points = watch(server, soak, Fresh(os.path.abspath(o.program), o.model), o.seconds, window)
+        points = watch(server, soak, fresh, o.seconds, window)
         lives = server.process.poll() is None
         soak.stop.set()
         for c in clients:

@@ -154,9 +154,10 @@ def is_json(text):
 
 def plain(value):
     """A JSON value without what differs from run to run: numbers with a fraction or large (times, bytes, rates; null
-    where there is none), the request's name, the notes on what the system did not give."""
+    where there is none), the request's name, what its time went to, the notes on what the system did not give."""
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if k not in ("request_id", "notes", "faults", "seconds", "at")}
+        return {k: plain(v) for k, v in value.items() if k not in ("request_id", "notes", "faults", "seconds", "at",
+                                                          "verdict")}
     if isinstance(value, list):
         return [plain(v) for v in value]
     return "a number" if value is None or isinstance(value, (int, float)) else value
