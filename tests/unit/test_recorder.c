@@ -474,7 +474,7 @@ static void memory_that_runs_out_at_any_call(void **state)
             n = k;
         }
         assert_in_range(n, 10, MOST - 1);
-        assert_int_equal(figures().n_waiting, 0);
+        until(figures().n_waiting == 0); /* counted after it was written */
         assert_true(figures().n_dropped > 5 && figures().n_written > 0);
         uint64_t n_written = figures().n_written;
         done();

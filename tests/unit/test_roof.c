@@ -91,7 +91,7 @@ static void test_memory_that_is_there_can_be_read(void **state)
         assert_non_null(r);
         assert_true(roofs_bytes(r) <= sizes[i]);
         double rate = roofs_read_while(r, ROOF_READ, 2, often, &n);
-        assert_true(isfinite(rate) && rate >= 0 && n > 5); /* 0: others disturbed it */
+        assert_true(isfinite(rate) && rate >= 0 && n >= 5); /* 0: others disturbed it */
         n = 0;
         assert_true(roofs_read_while(r, ROOF_READ, 2, never, &n) == 0);
         assert_int_equal(n, 1);
