@@ -147,6 +147,17 @@ static bool wait_input(int fd, int ms)
     return p[1].revents != 0;
 }
 
+bool interrupt_next(hearth_stream *s, hearth_event *e)
+{
+    for (;;) {
+        if (interrupt_pending())
+            hearth_stream_cancel(s);
+        if (hearth_stream_poll(s, e))
+            return e->type != HEARTH_EVENT_END;
+        interrupt_wait();
+    }
+}
+
 bool interrupt_wait_input(int fd) { return wait_input(fd, -1); }
 void interrupt_wait_ms(int ms) { wait_input(-1, ms); }
 void interrupt_wait(void) { wait_input(-1, -1); }

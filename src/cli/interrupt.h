@@ -40,5 +40,8 @@ void interrupt_wake(void *arg);
 void interrupt_wait(void);
 /* The same, or until ms milliseconds are over; below 0: without end. */
 void interrupt_wait_ms(int ms);
+/* The next event of a stream that wakes by interrupt_wake(), waiting for it; an interrupt cancels the stream, which
+ * still ends with END. False: *e is that. */
+bool interrupt_next(hearth_stream *s, hearth_event *e);
 /* As interrupt_wait(), or until fd has something to read (its end included): true then. */
 bool interrupt_wait_input(int fd);

@@ -35,18 +35,7 @@ double verify_gain(const struct verify_score *a, const struct verify_score *b, d
 static bool read_scores(hearth_stream *s, struct verify_score *out, hearth_error *err)
 {
     hearth_event e;
-    bool told = false;
-    for (;;) {
-        if (interrupt_pending() && !told) {
-            hearth_stream_cancel(s);
-            told = true;
-        }
-        if (!hearth_stream_poll(s, &e)) {
-            interrupt_wait();
-            continue;
-        }
-        if (e.type == HEARTH_EVENT_END)
-            break;
+    while (interrupt_next(s, &e)) {
         if (out->n_tokens == VERIFY_MOST_TOKENS)
             continue;
         out->nll[out->n_tokens++] = -e.logprob;

@@ -135,19 +135,8 @@ static hearth_stream *submit(struct measured *m, const struct window_run *run, s
 static bool read_window(hearth_stream *s, struct score *score, hearth_error *err)
 {
     hearth_event e;
-    bool told = false;
     *score = (struct score){ 0 };
-    for (;;) {
-        if (interrupt_pending() && !told) {
-            hearth_stream_cancel(s);
-            told = true;
-        }
-        if (!hearth_stream_poll(s, &e)) {
-            interrupt_wait();
-            continue;
-        }
-        if (e.type == HEARTH_EVENT_END)
-            break;
+    while (interrupt_next(s, &e)) {
         double nll = -(double)e.logprob;
         score->n++;
         score->sum += nll;

@@ -5,8 +5,8 @@
 #include "engine/lane.h"
 #include "kernel/roof.h"
 
-/* Between two readings of a model: what a shared machine gives drifts by the minute. And after one that
- * could not be, was disturbed, or ended because somebody came. */
+/* Between two readings of a model: what a shared machine gives drifts by the minute. And after one that could not be,
+ * was disturbed, or ended because somebody came. */
 enum { REST_MS = 30000, AGAIN_MS = 1000 };
 
 struct calm {

@@ -66,26 +66,26 @@ static void fail_all(struct exchange *x)
         reply_error(&x->reply, &x->problem, &x->out);
 }
 
-/* The end of one. False: it failed. */
-static bool take_end(struct exchange *x, int i, const hearth_event *e)
+/* The end of one. False: it failed; not reserved: for want of memory, as the problem says. */
+static bool take_end(struct exchange *x, int i, const hearth_event *e, bool reserved)
 {
     hearth_receipt receipt;
     hearth_stream *stream = x->streams[i];
     bool has_receipt = hearth_stream_receipt(stream, &receipt);
     if (has_receipt)
         usage_take(x, i, &receipt);
-    if (e->reason == HEARTH_END_ERROR || e->reason == HEARTH_END_CANCELLED) {
+    bool failed = e->reason == HEARTH_END_ERROR || e->reason == HEARTH_END_CANCELLED;
+    if (failed && reserved) {
         hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
         problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);
         retry_estimate(x->server, &x->problem);
-        if (has_receipt)
-            tape_end(x, i, e, &receipt);
-        return false;
     }
-    if (has_receipt) {
+    if (has_receipt && !failed && reserved)
         served_count(x, &receipt);
+    if (has_receipt)
         tape_end(x, i, e, &receipt);
-    }
+    if (failed || !reserved)
+        return false;
     if (x->ask.stream)
         exchange_begin_stream(x);
     reply_take(&x->reply, i, e, has_receipt ? &receipt : NULL, x->ask.stream ? &x->out : NULL);
@@ -120,7 +120,7 @@ static bool take(struct exchange *x, int i, const hearth_event *e)
     tape_token(x, i, e); /* first: it has been read, whatever becomes of it */
     bool reserved = reserve(x, e);
     if (e->type == HEARTH_EVENT_END)
-        return take_end(x, i, e) && reserved;
+        return take_end(x, i, e, reserved);
     if (!reserved)
         return false;
     if (x->ask.stream)
