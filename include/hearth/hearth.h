@@ -643,6 +643,9 @@ typedef struct {
     bool want_progress;        /* HEARTH_EVENT_ADMITTED and HEARTH_EVENT_PROGRESS before the first token */
     bool want_digest;          /* SHA-256 over the bits of every step's logits, in the receipt */
     bool want_logits_mix;      /* hearth_event.logits_mix: where two runs part, in a tenth of a digest's time */
+    /* hearth_event.choice: stage by stage what became of the n_alternatives likeliest tokens and of the one that came.
+     * Each token is chosen twice then, which takes milliseconds; it is the same token. */
+    bool want_choice;
     int n_chunk_tokens;        /* prompt tokens per step; 0: the engine's */
     /* Where the text repeats itself, what followed then is computed together with the last token, and kept as far as
      * it is what would have come anyway: the answer has the same bits, in less time. 0: as long as it pays and other
@@ -687,6 +690,37 @@ typedef enum {
     HEARTH_END_ERROR,
 } hearth_end_reason;
 
+/* Steps of a choice besides the stages (HEARTH_STAGE_..., which come first in the same numbers). */
+enum {
+    HEARTH_STEP_model = HEARTH_N_STAGES, /* what the model computed */
+    HEARTH_STEP_logit_bias,
+    HEARTH_STEP_likeliest, /* temperature 0: no draw, the likeliest of them */
+    HEARTH_STEP_mirostat,  /* its cut by surprise */
+    HEARTH_N_STEPS
+};
+/* "model", "top_k", ...; NULL for a number that is none of them. Static. */
+const char *hearth_step_name(int step);
+
+/* What was left of the tokens after a step that had something to do. */
+typedef struct {
+    int step;
+    int n_candidates;      /* tokens that could still come */
+    float temperature;     /* by which their logits are divided by now */
+    float entropy_bits;    /* of what is left */
+    const float *logprobs; /* [n_tokens] natural logs, among what is left; -INFINITY: it is not */
+} hearth_choice_step;
+
+/* How a token was chosen. The last step's log-probabilities are those that it was drawn by. */
+typedef struct {
+    int32_t id;
+    float draw;         /* in [0, 1): the random number; NaN: nothing was drawn */
+    const int32_t *ids; /* [n_tokens] the model's likeliest, the first one first; then the one that came, if it is none
+                           of them */
+    int n_tokens;
+    const hearth_choice_step *steps; /* [n_steps] "model" first */
+    int n_steps;
+} hearth_choice;
+
 typedef struct {
     hearth_event_type type;
     int32_t id;               /* TOKEN */
@@ -703,6 +737,7 @@ typedef struct {
      * as the model computed them: another computation of the same step has the same. END: of the step that chose the
      * end-of-generation token, if that ended it; else 0. */
     uint64_t logits_mix;
+    const hearth_choice *choice; /* TOKEN, when asked for; END: of the token that ended it, if one did; else NULL */
     hearth_end_reason reason; /* END */
     /* ADMITTED, PROGRESS: */
     int n_prompt_tokens;

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "infer/logits_mix.h"
+#include "infer/trace.h"
 
 int seq_most_cached(const struct seq *s)
 {
@@ -149,7 +150,10 @@ void seq_begin(struct seq *s, struct hearth_stream *stream, uint64_t order)
 struct outgoing {
     hearth_event event;
     hearth_alternative alternatives[MAX_ALTERNATIVES];
+    struct choice_trace trace;
 };
+static_assert((int)MAX_ALTERNATIVES < (int)TRACE_TOKENS, "they are followed, and one more");
+static_assert(sizeof(struct outgoing) + 2 * STREAM_TEXT_MAX_BYTES <= STREAM_EVENT_MAX_BYTES, "through the ring");
 
 /* Before anything touches them. */
 static void look_at_bits(struct outgoing *o, const struct hearth_stream *st, const float *logits)
@@ -333,7 +337,7 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
     size_t n_thinking = split(s, (struct str){ rest, detok_finish(&s->detok, rest, sizeof rest) }, false, true);
     hearth_event end = { .type = HEARTH_EVENT_END, .text = s->held, .n_bytes = s->n_held, .thinking = s->thinking,
                          .n_thinking_bytes = n_thinking, .reason = reason,
-                         .logits_mix = st->end_mix };
+                         .logits_mix = st->end_mix, .choice = s->end_choice };
     if (reason == HEARTH_END_ERROR) { /* who knows what it computed */
         kv_seq_clear(&st->model->kv, &s->kv);
     } else {
@@ -341,20 +345,22 @@ void seq_end(struct seq *s, hearth_end_reason reason, const char *detail, const 
         kv_seq_leave(&st->model->kv, &s->kv, s->history, s->n_done);
     }
     s->stream = NULL;
+    s->end_choice = NULL;
     stream_end(st, &end);
     s->finished = st;
 }
 
 /* ---- one token ---- */
 
-/* *logprob holds minus the logsumexp of the untouched logits; the chosen token's own logit is
+/* The event's logprob holds minus the logsumexp of the untouched logits; the chosen token's own logit is
  * added. Bias and penalties change logits in place, hence the copy where it matters. */
-static int32_t choose(struct seq *s, const struct kernels *k, float *logits, float *logprob)
+static int32_t choose(struct seq *s, const struct kernels *k, float *logits, struct outgoing *o)
 {
     struct hearth_stream *st = s->stream;
     const hearth_request *r = &st->request;
     int n_vocab = st->model->file->model.hp.n_vocab;
-    float *untouched = r->want_logprob || r->n_alternatives ? st->model->logits_copy : NULL;
+    float *untouched = r->want_logprob || r->n_alternatives || r->want_choice ? st->model->logits_copy : NULL;
+    struct sampling_memory before = s->sampling;
     struct sampling_state state = { .params = &r->sampling,
                                     .bias = r->logit_bias,
                                     .n_bias = r->n_logit_bias,
@@ -368,9 +374,16 @@ static int32_t choose(struct seq *s, const struct kernels *k, float *logits, flo
     if (untouched)
         memcpy(untouched, logits, (size_t)n_vocab * sizeof *logits);
     int32_t id = sampler_choose(k, logits, n_vocab, &state, &st->model->room);
-    if (untouched)
-        *logprob += untouched[id];
     st->receipt.sample_ms += clock_ms_since(start);
+    if (untouched)
+        o->event.logprob += untouched[id];
+    if (r->want_choice) {
+        memcpy(logits, untouched, (size_t)n_vocab * sizeof *logits);
+        state.memory = &before;
+        trace_choice(&o->trace, k, logits, n_vocab, &state, &st->model->room, o->alternatives, o->event.n_alternatives,
+                     id);
+        o->event.choice = &o->trace.choice;
+    }
     return id;
 }
 
@@ -397,10 +410,11 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
 {
     struct hearth_stream *st = s->stream;
     char detail[96];
-    struct outgoing o = { .event = { .type = HEARTH_EVENT_TOKEN } };
+    struct outgoing o;
+    o.event = (hearth_event){ .type = HEARTH_EVENT_TOKEN };
     look_at_bits(&o, st, logits);
     describe_choice(&o, st, k, logits);
-    int32_t id = choose(s, k, logits, &o.event.logprob);
+    int32_t id = choose(s, k, logits, &o);
     int64_t now = clock_ns();
     if (s->first_token_ns)
         figures_gap(&st->model->figures, now - s->last_token_ns);
@@ -410,6 +424,7 @@ bool seq_sample(struct seq *s, const struct kernels *k, float *logits)
     if (!st->request.ignore_eos && vocab_is_eog(tokenizer_vocab(st->model->tokenizer), id) && !ends_thinking(s, id)) {
         snprintf(detail, sizeof detail, "end-of-generation token %d", id);
         st->end_mix = o.event.logits_mix;
+        s->end_choice = o.event.choice;
         seq_end(s, HEARTH_END_STOP, detail, NULL);
         return false;
     }

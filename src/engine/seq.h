@@ -30,6 +30,7 @@ struct seq {
     int n_draft, n_right; /* tokens behind the last one that this step tries; of them were right */
     int n_verified;       /* rows of this step that were looked at */
     bool dropped;         /* the rest of the step's rows is not wanted */
+    const hearth_choice *end_choice; /* of the token that ends it, while that is under way; NULL */
     struct hearth_stream *finished; /* ended in this step; the engine lets go of it after the step */
 
     struct detok detok;

@@ -402,7 +402,7 @@ void stream_unref(struct hearth_stream *s)
 
 /* ---- the ring ----
  *
- * A record is a header, the alternatives and the two texts, one after another, wrapping around. */
+ * A record is a header, the choice, the alternatives and the two texts, one after another, wrapping around. */
 
 struct record {
     hearth_event_type type;
@@ -414,6 +414,7 @@ struct record {
     int n_prompt, n_cached, n_processed;
     double elapsed_ms;
     uint64_t logits_mix;
+    uint16_t n_choice_tokens, n_choice_steps; /* both 0: there is none */
 };
 static_assert(sizeof(struct record) <= STREAM_RECORD_BYTES, "step.c counts on it");
 
@@ -445,6 +446,15 @@ bool stream_has_room(struct hearth_stream *s)
     return room;
 }
 
+static void push_choice(struct hearth_stream *s, const hearth_choice *c)
+{
+    ring_copy_in(s, c, sizeof *c);
+    ring_copy_in(s, c->steps, (size_t)c->n_steps * sizeof *c->steps);
+    for (int i = 0; i < c->n_steps; i++)
+        ring_copy_in(s, c->steps[i].logprobs, (size_t)c->n_tokens * sizeof *c->steps[i].logprobs);
+    ring_copy_in(s, c->ids, (size_t)c->n_tokens * sizeof *c->ids);
+}
+
 static void push(struct hearth_stream *s, const hearth_event *e, bool end)
 {
     struct record r = { .type = e->type,
@@ -459,8 +469,14 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
                         .n_processed = e->n_processed_tokens,
                         .elapsed_ms = e->elapsed_ms,
                         .logits_mix = e->logits_mix };
+    if (e->choice) {
+        r.n_choice_tokens = (uint16_t)e->choice->n_tokens;
+        r.n_choice_steps = (uint16_t)e->choice->n_steps;
+    }
     lock_take(&s->lock);
     ring_copy_in(s, &r, sizeof r);
+    if (e->choice)
+        push_choice(s, e->choice);
     ring_copy_in(s, e->alternatives, (size_t)e->n_alternatives * sizeof *e->alternatives);
     ring_copy_in(s, e->text, e->n_bytes);
     ring_copy_in(s, e->thinking, e->n_thinking_bytes);
@@ -494,13 +510,33 @@ void stream_wake(struct hearth_stream *s)
 
 /* ---- the reader ---- */
 
+/* To the beginning of what the reader holds. Returns what is behind it there. */
+static uint8_t *read_choice(struct hearth_stream *s, const struct record *r)
+{
+    hearth_choice *c = (hearth_choice *)(void *)s->current;
+    hearth_choice_step *steps = (hearth_choice_step *)(void *)(c + 1);
+    float *logprobs = (float *)(void *)(steps + r->n_choice_steps);
+    size_t n = r->n_choice_tokens, n_steps = r->n_choice_steps;
+    int32_t *ids = (int32_t *)(void *)(logprobs + n * n_steps);
+    ring_copy_out(s, c, sizeof *c);
+    ring_copy_out(s, steps, n_steps * sizeof *steps);
+    ring_copy_out(s, logprobs, n * n_steps * sizeof *logprobs);
+    ring_copy_out(s, ids, n * sizeof *ids);
+    for (size_t i = 0; i < n_steps; i++)
+        steps[i].logprobs = logprobs + i * n;
+    c->steps = steps;
+    c->ids = ids;
+    return (uint8_t *)(ids + n);
+}
+
 static bool read_event(struct hearth_stream *s, hearth_event *e)
 {
     struct record r;
     if (s->head == s->tail)
         return false;
     ring_copy_out(s, &r, sizeof r);
-    hearth_alternative *alternatives = (hearth_alternative *)(void *)s->current;
+    uint8_t *behind = r.n_choice_steps ? read_choice(s, &r) : s->current;
+    hearth_alternative *alternatives = (hearth_alternative *)(void *)behind;
     ring_copy_out(s, alternatives, (size_t)r.n_alternatives * sizeof *alternatives);
     char *text = (char *)(alternatives + r.n_alternatives);
     ring_copy_out(s, text, r.n_text);
@@ -522,7 +558,8 @@ static bool read_event(struct hearth_stream *s, hearth_event *e)
                          .n_cached_tokens = r.n_cached,
                          .n_processed_tokens = r.n_processed,
                          .elapsed_ms = r.elapsed_ms,
-                         .logits_mix = r.logits_mix };
+                         .logits_mix = r.logits_mix,
+                         .choice = r.n_choice_steps ? (const hearth_choice *)(const void *)s->current : NULL };
     s->end_read = r.type == HEARTH_EVENT_END;
     return true;
 }

@@ -13,9 +13,9 @@
 
 enum {
     STREAM_RING_BYTES = 64 << 10,
-    STREAM_RECORD_BYTES = 56, /* of an event besides its texts and alternatives */
+    STREAM_RECORD_BYTES = 64, /* of an event besides its texts and alternatives */
     STREAM_TEXT_MAX_BYTES = 8 << 10, /* of one event: a token's text is at most 4 KB, plus what was held back */
-    STREAM_EVENT_MAX_BYTES = 2 * STREAM_TEXT_MAX_BYTES + 1024, /* answer and thinking */
+    STREAM_EVENT_MAX_BYTES = 2 * STREAM_TEXT_MAX_BYTES + 5120, /* answer, thinking, and how a token was chosen */
     MAX_STOPS = 64,
     MAX_STOP_BYTES = 256,
     MAX_LOGIT_BIAS = 4096,

@@ -131,6 +131,13 @@ double logits_logsumexp(const struct kernels *k, const float *logits, int n_voca
     return (double)max + num_log(sum);
 }
 
+void choice_saw(const struct choice *ch, int step)
+{
+    const struct sampling_watch *w = ch->state->watch;
+    if (w)
+        w->saw(w->arg, step, ch);
+}
+
 /* ---- the choice ---- */
 
 static void apply_bias(float *logits, int n_vocab, const struct sampling_state *s)
@@ -148,15 +155,25 @@ int32_t sampler_choose(const struct kernels *k, float *logits, int n_vocab, cons
     bool likeliest = p->temperature == 0 && sampling_order_has(order, HEARTH_STAGE_temperature);
     struct choice ch = { .k = k, .state = state, .params = p, .room = room, .logits = logits, .n_vocab = n_vocab,
                          .all = true, .temperature = 1 };
+    choice_saw(&ch, HEARTH_STEP_model);
     apply_bias(logits, n_vocab, state);
+    if (state->n_bias > 0)
+        choice_saw(&ch, HEARTH_STEP_logit_bias);
     for (int i = 0; i < order->n; i++) {
         const struct sampler *s = stages[order->stage[i]];
-        if (s->wanted(p) && !(s->drops && (likeliest || p->mirostat == 2)))
-            s->apply(&ch);
+        if (!s->wanted(p) || (s->drops && (likeliest || p->mirostat == 2)))
+            continue;
+        s->apply(&ch);
+        choice_saw(&ch, order->stage[i]);
     }
     if (likeliest) {
-        float best;
-        return k->argmax(logits, n_vocab, &best);
+        struct candidate best;
+        best.id = k->argmax(logits, n_vocab, &best.logit);
+        ch.all = false;
+        ch.c = &best;
+        ch.n = 1;
+        choice_saw(&ch, HEARTH_STEP_likeliest);
+        return best.id;
     }
     if (p->mirostat == 2)
         return choice_mirostat(&ch);

@@ -34,6 +34,13 @@ struct sampling_memory {
 };
 void sampling_memory_begin(struct sampling_memory *m, const hearth_sampling *params);
 
+/* Who looks on: called with what is left after each step that has something to do. */
+struct choice;
+struct sampling_watch {
+    void (*saw)(void *arg, int step, const struct choice *ch); /* changes nothing but room->weights */
+    void *arg;
+};
+
 struct sampling_state {
     const hearth_sampling *params;
     const hearth_sampling_order *order; /* NULL: sampling_order_standard() */
@@ -44,6 +51,7 @@ struct sampling_state {
     uint64_t seed;
     const uint64_t *breakers;       /* dry: a bit for each token that ends a repetition; NULL: none */
     struct sampling_memory *memory; /* needed for mirostat alone */
+    const struct sampling_watch *watch; /* NULL: nobody */
 };
 
 /* In the order of sampling_stages.def. */
@@ -97,6 +105,7 @@ struct sampler {
     void (*apply)(struct choice *ch);
 };
 
+void choice_saw(const struct choice *ch, int step);     /* for who looks on */
 void choice_gather(struct choice *ch);                  /* all logits to candidates, sorted */
 void choice_sort(struct choice *ch);                    /* after candidates' logits changed */
 void choice_keep_best(struct choice *ch, int n);        /* n >= 1 */

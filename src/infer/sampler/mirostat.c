@@ -34,6 +34,7 @@ int32_t choice_mirostat(struct choice *ch)
     else
         log_sum = (double)ch->c[0].logit / ch->temperature + num_log(choice_weigh(ch));
     choice_keep_from(ch, ch->temperature * (log_sum - memory->mu * LN_2));
+    choice_saw(ch, HEARTH_STEP_mirostat);
     double sum = choice_weigh(ch);
     int chosen = choice_draw(ch, sum);
     double surprise = -num_log(ch->room->weights[chosen] / sum) / LN_2;
