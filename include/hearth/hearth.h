@@ -713,6 +713,7 @@ typedef struct {
 /* How a token was chosen. The last step's log-probabilities are those that it was drawn by. */
 typedef struct {
     int32_t id;
+    int rank;           /* so many tokens the model held to be likelier */
     float draw;         /* in [0, 1): the random number; NaN: nothing was drawn */
     const int32_t *ids; /* [n_tokens] the model's likeliest, the first one first; then the one that came, if it is none
                            of them */

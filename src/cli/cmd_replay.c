@@ -10,6 +10,7 @@
 #include "cli/recording_choice.h"
 #include "cli/replay.h"
 #include "cli/template_choice.h"
+#include "record/explain.h"
 #include "record/receipt_json.h"
 
 enum { MODEL, RECORD_DIR, TEMPLATE, THREADS, THREADS_PREFILL, CHUNK, SPECULATE, JSON, N_OPTS };
@@ -27,8 +28,6 @@ static const struct opt options[N_OPTS] = {
                "the replay)" },
 };
 
-enum { WORDS_BYTES = 200 };
-
 struct job {
     const struct args *args;
     struct model_choice choice;
@@ -39,84 +38,37 @@ struct job {
     struct replay_found found;
 };
 
-/* ---- what is another before anything is computed ---- */
-
-struct difference {
-    const char *what; /* "model", as in the JSON */
-    char was[WORDS_BYTES], is[WORDS_BYTES];
-};
-
-enum { MOST_DIFFERENCES = 3 };
-
 static const char *recorded(const struct job *job, const char *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(json_object_get(job->recording.receipt, object), key));
     return text ? text : "";
 }
 
-static void add(struct difference *d, int *n, const char *what, const char *was, const char *is)
-{
-    d[*n].what = what;
-    snprintf(d[*n].was, WORDS_BYTES, "%s", was);
-    snprintf(d[(*n)++].is, WORDS_BYTES, "%s", is);
-}
-
-/* What the replay was computed with against what is recorded: at most MOST_DIFFERENCES. */
-static int find_differences(const struct job *job, struct difference *d)
-{
-    hearth_template_info template = { .sha256 = "" };
-    int n = 0;
-    char was[16], is[16];
-    const json_t *revision = json_object_get(job->recording.receipt, "arithmetic_revision");
-    const char *identity = recorded(job, "model", "identity"), *sha256 = recorded(job, "template", "sha256");
-    snprintf(was, sizeof was, "%lld", (long long)json_integer_value(revision));
-    snprintf(is, sizeof is, "%d", hearth_arithmetic_revision());
-    if (strcmp(identity, hearth_model_identity(job->model)) != 0)
-        add(d, &n, "model", identity, hearth_model_identity(job->model));
-    if (strcmp(was, is) != 0)
-        add(d, &n, "arithmetic_revision", was, is);
-    if (sha256[0])
-        hearth_file_template(hearth_model_file(job->model), &template);
-    if (strcmp(sha256, template.sha256) != 0)
-        add(d, &n, "template", sha256, template.sha256[0] ? template.sha256 : "none");
-    return n;
-}
-
 /* ---- what is said ---- */
 
-/* "'text' (123)" */
-static const char *token_text(const struct job *job, int32_t id, char out[WORDS_BYTES])
+static void token_text(const struct job *job, int32_t id, struct buf *out)
 {
-    size_t n = 0;
-    const char *text = hearth_file_token_text(hearth_model_file(job->model), id, &n);
-    char shown[64];
-    size_t m = 0;
-    for (size_t i = 0; text && i < n && m + 5 < sizeof shown; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != 0x7f && !(c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0))
-            shown[m++] = (char)c;
-        else
-            m += (size_t)snprintf(shown + m, sizeof shown - m, "\\x%02x", c);
-    }
-    snprintf(out, WORDS_BYTES, "'%.*s' (%d)", (int)m, shown, id);
-    return out;
+    if (id < 0)
+        buf_puts(out, "the end");
+    else
+        explain_token(hearth_model_file(job->model), id, out);
 }
 
 static void print_parting(const struct job *job)
 {
     const struct recording *r = &job->recording;
     const struct replay_found *f = &job->found;
-    char was[WORDS_BYTES] = "the end", is[WORDS_BYTES] = "the end";
+    struct buf was = { 0 }, is = { 0 };
     if (f->first_logits != SIZE_MAX)
         printf("the logits of token %zu are others, of the %zu before it the same\n", f->first_logits, f->first_logits);
     else if (f->has_mixes)
         puts("the logits are the same as far as the tokens are");
     if (f->first_token != SIZE_MAX) {
-        if (f->first_token < r->n_output)
-            token_text(job, r->output[f->first_token], was);
-        if (f->token_now >= 0)
-            token_text(job, f->token_now, is);
-        printf("token %zu was %s and is %s\n", f->first_token, was, is);
+        token_text(job, f->first_token < r->n_output ? r->output[f->first_token] : -1, &was);
+        token_text(job, f->token_now, &is);
+        printf("token %zu was %s and is %s\n", f->first_token, was.ptr ? was.ptr : "?", is.ptr ? is.ptr : "?");
+        buf_free(&was);
+        buf_free(&is);
     } else if (f->end_differs) {
         printf("all %zu tokens are the same, and the end was '", f->n_tokens);
         print_in_line(stdout, recorded(job, "finish", "detail"));
@@ -126,7 +78,7 @@ static void print_parting(const struct job *job)
     }
 }
 
-static void print_text(const struct job *job, const struct difference *d, int n)
+static void print_text(const struct job *job, const struct replay_difference *d, int n)
 {
     const struct replay_found *f = &job->found;
     if (replay_exact(f))
@@ -151,7 +103,7 @@ static void print_text(const struct job *job, const struct difference *d, int n)
 
 static json_t *index_or_null(size_t i) { return i == SIZE_MAX ? json_null() : json_integer((json_int_t)i); }
 
-static bool print_json(const struct job *job, const struct difference *d, int n, hearth_error *err)
+static bool print_json(const struct job *job, const struct replay_difference *d, int n, hearth_error *err)
 {
     const struct replay_found *f = &job->found;
     json_t *differs = json_object();
@@ -178,7 +130,7 @@ static int run_job(struct job *job, hearth_error *err)
     const struct opt_value *v = a->value;
     struct replay_how how = { .n_threads = (int)v[THREADS].i, .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                               .n_chunk_tokens = (int)v[CHUNK].i };
-    struct difference differences[MOST_DIFFERENCES];
+    struct replay_difference differences[REPLAY_MOST_DIFFERENCES];
     if (a->n_words == 0)
         return usage_error(&cmd_replay, "RECORDING is needed: a number of `hearth log`, or a file that `hearth "
                            "export` wrote");
@@ -193,7 +145,7 @@ static int run_job(struct job *job, hearth_error *err)
         model_say(&job->choice);
     if (!replay_open(&job->recording, &job->choice.source, &how, &job->engine, &job->model, err))
         return model_report(&job->choice, err);
-    int n = find_differences(job, differences);
+    int n = replay_differences(&job->recording, job->model, differences);
     if (!replay_run(&job->recording, job->model, &how, &job->found, err)) {
         if (n > 0)
             say("another %s: recorded with %s, here is %s", differences[0].what, differences[0].was, differences[0].is);

@@ -25,6 +25,7 @@ const struct command *const commands[] = {
     &cmd_bench,
     &cmd_perplexity,
     &cmd_replay,
+    &cmd_why,
     &cmd_export,
     &cmd_verify,
     &cmd_imatrix,

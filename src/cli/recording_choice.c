@@ -34,7 +34,7 @@ struct found {
     int n;
     char numbers[NUMBERS_BYTES]; /* of the first of them, for words */
     hearth_error err;            /* of the only one */
-    bool ok;
+    bool ok, receipt_will_do;
 };
 
 static bool take_row(void *arg, const struct recorded_row *row)
@@ -43,15 +43,20 @@ static bool take_row(void *arg, const struct recorded_row *row)
     size_t used = strlen(f->numbers);
     if (used < sizeof f->numbers - 24)
         snprintf(f->numbers + used, sizeof f->numbers - used, "%s%lld", used ? ", " : "", (long long)row->id);
-    if (f->n++ == 0)
+    if (f->n++ > 0)
+        return true;
+    if (row->has_body || !f->receipt_will_do)
         f->ok = recorded_recording(row, f->out, &f->err);
+    else
+        f->ok = recorded_receipt(row, f->out, &f->err);
     return true;
 }
 
-static bool read_rows(struct recording *out, const char *dir, const char *word, int64_t id, hearth_error *err)
+static bool read_rows(struct recording *out, const char *dir, const char *word, int64_t id, bool receipt_will_do,
+                      hearth_error *err)
 {
     struct recorded_filter filter = { .status = -1, .id = id, .request_id = id ? NULL : word };
-    struct found f = { .out = out };
+    struct found f = { .out = out, .receipt_will_do = receipt_will_do };
     if (!recorded_list(dir, &filter, RECORDED_BODY, take_row, &f, err)) {
         recording_free(out);
         return false;
@@ -68,7 +73,8 @@ static bool read_rows(struct recording *out, const char *dir, const char *word, 
                 f.numbers);
 }
 
-bool recording_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err)
+static bool choose(struct recording *out, const char *word, const struct opt_value *record_dir, bool receipt_will_do,
+                   hearth_error *err)
 {
     char dir[RECORD_DIR_BYTES], *end;
     uint64_t device, inode;
@@ -77,5 +83,15 @@ bool recording_choose(struct recording *out, const char *word, const struct opt_
     *out = (struct recording){ 0 };
     if (!number && (strchr(word, '/') || file_identity(word, &device, &inode, err) > 0))
         return read_file(out, word, err);
-    return record_place(dir, record_dir, err) && read_rows(out, dir, word, number ? id : 0, err);
+    return record_place(dir, record_dir, err) && read_rows(out, dir, word, number ? id : 0, receipt_will_do, err);
+}
+
+bool recording_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err)
+{
+    return choose(out, word, record_dir, false, err);
+}
+
+bool receipt_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err)
+{
+    return choose(out, word, record_dir, true, err);
 }

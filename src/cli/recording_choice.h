@@ -8,3 +8,5 @@
  * OPT_RECORD_DIR_ROW. HEARTH_ERR_USAGE: it means none, or several; HEARTH_ERR_IO, HEARTH_ERR_FORMAT. Release with
  * recording_free(). */
 bool recording_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err);
+/* The same, and where no tokens were recorded the receipt alone: request is NULL then. */
+bool receipt_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err);

@@ -1,5 +1,6 @@
 #include "cli/replay.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -11,11 +12,13 @@ bool replay_exact(const struct replay_found *f)
     return f->first_logits == SIZE_MAX && f->first_token == SIZE_MAX && !f->end_differs;
 }
 
-static const char *finish(const struct recording *r, const char *key)
+static const char *recorded(const struct recording *r, const char *object, const char *key)
 {
-    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, "finish"), key));
+    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, object), key));
     return text ? text : "";
 }
+
+static const char *finish(const struct recording *r, const char *key) { return recorded(r, "finish", key); }
 
 /* Somebody ended it: a client that left, a deadline, the end of the server. */
 static bool was_cut(const struct recording *r)
@@ -56,6 +59,33 @@ bool replay_open(const struct recording *r, const hearth_source *source, const s
         *engine = NULL;
     }
     return *model != NULL;
+}
+
+static void add(struct replay_difference *d, int *n, const char *what, const char *was, const char *is)
+{
+    d[*n].what = what;
+    snprintf(d[*n].was, sizeof d->was, "%s", was);
+    snprintf(d[(*n)++].is, sizeof d->is, "%s", is);
+}
+
+int replay_differences(const struct recording *r, hearth_model *model,
+                       struct replay_difference d[REPLAY_MOST_DIFFERENCES])
+{
+    hearth_template_info template = { .sha256 = "" };
+    int n = 0;
+    char was[16], is[16];
+    const char *identity = recorded(r, "model", "identity"), *sha256 = recorded(r, "template", "sha256");
+    snprintf(was, sizeof was, "%lld", (long long)json_integer_value(json_object_get(r->receipt, "arithmetic_revision")));
+    snprintf(is, sizeof is, "%d", hearth_arithmetic_revision());
+    if (strcmp(identity, hearth_model_identity(model)) != 0)
+        add(d, &n, "model", identity, hearth_model_identity(model));
+    if (strcmp(was, is) != 0)
+        add(d, &n, "arithmetic_revision", was, is);
+    if (sha256[0])
+        hearth_file_template(hearth_model_file(model), &template);
+    if (strcmp(sha256, template.sha256) != 0)
+        add(d, &n, "template", sha256, template.sha256[0] ? template.sha256 : "none");
+    return n;
 }
 
 /* One token of the replay. False: they have parted. */
@@ -101,6 +131,8 @@ bool replay_run(const struct recording *r, hearth_model *model, const struct rep
     if (recording_ask(r, &arena, &request, err)) {
         hearth_template_info template;
         request.speculate = how->speculate;
+        request.want_choice = how->see != NULL;
+        request.n_alternatives = how->n_alternatives;
         if (!hearth_file_template(hearth_model_file(model), &template))
             request.ids_are_chat = false; /* whoever compares templates says so */
         if (f->cut)
@@ -110,6 +142,8 @@ bool replay_run(const struct recording *r, hearth_model *model, const struct rep
     bool ok = s != NULL;
     while (s && hearth_stream_next(s, &e)) {
         bool beyond = f->cut && n >= r->n_output; /* what a cut answer would have said next, nobody knows */
+        if (how->see && together && !beyond && (e.type == HEARTH_EVENT_TOKEN || e.type == HEARTH_EVENT_END))
+            how->see(how->see_arg, n, &e);
         if (e.type == HEARTH_EVENT_TOKEN && together && !beyond && !(together = compare(r, n++, &e, f)))
             hearth_stream_cancel(s);
         if (e.type == HEARTH_EVENT_END && e.reason == HEARTH_END_ERROR) {

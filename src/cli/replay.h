@@ -5,6 +5,11 @@
 /* How to compute it: none of it may have an influence, which is what a replay shows. */
 struct replay_how {
     int n_threads, n_threads_prefill, n_chunk_tokens, speculate;
+    /* Sees each token, with its choice and so many alternatives, as long as the answers are together, and the first one
+     * that is another; last the END. NULL: nobody does. */
+    void (*see)(void *arg, size_t index, const hearth_event *e);
+    void *see_arg;
+    int n_alternatives;
 };
 
 /* Indexes count the answer's tokens from 0; SIZE_MAX: nowhere. The step that ended an answer counts as one behind its
@@ -21,6 +26,16 @@ struct replay_found {
 };
 
 bool replay_exact(const struct replay_found *f);
+
+/* What of a replay is another than what is recorded, before anything is computed. */
+enum { REPLAY_MOST_DIFFERENCES = 3, REPLAY_WORDS_BYTES = 200 };
+struct replay_difference {
+    const char *what; /* "model", "arithmetic_revision", "template" */
+    char was[REPLAY_WORDS_BYTES], is[REPLAY_WORDS_BYTES];
+};
+/* Returns how many. */
+int replay_differences(const struct recording *r, hearth_model *model,
+                       struct replay_difference out[REPLAY_MOST_DIFFERENCES]);
 
 /* Open the model of `source` as the recording needs it. The caller releases it before its engine; both are NULL on
  * failure. */

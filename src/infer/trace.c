@@ -69,6 +69,9 @@ static void saw(void *arg, int step, const struct choice *ch)
     struct choice_trace *t = arg;
     if (t->choice.n_steps == TRACE_STEPS)
         return;
+    if (step == HEARTH_STEP_model)
+        for (int i = 0; i < ch->n_vocab; i++)
+            t->choice.rank += ch->logits[i] > ch->logits[t->choice.id];
     int at = t->choice.n_steps++;
     struct sums s = sum_up(ch);
     double log_sum = num_log(s.weight), entropy = (log_sum - s.weighted / s.weight) / LN_2;

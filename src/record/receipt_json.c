@@ -210,12 +210,21 @@ int receipt_decode_steps(const hearth_receipt *r)
     return tokens > r->n_accepted_tokens ? tokens - r->n_accepted_tokens : 0;
 }
 
-double receipt_roof_share(const hearth_receipt *r)
+static double share_of_measured(const hearth_receipt *r)
 {
     if (r->weights_gb_per_s <= 0 || r->decode_ms <= 0)
         return 0;
     return (double)r->decode_bytes_per_token / 1e6 * receipt_decode_steps(r) / r->decode_ms / r->weights_gb_per_s;
 }
+
+/* An answer that was faster says that others were at work when the roof was measured: it is none. */
+static bool roof_is_known(const hearth_receipt *r)
+{
+    const double noise = 1.1;
+    return r->weights_gb_per_s > 0 && share_of_measured(r) <= noise;
+}
+
+double receipt_roof_share(const hearth_receipt *r) { return roof_is_known(r) ? share_of_measured(r) : 0; }
 
 /* The first token belongs to prefill: decode_ms runs from it to the last. Tokens that were drafted cost no step. */
 static json_t *of_decode(const hearth_receipt *r)
@@ -227,7 +236,7 @@ static json_t *of_decode(const hearth_receipt *r)
                      "n_thinking_tokens", r->n_thinking_tokens, "ms", of_ms(r->decode_ms), "tokens_per_s",
                      of_rate(tokens, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token), "gb_per_s",
                      of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms), "roof_gb_per_s",
-                     r->weights_gb_per_s > 0 ? json_real(round(r->weights_gb_per_s * 1000) / 1000) : json_null(),
+                     roof_is_known(r) ? json_real(round(r->weights_gb_per_s * 1000) / 1000) : json_null(),
                      "roof_share", share > 0 ? json_real(round(share * 1000) / 1000) : json_null());
 }
 

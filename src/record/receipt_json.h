@@ -20,7 +20,8 @@ json_t *plan_to_json(const hearth_plan *plan);
 
 /* Passes over the weights between the first token and the last: drafted tokens cost none. */
 int receipt_decode_steps(const hearth_receipt *r);
-/* Bytes that those read, by how fast the weights can be read; 0: not measured, or no time to divide by. */
+/* Bytes that those read, by how fast the weights can be read; 0: not measured, no time to divide by, or
+ * faster than what was measured, which others must have disturbed. */
 double receipt_roof_share(const hearth_receipt *r);
 
 /* "stop", "length", "cancelled", "error". Static. */

@@ -137,6 +137,18 @@ bool recorded_recording(const struct recorded_row *row, struct recording *out, h
                       (long long)row->id);
 }
 
+bool recorded_receipt(const struct recorded_row *row, struct recording *out, hearth_error *err)
+{
+    uint64_t n_refused = mem_n_refused();
+    *out = (struct recording){ 0 };
+    out->receipt = row->receipt ? json_loads(row->receipt, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (out->receipt)
+        return true;
+    return mem_n_refused() != n_refused
+               ? fail_memory(err, "a receipt")
+               : fail(err, HEARTH_ERR_FORMAT, "record %lld is damaged: its receipt is no JSON", (long long)row->id);
+}
+
 bool recorded_list(const char *dir, const struct recorded_filter *filter, enum recorded_depth depth,
                    bool (*see)(void *arg, const struct recorded_row *row), void *arg, hearth_error *err)
 {

@@ -35,6 +35,9 @@ struct recorded_row {
  * HEARTH_ERR_MEMORY. Release with recording_free(). */
 bool recorded_recording(const struct recorded_row *row, struct recording *out, hearth_error *err);
 
+/* One that was read with RECORDED_RECEIPT or more, as a recording of a receipt and nothing else. */
+bool recorded_receipt(const struct recorded_row *row, struct recording *out, hearth_error *err);
+
 /* How much of a row is wanted. */
 enum recorded_depth { RECORDED_LINE, RECORDED_RECEIPT, RECORDED_BODY };
 

@@ -101,7 +101,7 @@ class Replay(unittest.TestCase):
         code, said = self.replay(recording)
         self.assertEqual((code, said["first_token"], said["exact"]), (1, 5, False))
         done = hearth("replay", self.path(recording))
-        self.assertRegex(done.text, r"token 5 was '.*' \(\d+\) and is '.*' \(\d+\)")
+        self.assertRegex(done.text, r'token 5 was ".*" \(\d+\) and is ".*" \(\d+\)')
         self.assertIn("a byte of the weights is another", done.text)
 
     def test_an_answer_that_was_cut_is_compared_as_far_as_it_goes(self):

@@ -14,7 +14,7 @@ struct said {
     float logprobs[HEARTH_N_STEPS][51];
     hearth_choice_step steps[HEARTH_N_STEPS];
     int32_t id;
-    int n_tokens, n_steps;
+    int rank, n_tokens, n_steps;
     float draw;
 };
 
@@ -22,7 +22,7 @@ static void keep(struct said *s, const hearth_choice *c)
 {
     assert_non_null(c);
     assert_true(c->n_tokens <= 51 && c->n_steps <= HEARTH_N_STEPS);
-    *s = (struct said){ .id = c->id, .n_tokens = c->n_tokens, .n_steps = c->n_steps, .draw = c->draw };
+    *s = (struct said){ .id = c->id, .n_tokens = c->n_tokens, .n_steps = c->n_steps, .rank = c->rank, .draw = c->draw };
     memcpy(s->ids, c->ids, (size_t)c->n_tokens * sizeof *c->ids);
     for (int i = 0; i < c->n_steps; i++) {
         s->steps[i] = c->steps[i];
@@ -134,6 +134,10 @@ static bool compare(const struct said *s, const hearth_request *r, const float *
     float biased[TINY_VOCAB];
     ref_begin(&ref, logits, TINY_VOCAB, &state);
     look(&c, &ref, HEARTH_STEP_model);
+    int rank = 0;
+    for (int i = 0; i < TINY_VOCAB; i++)
+        rank += logits[i] > logits[s->id];
+    assert_int_equal(s->rank, rank);
     for (int i = 0; i + 1 < s->n_tokens - 1; i++) /* the likeliest first */
         assert_true(s->logprobs[0][i] >= s->logprobs[0][i + 1]);
     memcpy(biased, logits, sizeof biased);
