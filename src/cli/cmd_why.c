@@ -75,61 +75,16 @@ static void see(void *arg, size_t index, const hearth_event *e)
 
 /* ---- as JSON ---- */
 
-static json_t *json_of_buf(struct buf *b)
-{
-    json_t *j = b->failed ? NULL : json_string(b->ptr ? b->ptr : "");
-    buf_free(b);
-    return j;
-}
-
-static json_t *json_of_time(const struct recording *r)
-{
-    struct explained_time t;
-    json_t *j = json_object();
-    bool failed = false;
-    explain_time(&t, r->receipt);
-    for (int i = 0; i < EXPLAIN_N_PARTS; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "%s_ms", explain_part_name((enum explain_part)i));
-        failed |= json_object_set_new(j, key, json_real(t.ms[i])) != 0;
-    }
-    failed |= json_object_set_new(j, "total_ms", json_real(t.total_ms)) != 0;
-    if (!failed)
-        return j;
-    json_decref(j);
-    return NULL;
-}
-
-static json_t *json_of_prompt(const struct job *job)
-{
-    json_t *list = json_array();
-    bool failed = false;
-    for (size_t i = 0; i < job->recording.n_prompt; i++) {
-        int32_t id = job->recording.prompt[i];
-        failed |= json_array_append_new(list, json_pack("{s:i, s:o, s:b}", "id", id, "text",
-                                        explain_token_text(job->file, id), "special",
-                                        hearth_file_token_special(job->file, id))) != 0;
-    }
-    if (!failed)
-        return list;
-    json_decref(list);
-    return NULL;
-}
-
 /* What is known without the tokens, which are null then. */
 static bool print_json(struct job *job, hearth_error *err)
 {
     const struct recording *r = &job->recording;
-    struct buf prefix = { 0 }, trouble = { 0 };
     bool has_tokens = r->request != NULL;
-    explain_prefix(r->receipt, job->file, r->prompt, r->n_prompt, &prefix);
-    explain_trouble(r->receipt, &trouble);
-    json_t *tokens = has_tokens ? job->tokens : json_null();
-    json_t *all = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "exact",
-                            has_tokens ? json_boolean(replay_exact(&job->found)) : json_null(), "time", json_of_time(r),
-                            "trouble", json_of_buf(&trouble), "prefix", json_of_buf(&prefix), "prompt",
-                            has_tokens ? json_of_prompt(job) : json_null(), "tokens", tokens, "end",
-                            job->end ? job->end : json_null(), "hearth", r->receipt);
+    json_t *all = explain_answer(r->receipt, job->file, r->prompt, r->n_prompt,
+                                 has_tokens ? json_boolean(replay_exact(&job->found)) : json_null(),
+                                 has_tokens ? job->tokens : json_null(), job->end ? job->end : json_null());
+    if (!has_tokens)
+        json_decref(job->tokens);
     job->tokens = job->end = NULL; /* taken, also where it failed */
     return json_print(all, RECEIPT_JSON_FLAGS, "the JSON of why", err);
 }

@@ -42,6 +42,11 @@ void explain_token(hearth_file *file, int32_t id, struct buf *out);
 /* Its text for JSON: with U+FFFD for bytes that are no whole character. NULL: out of memory. */
 json_t *explain_token_text(hearth_file *file, int32_t id);
 
+/* The whole of it: {exact, time, trouble, prefix, prompt, tokens, end, hearth}; docs/receipt.md. exact, tokens and end
+ * are taken; NULL ones fail. ids NULL: no tokens were recorded, and prompt is null. NULL: out of memory. */
+json_t *explain_answer(json_t *receipt, hearth_file *file, const int32_t *ids, size_t n_ids, json_t *exact,
+                       json_t *tokens, json_t *end);
+
 /* {index, id, text, logprob, final_logprob, rank, draw, entropy_bits, final_entropy_bits, n_final_candidates,
  * alternatives: [{id, text, logprob, final_logprob, removed_by}], steps: [{name, n_candidates, n_removed, temperature,
  * entropy_bits, logprobs}]}; docs/receipt.md. index: in the answer. steps: whether with them. NULL: out of memory. */

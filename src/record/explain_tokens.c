@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 
 #include "base/utf8.h"
 #include "record/explain.h"
@@ -126,4 +127,60 @@ json_t *explain_choice(hearth_file *file, size_t index, const hearth_choice *c, 
         j = NULL;
     }
     return j;
+}
+
+/* ---- all of it ---- */
+
+static json_t *of_buf(struct buf *b)
+{
+    json_t *j = b->failed ? NULL : json_stringn(b->ptr ? b->ptr : "", b->len);
+    buf_free(b);
+    return j;
+}
+
+static json_t *of_time(const json_t *receipt)
+{
+    struct explained_time t;
+    json_t *j = json_object();
+    bool failed = false;
+    explain_time(&t, receipt);
+    for (int i = 0; i < EXPLAIN_N_PARTS; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s_ms", explain_part_name((enum explain_part)i));
+        failed |= json_object_set_new(j, key, json_real(t.ms[i])) != 0;
+    }
+    failed |= json_object_set_new(j, "total_ms", json_real(t.total_ms)) != 0;
+    if (!failed)
+        return j;
+    json_decref(j);
+    return NULL;
+}
+
+static json_t *of_prompt(hearth_file *file, const int32_t *ids, size_t n)
+{
+    json_t *list = json_array();
+    bool failed = false;
+    if (!ids) {
+        json_decref(list);
+        return json_null();
+    }
+    for (size_t i = 0; i < n && !failed; i++)
+        failed = json_array_append_new(list, json_pack("{s:i, s:o, s:b}", "id", ids[i], "text",
+                                       explain_token_text(file, ids[i]), "special",
+                                       hearth_file_token_special(file, ids[i]))) != 0;
+    if (!failed)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+json_t *explain_answer(json_t *receipt, hearth_file *file, const int32_t *ids, size_t n_ids, json_t *exact,
+                       json_t *tokens, json_t *end)
+{
+    struct buf prefix = { 0 }, trouble = { 0 };
+    explain_prefix(receipt, file, ids, n_ids, &prefix);
+    explain_trouble(receipt, &trouble);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O}", "exact", exact, "time", of_time(receipt), "trouble",
+                     of_buf(&trouble), "prefix", of_buf(&prefix), "prompt", of_prompt(file, ids, n_ids), "tokens",
+                     tokens, "end", end, "hearth", receipt);
 }

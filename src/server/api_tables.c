@@ -4,14 +4,21 @@
 
 #include "server/route.h"
 
+static void put_route(struct buf *out, const struct route *r, const char *key)
+{
+    size_t n = strlen(r->path), before = strcspn(r->path, "*");
+    bool star = r->path[before] != 0, tail = n > 1 && r->path[n - 1] == '/';
+    buf_printf(out, "| %s | `%.*s%s%s` | %s |\n", r->method, (int)before, r->path, star || tail ? "ID" : "",
+               star ? r->path + before + 1 : "", key);
+}
+
 static void put_routes(struct buf *out)
 {
     static const char *const words[] = { [ACCESS_KEYED] = "needed", [ACCESS_PUBLIC] = "", [ACCESS_PROBE] = "",
                                          [ACCESS_ADMIN] = "admin" };
     buf_puts(out, "| method | path | key |\n|---|---|---|\n");
     for (const struct route *r = routes; r->path; r++)
-        buf_printf(out, "| %s | `%s%s` | %s |\n", r->method, r->path,
-                   r->path[1] && r->path[strlen(r->path) - 1] == '/' ? "ID" : "", words[r->access]);
+        put_route(out, r, words[r->access]);
 }
 
 static void put_problems(struct buf *out)

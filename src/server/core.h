@@ -75,6 +75,9 @@ struct exchange {
     size_t reserved_bytes; /* of the memory for requests */
     size_t uncounted_bytes; /* of a body that is not with the engine yet, in the server's unread_bytes */
 
+    char explained[HEARTH_REQUEST_ID_BYTES + 16]; /* the id of the answer that is to be explained */
+    int explain[N_EXPLAIN_PARAMETERS];
+
     char *body; /* mem_alloc'ed */
     size_t body_bytes, body_room, n_scanned_bytes;
     bool chunked;
@@ -220,6 +223,8 @@ void served_free(struct server *s);
 /* Work thread: the model that a body names, in x->model, and for requests that generate a place there. Refused: no such
  * model, and one with as many requests as may wait. */
 bool served_choose(struct exchange *x, const json_t *body, struct problem *p);
+/* The same, of the model with this number. */
+bool served_take(struct exchange *x, int model, struct problem *p);
 void served_leave(struct exchange *x); /* gives the place back; http thread */
 const struct view *served_view(const struct exchange *x);
 void served_count(struct exchange *x, const hearth_receipt *r);
@@ -254,6 +259,9 @@ static inline void journal_asks(struct server *s, const char *method, const char
 {
     s->asking = (struct asking){ .exchange = x, .method = method, .path = path, .start_ns = clock_ns() };
 }
+
+/* again.c; work thread: find what was recorded of x->explained, and ask the engine for it once more. */
+bool again_read(struct exchange *x, struct problem *p);
 
 /* work.c */
 bool work_start(struct server *s, hearth_error *err);

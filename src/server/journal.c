@@ -69,7 +69,7 @@ void journal_exchange(const struct exchange *x)
     log_text(&line, "id", x->id);
     log_text(&line, "key", x->key ? x->key->name : NULL);
     put_client(&line, &x->client);
-    log_text(&line, "method", "POST");
+    log_text(&line, "method", x->route->method);
     log_text(&line, "path", x->route->path);
     if (x->placed || s->options.n_models == 1)
         log_text(&line, "model", s->views[x->model].model_id);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base.h"
 #include "server/api/endpoints.h"
 
 const struct route routes[] = {
@@ -11,9 +12,15 @@ const struct route routes[] = {
     { NULL, NULL, NULL, ACCESS_KEYED },
 };
 
-static bool fits(const struct route *r, const char *path)
+/* What of the path is the tail, in *tail, if it fits. */
+static bool fits(const struct route *r, const char *path, const char **tail)
 {
-    size_t n = strlen(r->path);
+    size_t n = strlen(r->path), before = strcspn(r->path, "*");
+    *tail = path + min_size(before, strlen(path));
+    if (r->path[before]) {
+        size_t part = strncmp(path, r->path, before) == 0 ? strcspn(*tail, "/") : 0;
+        return part > 0 && strcmp(*tail + part, r->path + before + 1) == 0;
+    }
     return r->path[n - 1] == '/' && n > 1 ? strncmp(path, r->path, n) == 0 && path[n] : strcmp(path, r->path) == 0;
 }
 
@@ -22,10 +29,11 @@ const struct route *route_find(const char *method, const char *path, const char 
     const struct route *other = NULL;
     char allow[sizeof p->allow] = "";
     bool head = strcmp(method, "HEAD") == 0;
-    for (const struct route *r = routes; r->path; r++) {
-        if (!fits(r, path))
+    bool exact = false; /* a '*' fitted: what has anything behind it is not meant */
+    for (const struct route *r = routes; r->path && !exact; r++) {
+        if (!fits(r, path, tail))
             continue;
-        *tail = path + strlen(r->path);
+        exact = strchr(r->path, '*') != NULL;
         if (strcmp(r->method, head ? "GET" : method) == 0)
             return r;
         other = r;
@@ -44,8 +52,9 @@ const struct route *route_find(const char *method, const char *path, const char 
 
 bool route_is_probe(const char *path)
 {
+    const char *tail;
     for (const struct route *r = routes; r->path; r++)
-        if (r->access == ACCESS_PROBE && fits(r, path))
+        if (r->access == ACCESS_PROBE && fits(r, path, &tail))
             return true;
     return false;
 }

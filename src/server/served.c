@@ -51,7 +51,7 @@ static void fill_view(struct server *s, int i)
     v->sandbox = o->sandbox;
     v->has_keys = s->keys.n > 0;
     v->token_text = token_text;
-    v->token_arg = served->file;
+    v->token_arg = v->file = served->file;
     snprintf(served->fingerprint, sizeof served->fingerprint, "%.16s-r%d", v->model_identity,
              hearth_arithmetic_revision());
     v->fingerprint = served->fingerprint;
@@ -124,7 +124,12 @@ bool served_choose(struct exchange *x, const json_t *body, struct problem *p)
     const struct view *v = named_by_request(views, text, p);
     if (!v)
         return false;
-    x->model = (int)(v - views);
+    return served_take(x, (int)(v - views), p);
+}
+
+bool served_take(struct exchange *x, int model, struct problem *p)
+{
+    x->model = model;
     return !x->generates || take_place(x, p);
 }
 

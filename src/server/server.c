@@ -423,16 +423,42 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     return send_problem(s, con, &p, id, false);
 }
 
+/* A GET that has to be computed: it goes the way of a POST, without a body. */
+static bool is_explaining(const char *method, const char *url)
+{
+    struct problem p;
+    const char *tail;
+    const struct route *route = route_find(method, url, &tail, &p);
+    return route && route->endpoint->explains; /* HEAD, too */
+}
+
+/* Which answer, and what of it. The work thread looks for it. */
+static void take_explained(struct exchange *x, struct MHD_Connection *con, const char *tail)
+{
+    snprintf(x->explained, sizeof x->explained, "%.*s", (int)strcspn(tail, "/"), tail);
+    for (int i = 0; i < N_EXPLAIN_PARAMETERS; i++) {
+        const struct explain_parameter *q = &explain_parameters[i];
+        const char *text = MHD_lookup_connection_value(con, MHD_GET_ARGUMENT_KIND, q->name);
+        char *end;
+        long n = text ? strtol(text, &end, 10) : q->dflt;
+        if (text && (end == text || *end || n < 0 || n > q->most))
+            refuse(&x->problem, PROBLEM_invalid_value, q->name, "%s is '%.20s'; it must be a whole number from 0 to %d",
+                   q->name, text, q->most);
+        x->explain[i] = (int)n;
+    }
+}
+
 /* A POST comes in: with its head known and nothing of its body read. */
 static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, const struct route *route,
-                                  const struct head *head, const struct body_frame *frame, struct key *key,
-                                  void **state)
+                                  const char *tail, const struct head *head, const struct body_frame *frame,
+                                  struct key *key, void **state)
 {
     struct problem p = { 0 };
     struct exchange *x = NULL;
     char id[REQUEST_ID_ROOM];
     bool id_taken = request_id_make(head, id);
-    if (!guard_body(head, frame, s->options.body_max_bytes, &p) || !gate_count(s, peer_of(con), &p)
+    bool has_body = !route->endpoint->explains;
+    if ((has_body && !guard_body(head, frame, s->options.body_max_bytes, &p)) || !gate_count(s, peer_of(con), &p)
         || !admit(s, &x, route, key, frame, &p)) {
         usage_refuse(s, route, key, &p);
         return send_problem(s, con, &p, id, true);
@@ -443,6 +469,8 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     x->connection = con;
     x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *state = x;
+    if (route->endpoint->explains)
+        take_explained(x, con, tail);
     watch_client(x);
     peer_set(s, peer_of(con), PEER_BODY);
     return MHD_YES;
@@ -467,7 +495,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
         return send_problem(s, con, &p, id, true);
     }
     peer_set(s, peer_of(con), PEER_BUSY);
-    if (!frame.chunked && frame.length == 0 && strcmp(method, "POST") != 0) {
+    if (!frame.chunked && frame.length == 0 && strcmp(method, "POST") != 0 && !is_explaining(method, url)) {
         *state = &plain_request; /* an answer from here would end the connection */
         return MHD_YES;
     }
@@ -475,12 +503,12 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     if (!route)
         return send_refusal(s, con, &p, id, true);
     s->asking.key = key;
-    if (strcmp(route->method, "POST") != 0) {
+    if (strcmp(route->method, "POST") != 0 && (frame.chunked || frame.length > 0)) {
         refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, head.path);
         return send_problem(s, con, &p, id, true);
     }
     s->answering = key;
-    return begin_post(s, con, route, &head, &frame, key, state);
+    return begin_post(s, con, route, tail, &head, &frame, key, state);
 }
 
 static enum MHD_Result step_post(struct exchange *x, bool *sleeps)

@@ -6,7 +6,11 @@
 /* Of the memory for requests, for so many tokens at once: an id and a mix each, in buffers that double. */
 enum { PIECE_TOKENS = 128, PIECE_BYTES = PIECE_TOKENS * 2 * (int)(sizeof(int32_t) + sizeof(uint64_t)) };
 
-static struct recorder *recorder_of(const struct exchange *x) { return x->server->options.recorder; }
+/* What explains an answer is none. */
+static struct recorder *recorder_of(const struct exchange *x)
+{
+    return x->route->endpoint->explains ? NULL : x->server->options.recorder;
+}
 
 /* Where memory is out there is no body, and that is all. */
 void tape_begin(struct exchange *x)

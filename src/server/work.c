@@ -57,7 +57,9 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     hearth_request request = a->request;
     hearth_error err;
     request.request_id = x->id;
-    if (a->n_prompts > 0) {
+    if (x->route->endpoint->explains) {
+        request.want_logits_mix = true;
+    } else if (a->n_prompts > 0) {
         const struct ask_prompt *prompt = &a->prompts[i / a->n];
         request.spans = prompt->spans;
         request.n_spans = prompt->n_spans;
@@ -71,7 +73,8 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     if (x->key) /* keys take turns, and what one has asked no other finds in the cache */
         request.owner = request.cache_salt = x->key->salt;
     request.beyond_queue_tokens = i > 0;
-    request.want_logits_mix = x->ask.request.want_logits_mix = x->tapes != NULL;
+    if (x->tapes)
+        request.want_logits_mix = x->ask.request.want_logits_mix = true;
     x->streams[i] = hearth_submit(x->server->served[x->model].model, &request, &err);
     if (!x->streams[i]) {
         problem_of_error(p, &err);
@@ -176,7 +179,8 @@ static void answer(struct exchange *x)
 {
     struct server *s = x->server;
     struct problem *p = &x->problem;
-    if (!read_body(x, p) || !set_deadline(x, p) || !perform(x, p)) {
+    bool explains = x->route->endpoint->explains;
+    if (!(explains ? again_read(x, p) : read_body(x, p)) || !set_deadline(x, p) || !perform(x, p)) {
         exchange_worked(x, X_READY);
     } else if (x->ask.op == OP_GENERATE) {
         bool soon = (x->ask.stream && x->ask.ping_ms < WATCH_MS) || atomic_load(&x->deadline_ns);

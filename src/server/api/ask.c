@@ -23,6 +23,7 @@ bool ask_init(struct ask *a, unsigned on, struct problem *p)
 void ask_free(struct ask *a)
 {
     chat_json_free(&a->chat);
+    recording_free(&a->recording);
     notes_free(&a->notes);
     buf_free(&a->out_text);
     arena_free(&a->arena);

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
+#include "record/recording.h"
 #include "server/api/fields.h"
 #include "server/api/messages.h"
 #include "server/api/view.h"
@@ -53,6 +54,10 @@ struct ask {
     size_t n_ids;
     bool add_special, parse_special, with_pieces;
     struct buf out_text;
+
+    /* Of an answer that is explained: what was recorded of it, and the only token that is wanted (-1: all). */
+    struct recording recording;
+    int64_t only_token;
 };
 
 /* Every field that all endpoints that generate have in common, after fields_read(). */

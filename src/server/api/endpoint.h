@@ -6,6 +6,14 @@
 
 extern const struct dialect native_dialect; /* completion.c: llama.cpp's own */
 
+/* What follows the '?' of a request to explain an answer: whole numbers. */
+enum { EXPLAIN_TOKEN, EXPLAIN_TOP, EXPLAIN_CHOICE, N_EXPLAIN_PARAMETERS };
+struct explain_parameter {
+    const char *name, *help;
+    int most, dflt;
+};
+extern const struct explain_parameter explain_parameters[N_EXPLAIN_PARAMETERS]; /* request_tokens.c */
+
 struct endpoint {
     /* GET: the whole body from what the server knows. tail: what follows the route's path, as in /v1/models/ID. */
     bool (*get)(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
@@ -13,6 +21,7 @@ struct endpoint {
     const char *content_type; /* of get; NULL: application/json */
     bool of_model;            /* get: of one model, the one that ?model= names, or the first */
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
+    bool explains;            /* GET: tail begins with the id of a recorded answer, which is computed once more (again.c) */
     bool cancels;             /* that request ends then; without of_request all that there are */
 
     /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */

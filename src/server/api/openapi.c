@@ -72,7 +72,7 @@ static json_t *of_answer(const struct endpoint *e)
 {
     struct json_out content = json_begin();
     json_key(&content, e->content_type ? e->content_type : "application/json", json_object());
-    if (e->dialect)
+    if (e->dialect && e->read)
         json_key(&content, "text/event-stream", json_object());
     return json_pack("{s:s, s:o}", "description", "the answer", "content", json_end(&content));
 }
@@ -93,24 +93,42 @@ static json_t *of_responses(const struct endpoint *e, enum access access)
     return json_end(&o);
 }
 
+/* The id in the path, and what may follow a '?'. */
+static json_t *of_tail(const struct endpoint *e)
+{
+    json_t *list = json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "id", "in", "path", "required", 1, "schema", "type",
+                             "string");
+    bool failed = !list;
+    for (int i = 0; e->explains && i < N_EXPLAIN_PARAMETERS; i++) {
+        const struct explain_parameter *q = &explain_parameters[i];
+        failed |= json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:i}}", "name", q->name, "in",
+                                                        "query", "description", q->help, "schema", "type", "integer",
+                                                        "minimum", 0, "maximum", q->most)) != 0;
+    }
+    if (!failed)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static void put_route(struct json_out *paths, const char *method, const char *path, const char *name,
                       const struct endpoint *e, enum access access)
 {
-    bool tail = path[1] && path[strlen(path) - 1] == '/';
+    size_t before = strcspn(path, "*");
+    bool star = path[before] != 0, tail = star || (path[1] && path[before - 1] == '/');
     char whole[80], word[8] = "";
-    snprintf(whole, sizeof whole, "%s%s", path, tail ? "{id}" : "");
+    snprintf(whole, sizeof whole, "%.*s%s%s", (int)before, path, tail ? "{id}" : "", star ? path + before + 1 : "");
     for (size_t i = 0; method[i] && i + 1 < sizeof word; i++)
         word[i] = (char)(method[i] + ('a' - 'A'));
     struct json_out o = json_begin();
     json_key(&o, "summary", json_string(name));
     if (tail)
-        json_key(&o, "parameters", json_pack("[{s:s, s:s, s:b, s:{s:s}}]", "name", "id", "in", "path", "required", 1,
-                                             "schema", "type", "string"));
+        json_key(&o, "parameters", of_tail(e));
     if (e->of_model)
         json_key(&o, "parameters", json_pack("[{s:s, s:s, s:s, s:{s:s}}]", "name", "model", "in", "query",
                                              "description", "of several models the one that is meant; without it the "
                                              "first", "schema", "type", "string"));
-    if (!e->get)
+    if (e->read)
         json_key(&o, "requestBody", of_body(e->on));
     json_key(&o, "responses", of_responses(e, access));
     json_t *there = json_object_get(paths->json, whole);

@@ -290,14 +290,14 @@ void reply_free(struct reply *r)
         json_decref(c->tokens);
         json_decref(c->prompt_tokens);
         json_decref(c->ids);
+        json_decref(c->end_token);
         mem_free(c->receipt);
     }
     mem_free(r->choices);
     *r = (struct reply){ 0 };
 }
 
-/* The list of this place, or of all places. */
-static void add_to_list(struct reply *r, json_t **list, json_t *item)
+void reply_add(struct reply *r, json_t **list, json_t *item)
 {
     if (!*list)
         *list = json_array();
@@ -308,22 +308,26 @@ static void add_to_list(struct reply *r, json_t **list, json_t *item)
 static void take_prompt_token(struct reply *r, struct choice *c, const hearth_event *e)
 {
     if (r->ask->logprobs)
-        add_to_list(r, &c->prompt_tokens, of_place(r->view, e));
+        reply_add(r, &c->prompt_tokens, of_place(r->view, e));
 }
 
 static void take_token(struct reply *r, struct choice *c, const hearth_event *e)
 {
+    if (r->dialect->gather)
+        r->dialect->gather(r, c, e);
     c->n_tokens++;
     if (r->ask->logprobs)
-        add_to_list(r, &c->tokens, of_place(r->view, e));
+        reply_add(r, &c->tokens, of_place(r->view, e));
     if (r->ask->return_tokens)
-        add_to_list(r, &c->ids, json_integer(e->id));
+        reply_add(r, &c->ids, json_integer(e->id));
 }
 
 static void take_end(struct reply *r, struct choice *c, const hearth_event *e, const hearth_receipt *receipt)
 {
     c->ended = true;
     c->reason = e->reason;
+    if (r->dialect->gather)
+        r->dialect->gather(r, c, e);
     r->n_ended++;
     c->receipt = receipt ? mem_alloc(sizeof *c->receipt) : NULL;
     if (c->receipt)
@@ -347,6 +351,18 @@ static size_t token_bytes(const struct view *v, int32_t id)
     return OBJECT + BYTE * n;
 }
 
+/* As explain_choice() makes it. */
+static size_t choice_bytes(const struct reply *r, const hearth_choice *c)
+{
+    enum { STEP = 2000, LOGPROB = 96 };
+    size_t bytes = token_bytes(r->view, c->id);
+    for (int i = 0; i < c->n_tokens; i++)
+        bytes += token_bytes(r->view, c->ids[i]);
+    if (r->ask->only_token >= 0)
+        bytes += (size_t)c->n_steps * (STEP + LOGPROB * (size_t)c->n_tokens);
+    return bytes;
+}
+
 size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming)
 {
     enum { ID = 64 };
@@ -355,6 +371,8 @@ size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming)
     size_t bytes = streaming ? 0 : 4 * (e->n_bytes + e->n_thinking_bytes);
     if (of_answer && r->ask->return_tokens)
         bytes += ID;
+    if (e->choice)
+        bytes += choice_bytes(r, e->choice);
     if (!r->ask->logprobs || (!of_prompt && !of_answer))
         return bytes;
     bytes += token_bytes(r->view, e->id);

@@ -12,6 +12,8 @@ struct choice {
     json_t *tokens;            /* logprobs in the chat form, when asked for: all of them, or those of one event */
     json_t *prompt_tokens;     /* the same of the prompt, with echo */
     json_t *ids;               /* when asked for */
+    json_t *end_token;         /* of an answer that is explained: how the token was chosen that ended it */
+    bool is_another;           /* than the one that was recorded */
     size_t n_text_chars;       /* so far: Unicode characters */
     int n_tokens;
     bool begun, ended;
@@ -42,6 +44,8 @@ struct dialect {
     /* After the end of the last one. */
     void (*end)(struct reply *r, struct buf *out);
     json_t *(*whole)(struct reply *r); /* NULL: memory is out */
+    /* What it keeps of each token, and of the end, besides what all keep; before c->n_tokens has it. NULL: nothing. */
+    void (*gather)(struct reply *r, struct choice *c, const hearth_event *e);
 };
 
 /* n_choices of the request: prompts times n. False: memory is out. */
@@ -62,6 +66,8 @@ void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_rece
 void reply_sse(struct reply *r, struct buf *out, json_t *j);
 bool json_put(struct buf *out, json_t *j);
 
+/* An item (taken) to a list of a choice, which may be NULL yet: this place's, or that of all places. */
+void reply_add(struct reply *r, json_t **list, json_t *item);
 /* Text that the engine promises to be UTF-8; what is none becomes U+FFFD. */
 json_t *json_of_bytes(const char *text, size_t n);
 /* "stop" or "length"; for a stream that was cut short "error". */

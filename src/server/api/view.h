@@ -103,4 +103,5 @@ struct view {
     /* The bytes of a token, NULL for a bad id; lives as long as the server. Any thread. */
     const char *(*token_text)(void *arg, int32_t id, size_t *n_bytes);
     void *token_arg;
+    hearth_file *file; /* of the model, for what explains answers; NULL where there is none */
 };
