@@ -11,6 +11,7 @@
 #include "cli/kld.h"
 #include "cli/loading.h"
 #include "cli/model_choice.h"
+#include "cli/vocabularies.h"
 #include "cli/windows.h"
 
 enum { MODEL, KLD, WINDOW, LIMIT, THREADS, KV_TYPE, PRELOAD, LOCK, JSON, N_OPTS };
@@ -49,29 +50,19 @@ struct job {
 
 /* ---- against a reference ---- */
 
-/* Ids mean the same in both: as many, and the same texts. */
 static bool check_vocabularies(struct job *job, hearth_error *err)
 {
-    hearth_file *a = hearth_model_file(job->model.model), *b = hearth_model_file(job->reference.model);
-    hearth_file_info info_a, info_b;
-    hearth_file_describe(a, &info_a);
-    hearth_file_describe(b, &info_b);
-    if (info_a.n_vocab != info_b.n_vocab)
+    struct vocabulary_difference d;
+    if (!vocabularies_compare(hearth_model_file(job->model.model), hearth_model_file(job->reference.model), &d, err))
+        return false;
+    job->n_vocab = d.n_a;
+    if (d.n_a != d.n_b)
         return fail(err, HEARTH_ERR_USAGE,
-                    "the model has %d tokens and the reference %d; --kld compares models of one vocabulary",
-                    info_a.n_vocab, info_b.n_vocab);
-    uint64_t refused = mem_n_refused();
-    for (int32_t id = 0; id < info_a.n_vocab; id++) {
-        size_t n_a = 0, n_b = 0;
-        const char *text_a = hearth_file_token_text(a, id, &n_a), *text_b = hearth_file_token_text(b, id, &n_b);
-        if (mem_n_refused() != refused) /* a missing text may also be one beyond the vocabulary */
-            return fail_memory(err, "the texts of the tokens");
-        if (!text_a != !text_b || (text_a && (n_a != n_b || memcmp(text_a, text_b, n_a) != 0)))
-            return fail(err, HEARTH_ERR_USAGE,
-                        "token %" PRId32 " is another in the reference; --kld compares models of one vocabulary", id);
-    }
-    job->n_vocab = info_a.n_vocab;
-    return true;
+                    "the model has %d tokens and the reference %d; --kld compares models of one vocabulary", d.n_a,
+                    d.n_b);
+    return d.id < 0
+           || fail(err, HEARTH_ERR_USAGE,
+                   "token %" PRId32 " is another in the reference; --kld compares models of one vocabulary", d.id);
 }
 
 static void keep_row(void *arg, size_t index, const float *logits, int n_vocab)

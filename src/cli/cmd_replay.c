@@ -40,8 +40,7 @@ struct job {
 
 static const char *recorded(const struct job *job, const char *object, const char *key)
 {
-    const char *text = json_string_value(json_object_get(json_object_get(job->recording.receipt, object), key));
-    return text ? text : "";
+    return recording_text(&job->recording, object, key);
 }
 
 /* ---- what is said ---- */

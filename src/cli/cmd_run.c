@@ -13,8 +13,8 @@
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/preset.h"
+#include "cli/question.h"
 #include "cli/receipt_text.h"
-#include "cli/template_choice.h"
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
@@ -150,38 +150,10 @@ static bool open_model(struct job *job, hearth_error *err)
     return job->model != NULL;
 }
 
-/* The prompt as one user's message, or as it stands. */
-struct question {
-    hearth_span span;
-    hearth_text system, prompt;
-    hearth_message messages[2];
-    hearth_chat chat;
-};
-
-static void fill_question(const struct job *job, struct question *q)
-{
-    const char *system = job->args->value[SYSTEM].text;
-    *q = (struct question){
-        .span = { .text = job->prompt, .n_bytes = job->prompt_bytes, .trusted = job->args->value[SPECIAL].on },
-        .system = { system, system ? strlen(system) : 0 },
-        .prompt = { job->prompt, job->prompt_bytes },
-        .chat = { .thinking = job->template.thinking, .template_kwargs = job->template.kwargs },
-    };
-    size_t n = 0;
-    if (system)
-        q->messages[n++] = (hearth_message){ .role = "system", .parts = &q->system, .n_parts = 1 };
-    q->messages[n++] = (hearth_message){ .role = "user", .parts = &q->prompt, .n_parts = 1 };
-    q->chat.messages = q->messages;
-    q->chat.n_messages = n;
-}
-
 static void fill_request(const struct job *job, const struct question *q, hearth_request *r)
 {
     const struct opt_value *v = job->args->value;
     *r = (hearth_request){
-        .chat = job->raw ? NULL : &q->chat,
-        .spans = &q->span,
-        .n_spans = job->raw ? 1 : 0,
         .max_tokens = (int)v[MAX].i,
         .has_seed = v[SEED].origin != OPT_UNSET,
         .seed = (uint64_t)v[SEED].i,
@@ -190,6 +162,7 @@ static void fill_request(const struct job *job, const struct question *q, hearth
         .n_chunk_tokens = (int)v[CHUNK].i,
         .speculate = job->speculate,
     };
+    question_ask(q, job->raw, r);
     sampling_fill(&r->sampling, r->sampling_origin, job->model, &v[SAMPLING]);
     sampling_choice_fill(r, &job->sampling);
 }
@@ -266,7 +239,8 @@ static int ask(struct job *job, hearth_error *err)
     const struct opt_value *v = job->args->value;
     struct question question;
     hearth_request request;
-    fill_question(job, &question);
+    question_fill(&question, (struct str){ job->prompt, job->prompt_bytes }, v[SYSTEM].text, v[SPECIAL].on,
+                  &job->template);
     fill_request(job, &question, &request);
     hearth_stream *stream = hearth_submit(job->model, &request, err);
     if (!stream)

@@ -3,8 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ln of the sum of exp over a row; *top: the likeliest. */
-static double log_sum_exp(const float *x, int n, int *top)
+double kld_log_sum_exp(const float *x, int n, int *top)
 {
     double sum = 0;
     *top = 0;
@@ -19,7 +18,8 @@ static double log_sum_exp(const float *x, int n, int *top)
 void kld_compare(const float *logits, const float *reference, int n_vocab, int32_t token, struct kld_position *out)
 {
     int top, top_reference;
-    double all = log_sum_exp(logits, n_vocab, &top), all_reference = log_sum_exp(reference, n_vocab, &top_reference);
+    double all = kld_log_sum_exp(logits, n_vocab, &top);
+    double all_reference = kld_log_sum_exp(reference, n_vocab, &top_reference);
     double divergence = 0;
     for (int i = 0; i < n_vocab; i++) {
         double log_p = (double)reference[i] - all_reference, log_q = (double)logits[i] - all;

@@ -5,6 +5,9 @@
 #pragma once
 #include "base/base.h"
 
+/* ln of the sum of exp over a row: a logit less that is the natural log of its probability. *top: the likeliest. */
+double kld_log_sum_exp(const float *x, int n, int *top);
+
 struct kld_position {
     double divergence;
     double p, p_reference; /* what the two give the token that came */

@@ -12,13 +12,7 @@ bool replay_exact(const struct replay_found *f)
     return f->first_logits == SIZE_MAX && f->first_token == SIZE_MAX && !f->end_differs;
 }
 
-static const char *recorded(const struct recording *r, const char *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, object), key));
-    return text ? text : "";
-}
-
-static const char *finish(const struct recording *r, const char *key) { return recorded(r, "finish", key); }
+static const char *finish(const struct recording *r, const char *key) { return recording_text(r, "finish", key); }
 
 /* Somebody ended it: a client that left, a deadline, the end of the server. */
 static bool was_cut(const struct recording *r)
@@ -26,19 +20,6 @@ static bool was_cut(const struct recording *r)
     return strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_CANCELLED)) == 0
            || strcmp(finish(r, "reason"), finish_reason_name(HEARTH_END_ERROR)) == 0
            || strncmp(finish(r, "detail"), "stopped b", 9) == 0; /* by the caller, before it began */
-}
-
-/* Another type of keys and values is another arithmetic. */
-static bool read_kv_type(const struct recording *r, hearth_kv_type *type, hearth_error *err)
-{
-    const char *name = json_string_value(json_object_get(json_object_get(r->receipt, "memory"), "kv_type"));
-    for (int i = 0; name && i < HEARTH_N_KV_TYPES; i++)
-        if (strcmp(name, hearth_kv_type_name((hearth_kv_type)i)) == 0) {
-            *type = (hearth_kv_type)i;
-            return true;
-        }
-    return fail(err, HEARTH_ERR_FORMAT, "the recording's keys and values are of type '%.20s', which this hearth does "
-                "not know", name ? name : "");
 }
 
 bool replay_open(const struct recording *r, const hearth_source *source, const struct replay_how *how,
@@ -51,7 +32,7 @@ bool replay_open(const struct recording *r, const hearth_source *source, const s
     hearth_model_options mo = { .source = *source, .n_ctx_tokens = (int)(r->n_prompt + r->n_output + !was_full) };
     *engine = NULL;
     *model = NULL;
-    if (!read_kv_type(r, &mo.kv_type, err) || !(*engine = hearth_engine_create(&eo, err)))
+    if (!recording_kv_type(r, &mo.kv_type, err) || !(*engine = hearth_engine_create(&eo, err)))
         return false;
     *model = hearth_model_open(*engine, &mo, err);
     if (!*model) {
@@ -74,7 +55,7 @@ int replay_differences(const struct recording *r, hearth_model *model,
     hearth_template_info template = { .sha256 = "" };
     int n = 0;
     char was[16], is[16];
-    const char *identity = recorded(r, "model", "identity"), *sha256 = recorded(r, "template", "sha256");
+    const char *identity = recording_text(r, "model", "identity"), *sha256 = recording_text(r, "template", "sha256");
     snprintf(was, sizeof was, "%lld", (long long)json_integer_value(json_object_get(r->receipt, "arithmetic_revision")));
     snprintf(is, sizeof is, "%d", hearth_arithmetic_revision());
     if (strcmp(identity, hearth_model_identity(model)) != 0)

@@ -5,8 +5,7 @@
 
 #include "base/err.h"
 
-/* Bytes of one token in quotes, everything that is not printable ASCII or whole UTF-8 escaped. */
-static void print_escaped(const char *p, size_t n)
+void quoted_print(const char *p, size_t n)
 {
     putchar('"');
     for (size_t i = 0; i < n; i++) {
@@ -41,7 +40,7 @@ bool token_lines_print(hearth_file *file, const int32_t *ids, size_t n, hearth_e
         if (!text) /* they are the tokenizer's own ids */
             return fail_memory(err, "the text of a token");
         printf("%8" PRId32 "  ", ids[i]);
-        print_escaped(text, n_bytes);
+        quoted_print(text, n_bytes);
         putchar('\n');
     }
     return true;

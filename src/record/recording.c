@@ -207,6 +207,24 @@ bool recording_ask(const struct recording *r, struct arena *arena, hearth_reques
     return read_seed(&x) && read_sampling(&x) && read_order(&x) && read_biases(&x) && read_rest(&x);
 }
 
+const char *recording_text(const struct recording *r, const char *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, object), key));
+    return text ? text : "";
+}
+
+bool recording_kv_type(const struct recording *r, hearth_kv_type *type, hearth_error *err)
+{
+    const char *name = recording_text(r, "memory", "kv_type");
+    for (int i = 0; i < HEARTH_N_KV_TYPES; i++)
+        if (strcmp(name, hearth_kv_type_name((hearth_kv_type)i)) == 0) {
+            *type = (hearth_kv_type)i;
+            return true;
+        }
+    return fail(err, HEARTH_ERR_FORMAT, "the recording's keys and values are of type '%.20s', which this hearth does "
+                "not know", name);
+}
+
 /* ---- as a file ---- */
 
 static json_t *of_ids(const int32_t *ids, size_t n)

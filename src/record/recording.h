@@ -35,6 +35,11 @@ json_t *recording_of_request(const hearth_request *request);
  * it. HEARTH_ERR_FORMAT when something is missing or cannot be. */
 bool recording_ask(const struct recording *r, struct arena *arena, hearth_request *request, hearth_error *err);
 
+/* A text of an object of the receipt, as "model", "identity"; "": it has none. */
+const char *recording_text(const struct recording *r, const char *object, const char *key);
+/* What keys and values were kept as: another type is another arithmetic. HEARTH_ERR_FORMAT. */
+bool recording_kv_type(const struct recording *r, hearth_kv_type *type, hearth_error *err);
+
 /* As a file. NULL: out of memory. */
 json_t *recording_to_json(const struct recording *r);
 /* HEARTH_ERR_FORMAT: not one of ours, or damaged. On failure it is empty. */
