@@ -49,6 +49,10 @@ class Understanding(unittest.TestCase):
         self.assertEqual(re.findall(r'"prefix":\{"n_tokens":(\d+),"end":"(\w+)"', said)[1][1], "whole", said)
         self.assertEqual(len(re.findall(r"^exact: 4 tokens, and the bits of all logits$", said, re.MULTILINE)), 2, said)
         self.assertRegex(said, r'"prefix":\{"n_tokens":0,"end":"new"')
+        self.assertEqual(len(re.findall(r"^the same: 4 tokens and all logits$", said, re.MULTILINE)), 1, said)
+        self.assertEqual(len(re.findall(r"^the prompts part at token \d+: ", said, re.MULTILINE)), 1, said)
+        self.assertRegex(said, r"(?m)^another seed: A 7, B 8$")
+        self.assertRegex(said, r"(?m)^another kv_type: A f16, B q8$")
 
 
 if __name__ == "__main__":
