@@ -25,11 +25,8 @@ const struct command *const commands[] = {
     &cmd_bench,
     &cmd_perplexity,
     &cmd_replay,
-<<<<<<< HEAD
     &cmd_why,
-=======
     &cmd_diff,
->>>>>>> 3d6fd74 (cli: two answers can be put side by side)
     &cmd_export,
     &cmd_verify,
     &cmd_imatrix,

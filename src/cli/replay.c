@@ -56,7 +56,8 @@ int replay_differences(const struct recording *r, hearth_model *model,
     int n = 0;
     char was[16], is[16];
     const char *identity = recording_text(r, "model", "identity"), *sha256 = recording_text(r, "template", "sha256");
-    snprintf(was, sizeof was, "%lld", (long long)json_integer_value(json_object_get(r->receipt, "arithmetic_revision")));
+    const json_t *revision = json_object_get(r->receipt, "arithmetic_revision");
+    snprintf(was, sizeof was, "%lld", (long long)json_integer_value(revision));
     snprintf(is, sizeof is, "%d", hearth_arithmetic_revision());
     if (strcmp(identity, hearth_model_identity(model)) != 0)
         add(d, &n, "model", identity, hearth_model_identity(model));

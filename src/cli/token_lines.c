@@ -4,32 +4,14 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "record/explain.h"
 
-void quoted_print(const char *p, size_t n)
+void quoted_print(const char *text, size_t n)
 {
-    putchar('"');
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        size_t more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc2 ? 1 : 0; /* continuation bytes */
-        bool whole = c >= 0xc2 && c < 0xf5 && i + more < n;
-        for (size_t j = 1; whole && j <= more; j++)
-            whole = ((unsigned char)p[i + j] & 0xc0) == 0x80;
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (c == '\t')
-            fputs("\\t", stdout);
-        else if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c >= 0x20 && c < 0x7f)
-            putchar(c);
-        else if (!whole || c == 0xc2) /* U+0080..U+00BF has control characters: all of it by number */
-            printf("\\x%02x", c);
-        else {
-            fwrite(p + i, 1, more + 1, stdout);
-            i += more;
-        }
-    }
-    putchar('"');
+    struct buf quoted = { 0 };
+    explain_quoted(text, n, &quoted);
+    fputs(quoted.failed ? "(out of memory)" : quoted.ptr, stdout);
+    buf_free(&quoted);
 }
 
 bool token_lines_print(hearth_file *file, const int32_t *ids, size_t n, hearth_error *err)

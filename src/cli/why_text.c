@@ -14,12 +14,6 @@ static const json_t *at(const struct recording *r, const char *object, const cha
     return json_object_get(json_object_get(r->receipt, object), key);
 }
 
-static const char *text_at(const struct recording *r, const char *object, const char *key)
-{
-    const char *text = json_string_value(at(r, object, key));
-    return text ? text : "";
-}
-
 static void label(const char *name) { printf("%-*s", LABEL, name); }
 
 static void line(const char *name, const char *text)
@@ -67,7 +61,7 @@ static void print_sentences(const char *name, struct buf *text)
 static void print_stop(const struct recording *r)
 {
     int which = -1;
-    if (!r->request || sscanf(text_at(r, "finish", "detail"), "stop text %d", &which) != 1)
+    if (!r->request || sscanf(recording_text(r, "finish", "detail"), "stop text %d", &which) != 1)
         return;
     const char *text = json_string_value(json_array_get(json_object_get(r->request, "stop"), (size_t)which));
     fputs(text ? ": \"" : ": the template's end of an answer", stdout);
@@ -84,18 +78,18 @@ void why_print_receipt(const struct recording *r, hearth_file *file)
     long long n_ctx = json_integer_value(json_object_get(r->receipt, "n_ctx_tokens"));
     const char *id = json_string_value(json_object_get(r->receipt, "request_id"));
     line("request", id ? id : "");
-    line("model", text_at(r, "model", "name"));
-    line("verdict", text_at(r, "verdict", "sentence"));
+    line("model", recording_text(r, "model", "name"));
+    line("verdict", recording_text(r, "verdict", "sentence"));
     print_time(r);
     explain_trouble(r->receipt, &trouble);
     print_sentences("", &trouble);
     label("context");
-    printf("%lld of %lld tokens: %lld of the prompt, %lld of the answer", n_prompt + n_output, n_ctx, n_prompt, n_output);
-    printf(n_ctx > 0 ? " (%.0f %%)\n" : "\n", 100.0 * (double)(n_prompt + n_output) / (double)(n_ctx > 0 ? n_ctx : 1));
+    printf("%lld of %lld tokens (%.0f %%): %lld of the prompt, %lld of the answer\n", n_prompt + n_output, n_ctx,
+           n_ctx > 0 ? 100.0 * (double)(n_prompt + n_output) / (double)n_ctx : 0, n_prompt, n_output);
     explain_prefix(r->receipt, file, r->prompt, r->n_prompt, &prefix);
     print_sentences("cache", &prefix);
     label("end");
-    print_in_line(stdout, text_at(r, "finish", "detail"));
+    print_in_line(stdout, recording_text(r, "finish", "detail"));
     print_stop(r);
     const json_t *circle = at(r, "finish", "repetition");
     if (json_is_object(circle))
@@ -179,7 +173,8 @@ static int chosen_of(const hearth_choice *c)
 
 void why_print_head(void)
 {
-    printf("\n%7s  %-*s %8s %8s %6s %7s %6s\n", "token", TEXT_WIDTH, "text", "model %", "drawn %", "rank", "left", "bits");
+    printf("\n%7s  %-*s %8s %8s %6s %7s %6s\n", "token", TEXT_WIDTH, "text", "model %", "drawn %", "rank", "left",
+           "bits");
 }
 
 void why_print_row(hearth_file *file, size_t index, const hearth_choice *c, bool end)

@@ -98,8 +98,8 @@ void explain_trouble(const json_t *receipt, struct buf *out)
     say_share(out, number(receipt, "withheld", "slow_reader_ms"), all,
               "its events were not read: the client, or the network, was slower than the model");
     if (100 * read >= SOME * weights && read > 0)
-        buf_printf(out, "%.0f MiB (%.0f %% of the weights) were read from the disk meanwhile, with %.0f page faults that "
-                   "waited for it\n", read / (1 << 20), weights > 0 ? 100 * read / weights : 0, major);
+        buf_printf(out, "%.0f MiB (%.0f %% of the weights) were read from the disk meanwhile, with %.0f page faults "
+                   "that waited for it\n", read / (1 << 20), weights > 0 ? 100 * read / weights : 0, major);
 }
 
 /* ---- the prompt ---- */
@@ -171,7 +171,8 @@ void explain_prefix(const json_t *receipt, hearth_file *file, const int32_t *ids
         const char *end, *words;
     } why[] = {
         { "whole", "All that can be known was; the last token is always computed." },
-        { "new", "Nothing that is kept begins so: the first of its kind, the first since the start, or of another key." },
+        { "new", "Nothing that is kept begins so: the first of its kind, the first since the start, or of another "
+                 "key." },
         { "ended", "What is kept ends there; what follows is new." },
         { "evicted", "What followed had been given up, because its memory was needed: a larger --kv-tokens, or "
                      "--cache-dir, keeps more." },

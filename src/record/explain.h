@@ -37,7 +37,9 @@ void explain_prefix(const json_t *receipt, hearth_file *file, const int32_t *ids
 
 /* ---- tokens ---- */
 
-/* Text of a token in quotes, with \n, \" and \xhh for what would not print, and its id: '" the" (279)'. */
+/* Text in quotes, with \n, \t, \" and \xhh for what would not print. */
+void explain_quoted(const char *text, size_t n, struct buf *out);
+/* That of a token, and its id: '" the" (279)'. */
 void explain_token(hearth_file *file, int32_t id, struct buf *out);
 /* Its text for JSON: with U+FFFD for bytes that are no whole character. NULL: out of memory. */
 json_t *explain_token_text(hearth_file *file, int32_t id);

@@ -13,25 +13,35 @@ static bool is_control(const uint8_t *p, int n)
     return c < 0x20 || (c >= 0x7f && c < 0xa0);
 }
 
+/* One character of it; returns how many bytes that was. */
+static size_t quote_one(const uint8_t *p, size_t n, struct buf *out)
+{
+    int length = utf8_length(p, n, NULL, NULL);
+    if (*p == '\n' || *p == '\t')
+        buf_puts(out, *p == '\n' ? "\\n" : "\\t");
+    else if (*p == '"' || *p == '\\')
+        buf_printf(out, "\\%c", *p);
+    else if (length > 0 && !is_control(p, length))
+        buf_put(out, p, (size_t)length);
+    else
+        buf_printf(out, "\\x%02x", *p);
+    return length > 0 && !is_control(p, length) ? (size_t)length : 1;
+}
+
+void explain_quoted(const char *text, size_t n, struct buf *out)
+{
+    buf_puts(out, "\"");
+    for (size_t at = 0; at < n;)
+        at += quote_one((const uint8_t *)text + at, n - at, out);
+    buf_puts(out, "\"");
+}
+
 void explain_token(hearth_file *file, int32_t id, struct buf *out)
 {
     size_t n = 0;
     const char *text = hearth_file_token_text(file, id, &n);
-    const uint8_t *p = (const uint8_t *)text;
-    buf_puts(out, "\"");
-    for (size_t at = 0; text && at < n;) {
-        int length = utf8_length(p + at, n - at, NULL, NULL);
-        if (length == 0 || (is_control(p + at, length) && p[at] != '\n'))
-            buf_printf(out, "\\x%02x", p[at]);
-        else if (p[at] == '\n')
-            buf_puts(out, "\\n");
-        else if (p[at] == '"' || p[at] == '\\')
-            buf_printf(out, "\\%c", p[at]);
-        else
-            buf_put(out, p + at, (size_t)length);
-        at += length > 0 && !is_control(p + at, length) ? (size_t)length : 1;
-    }
-    buf_printf(out, "\" (%d)", id);
+    explain_quoted(text, text ? n : 0, out);
+    buf_printf(out, " (%d)", id);
 }
 
 json_t *explain_token_text(hearth_file *file, int32_t id)
@@ -82,8 +92,9 @@ static json_t *of_alternatives(hearth_file *file, const hearth_choice *c)
     for (int i = 0; i < c->n_tokens; i++) {
         const hearth_choice_step *gone = explain_removal(c, i);
         failed |= json_array_append_new(list, json_pack("{s:i, s:o, s:o, s:o, s:o}", "id", c->ids[i], "text",
-                                        explain_token_text(file, c->ids[i]), "logprob", of_float(c->steps[0].logprobs[i]),
-                                        "final_logprob", of_float(last_of(c)->logprobs[i]), "removed_by",
+                                        explain_token_text(file, c->ids[i]), "logprob",
+                                        of_float(c->steps[0].logprobs[i]), "final_logprob",
+                                        of_float(last_of(c)->logprobs[i]), "removed_by",
                                         gone ? json_string(hearth_step_name(gone->step)) : json_null())) != 0;
     }
     if (!failed)
@@ -116,12 +127,13 @@ static json_t *of_steps(const hearth_choice *c)
 json_t *explain_choice(hearth_file *file, size_t index, const hearth_choice *c, bool steps)
 {
     int chosen = place_of(c, c->id);
+    const hearth_choice_step *first = &c->steps[0], *last = last_of(c);
     json_t *j = json_pack("{s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:i, s:o}", "index", (json_int_t)index, "id",
-                          c->id, "text", explain_token_text(file, c->id), "logprob",
-                          of_float(c->steps[0].logprobs[chosen]), "final_logprob", of_float(last_of(c)->logprobs[chosen]), "rank", c->rank, "draw",
-                          of_float(c->draw), "entropy_bits", of_float(c->steps[0].entropy_bits), "final_entropy_bits",
-                          of_float(last_of(c)->entropy_bits), "n_final_candidates", last_of(c)->n_candidates,
-                          "alternatives", of_alternatives(file, c));
+                          c->id, "text", explain_token_text(file, c->id), "logprob", of_float(first->logprobs[chosen]),
+                          "final_logprob", of_float(last->logprobs[chosen]), "rank", c->rank, "draw",
+                          of_float(c->draw), "entropy_bits", of_float(first->entropy_bits), "final_entropy_bits",
+                          of_float(last->entropy_bits), "n_final_candidates", last->n_candidates, "alternatives",
+                          of_alternatives(file, c));
     if (j && steps && json_object_set_new(j, "steps", of_steps(c)) != 0) {
         json_decref(j);
         j = NULL;

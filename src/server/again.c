@@ -62,8 +62,8 @@ static bool find(struct search *s, const char *dir, struct problem *p)
     if (!s->id && filter.id > 0 && !*end && !look(s, dir, &filter, p))
         return false;
     return s->id
-           || refuse(p, PROBLEM_request_not_found, NULL, "no answer of request '%.60s' is recorded; what has just ended "
-                     "is within a second", s->x->explained);
+           || refuse(p, PROBLEM_request_not_found, NULL, "no answer of request '%.60s' is recorded; what has just "
+                     "ended is within a second", s->x->explained);
 }
 
 /* ---- what was recorded of it ---- */
@@ -92,8 +92,8 @@ static bool take_row(void *arg, const struct recorded_row *row)
     size_t bytes = bytes_of(row) + OF_A_TOKEN * row->n_prompt;
     l->seen = true;
     if (!row->has_body)
-        l->ok = refuse(l->p, PROBLEM_not_recorded, NULL, "this answer was recorded without its tokens; a server started "
-                       "with --record full keeps those of the answers to come");
+        l->ok = refuse(l->p, PROBLEM_not_recorded, NULL, "this answer was recorded without its tokens; a server "
+                       "started with --record full keeps those of the answers to come");
     else if (!memory_take(&x->server->memory, bytes))
         l->ok = refuse(l->p, PROBLEM_out_of_memory, NULL, "explaining this answer takes %zu MiB, and of the memory for "
                        "requests (%zu MiB) less is free; try again later, or hearth why", bytes >> 20,
@@ -124,25 +124,19 @@ static bool load(struct exchange *x, const char *dir, int64_t id, struct problem
 
 /* ---- once more ---- */
 
-static const char *recorded(const struct recording *r, const char *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(r->receipt, object), key));
-    return text ? text : "";
-}
-
 /* The model that it was computed with, and with the same keys and values. */
 static bool choose_model(struct exchange *x, struct problem *p)
 {
     const struct recording *r = &x->ask.recording;
     for (int i = 0; i < x->server->options.n_models; i++) {
         const struct view *v = &x->server->views[i];
-        if (strcmp(v->model_identity, recorded(r, "model", "identity")) == 0
-            && strcmp(hearth_kv_type_name(v->plan.kv_type), recorded(r, "memory", "kv_type")) == 0)
+        if (strcmp(v->model_identity, recording_text(r, "model", "identity")) == 0
+            && strcmp(hearth_kv_type_name(v->plan.kv_type), recording_text(r, "memory", "kv_type")) == 0)
             return served_take(x, i, p);
     }
     return refuse(p, PROBLEM_not_recorded, NULL, "this answer is of model '%.60s' with keys and values of type %.10s, "
-                  "which is not served now; hearth why ID MODEL computes it", recorded(r, "model", "name"),
-                  recorded(r, "memory", "kv_type"));
+                  "which is not served now; hearth why ID MODEL computes it", recording_text(r, "model", "name"),
+                  recording_text(r, "memory", "kv_type"));
 }
 
 bool again_read(struct exchange *x, struct problem *p)

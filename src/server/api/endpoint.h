@@ -21,7 +21,7 @@ struct endpoint {
     const char *content_type; /* of get; NULL: application/json */
     bool of_model;            /* get: of one model, the one that ?model= names, or the first */
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
-    bool explains;            /* GET: tail begins with the id of a recorded answer, which is computed once more (again.c) */
+    bool explains;            /* GET: tail begins with the id of a recorded answer, computed once more (again.c) */
     bool cancels;             /* that request ends then; without of_request all that there are */
 
     /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */

@@ -3,8 +3,8 @@
 #include "server/api/endpoints.h"
 
 const struct explain_parameter explain_parameters[N_EXPLAIN_PARAMETERS] = {
-    [EXPLAIN_TOKEN] = { "token", "this token of the answer alone, counted from 0, with all steps that chose it", 1 << 24,
-                        -1 },
+    [EXPLAIN_TOKEN] = { "token", "this token of the answer alone, counted from 0, with all steps that chose it",
+                        1 << 24, -1 },
     [EXPLAIN_TOP] = { "top", "how many of the model's likeliest tokens are followed besides the one that came (5)", 50,
                       5 },
     [EXPLAIN_CHOICE] = { "choice", "which of the answers to a request with n (0)", ASK_MAX_CHOICES - 1, 0 },
