@@ -1,0 +1,356 @@
+#include "store/http_client.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "store/foreign.h"
+
+enum { MOST_HEADER_BYTES = 64 << 10 }; /* of an answer, all lines together */
+
+struct http_client {
+    CURL *easy;
+    const char *ca_file;
+    char detail[CURL_ERROR_SIZE]; /* what libcurl says of the last failure */
+};
+
+/* One request under way. */
+struct transfer {
+    CURL *easy;
+    const struct http_request *r;
+    struct http_answer *answer;
+    const char *place;
+    hearth_error *err;
+    size_t n_header, n_body;
+    bool refused; /* err says why */
+    bool stopped;
+};
+
+/* ---- addresses ---- */
+
+/* 127.a.b.c as libcurl writes it: names that only begin so are none. */
+static bool is_loopback_ipv4(const char *host)
+{
+    int n_dots = 0;
+    if (strncmp(host, "127.", 4) != 0 || strspn(host, "0123456789.") != strlen(host))
+        return false;
+    for (const char *p = host; *p; p++)
+        n_dots += *p == '.';
+    return n_dots == 3;
+}
+
+static bool part_is_there(CURLU *u, CURLUPart part)
+{
+    char *text = NULL;
+    bool there = curl_url_get(u, part, &text, 0) == CURLUE_OK;
+    curl_free(text);
+    return there;
+}
+
+static bool read_place(CURLU *u, const char *url, struct http_place *out, hearth_error *err)
+{
+    char *scheme = NULL, *host = NULL, *port = NULL;
+    char shown[100];
+    foreign_line(shown, sizeof shown, str_z(url));
+    bool ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK
+           && curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK
+           && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK
+           && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+    if (!ok) {
+        fail(err, HEARTH_ERR_USAGE, "'%s' is no address of a server; write it as https://api.example.com/v1 or "
+             "http://127.0.0.1:8080", strchr(shown, '@') ? "..." : shown);
+    } else if (part_is_there(u, CURLUPART_USER) || part_is_there(u, CURLUPART_PASSWORD)) {
+        ok = fail(err, HEARTH_ERR_USAGE, "the address of %.100s has a user's name or password in it; take it out, a "
+                  "key goes into a file", host);
+    } else if (part_is_there(u, CURLUPART_QUERY) || part_is_there(u, CURLUPART_FRAGMENT)) {
+        ok = fail(err, HEARTH_ERR_USAGE, "'%s' has a '?' or '#' in it; give the address without", shown);
+    } else {
+        bool said = curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK;
+        char name[HTTP_PLACE_BYTES];
+        snprintf(name, sizeof name, "%.200s%s%.8s", host, said ? ":" : "", said ? port : "");
+        foreign_line(out->name, sizeof out->name, str_z(name));
+        out->is_tls = strcmp(scheme, "https") == 0;
+        out->is_here = strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || is_loopback_ipv4(host);
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    return ok;
+}
+
+bool http_place_of(const char *url, struct http_place *out, hearth_error *err)
+{
+    *out = (struct http_place){ 0 };
+    if (strlen(url) >= HTTP_URL_BYTES)
+        return fail(err, HEARTH_ERR_USAGE, "the address of the server has %zu bytes; at most %d are taken", strlen(url),
+                    HTTP_URL_BYTES - 1);
+    CURLU *u = curl_url();
+    if (!u)
+        return fail_memory(err, "the address of the server");
+    bool ok = read_place(u, url, out, err);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+/* ---- what libcurl calls ---- */
+
+static void read_head(const struct transfer *t)
+{
+    long status = 0;
+    curl_off_t wait = 0;
+    char *type = NULL;
+    struct http_answer *a = t->answer;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &wait);
+    curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
+    a->status = (int)status;
+    a->retry_after_s = wait;
+    foreign_line(a->content_type, sizeof a->content_type, (struct str){ type, type ? strcspn(type, "; \t") : 0 });
+    for (char *p = a->content_type; *p; p++)
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    (void)bytes;
+    t->n_header += size * n;
+    if (t->n_header <= MOST_HEADER_BYTES)
+        return size * n;
+    fail(t->err, HEARTH_ERR_FORMAT, "%s: the headers of its answer have more than %d bytes; is the address right?",
+         t->place, MOST_HEADER_BYTES);
+    t->refused = true;
+    return 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    n *= size;
+    if (t->n_body == 0)
+        read_head(t);
+    if (n > t->r->most_bytes - t->n_body) {
+        t->refused = true;
+        fail(t->err, HEARTH_ERR_FORMAT, "%s: its answer has more than %zu bytes; ask for fewer tokens", t->place,
+             t->r->most_bytes);
+        return 0;
+    }
+    t->n_body += n;
+    if (t->r->take(t->r->arg, t->answer, bytes, n, t->err))
+        return n;
+    t->refused = true;
+    return 0;
+}
+
+static int on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    struct transfer *t = arg;
+    (void)down_all, (void)down, (void)up_all, (void)up;
+    t->stopped = t->r->stop && t->r->stop(t->r->arg);
+    return t->stopped;
+}
+
+/* ---- a request ---- */
+
+static bool check_key(const struct http_request *r, const struct http_place *place, hearth_error *err)
+{
+    if (!r->key)
+        return true;
+    if (!place->is_tls && !place->is_here)
+        return fail(err, HEARTH_ERR_USAGE, "%s: a key is not sent over http, where others can read it; use https, or a "
+                    "server on this machine", place->name);
+    for (const unsigned char *p = (const unsigned char *)r->key; *p; p++)
+        if (*p <= 0x20 || *p >= 0x7f)
+            return fail(err, HEARTH_ERR_USAGE, "%s: the key has a space or another character in it that no key has",
+                        place->name);
+    return true;
+}
+
+/* Sticky. */
+static void add_header(struct curl_slist **list, bool *failed, const char *name, const char *value)
+{
+    char line[4096];
+    int n = snprintf(line, sizeof line, "%s%s", name, value);
+    struct curl_slist *longer = n < (int)sizeof line ? curl_slist_append(*list, line) : NULL;
+    *failed |= !longer;
+    *list = longer ? longer : *list;
+}
+
+static struct curl_slist *make_headers(const struct http_request *r)
+{
+    struct curl_slist *list = NULL;
+    bool failed = false;
+    add_header(&list, &failed, "Accept: ", r->accept);
+    add_header(&list, &failed, "Expect:", ""); /* no second round trip before a long body */
+    if (r->body)
+        add_header(&list, &failed, "Content-Type: ", "application/json");
+    if (r->key)
+        add_header(&list, &failed, "Authorization: Bearer ", r->key);
+    if (!failed)
+        return list;
+    curl_slist_free_all(list);
+    return NULL;
+}
+
+static void set_up(struct http_client *c, struct transfer *t, const struct http_place *place,
+                   struct curl_slist *headers)
+{
+    const struct http_request *r = t->r;
+    CURL *easy = c->easy;
+    curl_easy_reset(easy); /* connections stay */
+    c->detail[0] = 0;
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->detail);
+    curl_easy_setopt(easy, CURLOPT_URL, r->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (c->ca_file) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, c->ca_file);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+    if (place->is_here) /* nothing for this machine goes through a proxy, whatever the environment says */
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "hearth/" HEARTH_VERSION);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)r->total_ms);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
+    if (r->body) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->n_body);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, r->body);
+    }
+}
+
+static void read_times(const struct transfer *t)
+{
+    curl_off_t connect_us = 0, tls_us = 0;
+    long n_connects = 0;
+    char *location = NULL;
+    curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &n_connects);
+    curl_easy_getinfo(t->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
+    curl_easy_getinfo(t->easy, CURLINFO_APPCONNECT_TIME_T, &tls_us);
+    curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
+    if (n_connects > 0)
+        t->answer->connect_ms = (double)(tls_us > connect_us ? tls_us : connect_us) / 1e3;
+    foreign_line(t->answer->location, sizeof t->answer->location, str_z(location));
+}
+
+/* Nothing went out yet when time was over. */
+static bool was_connecting(const struct transfer *t)
+{
+    curl_off_t ready_us = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+    return ready_us == 0;
+}
+
+static bool describe(const struct transfer *t, CURLcode code, const char *said)
+{
+    char detail[160];
+    long number = 0;
+    const struct http_request *r = t->r;
+    foreign_line(detail, sizeof detail, str_z(said[0] ? said : curl_easy_strerror(code)));
+    curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return fail(t->err, HEARTH_ERR_IO, "%s: this name is not known; check it, and the network", t->place);
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return fail(t->err, HEARTH_ERR_IO, "%s: the name of the proxy is not known; check http_proxy, https_proxy and "
+                    "all_proxy in the environment", t->place);
+    case CURLE_COULDNT_CONNECT:
+        return fail(t->err, HEARTH_ERR_IO, "%s: no connection: %s; is the server running, and is the port right?",
+                    t->place, number ? strerror((int)number) : detail);
+    case CURLE_OPERATION_TIMEDOUT:
+        if (was_connecting(t))
+            return fail(t->err, HEARTH_ERR_IO, "%s: no connection within %.3g s; check the address and the network",
+                        t->place, (r->connect_ms < r->total_ms ? r->connect_ms : r->total_ms) / 1e3);
+        return fail(t->err, HEARTH_ERR_IO, "%s: the answer was not whole after %.3g s; allow more time (--timeout)",
+                    t->place, r->total_ms / 1e3);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return fail(t->err, HEARTH_ERR_IO, "%s: its certificate is not trusted: %s; --ca-file names one to trust",
+                    t->place, detail);
+    case CURLE_SSL_CACERT_BADFILE:
+        return fail(t->err, HEARTH_ERR_IO, "%s: the certificates to trust cannot be read: %s", t->place, detail);
+    case CURLE_SSL_CONNECT_ERROR:
+        return fail(t->err, HEARTH_ERR_IO, "%s: TLS cannot be agreed on: %s; does the server speak https?", t->place,
+                    detail);
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return fail(t->err, HEARTH_ERR_FORMAT, "%s: what answers there does not speak HTTP (%s); is the port right?",
+                    t->place, detail);
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return fail(t->err, HEARTH_ERR_IO, "%s: the connection ended before the answer did (%s); try again", t->place,
+                    detail);
+    case CURLE_OUT_OF_MEMORY:
+        return fail_memory(t->err, "the request");
+    default:
+        return fail(t->err, HEARTH_ERR_IO, "%s: %s", t->place, detail);
+    }
+}
+
+bool http_send(struct http_client *c, const struct http_request *r, struct http_answer *answer, hearth_error *err)
+{
+    struct http_place place;
+    *answer = (struct http_answer){ 0 };
+    if (!http_place_of(r->url, &place, err) || !check_key(r, &place, err))
+        return false;
+    struct transfer t = { .easy = c->easy, .r = r, .answer = answer, .place = place.name, .err = err };
+    struct curl_slist *headers = make_headers(r);
+    if (!headers)
+        return fail_memory(err, "the request");
+    set_up(c, &t, &place, headers);
+    CURLcode code = curl_easy_perform(c->easy);
+    read_head(&t);
+    read_times(&t);
+    bool ok = code == CURLE_OK;
+    if (t.stopped)
+        ok = fail(err, HEARTH_ERR_CANCELLED, "%s: interrupted before the answer was whole", place.name);
+    else if (!ok && !t.refused)
+        ok = describe(&t, code, c->detail);
+    curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL); /* it has the key */
+    curl_slist_free_all(headers);
+    return ok;
+}
+
+struct http_client *http_client_create(const char *ca_file, hearth_error *err)
+{
+    struct http_client *c = mem_alloc(sizeof *c);
+    if (c && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        mem_free(c);
+        c = NULL;
+    } else if (c && !(c->easy = curl_easy_init())) {
+        curl_global_cleanup();
+        mem_free(c);
+        c = NULL;
+    }
+    if (c)
+        c->ca_file = ca_file;
+    else
+        fail_memory(err, "the connection");
+    return c;
+}
+
+void http_client_destroy(struct http_client *c)
+{
+    if (!c)
+        return;
+    curl_easy_cleanup(c->easy);
+    curl_global_cleanup();
+    mem_free(c);
+}

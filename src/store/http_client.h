@@ -1,0 +1,51 @@
+/* http_client.h: requests to servers elsewhere: the one place of the program that opens connections (libcurl,
+ * docs/decisions/0013-libcurl.md).
+ *
+ * http and https, nothing else; certificates are checked; no redirect is followed, no cookie is kept, no user name is
+ * taken from an address; every answer has limits of bytes and of time. A key goes over https, or to this machine. */
+#pragma once
+#include "base/base.h"
+#include "base/err.h"
+
+/* Where an address leads. */
+enum { HTTP_PLACE_BYTES = 300, HTTP_URL_BYTES = 2048 };
+struct http_place {
+    char name[HTTP_PLACE_BYTES]; /* "api.example.com", "127.0.0.1:8080": for sentences */
+    bool is_tls;
+    bool is_here; /* localhost, 127.0.0.0/8 or ::1, as it is written */
+};
+/* HEARTH_ERR_USAGE: it is none of http or https, or has a user's name, a '?' or a '#' in it. */
+bool http_place_of(const char *url, struct http_place *out, hearth_error *err);
+
+struct http_answer {
+    int status;            /* 0: nothing came */
+    char content_type[80]; /* in small letters, without parameters; "" */
+    int64_t retry_after_s; /* 0: not said */
+    char location[200];    /* where a redirect would lead, on one line; "" */
+    double connect_ms;     /* until name, connection and TLS were there; 0: the one before was still open */
+};
+
+struct http_request {
+    const char *url;
+    const char *body;   /* JSON to POST, of n_body bytes; NULL: GET */
+    size_t n_body;
+    const char *accept; /* the type that is wanted */
+    const char *key;    /* sent as Authorization: Bearer; NULL: none. Never part of an error */
+    int connect_ms, total_ms;
+    size_t most_bytes;  /* of the answer's body */
+    /* Each piece of the body as it comes; answer has all but connect_ms by then. False ends it, with what is in err. */
+    bool (*take)(void *arg, const struct http_answer *answer, const char *bytes, size_t n, hearth_error *err);
+    /* Asked now and then, once a second at least: true ends it with HEARTH_ERR_CANCELLED. NULL: it goes on. */
+    bool (*stop)(void *arg);
+    void *arg;
+};
+
+/* A connection that stays open between requests to one place. One thread at a time. ca_file: certificates (PEM) to
+ * trust instead of the system's, which must live as long; NULL: the system's. HEARTH_ERR_MEMORY. */
+struct http_client *http_client_create(const char *ca_file, hearth_error *err);
+void http_client_destroy(struct http_client *c); /* NULL is a no-op */
+
+/* True: a whole answer came, of whatever status. False: HEARTH_ERR_IO for what the network did, HEARTH_ERR_FORMAT for
+ * an answer that is too long or none of HTTP, HEARTH_ERR_USAGE for a request that is not sent (the key's rule); *answer
+ * has what came until then. Sentences begin with the place's name. */
+bool http_send(struct http_client *c, const struct http_request *r, struct http_answer *answer, hearth_error *err);
