@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "cli/json_out.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 #include "cli/settings.h"
 
 enum { JSON, N_OPTS };
@@ -208,6 +209,23 @@ static bool list_presets(struct report_to *to, const struct settings *s, const c
     return true;
 }
 
+static bool list_prices(struct report_to *to, const struct settings *s, hearth_error *err)
+{
+    for (int i = 1; i < s->toml.n_sections; i++) {
+        const struct toml_section *section = &s->toml.sections[i];
+        struct opt_value values[PRICE_N_OPTS] = { 0 };
+        char title[TOML_MAX_NAME_BYTES + 20];
+        if (strcmp(section->name, "price") != 0)
+            continue;
+        if (!settings_fill_from(s, section, price_opts, PRICE_N_OPTS, values, OPT_FROM_FILE, err))
+            return false;
+        const struct listing l = { s, price_opts, PRICE_N_OPTS, values, false };
+        snprintf(title, sizeof title, "[price.\"%s\"]", section->sub);
+        put(to, title, &l);
+    }
+    return true;
+}
+
 /* A command's values. model: its preset is taken, too; NULL: none. */
 static bool list_command(struct report_to *to, const struct settings *s, const struct command *c, const char *model,
                          bool all, hearth_error *err)
@@ -240,7 +258,7 @@ static bool list_all(struct report_to *to, const struct settings *s, hearth_erro
     for (int i = 0; commands[i]; i++)
         if (!commands[i]->no_settings && !list_command(to, s, commands[i], NULL, false, err))
             return false;
-    return list_presets(to, s, NULL, err);
+    return list_presets(to, s, NULL, err) && list_prices(to, s, err);
 }
 
 static int list(const struct args *a, const struct settings *s, hearth_error *err)
@@ -290,8 +308,8 @@ const struct command cmd_config = {
     .positionals = "[COMMAND] [MODEL]",
     .max_words = 3,
     .summary = "every option's value as a command would have it now, and who says so",
-    .about = "Without COMMAND: what the settings file and the environment set, of all commands, and the presets of\n"
-             "models. With it: all of its options; with a MODEL (a file, or its name) with that model's preset. Where\n"
+    .about = "Without COMMAND: what the settings file and the environment set, of all commands, the presets of models\n"
+             "and the prices. With it: all of its options; with a MODEL (a file, or its name) with that model's preset. Where\n"
              "a value comes from stands behind it: FILE:LINE of the settings file, a variable of the environment, or\n"
              "default.\n"
              "\n"

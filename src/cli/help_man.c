@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 
 /* Text of a line: nothing in it is a request, an escape or a hyphen where a minus is meant. */
 static void put(const char *text, size_t n)
@@ -171,6 +172,10 @@ static const char presets_text[] =
     "command line; fields of a request win over it, and the receipt of every answer says what of it was used.\n"
     "It may have:\n";
 
+static const char prices_text[] =
+    "[price.\"NAME\"] is what a model costs elsewhere, NAME being what the server there calls it: hearth\n"
+    "compare shows what its questions cost. No price is built in. All but one of these must be there:\n";
+
 void help_man_settings(void)
 {
     put_head("HEARTH.TOML", "5");
@@ -180,5 +185,9 @@ void help_man_settings(void)
     put_paragraphs(presets_text);
     for (int i = 0; i < PRESET_N_OPTS; i++)
         put_option(&preset_opts[i], false);
+    puts(".SH PRICES");
+    put_paragraphs(prices_text);
+    for (int i = 0; i < PRICE_N_OPTS; i++)
+        put_option(&price_opts[i], false);
     puts(".SH SEE ALSO\n.BR hearth (1)");
 }

@@ -24,6 +24,7 @@ const struct command *const commands[] = {
     &cmd_apply_template,
     &cmd_bench,
     &cmd_perplexity,
+    &cmd_compare,
     &cmd_replay,
     &cmd_why,
     &cmd_diff,

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/words.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 
 /* ---- one value ---- */
 
@@ -187,8 +188,8 @@ static bool unknown_section(const struct settings *s, const struct toml_section 
         }
     }
     return fail(err, HEARTH_ERR_USAGE, "%.180s:%d: [%.60s%s%.60s] is no command that has settings, and no "
-                "[model.NAME]; did you mean [%s]?", s->path, section->line, section->name, *section->sub ? "." : "",
-                section->sub, near);
+                "[model.NAME] or [price.NAME]; did you mean [%s]?", s->path, section->line, section->name,
+                *section->sub ? "." : "", section->sub, near);
 }
 
 static bool check_one(const struct settings *s, const struct toml_section *section, hearth_error *err)
@@ -199,6 +200,13 @@ static bool check_one(const struct settings *s, const struct toml_section *secti
             return fail(err, HEARTH_ERR_USAGE, "%.180s:%d: [model] names no model; write [model.\"NAME\"], the name of "
                         "its file without .gguf", s->path, section->line);
         return check_section(s, section, preset_opts, PRESET_N_OPTS, "of a model", err);
+    }
+    if (strcmp(section->name, "price") == 0) {
+        if (!*section->sub)
+            return fail(err, HEARTH_ERR_USAGE, "%.180s:%d: [price] names no model; write [price.\"NAME\"], as the "
+                        "server calls it", s->path, section->line);
+        return check_section(s, section, price_opts, PRICE_N_OPTS, "of a price", err)
+            && price_check(s, section, err);
     }
     for (int i = 0; commands[i]; i++) {
         const struct command *c = commands[i];

@@ -1,7 +1,8 @@
 /* settings.h: the settings file (docs/settings.md): where it is, what it says, and what a command takes of it.
  *
  * Its keys are the long names of options: what stands above all sections is for every command that has the option,
- * [serve] for that command, [model.NAME] for that model (preset.h). A command's line and environment win. */
+ * [serve] for that command, [model.NAME] for that model (preset.h), [price.NAME] what one costs elsewhere (price.h). A
+ * command's line and environment win. */
 #pragma once
 #include "base/toml.h"
 #include "cli/command.h"

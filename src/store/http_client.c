@@ -153,14 +153,12 @@ static int on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off
 
 /* ---- a request ---- */
 
-static bool check_key(const struct http_request *r, const struct http_place *place, hearth_error *err)
+bool http_key_may_go(const struct http_place *place, const char *key, hearth_error *err)
 {
-    if (!r->key)
-        return true;
     if (!place->is_tls && !place->is_here)
         return fail(err, HEARTH_ERR_USAGE, "%s: a key is not sent over http, where others can read it; use https, or a "
                     "server on this machine", place->name);
-    for (const unsigned char *p = (const unsigned char *)r->key; *p; p++)
+    for (const unsigned char *p = (const unsigned char *)key; *p; p++)
         if (*p <= 0x20 || *p >= 0x7f)
             return fail(err, HEARTH_ERR_USAGE, "%s: the key has a space or another character in it that no key has",
                         place->name);
@@ -308,7 +306,7 @@ bool http_send(struct http_client *c, const struct http_request *r, struct http_
 {
     struct http_place place;
     *answer = (struct http_answer){ 0 };
-    if (!http_place_of(r->url, &place, err) || !check_key(r, &place, err))
+    if (!http_place_of(r->url, &place, err) || (r->key && !http_key_may_go(&place, r->key, err)))
         return false;
     struct transfer t = { .easy = c->easy, .r = r, .answer = answer, .place = place.name, .err = err };
     struct curl_slist *headers = make_headers(r);

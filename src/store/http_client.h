@@ -17,6 +17,10 @@ struct http_place {
 /* HEARTH_ERR_USAGE: it is none of http or https, or has a user's name, a '?' or a '#' in it. */
 bool http_place_of(const char *url, struct http_place *out, hearth_error *err);
 
+/* Whether a key may go there. HEARTH_ERR_USAGE: it would go over http to another machine, or is none by its characters,
+ * which stand in no error. */
+bool http_key_may_go(const struct http_place *place, const char *key, hearth_error *err);
+
 struct http_answer {
     int status;            /* 0: nothing came */
     char content_type[80]; /* in small letters, without parameters; "" */

@@ -53,6 +53,7 @@ class Understanding(unittest.TestCase):
         self.assertEqual(len(re.findall(r"^the prompts part at token \d+: ", said, re.MULTILINE)), 1, said)
         self.assertRegex(said, r"(?m)^another seed: A 7, B 8$")
         self.assertRegex(said, r"(?m)^another kv_type: A f16, B q8$")
+        self.assertEqual(len(re.findall(r"^  the same text \(\d+ characters\)$", said, re.MULTILINE)), 2, said)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cgroup.h"
+#include "base/energy.h"
 #include "base/machine.h"
 #include "base/pressure.h"
 #include "base/system_text.h"
@@ -280,6 +281,28 @@ static void what_groups_withhold_is_counted_in_both_versions(void **state)
     pressure_close(&p);
 }
 
+static void energy_is_that_of_whole_processors(void **state)
+{
+    struct energy before, after;
+    (void)state;
+    assert_false(energy_read(root, &before));
+    put("/sys/class/powercap/intel-rapl:0/name", "package-0\n");
+    put("/sys/class/powercap/intel-rapl:0/energy_uj", "1500000\n");
+    assert_false(energy_read(root, &before)); /* it does not say where it begins again */
+    put("/sys/class/powercap/intel-rapl:0/max_energy_range_uj", "10000000\n");
+    put("/sys/class/powercap/intel-rapl:1/name", "psys\n");
+    put("/sys/class/powercap/intel-rapl:1/energy_uj", "9\n");
+    put("/sys/class/powercap/intel-rapl:2/name", "package-1\n");
+    put("/sys/class/powercap/intel-rapl:2/energy_uj", "9000000\n");
+    put("/sys/class/powercap/intel-rapl:2/max_energy_range_uj", "10000000\n");
+    assert_true(energy_read(root, &before));
+    assert_int_equal(before.n, 2);
+    put("/sys/class/powercap/intel-rapl:0/energy_uj", "3500000\n");
+    put("/sys/class/powercap/intel-rapl:2/energy_uj", "500000\n");
+    assert_true(energy_read(root, &after));
+    assert_true(energy_j_between(&before, &after) == 3.5); /* 2, and 1.5 over the end of the counter */
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
@@ -296,6 +319,7 @@ int main(void)
         TEST(huge_pages_are_given_unless_they_are_off),
         TEST(pages_are_counted_for_the_maps_asked_for),
         TEST(threads_are_held_to_the_quota),
+        TEST(energy_is_that_of_whole_processors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
