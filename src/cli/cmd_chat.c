@@ -7,11 +7,13 @@
 #include "cli/generate_opts.h"
 #include "cli/loading.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 #include "cli/template_choice.h"
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, TIMING, HISTORY, SPECULATE, SAMPLERS, BREAKER,
+    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, TIMING, HISTORY, EQUIVALENT, SPECULATE, SAMPLERS,
+    BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
 };
@@ -39,6 +41,7 @@ static const struct opt options[N_OPTS] = {
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
+    [EQUIVALENT] = OPT_EQUIVALENT_ROW,
     [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
     [BREAKER] = OPT_BREAKER_ROW,
@@ -59,11 +62,13 @@ static int run(const struct args *line)
     if (!preset_apply(&a, &cmd_chat, &model, &err))
         return report(&err);
     struct sampling_choice sampling;
+    struct price_equivalent equivalent;
     int speculate;
     if (v[OFFLINE].on && !sandbox_offline(&err))
         return report(&err);
     if (!sampling_choose(&sampling, &v[SAMPLERS], &v[BREAKER], &err)
-        || !speculate_choose(&speculate, &v[SPECULATE], &err))
+        || !speculate_choose(&speculate, &v[SPECULATE], &err)
+        || !price_choose_equivalent(&equivalent, a.settings, &v[EQUIVALENT], &err))
         return usage_error(&cmd_chat, "%s", err.message);
     int code;
     if (template_choose(&template, &model.source, true, &v[TEMPLATE], &v[KWARGS], &v[THINKING], &v[NO_THINKING], &err))

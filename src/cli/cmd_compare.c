@@ -29,12 +29,14 @@ enum { DEFAULT_MAX_TOKENS = 256, DEFAULT_TIMEOUT_S = 600, MOST_RUNS = 100 };
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
     [API] = { .name = "api", .type = OPT_TEXT, .value = "URL",
-              .help = "the server to compare with, as https://api.example.com/v1; /v1 and what follows may be left out" },
+              .help = "the server to compare with, as https://api.example.com/v1; /v1 and what follows may be left "
+              "out" },
     [API_MODEL] = { .name = "api-model", .type = OPT_TEXT, .value = "NAME", .dflt = "the only one that the server has",
-                    .help = "the model to ask for there, and the price to reckon with: [price.\"NAME\"] of the settings" },
+                    .help = "the model to ask for there, and the price to reckon with: [price.\"NAME\"] of the "
+                    "settings" },
     [KEY_FILE] = { .name = "key-file", .type = OPT_TEXT, .value = "FILE",
-                   .help = "a file with the key for the server in its first line that is not empty and no # comment; it "
-                           "goes over https, or to this machine, and is never shown" },
+                   .help = "a file with the key for the server in its first line that is not empty and no # comment; "
+                           "it goes over https, or to this machine, and is never shown" },
     [CA_FILE] = { .name = "ca-file", .type = OPT_TEXT, .value = "FILE", .dflt = "those of the system",
                   .help = "certificates (PEM) to trust, as that of a server of one's own" },
     [TIMEOUT] = { .name = "timeout", .type = OPT_INT, .value = "S", .least = 1, .most = 86400, .dflt = "600",
@@ -147,7 +149,8 @@ static bool add_file(struct job *job, const char *path, bool whole, hearth_error
         ok = add_prompt(job, (struct str){ text, n }, name, 0, err);
     else if (ok)
         ok = add_lines(job, text, name, err)
-          && (job->n_prompts > before || fail(err, HEARTH_ERR_USAGE, "%.120s has no prompt; put one in each line", name));
+          && (job->n_prompts > before
+               || fail(err, HEARTH_ERR_USAGE, "%.120s has no prompt; put one in each line", name));
     mem_free(text);
     return ok;
 }
@@ -507,23 +510,23 @@ const struct command cmd_compare = {
     .positionals = "[MODEL] [PROMPTS]...",
     .max_words = WORDS_MAX,
     .summary = "the same prompts to a model here and to an API elsewhere",
-    .about = "Asks both sides each prompt, one at a time and in turns, and shows when the first token came, how fast the\n"
-             "others did, tokens, memory, price, and where the two answers part. One word alone is the MODEL; PROMPTS\n"
-             "are files with a prompt in each line, so a file of them without a model goes with --prompts. The server\n"
-             "speaks OpenAI's API (/v1/chat/completions as a stream; /v1/completions with --raw and for a file without\n"
-             "a chat template).\n"
+    .about = "Asks both sides each prompt, one at a time and in turns, and shows when the first token came, how fast\n"
+             "the others did, tokens, memory, price, and where the two answers part. One word alone is the MODEL;\n"
+             "PROMPTS are files with a prompt in each line, so a file of them without a model goes with --prompts.\n"
+             "The server speaks OpenAI's API (/v1/chat/completions as a stream; /v1/completions with --raw and for a\n"
+             "file without a chat template).\n"
              "\n"
              "Sampling options, the seed and -n are for both sides; those that are not given are left to each side's\n"
              "defaults, so --temp 0, or a --seed, is what makes answers comparable. What is thought, a template and a\n"
              "preset of the settings are the business of the model here. It computes every prompt from its beginning,\n"
              "also one that comes again (--runs); a server may not.\n"
              "\n"
-             "Times are those of whoever waits: from asking to the first piece of text (waiting), from there to the last\n"
-             "(writing). A question that has to connect first waits for that, too. Prices are those of the settings\n"
-             "([price.\"NAME\"], docs/settings.md); here a request costs nothing but energy, which is shown where the\n"
-             "machine counts it and lets it be read. Proxies of the environment are used (hearth env), but not for\n"
-             "this machine. An answer that failed is said, and the others still asked for. Exit code 0: all answered;\n"
-             "1: some did not.\n",
+             "Times are those of whoever waits: from asking to the first piece of text (waiting), from there to the\n"
+             "last (writing). A question that has to connect first waits for that, too. Prices are those of the\n"
+             "settings ([price.\"NAME\"], docs/settings.md); here a request costs nothing but energy, which is shown\n"
+             "where the machine counts it and lets it be read. Proxies of the environment are used (hearth env), but\n"
+             "not for this machine. An answer that failed is said, and the others still asked for. Exit code 0: all\n"
+             "answered; 1: some did not.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

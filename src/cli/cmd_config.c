@@ -309,9 +309,9 @@ const struct command cmd_config = {
     .max_words = 3,
     .summary = "every option's value as a command would have it now, and who says so",
     .about = "Without COMMAND: what the settings file and the environment set, of all commands, the presets of models\n"
-             "and the prices. With it: all of its options; with a MODEL (a file, or its name) with that model's preset. Where\n"
-             "a value comes from stands behind it: FILE:LINE of the settings file, a variable of the environment, or\n"
-             "default.\n"
+             "and the prices. With it: all of its options; with a MODEL (a file, or its name) with that model's\n"
+             "preset. Where a value comes from stands behind it: FILE:LINE of the settings file, a variable of the\n"
+             "environment, or default.\n"
              "\n"
              "The settings file (docs/settings.md) is --config FILE, else ~/.config/hearth/hearth.toml\n"
              "($XDG_CONFIG_HOME in the place of ~/.config), else /etc/hearth/hearth.toml; one of them, the first that\n"

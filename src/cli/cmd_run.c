@@ -13,6 +13,7 @@
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 #include "cli/question.h"
 #include "cli/receipt_text.h"
 
@@ -20,6 +21,7 @@ enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
     OFFLINE,
     THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST,
+    EQUIVALENT,
     SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
@@ -57,6 +59,7 @@ static const struct opt options[N_OPTS] = {
                "thinking where there was some, finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
+    [EQUIVALENT] = OPT_EQUIVALENT_ROW,
     [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
     [BREAKER] = OPT_BREAKER_ROW,
@@ -79,6 +82,7 @@ struct job {
     bool raw; /* no template: the prompt as it stands */
     char *prompt; /* mem_alloc'ed */
     size_t prompt_bytes;
+    struct price_equivalent equivalent;
     hearth_engine *engine;
     hearth_model *model;
 };
@@ -319,7 +323,8 @@ static int run_job(struct job *job, hearth_error *err)
     if (v[OFFLINE].on && !sandbox_offline(err))
         return report(err);
     if (!sampling_choose(&job->sampling, &v[SAMPLERS], &v[BREAKER], err)
-        || !speculate_choose(&job->speculate, &v[SPECULATE], err))
+        || !speculate_choose(&job->speculate, &v[SPECULATE], err)
+        || !price_choose_equivalent(&job->equivalent, job->args->settings, &v[EQUIVALENT], err))
         return usage_error(&cmd_run, "%s", err->message);
     if (!template_choose(&job->template, &job->choice.source, conversation, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                          &v[NO_THINKING], err))

@@ -13,6 +13,7 @@
 #include "cli/interrupt.h"
 #include "cli/loading.h"
 #include "cli/preset.h"
+#include "cli/price.h"
 #include "cli/record_choice.h"
 #include "cli/template_choice.h"
 #include "server/api/preset.h"
@@ -27,6 +28,7 @@ enum {
     STALL, NO_SANDBOX, OFFLINE,
     CACHE_DIR, CACHE_DISK,
     RECORD, RECORD_DIR, RECORD_DAYS, RECORD_DISK,
+    EQUIVALENT,
     N_OPTS
 };
 
@@ -116,6 +118,7 @@ static const struct opt options[N_OPTS] = {
                             "also all that have a body; debug: also probes and pages" },
     [CACHE_DIR] = OPT_CACHE_DIR_ROW,
     [CACHE_DISK] = OPT_CACHE_DISK_ROW,
+    [EQUIVALENT] = OPT_EQUIVALENT_ROW,
     [RECORD] = OPT_RECORD_ROW,
     [RECORD_DIR] = OPT_RECORD_DIR_ROW,
     [RECORD_DAYS] = OPT_RECORD_DAYS_ROW,
@@ -151,6 +154,7 @@ struct service {
     struct server *server;
     struct log *log;
     struct recorder *recorder; /* NULL: nothing is recorded */
+    struct price_equivalent equivalent;
     struct service_manager manager;
     char host[PORT_HOST_BYTES]; /* of the first socket that it passed, and its port */
     int port;
@@ -655,6 +659,8 @@ static int run_service(struct service *s, hearth_error *err)
     for (int i = 0; i < s->n_models; i++)
         if (!read_preset(s, &s->models[i], err))
             return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_serve, "%s", err->message) : report(err);
+    if (!price_choose_equivalent(&s->equivalent, s->args->settings, &v[EQUIVALENT], err))
+        return usage_error(&cmd_serve, "%s", err->message);
     code = check_safety(s, err);
     if (code != EXIT_DONE)
         return code;

@@ -58,7 +58,8 @@ bool price_check(const struct settings *s, const struct toml_section *section, h
         return fail(err, HEARTH_ERR_USAGE, "%.180s:%d: date '%.40s' is none; write it as \"2026-11-01\"", s->path,
                     v[PRICE_DATE].line, v[PRICE_DATE].text);
     if (!is_currency(v[PRICE_CURRENCY].text))
-        return fail(err, HEARTH_ERR_USAGE, "%.180s:%d: currency '%.40s' must have 1 to %d bytes and no space, as \"USD\"",
+        return fail(err, HEARTH_ERR_USAGE,
+                    "%.180s:%d: currency '%.40s' must have 1 to %d bytes and no space, as \"USD\"",
                     s->path, v[PRICE_CURRENCY].line, v[PRICE_CURRENCY].text, CURRENCY_BYTES);
     return true;
 }
@@ -75,6 +76,22 @@ bool price_find(struct price *out, const struct settings *s, const char *model)
                            .output = v[PRICE_OUTPUT].f,
                            .currency = v[PRICE_CURRENCY].text,
                            .date = v[PRICE_DATE].text };
+    return true;
+}
+
+bool price_choose_equivalent(struct price_equivalent *out, const struct settings *s, const struct opt_value *given,
+                             hearth_error *err)
+{
+    struct price *p = &out->price;
+    if (!given->text)
+        return true;
+    if (!price_find(p, s, given->text))
+        return fail(err, HEARTH_ERR_USAGE, "--equivalent-api %.80s: the settings have no [price.\"%.80s\"]; put it "
+                    "there "
+                    "(docs/settings.md)", given->text, given->text);
+    out->of_receipts = (struct receipt_price){ .model = p->model, .currency = p->currency, .date = p->date,
+                                               .input = p->input, .output = p->output };
+    receipt_price_set(&out->of_receipts);
     return true;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/receipt_text.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,20 @@ void print_in_line(FILE *out, const char *text)
     }
 }
 
+/* Without an exponent where nine digits behind the point hold it: prices of few tokens are small. */
+static void print_real(FILE *out, double v)
+{
+    char text[32];
+    if (fabs(v) >= 1e-4 || fabs(v) < 1e-9) {
+        fprintf(out, "%.9g", v);
+        return;
+    }
+    snprintf(text, sizeof text, "%.9f", v);
+    for (size_t n = strlen(text); text[n - 1] == '0'; n--)
+        text[n - 1] = 0;
+    fputs(text, out);
+}
+
 static void print_scalar(FILE *out, const json_t *v)
 {
     switch (json_typeof(v)) {
@@ -62,7 +77,7 @@ static void print_scalar(FILE *out, const json_t *v)
         fprintf(out, "%lld", (long long)json_integer_value(v));
         break;
     case JSON_REAL:
-        fprintf(out, "%.9g", json_real_value(v));
+        print_real(out, json_real_value(v));
         break;
     case JSON_TRUE:
     case JSON_FALSE:

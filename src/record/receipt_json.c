@@ -248,6 +248,20 @@ static json_t *of_speculation(const hearth_receipt *r)
                      r->n_accepted_tokens);
 }
 
+static const struct receipt_price *price;
+
+void receipt_price_set(const struct receipt_price *p) { price = p; }
+
+/* What the same tokens would have cost there, all of the prompt new to it. */
+static json_t *of_price(const hearth_receipt *r)
+{
+    if (!price)
+        return json_null();
+    double amount = (r->n_prompt_tokens * price->input + r->n_output_tokens * price->output) / 1e6;
+    return json_pack("{s:f, s:s, s:s, s:s}", "amount", round(amount * 1e9) / 1e9, "currency", price->currency, "model",
+                     price->model, "date", price->date);
+}
+
 /* Sticky: one check at the end. */
 struct object {
     json_t *json;
@@ -340,6 +354,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
                                 of_u64(r->major_faults), "disk_read_bytes", of_u64(r->disk_read_bytes)));
     put(&o, "withheld", json_pack("{s:o, s:o, s:o}", "throttled_ms", of_ms(r->throttled_ms), "no_processor_ms",
                                   of_ms(r->no_processor_ms), "slow_reader_ms", of_ms(r->slow_reader_ms)));
+    put(&o, "equivalent_api_price", of_price(r));
     put(&o, "digest", r->digest[0] ? json_string(r->digest) : json_null());
     put(&o, "notes", of_notes(r->notes));
     if (!o.failed)

@@ -7,6 +7,15 @@
 /* How to print it: real numbers in this object mean at most 9 significant digits. */
 #define RECEIPT_JSON_FLAGS (JSON_REAL_PRECISION(9) | JSON_COMPACT)
 
+/* What tokens cost elsewhere, for equivalent_api_price. */
+struct receipt_price {
+    const char *model, *currency, *date;
+    double input, output; /* of a million tokens */
+};
+/* Receipts have it from here on; NULL, as at first: they have none. Once, before there are receipts; it must outlive
+ * them. */
+void receipt_price_set(const struct receipt_price *price);
+
 /* A new reference, or NULL when memory is out. Every key carries its unit; a figure that has no
  * meaning (a rate over no time) is null. */
 json_t *receipt_to_json(const hearth_receipt *r);

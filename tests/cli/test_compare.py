@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.request
 
 import harness
 from api_servers import Delay, Fake, Hearth, answer, chunk, stream
@@ -146,7 +147,8 @@ class AgainstHearth(CompareTest):
     def test_as_text(self):
         done = self.done(compare(self.server.url, "-p", "It was \x1b[2J\na \u00e9", "-n", "24"))
         self.assertRegex(done.text, r"(?m)^ +waiting +writing +total +tok/s +prompt +output +memory +price$")
-        self.assertEqual(len(re.findall(r"(?m)^  local .* [\d.]+ MiB +0(, [\d.]+ J)?$", done.text)), 3)  # and the median
+        lines = re.findall(r"(?m)^  local .* [\d.]+ MiB +0(, [\d.]+ J)?$", done.text)
+        self.assertEqual(len(lines), 3)  # and the median
         self.assertEqual(done.text.count("  the same text ("), 2)
         self.assertIn("'It was \\x1b[2J\\na \u00e9'", done.text)
         self.assertIn("median of 2 prompts", done.text)
@@ -424,6 +426,27 @@ class AgainstOthers(CompareTest):
         self.assertIsNone(p["api"]["price_amount"])
         p, _ = self.ask(answer(stream("a")), words=("--config", settings))
         self.assertIsNone(p["api"]["price_amount"])
+
+    def test_receipts_say_what_it_would_have_cost(self):
+        settings = self.file('equivalent-api = "m"\n' + self.PRICE)
+        words = ("run", "-p", PROMPT, "--raw", "-n", "5", "--ignore-eos", "--seed", "1", "--config", settings)
+        receipt = json.loads(self.done(hearth(*words, "--json")).text)["hearth"]
+        self.assertEqual(receipt["equivalent_api_price"], {
+            "amount": round((2 * receipt["prefill"]["n_prompt_tokens"] + 8 * 5) / 1e6, 9), "currency": "EUR",
+            "model": "m", "date": "2026-11-01"})
+        self.assertRegex(self.done(hearth(*words, "--receipt")).err,
+                         r"(?m)^  equivalent_api_price +amount 0\.0000\d+, currency EUR, model m, date 2026-11-01$")
+        without = ("run", "-p", PROMPT, "-n", "1", "--json")
+        self.assertIsNone(json.loads(hearth(*without).text)["hearth"]["equivalent_api_price"])
+        for command in "run", "chat", "serve":
+            done = self.done(hearth(command, "--equivalent-api", "x", *(("-p", "x") if command == "run" else ())), 2)
+            self.assertIn('--equivalent-api x: the settings have no [price."x"]', done.err)
+        with Hearth("--config", settings) as server:
+            said = self.json(server.url)["prompts"][0]["api"]
+            self.assertEqual(said["n_failed"], 0)
+            with urllib.request.urlopen(f"{server.url}/v1/completions", json.dumps({
+                    "prompt": PROMPT, "max_tokens": 3, "ignore_eos": True}).encode()) as r:
+                self.assertEqual(json.load(r)["hearth"]["equivalent_api_price"]["model"], "m")
 
     def test_a_price_is_whole_and_dated(self):
         for change, words in ((("date", None), "lacks date"), (("currency", None), "lacks currency"),
