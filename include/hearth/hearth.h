@@ -853,6 +853,7 @@ typedef struct {
     double total_ms;
 
     uint64_t decode_bytes_per_token; /* weights and KV read for one token, for GB/s */
+    double bits_per_weight;      /* of the weights that are read for one token, on average */
     double weights_gb_per_s;     /* hearth_model_read_rate() when the receipt was asked for; 0: not measured */
 
     hearth_plan plan;            /* memory by part */

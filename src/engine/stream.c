@@ -249,6 +249,9 @@ static void describe_model(hearth_receipt *r, const hearth_model *m)
     const struct readahead *ahead = &m->readahead;
     snprintf(r->model_name, sizeof r->model_name, "%s", f->name);
     snprintf(r->model_identity, sizeof r->model_identity, "%s", m->identity);
+    hearth_cost cost;
+    if (hearth_file_cost(f, m->plan.kv_type, &cost))
+        r->bits_per_weight = 8.0 * (double)cost.pass_bytes / (double)(cost.layer_macs + cost.output_macs);
     r->plan = m->plan;
     r->n_ctx_tokens = m->plan.n_ctx_tokens;
     r->load_map_ms = f->map_ms;

@@ -232,9 +232,11 @@ static json_t *of_decode(const hearth_receipt *r)
     int tokens = r->n_output_tokens > 0 ? r->n_output_tokens - 1 : 0;
     int steps = receipt_decode_steps(r);
     double share = receipt_roof_share(r);
-    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens,
+    json_t *bits = r->bits_per_weight > 0 ? json_real(round(r->bits_per_weight * 100) / 100) : json_null();
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n_output_tokens", r->n_output_tokens,
                      "n_thinking_tokens", r->n_thinking_tokens, "ms", of_ms(r->decode_ms), "tokens_per_s",
-                     of_rate(tokens, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token), "gb_per_s",
+                     of_rate(tokens, r->decode_ms), "bytes_per_token", of_u64(r->decode_bytes_per_token),
+                     "bits_per_weight", bits, "gb_per_s",
                      of_rate((double)r->decode_bytes_per_token / 1e9 * steps, r->decode_ms), "roof_gb_per_s",
                      roof_is_known(r) ? json_real(round(r->weights_gb_per_s * 1000) / 1000) : json_null(),
                      "roof_share", share > 0 ? json_real(round(share * 1000) / 1000) : json_null());

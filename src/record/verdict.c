@@ -60,6 +60,30 @@ static enum verdict_kind of_prefill(const hearth_receipt *r, const struct times 
     return VERDICT_prefill;
 }
 
+/* Bits of a weight in a Q4_0 file, whose output matrix is kept finer; about the smallest that loses little. */
+#define SMALL_BITS 4.7
+
+/* What a smaller file, and company, would bring: from its own bytes, and from how fast it read its prompt, which is the
+ * arithmetic of one more token in a step. Estimates, which leave out that reading and arithmetic overlap. */
+static void say_remedies(const hearth_receipt *r, const struct times *t, char *text, size_t room)
+{
+    enum { USERS = 8 };
+    int steps = receipt_decode_steps(r), computed = r->n_prompt_tokens - r->n_cached_tokens;
+    double all = (double)r->decode_bytes_per_token, bits = r->bits_per_weight;
+    double weights = all < (double)r->plan.weights_bytes ? all : (double)r->plan.weights_bytes;
+    double faster = bits > SMALL_BITS ? all / (all - weights * (1 - SMALL_BITS / bits)) : 1;
+    char users[80] = "several requests at once share the reading";
+    if (computed >= LEAST_PROMPT && steps > 0 && t->prefill > 0) {
+        double step = t->decode / steps, more = t->prefill / computed;
+        snprintf(users, sizeof users, "%d users at once would get about %.1fx the total", USERS,
+                 USERS * step / (step + (USERS - 1) * more));
+    }
+    if (faster >= 1.1)
+        snprintf(text, room, "a Q4_0 file would be about %.1fx faster; %s", faster, users);
+    else
+        snprintf(text, room, "%s", users);
+}
+
 static enum verdict_kind of_decode(const hearth_receipt *r, const struct times *t, char *text, size_t room)
 {
     int tokens = r->n_output_tokens > 1 ? r->n_output_tokens - 1 : 0;
@@ -70,9 +94,9 @@ static enum verdict_kind of_decode(const hearth_receipt *r, const struct times *
         return VERDICT_sampling;
     }
     if (share >= NEAR_ROOF) {
-        snprintf(text, room, "memory-bound: %.0f tokens/s is %.0f %% of what this machine can read of these weights; a "
-                 "smaller file is faster in proportion, and several requests at once share the reading", rate,
-                 100 * share);
+        int n = snprintf(text, room, "memory-bound: %.0f tokens/s, which reads weights at %.0f %% of this machine's "
+                         "read roof; ", rate, 100 * share);
+        say_remedies(r, t, text + n, room - (size_t)n);
         return VERDICT_memory;
     }
     if (share > 0)

@@ -86,6 +86,28 @@ static void what_comes_from_outside_comes_first(void **state)
     assert_string_equal(kind_of(&r), "decode-bound");
 }
 
+/* 1.0 GB of 8.5 bits a weight, 51 tokens in 1 s, 100 of the prompt in 50 ms. */
+static void what_would_help_is_reckoned(void **state)
+{
+    (void)state;
+    char text[RECEIPT_VERDICT_BYTES];
+    hearth_receipt r = ordinary();
+    r.decode_bytes_per_token = 1000000000;
+    r.plan.weights_bytes = 950000000; /* the rest is keys and values */
+    r.bits_per_weight = 8.5;
+    r.weights_gb_per_s = 52;
+    assert_int_equal(receipt_verdict(&r, text, sizeof text), VERDICT_memory);
+    assert_non_null(strstr(text, "96 % of this machine's read roof; "));
+    assert_non_null(strstr(text, "a Q4_0 file would be about 1.7x faster; ")); /* 1 / (1 - 0.95 * 3.8 / 8.5) */
+    assert_non_null(strstr(text, "8 users at once would get about 6.8x the total")); /* 8 * 20 / (20 + 7 * 0.5) */
+    r.bits_per_weight = 4.8; /* 2 % */
+    assert_int_equal(receipt_verdict(&r, text, sizeof text), VERDICT_memory);
+    assert_null(strstr(text, "Q4_0"));
+    r.n_prompt_tokens = 12; /* too few to know */
+    assert_int_equal(receipt_verdict(&r, text, sizeof text), VERDICT_memory);
+    assert_non_null(strstr(text, "roof; several requests at once share the reading"));
+}
+
 static void what_was_not_computed_is_not_judged(void **state)
 {
     (void)state;
@@ -102,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_is_found),
         cmocka_unit_test(what_comes_from_outside_comes_first),
+        cmocka_unit_test(what_would_help_is_reckoned),
         cmocka_unit_test(what_was_not_computed_is_not_judged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
