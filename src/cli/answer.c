@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "record/receipt_json.h"
+#include "record/recorder.h"
 
 static void write_text(struct answer *a, const char *text, size_t n)
 {
@@ -40,8 +41,20 @@ static void end_thinking(struct answer *a)
     a->last_thinking = 0;
 }
 
+/* A token, or the one that ended it. */
+static void keep_token(struct answer *a, const hearth_event *e)
+{
+    if (!a->record || !recorder_is_full(a->record->recorder))
+        return;
+    if (e->type == HEARTH_EVENT_TOKEN)
+        buf_put(&a->output, &e->id, sizeof e->id);
+    if (e->type == HEARTH_EVENT_TOKEN || e->logits_mix)
+        buf_put(&a->mixes, &e->logits_mix, sizeof e->logits_mix);
+}
+
 static void take_event(struct answer *a, const hearth_event *event)
 {
+    keep_token(a, event);
     if (event->type == HEARTH_EVENT_END)
         a->reason = event->reason;
     if (!a->json) {
@@ -122,8 +135,31 @@ void answer_finish(struct answer *a, const hearth_receipt *receipt)
         write_text(a, "\n", 1);
 }
 
+void answer_prepare(const struct answer_record *to, hearth_request *request)
+{
+    request->want_logits_mix = recorder_is_full(to->recorder);
+}
+
+void answer_keep(const struct answer *a, const hearth_request *request, const hearth_receipt *receipt)
+{
+    if (!a->record || !a->record->recorder)
+        return;
+    struct record r = { .receipt = receipt, .source = a->record->source, .model = a->record->model };
+    if (request->want_logits_mix && !a->output.failed && !a->mixes.failed) {
+        hearth_stream_prompt_ids(a->stream, &r.prompt, &r.n_prompt);
+        r.request = request;
+        r.output = (const int32_t *)(const void *)a->output.ptr;
+        r.mixes = (const uint64_t *)(const void *)a->mixes.ptr;
+        r.n_output = a->output.len / sizeof *r.output;
+        r.n_mixes = a->mixes.len / sizeof *r.mixes;
+    }
+    recorder_put(a->record->recorder, &r);
+}
+
 void answer_free(struct answer *a)
 {
+    buf_free(&a->output);
+    buf_free(&a->mixes);
     buf_free(&a->text);
     buf_free(&a->thinking);
     json_decref(a->ids);

@@ -8,11 +8,13 @@
 #include "cli/loading.h"
 #include "cli/preset.h"
 #include "cli/price.h"
+#include "cli/record_choice.h"
 #include "cli/template_choice.h"
 
 enum {
     MODEL, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, MAX, SEED, THREADS, THREADS_PREFILL,
-    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, TIMING, HISTORY, EQUIVALENT, SPECULATE, SAMPLERS,
+    PRELOAD, LOCK, OFFLINE, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, TIMING, HISTORY,
+    RECORD, RECORD_DIR, RECORD_DAYS, RECORD_DISK, EQUIVALENT, SPECULATE, SAMPLERS,
     BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
@@ -41,6 +43,10 @@ static const struct opt options[N_OPTS] = {
     [TIMING] = { .name = "timing", .type = OPT_FLAG, .help = "a line of figures after each answer" },
     [HISTORY] = { .name = "history", .type = OPT_TEXT, .value = "FILE", .dflt = "nothing is stored",
                   .help = "keep what is typed on the terminal in this file, which nobody else can read" },
+    [RECORD] = OPT_RECORD_ROW("off"),
+    [RECORD_DIR] = OPT_RECORD_DIR_ROW,
+    [RECORD_DAYS] = OPT_RECORD_DAYS_ROW,
+    [RECORD_DISK] = OPT_RECORD_DISK_ROW,
     [EQUIVALENT] = OPT_EQUIVALENT_ROW,
     [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
@@ -71,6 +77,10 @@ static int run(const struct args *line)
         || !price_choose_equivalent(&equivalent, a.settings, &v[EQUIVALENT], &err))
         return usage_error(&cmd_chat, "%s", err.message);
     int code;
+    struct answer_record record = { .source = "chat" };
+    model_file_id(&model, record.model);
+    record.recorder = record_begin(record_mode_of(&v[RECORD], RECORD_OFF), &v[RECORD_DIR], &v[RECORD_DAYS],
+                                   &v[RECORD_DISK]);
     if (template_choose(&template, &model.source, true, &v[TEMPLATE], &v[KWARGS], &v[THINKING], &v[NO_THINKING], &err))
         code = dialogue_run(&(struct dialogue_setup){
             .command = &cmd_chat,
@@ -94,9 +104,11 @@ static int run(const struct args *line)
             .show_thinking = v[SHOW_THINKING].on,
             .timing = v[TIMING].on,
             .history_path = v[HISTORY].text,
+            .record = &record,
         });
     else
         code = err.status == HEARTH_ERR_USAGE ? usage_error(&cmd_chat, "%s", err.message) : report(&err);
+    recorder_close(record.recorder);
     template_choice_free(&template);
     return code;
 }

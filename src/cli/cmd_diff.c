@@ -278,16 +278,17 @@ const struct command cmd_diff = {
     .positionals = "A B",
     .max_words = 2,
     .summary = "where two answers part, and how far apart their distributions are",
-    .about = "A and B are recordings, as `hearth replay` takes them: numbers of `hearth log`, X-Request-Ids or files.\n"
-             "With a prompt (-p) they are models, B the same as A when there is none: both answer it first, with one\n"
-             "seed, and --b says what is another for B.\n"
+    .about = "A and B are recordings, as `hearth replay` takes them: numbers of `hearth log`, X-Request-Ids,\n"
+             "`last`, or files. With a prompt (-p) they are models, B the same as A when there is none: both answer\n"
+             "it first, with one seed, and --b says what is another for B.\n"
              "\n"
              "First comes what is another in what was asked, then the first token where the answers part, with the\n"
              "probabilities that each model gives both, before any sampling. Up to there, with --whole along all of\n"
              "A's answer, both models read the same tokens, and their distributions are compared: the Kullback-\n"
-             "Leibler divergence of B's from A's in nats, at each position. Where the prompts are others, each answer\n"
-             "is read after its own, and nothing is compared position by position; where the vocabularies are,\n"
-             "texts are compared and tokens are not. Exit code 0: the same tokens from the same logits; 1: not.\n",
+             "Leibler divergence of B's from A's in nats, at each position. Where the prompts are others, each\n"
+             "answer is read after its own, and nothing is compared position by position; where the vocabularies\n"
+             "are, texts are compared and tokens are not. Exit code 0: the same tokens from the same logits; 1:\n"
+             "not.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -60,10 +60,11 @@ const struct command cmd_export = {
     .positionals = "RECORD FILE",
     .max_words = 2,
     .summary = "a recorded answer as a file, which replay reads on any machine",
-    .about = "RECORD is the number of a row of `hearth log`, or the X-Request-Id of a request, that was recorded in\n"
-             "full (serve --record full). FILE becomes one JSON object: the receipt, the request's limits, the tokens\n"
-             "in and out and a hash of the logits of each. Tokens are text: whoever has the file can read prompt and\n"
-             "answer, so it is made for its owner alone. --redact leaves them out.\n",
+    .about = "RECORD is the number of a row of `hearth log`, the X-Request-Id of a request, or `last`, and was\n"
+             "recorded in full (--record full of serve, run or chat). FILE becomes one JSON object: the receipt,\n"
+             "the request's limits, the tokens in and out and a hash of the logits of each. Tokens are text:\n"
+             "whoever has the file can read prompt and answer, so it is made for its owner alone. --redact leaves\n"
+             "them out.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -174,11 +174,11 @@ const struct command cmd_replay = {
     .positionals = "RECORDING [MODEL]",
     .max_words = 2,
     .summary = "compute a recorded answer again: the same bits, or where they part",
-    .about = "RECORDING is the number of a row of `hearth log` that was recorded in full, its X-Request-Id, or a file\n"
-             "that `hearth export` wrote. The answer is computed again from the tokens of its prompt, on this\n"
-             "machine, with as many threads as you like, and compared token by token. With the same model, template\n"
-             "and arithmetic revision it is the same to the last bit; what of them is another is named, and the\n"
-             "first token where it shows. Exit code 0: exact; 1: not.\n",
+    .about = "RECORDING is the number of a row of `hearth log` that was recorded in full, its X-Request-Id, `last`,\n"
+             "or a file that `hearth export` wrote. The answer is computed again from the tokens of its prompt, on\n"
+             "this machine, with as many threads as you like, and compared token by token. With the same model,\n"
+             "template and arithmetic revision it is the same to the last bit; what of them is another is named,\n"
+             "and the first token where it shows. Exit code 0: exact; 1: not.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -15,13 +15,14 @@
 #include "cli/preset.h"
 #include "cli/price.h"
 #include "cli/question.h"
+#include "cli/record_choice.h"
 #include "cli/receipt_text.h"
 
 enum {
     MODEL, PROMPT, SYSTEM, TEMPLATE, KWARGS, THINKING, NO_THINKING, SHOW_THINKING, RAW, SPECIAL, MAX, SEED, THREADS,
     OFFLINE,
     THREADS_PREFILL, PRELOAD, LOCK, CTX, KV_TYPE, CACHE_DIR, CACHE_DISK, CHUNK, IGNORE_EOS, RECEIPT, JSON, DIGEST,
-    EQUIVALENT,
+    RECORD, RECORD_DIR, RECORD_DAYS, RECORD_DISK, EQUIVALENT,
     SPECULATE, SAMPLERS, BREAKER,
     SAMPLING, /* one for each line of sampling.def from here on */
     N_OPTS = SAMPLING + HEARTH_N_SAMPLING
@@ -59,6 +60,10 @@ static const struct opt options[N_OPTS] = {
                "thinking where there was some, finish_reason, hearth (the receipt, docs/receipt.md)" },
     [DIGEST] = { .name = "digest", .type = OPT_FLAG, .help = "SHA-256 over the bits of every step's logits: a line on "
                  "standard error, the key digest with --json" },
+    [RECORD] = OPT_RECORD_ROW("off"),
+    [RECORD_DIR] = OPT_RECORD_DIR_ROW,
+    [RECORD_DAYS] = OPT_RECORD_DAYS_ROW,
+    [RECORD_DISK] = OPT_RECORD_DISK_ROW,
     [EQUIVALENT] = OPT_EQUIVALENT_ROW,
     [SPECULATE] = OPT_SPECULATE_ROW,
     [SAMPLERS] = OPT_SAMPLERS_ROW,
@@ -83,6 +88,7 @@ struct job {
     char *prompt; /* mem_alloc'ed */
     size_t prompt_bytes;
     struct price_equivalent equivalent;
+    struct answer_record record;
     hearth_engine *engine;
     hearth_model *model;
 };
@@ -246,6 +252,7 @@ static int ask(struct job *job, hearth_error *err)
     question_fill(&question, (struct str){ job->prompt, job->prompt_bytes }, v[SYSTEM].text, v[SPECIAL].on,
                   &job->template);
     fill_request(job, &question, &request);
+    answer_prepare(&job->record, &request);
     hearth_stream *stream = hearth_submit(job->model, &request, err);
     if (!stream)
         return report(err);
@@ -253,6 +260,7 @@ static int ask(struct job *job, hearth_error *err)
     struct loading loading;
     loading_begin(&loading, job->model);
     struct answer answer = { .stream = stream,
+                             .record = &job->record,
                              .loading = &loading,
                              .json = v[JSON].on,
                              .digest = v[DIGEST].on,
@@ -265,6 +273,8 @@ static int ask(struct job *job, hearth_error *err)
     answer_finish(&answer, has_receipt ? &receipt : NULL);
     if (has_receipt)
         say_receipt(job, &receipt);
+    if (has_receipt)
+        answer_keep(&answer, &request, &receipt);
     if (answer.reason == HEARTH_END_ERROR)
         report(hearth_stream_error(stream));
     if (answer.reason == HEARTH_END_CANCELLED && interrupt_pending())
@@ -283,6 +293,15 @@ static bool is_conversation(const struct args *a, const char *words)
         if (a->value[of_one_answer[i]].origin != OPT_UNSET)
             return false;
     return !words && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+static void begin_record(struct job *job, const char *source)
+{
+    const struct opt_value *v = job->args->value;
+    job->record.source = source;
+    model_file_id(&job->choice, job->record.model);
+    job->record.recorder = record_begin(record_mode_of(&v[RECORD], RECORD_OFF), &v[RECORD_DIR], &v[RECORD_DAYS],
+                                        &v[RECORD_DISK]);
 }
 
 static int converse(const struct job *job)
@@ -308,6 +327,7 @@ static int converse(const struct job *job)
         .template_kwargs = job->template.kwargs,
         .thinking = job->template.thinking,
         .show_thinking = v[SHOW_THINKING].on,
+        .record = &job->record,
     });
 }
 
@@ -329,6 +349,7 @@ static int run_job(struct job *job, hearth_error *err)
     if (!template_choose(&job->template, &job->choice.source, conversation, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                          &v[NO_THINKING], err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_run, "%s", err->message) : report(err);
+    begin_record(job, conversation ? "chat" : "run");
     if (conversation)
         return converse(job);
     if (!interrupt_init(err))
@@ -353,6 +374,7 @@ static int run(const struct args *line)
     struct job job = { .args = &a, .preset_to = &a };
     hearth_error err = { 0 };
     int code = run_job(&job, &err);
+    recorder_close(job.record.recorder);
     hearth_model_release(job.model);
     hearth_engine_destroy(job.engine);
     template_choice_free(&job.template);

@@ -119,7 +119,7 @@ static const struct opt options[N_OPTS] = {
     [CACHE_DIR] = OPT_CACHE_DIR_ROW,
     [CACHE_DISK] = OPT_CACHE_DISK_ROW,
     [EQUIVALENT] = OPT_EQUIVALENT_ROW,
-    [RECORD] = OPT_RECORD_ROW,
+    [RECORD] = OPT_RECORD_ROW("receipts"),
     [RECORD_DIR] = OPT_RECORD_DIR_ROW,
     [RECORD_DAYS] = OPT_RECORD_DAYS_ROW,
     [RECORD_DISK] = OPT_RECORD_DISK_ROW,
@@ -318,7 +318,7 @@ static int open_models(struct service *s, hearth_error *err)
     const struct server_options server = { .memory_bytes = (size_t)number(s, MEMORY, 256) << 20,
                                            .n_connections = number(s, CONNECTIONS, 2000),
                                            .tls_cert = s->tls_cert };
-    enum record_mode record = record_mode_of(&v[RECORD]);
+    enum record_mode record = record_mode_of(&v[RECORD], RECORD_RECEIPTS);
     uint64_t record_bytes = record == RECORD_OFF ? 0 : recorder_memory_bytes(record == RECORD_FULL);
     hearth_engine_options engine = { .measure_reads = true,
                                      .request_bytes = server_memory_bytes(&server) + record_bytes,
@@ -676,7 +676,8 @@ static int run_service(struct service *s, hearth_error *err)
     code = open_models(s, err);
     if (code != EXIT_DONE)
         return code;
-    s->recorder = record_begin(&v[RECORD], &v[RECORD_DIR], &v[RECORD_DAYS], &v[RECORD_DISK]);
+    s->recorder = record_begin(record_mode_of(&v[RECORD], RECORD_RECEIPTS), &v[RECORD_DIR], &v[RECORD_DAYS],
+                               &v[RECORD_DISK]);
     if (!plan_sandbox(s, err) || !start(s, err) || !describe(s, err))
         return report(err);
     forget_keys(s);

@@ -179,13 +179,13 @@ const struct command cmd_why = {
     .positionals = "RECORDING [MODEL]",
     .max_words = 2,
     .summary = "why an answer is what it is: where its time went, how each token was chosen",
-    .about = "RECORDING is the number of a row of `hearth log`, its X-Request-Id, or a file of `hearth export`.\n"
-             "First what its receipt says: the verdict, the time as a bar, the context, what was known of the\n"
-             "prompt, why not more and what that cost, and why it ended. Where it was recorded in full, the answer\n"
-             "is computed again: the prompt as the model read it, special tokens in brackets of their own, and a\n"
-             "row for each token: its probability by the model, and when it was drawn; its rank by the model; how\n"
-             "many tokens were left to draw from; and the entropy of the model's distribution. --token N has all\n"
-             "steps of one choice, from the model through each stage of the sampler, and which of them removed\n"
+    .about = "RECORDING is the number of a row of `hearth log`, its X-Request-Id, `last`, or a file of `hearth\n"
+             "export`. First what its receipt says: the verdict, the time as a bar, the context, what was known of\n"
+             "the prompt, why not more and what that cost, and why it ended. Where it was recorded in full, the\n"
+             "answer is computed again: the prompt as the model read it, special tokens in brackets of their own,\n"
+             "and a row for each token: its probability by the model, and when it was drawn; its rank by the model;\n"
+             "how many tokens were left to draw from; and the entropy of the model's distribution. --token N has\n"
+             "all steps of one choice, from the model through each stage of the sampler, and which of them removed\n"
              "what. Exit code 1: computed again it is another answer, as with another model.\n",
     .opts = options,
     .n_opts = N_OPTS,

@@ -44,7 +44,8 @@ hearth_rendered *dialogue_render(struct dialogue *d, bool generation_prompt, hea
     return hearth_file_render(d->file, &chat, err);
 }
 
-static hearth_stream *submit(struct dialogue *d, hearth_error *err)
+/* *asked: what was asked, but for the conversation, which is gone. */
+static hearth_stream *submit(struct dialogue *d, hearth_request *asked, hearth_error *err)
 {
     hearth_chat chat = conversation_chat(&d->talk);
     chat.thinking = d->thinking;
@@ -60,7 +61,11 @@ static hearth_stream *submit(struct dialogue *d, hearth_error *err)
     r.sampling_order = d->has_order ? &d->order : NULL;
     if (d->has_order && memcmp(&d->order, &d->setup->sampling_choice->order, sizeof d->order) != 0)
         r.sampling_order_origin = HEARTH_FROM_REQUEST; /* /set */
-    return hearth_submit(d->model, &r, err);
+    answer_prepare(d->setup->record, &r);
+    hearth_stream *s = hearth_submit(d->model, &r, err);
+    *asked = r;
+    asked->chat = NULL;
+    return s;
 }
 
 /* Text without digits: notes that differ in the number of a message say the same. */
@@ -132,12 +137,13 @@ static bool keep_answer(struct dialogue *d, struct answer *a, hearth_error *err)
 static bool answer(struct dialogue *d, hearth_error *err)
 {
     say_new_notes(d);
-    hearth_stream *stream = submit(d, err);
+    hearth_request asked;
+    hearth_stream *stream = submit(d, &asked, err);
     if (!stream)
         return false;
     struct loading loading;
     loading_begin(&loading, d->model);
-    struct answer a = { .stream = stream, .loading = &loading, .keep = true,
+    struct answer a = { .stream = stream, .loading = &loading, .keep = true, .record = d->setup->record,
                         .show_thinking = d->setup->show_thinking };
     answer_read(&a);
     answer_finish(&a, NULL);
@@ -146,6 +152,8 @@ static bool answer(struct dialogue *d, hearth_error *err)
         a.write_error |= fflush(stdout) != 0;
     }
     take_receipt(d, stream);
+    if (d->has_receipt)
+        answer_keep(&a, &asked, &d->receipt);
     bool ok = keep_answer(d, &a, err);
     d->ended |= a.write_error; /* finish_output() says so */
     answer_free(&a);

@@ -1,5 +1,6 @@
 /* dialogue.h: a conversation in the terminal: what it begins with, what it holds, its moves. */
 #pragma once
+#include "cli/answer.h"
 #include "cli/conversation.h"
 #include "cli/generate_opts.h"
 #include "cli/line_editor.h"
@@ -22,6 +23,7 @@ struct dialogue_setup {
     hearth_thinking thinking;
     bool show_thinking, timing;
     const char *history_path;             /* NULL: none */
+    const struct answer_record *record;
 };
 
 /* From the first line on standard error to the last answer. Returns an exit_code. */

@@ -7,9 +7,9 @@
 #include "base/state_dir.h"
 #include "cli/command.h"
 
-enum record_mode record_mode_of(const struct opt_value *record)
+enum record_mode record_mode_of(const struct opt_value *record, enum record_mode usual)
 {
-    return record->origin == OPT_UNSET ? RECORD_RECEIPTS : (enum record_mode)record->i;
+    return record->origin == OPT_UNSET ? usual : (enum record_mode)record->i;
 }
 
 bool record_place(char out[RECORD_DIR_BYTES], const struct opt_value *dir, hearth_error *err)
@@ -36,19 +36,19 @@ static void say_note(void *arg, const char *line)
     say("%s", line);
 }
 
-struct recorder *record_begin(const struct opt_value *record, const struct opt_value *dir, const struct opt_value *days,
+struct recorder *record_begin(enum record_mode mode, const struct opt_value *dir, const struct opt_value *days,
                               const struct opt_value *disk)
 {
     char place[RECORD_DIR_BYTES];
     hearth_error err = { 0 };
     struct recorder_options o = {
         .dir = place,
-        .full = record_mode_of(record) == RECORD_FULL,
+        .full = mode == RECORD_FULL,
         .days = (int)days->i,
         .most_bytes = (uint64_t)disk->i << 20,
         .note = say_note,
     };
-    if (record_mode_of(record) == RECORD_OFF)
+    if (mode == RECORD_OFF)
         return NULL;
     struct recorder *r = record_place(place, dir, &err) ? recorder_open(&o, &err) : NULL;
     if (!r)

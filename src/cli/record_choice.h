@@ -4,9 +4,9 @@
 #include "cli/opts.h"
 #include "record/recorder.h"
 
-#define OPT_RECORD_ROW                                                                                         \
+#define OPT_RECORD_ROW(usual)                                                                                  \
     {                                                                                                         \
-        .name = "record", .type = OPT_CHOICE, .value = "off|receipts|full", .dflt = "receipts",               \
+        .name = "record", .type = OPT_CHOICE, .value = "off|receipts|full", .dflt = usual,                    \
         .help = "keep what is known of each answer, for hearth log: receipts, which have no text and no token of a " \
                 "prompt or an answer; full, all its tokens besides, so that it can be computed again"         \
     }
@@ -31,10 +31,10 @@
 enum record_mode { RECORD_OFF, RECORD_RECEIPTS, RECORD_FULL };
 enum { RECORD_DIR_BYTES = STATE_DIR_BYTES };
 
-enum record_mode record_mode_of(const struct opt_value *record);
+enum record_mode record_mode_of(const struct opt_value *record, enum record_mode usual);
 /* The folder: the one that was given, or the usual one. False: there is none, and *err says what could name it. */
 bool record_place(char out[RECORD_DIR_BYTES], const struct opt_value *dir, hearth_error *err);
 
 /* NULL: nothing is to be recorded; or nothing can be, which is said. notes go through say(). */
-struct recorder *record_begin(const struct opt_value *record, const struct opt_value *dir, const struct opt_value *days,
+struct recorder *record_begin(enum record_mode mode, const struct opt_value *dir, const struct opt_value *days,
                               const struct opt_value *disk);

@@ -55,7 +55,8 @@ static bool take_row(void *arg, const struct recorded_row *row)
 static bool read_rows(struct recording *out, const char *dir, const char *word, int64_t id, bool receipt_will_do,
                       hearth_error *err)
 {
-    struct recorded_filter filter = { .status = -1, .id = id, .request_id = id ? NULL : word };
+    bool last = strcmp(word, "last") == 0;
+    struct recorded_filter filter = { .status = -1, .id = id, .request_id = id || last ? NULL : word, .last = last };
     struct found f = { .out = out, .receipt_will_do = receipt_will_do };
     if (!recorded_list(dir, &filter, RECORDED_BODY, take_row, &f, err)) {
         recording_free(out);

@@ -4,9 +4,9 @@
 #include "cli/opts.h"
 #include "record/recording.h"
 
-/* word: the number of a row, a file, or the X-Request-Id of a request that had one answer. record_dir: the value of
- * OPT_RECORD_DIR_ROW. HEARTH_ERR_USAGE: it means none, or several; HEARTH_ERR_IO, HEARTH_ERR_FORMAT. Release with
- * recording_free(). */
+/* word: the number of a row, "last", a file, or the X-Request-Id of a request that had one answer. record_dir: the
+ * value of OPT_RECORD_DIR_ROW. HEARTH_ERR_USAGE: it means none, or several; HEARTH_ERR_IO, HEARTH_ERR_FORMAT. Release
+ * with recording_free(). */
 bool recording_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err);
 /* The same, and where no tokens were recorded the receipt alone: request is NULL then. */
 bool receipt_choose(struct recording *out, const char *word, const struct opt_value *record_dir, hearth_error *err);

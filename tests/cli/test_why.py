@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 from harness import hearth, main
-from test_replay import MODEL, STEERED, record
+from test_replay import MODEL, STEERED, TEMPLATE, record
 
 
 class Why(unittest.TestCase):
@@ -174,6 +174,28 @@ class Why(unittest.TestCase):
         said = json.loads(done.text)
         self.assertEqual((done.code, said["exact"], len(said["tokens"])), (1, False, 6))
         self.assertIn("this is not the recorded answer", done.err)
+
+    def test_what_run_and_chat_recorded(self):
+        folder = os.path.join(self.folder.name, "record")
+        kept = ("--record", "full", "--record-dir", folder)
+        plain = hearth("run", MODEL, "--raw", "-p", "The prince", "--seed", "3", "-n", "12", "--json")
+        done = hearth("run", MODEL, "--raw", "-p", "The prince", "--seed", "3", "-n", "12", "--json", *kept)
+        self.assertEqual(json.loads(done.text)["token_ids"], json.loads(plain.text)["token_ids"])
+        said = json.loads(hearth("why", "last", MODEL, "--record-dir", folder, "--json").text)
+        self.assertEqual([t["id"] for t in said["tokens"]], json.loads(done.text)["token_ids"])
+        self.assertTrue(said["exact"])
+        talk = hearth("chat", MODEL, *TEMPLATE, "-n", "9", *kept, stdin=b"Hello\nWho are you?\n")
+        self.assertEqual(talk.code, 0, talk.err)
+        self.assertEqual(hearth("run", MODEL, "--raw", "-p", "It", "-n", "2", "--record-dir", folder).code, 0)
+        rows = [json.loads(line) for line in hearth("log", "--record-dir", folder, "--json").text.splitlines()]
+        self.assertEqual([row["source"] for row in rows], ["run", "chat", "chat"])  # and not what was not asked for
+        self.assertEqual({row["model"] for row in rows}, {"tolstoy-4m-q8_0"})
+        for row in rows:
+            done = hearth("replay", str(row["id"]), MODEL, *TEMPLATE, "--record-dir", folder)
+            self.assertIn("and the bits of all logits", done.text, done.err)
+        done = hearth("run", MODEL, "--raw", "-p", "It", "-n", "2", "--record", "full", "--record-dir", "/proc/no")
+        self.assertEqual((done.code, len(done.text) > 0), (0, True))  # it is said, and the answer comes
+        self.assertIn("nothing is recorded", done.err)
 
     def test_a_redacted_recording_and_bad_words(self):
         self.assertEqual(hearth("why").code, 2)
