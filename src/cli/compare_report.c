@@ -399,10 +399,11 @@ bool compare_print_json(const struct comparison *c, hearth_error *err)
 {
     bool ok = true;
     json_t *all = json_pack(
-        "{s:{s:o, s:s, s:s, s:i}, s:{s:s, s:s, s:o, s:o}, s:s, s:i, s:O, s:o, s:{s:o, s:o}}", "local", "model",
+        "{s:{s:o, s:s, s:s, s:i}, s:{s:s, s:o, s:o, s:o}, s:s, s:i, s:O, s:o, s:{s:o, s:o}}", "local", "model",
         json_of_text(c->local_model), "identity", c->identity, "isa", c->isa, "n_threads", c->n_threads, "api",
         "server",
-        c->place, "model", c->api_model, "answered_model", c->api_said[0] ? json_string(c->api_said) : json_null(),
+        c->place, "model", json_of_text(c->api_model), "answered_model",
+        c->api_said[0] ? json_string(c->api_said) : json_null(),
         "price", price_json(c->price), "form", c->chat ? "chat" : "text", "n_runs", c->n_runs, "given", c->given,
         "prompts", prompts_json(c, &ok), "median", "local", median_json(c, COMPARE_LOCAL, &ok), "api",
         median_json(c, COMPARE_API, &ok));

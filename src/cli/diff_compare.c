@@ -94,7 +94,8 @@ static bool read_answer(struct diff_side *side, hearth_error *err)
     side->answer = mem_alloc((r->n_output + 1) * sizeof *side->answer);
     if (!side->answer)
         return fail_memory(err, "the tokens of an answer");
-    memcpy(side->answer, r->output, r->n_output * sizeof *side->answer);
+    if (r->n_output > 0)
+        memcpy(side->answer, r->output, r->n_output * sizeof *side->answer);
     side->n_answer = r->n_output;
     hearth_file_describe(side->file, &info);
     if (sscanf(diff_end(side), "end-of-generation token %d", &id) == 1 && id >= 0 && id < info.n_vocab)

@@ -98,6 +98,8 @@ bool price_choose_equivalent(struct price_equivalent *out, const struct settings
 double price_of(const struct price *p, double n_prompt, double n_cached, double n_output)
 {
     double cached = n_cached > 0 ? n_cached : 0;
+    if (cached > n_prompt) /* a server may say anything */
+        cached = n_prompt;
     return ((n_prompt - cached) * p->input + cached * p->cached + n_output * p->output) / 1e6;
 }
 

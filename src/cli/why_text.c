@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 #include "cli/receipt_text.h"
 #include "cli/units.h"
 #include "cli/why.h"
@@ -103,36 +104,43 @@ void why_print_receipt(const struct recording *r, hearth_file *file)
 
 /* ---- the prompt ---- */
 
-static void put_text(const char *text, size_t n)
+/* Text of strangers on several lines: what moves a cursor, and what is no text, by number. Of tokens together, for one
+ * may have a part of a character. */
+static void print_lines(const struct buf *text)
 {
-    char piece[8] = { 0 };
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool c1 = c == 0xc2 && i + 1 < n && (unsigned char)text[i + 1] < 0xa0;
-        if (c == '\n') {
+    const uint8_t *p = (const uint8_t *)text->ptr;
+    for (size_t i = 0; i < text->len;) {
+        int length = utf8_length(p + i, text->len - i, NULL, NULL);
+        uint32_t c = length > 0 ? utf8_code_point(p + i, length) : 0;
+        bool shown = length > 0 && c >= 0x20 && !(c >= 0x7f && c < 0xa0);
+        if (c == '\n')
             printf("\n%*s", LABEL, "");
-        } else if (c < 0x20 || c == 0x7f || c1) {
-            piece[0] = text[i];
-            piece[1] = c1 ? text[++i] : 0;
-            print_in_line(stdout, piece);
-        } else {
-            putchar(c);
-        }
+        else if (shown)
+            fwrite(p + i, 1, (size_t)length, stdout);
+        else
+            printf("\\x%02x", p[i]);
+        i += shown || c == '\n' ? (size_t)length : 1;
     }
 }
 
 void why_print_prompt(const struct recording *r, hearth_file *file)
 {
-    label("prompt");
+    struct buf all = { 0 };
     for (size_t i = 0; i < r->n_prompt; i++) {
         size_t n = 0;
         bool special = hearth_file_token_special(file, r->prompt[i]);
         const char *text = hearth_file_token_text(file, r->prompt[i], &n);
-        fputs(special ? "\xe2\x9f\xa6" : "", stdout); /* U+27E6, U+27E7: no vocabulary's special tokens have them */
-        put_text(text ? text : "", n);
-        fputs(special ? "\xe2\x9f\xa7" : "", stdout);
+        buf_puts(&all, special ? "\xe2\x9f\xa6" : ""); /* U+27E6, U+27E7: no vocabulary's special tokens have them */
+        buf_put(&all, text ? text : "", text ? n : 0);
+        buf_puts(&all, special ? "\xe2\x9f\xa7" : "");
     }
+    label("prompt");
+    if (all.failed)
+        fputs("(out of memory)", stdout);
+    else
+        print_lines(&all);
     putchar('\n');
+    buf_free(&all);
 }
 
 /* ---- tokens ---- */

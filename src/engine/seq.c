@@ -375,7 +375,7 @@ static int32_t choose(struct seq *s, const struct kernels *k, float *logits, str
         memcpy(untouched, logits, (size_t)n_vocab * sizeof *logits);
     int32_t id = sampler_choose(k, logits, n_vocab, &state, &st->model->room);
     st->receipt.sample_ms += clock_ms_since(start);
-    if (untouched)
+    if (r->want_logprob || r->n_alternatives)
         o->event.logprob += untouched[id];
     if (r->want_choice) {
         memcpy(logits, untouched, (size_t)n_vocab * sizeof *logits);

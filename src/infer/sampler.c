@@ -164,7 +164,8 @@ int32_t sampler_choose(const struct kernels *k, float *logits, int n_vocab, cons
         if (!s->wanted(p) || (s->drops && (likeliest || p->mirostat == 2)))
             continue;
         s->apply(&ch);
-        choice_saw(&ch, order->stage[i]);
+        if (!likeliest || order->stage[i] != HEARTH_STAGE_temperature)
+            choice_saw(&ch, order->stage[i]);
     }
     if (likeliest) {
         struct candidate best;

@@ -100,6 +100,8 @@ void trace_choice(struct choice_trace *t, const struct kernels *k, float *logits
         t->ids[t->choice.n_tokens++] = chosen;
     watched.watch = &watch;
     sampler_choose(k, logits, n_vocab, &watched, room);
+    const float below_one = 0x1.fffffep-1f;
+    float draw = (float)sampling_random(state->seed, (uint64_t)state->n_history, SUB_DRAW);
     if (t->steps[t->choice.n_steps - 1].step != HEARTH_STEP_likeliest)
-        t->choice.draw = (float)sampling_random(state->seed, (uint64_t)state->n_history, SUB_DRAW);
+        t->choice.draw = draw < below_one ? draw : below_one;
 }

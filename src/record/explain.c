@@ -21,7 +21,9 @@ char explain_part_letter(enum explain_part part) { return parts[part].letter; }
 /* receipt[object][key], or receipt[key]; 0: it is not there. */
 static double number(const json_t *receipt, const char *object, const char *key)
 {
-    return json_number_value(json_object_get(object ? json_object_get(receipt, object) : receipt, key));
+    const double most = 1e15; /* a recording comes from strangers */
+    double v = json_number_value(json_object_get(object ? json_object_get(receipt, object) : receipt, key));
+    return v < -most ? -most : v > most ? most : v;
 }
 
 static double positive(double ms) { return ms > 0 ? ms : 0; }

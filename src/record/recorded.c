@@ -8,11 +8,12 @@
 #include "base/alloc.h"
 #include "record/database.h"
 
-/* Ids first, for a list in the order of time that has the newest only; what is long is read of those alone. */
-#define WHERE                                                                                                 \
+/* Ids first, for a list in the order of time that has the newest only; what is long is read of those alone. `first` is
+ * what finds them by an index. */
+#define WHERE(first)                                                                                          \
     " FROM request r LEFT JOIN receipt t ON t.id = r.id LEFT JOIN body b ON b.id = r.id"                      \
     " WHERE r.id IN (SELECT id FROM request"                                                                  \
-    "   WHERE (?1 = 0 OR id = ?1) AND (?2 IS NULL OR request_id = ?2) AND (?3 IS NULL OR model = ?3)"         \
+    "   WHERE " first " AND (?3 IS NULL OR model = ?3)"                                                       \
     "   AND (?4 IS NULL OR key = ?4)"                                                                         \
     "   AND (?5 IS NULL OR finish = ?5 OR substr(detail, 1, length(?5)) = ?5)"                                \
     "   AND (?6 < 0 OR status = ?6) AND time_ms >= ?7 AND coalesce(total_ms, 0) >= ?8"                        \
@@ -22,10 +23,17 @@
     " finish, detail, n_prompt_tokens, n_cached_tokens, n_output_tokens, queue_ms, first_token_ms, total_ms, seed,"   \
     " b.id IS NOT NULL"
 
-static const char *const selects[] = {
-    [RECORDED_LINE] = COLUMNS ", NULL, NULL, NULL, NULL, NULL" WHERE,
-    [RECORDED_RECEIPT] = COLUMNS ", t.json, NULL, NULL, NULL, NULL" WHERE,
-    [RECORDED_BODY] = COLUMNS ", t.json, b.prompt, b.output, b.mixes, b.parameters" WHERE,
+enum found_by { BY_ID, BY_REQUEST, BY_ANYTHING, N_FOUND_BY };
+#define SELECTS(more)                                                                                         \
+    {                                                                                                         \
+        [BY_ID] = COLUMNS more WHERE("id = ?1 AND (?2 IS NULL OR request_id = ?2)"),                          \
+        [BY_REQUEST] = COLUMNS more WHERE("?1 = 0 AND request_id = ?2"),                                      \
+        [BY_ANYTHING] = COLUMNS more WHERE("?1 = 0 AND ?2 IS NULL"),                                          \
+    }
+static const char *const selects[][N_FOUND_BY] = {
+    [RECORDED_LINE] = SELECTS(", NULL, NULL, NULL, NULL, NULL"),
+    [RECORDED_RECEIPT] = SELECTS(", t.json, NULL, NULL, NULL, NULL"),
+    [RECORDED_BODY] = SELECTS(", t.json, b.prompt, b.output, b.mixes, b.parameters"),
 };
 
 static void bind_text(sqlite3_stmt *s, int at, const char *text)
@@ -156,7 +164,8 @@ bool recorded_list(const char *dir, const struct recorded_filter *filter, enum r
     sqlite3_stmt *s = NULL;
     if (!database_open_to_read(&d, dir, err))
         return false;
-    int code = sqlite3_prepare_v2(d.db, selects[depth], -1, &s, NULL);
+    enum found_by by = filter->id ? BY_ID : filter->request_id ? BY_REQUEST : BY_ANYTHING;
+    int code = sqlite3_prepare_v2(d.db, selects[depth][by], -1, &s, NULL);
     bool goes_on = code == SQLITE_OK;
     if (goes_on)
         bind_filter(s, filter);

@@ -62,6 +62,7 @@ static enum verdict_kind of_prefill(const hearth_receipt *r, const struct times 
 
 /* Bits of a weight in a Q4_0 file, whose output matrix is kept finer; about the smallest that loses little. */
 #define SMALL_BITS 4.7
+#define WORTH_SAYING 1.5
 
 /* What a smaller file, and company, would bring: from its own bytes, and from how fast it read its prompt, which is the
  * arithmetic of one more token in a step. Estimates, which leave out that reading and arithmetic overlap. */
@@ -75,8 +76,9 @@ static void say_remedies(const hearth_receipt *r, const struct times *t, char *t
     char users[80] = "several requests at once share the reading";
     if (computed >= LEAST_PROMPT && steps > 0 && t->prefill > 0) {
         double step = t->decode / steps, more = t->prefill / computed;
-        snprintf(users, sizeof users, "%d users at once would get about %.1fx the total", USERS,
-                 USERS * step / (step + (USERS - 1) * more));
+        double gain = USERS * step / (step + (USERS - 1) * more);
+        if (gain >= WORTH_SAYING) /* less: the prompt was slow for another reason */
+            snprintf(users, sizeof users, "%d users at once would get about %.1fx the total", USERS, gain);
     }
     if (faster >= 1.1)
         snprintf(text, room, "a Q4_0 file would be about %.1fx faster; %s", faster, users);

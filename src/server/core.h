@@ -77,6 +77,7 @@ struct exchange {
 
     char explained[HEARTH_REQUEST_ID_BYTES + 16]; /* the id of the answer that is to be explained */
     int explain[N_EXPLAIN_PARAMETERS];
+    bool sees_all; /* who asks may see what everybody asked */
 
     char *body; /* mem_alloc'ed */
     size_t body_bytes, body_room, n_scanned_bytes;

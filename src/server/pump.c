@@ -139,9 +139,9 @@ bool refuse_late(const struct exchange *x, struct problem *p)
 /* Its time is over. What there is of the answer is the answer, as at a limit of tokens; nothing is none. True: none. */
 static bool cut(struct exchange *x)
 {
-    bool any = x->reply.n_ended > 0;
+    bool any = x->reply.n_ended > 0, whole = x->route->endpoint->explains; /* a part would say that it is another */
     x->cut = true;
-    for (int i = 0; i < x->reply.n_choices; i++)
+    for (int i = 0; i < x->reply.n_choices && !whole; i++)
         any = any || x->reply.choices[i].n_tokens > 0;
     if (!any) {
         refuse_late(x, &x->problem);

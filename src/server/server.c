@@ -432,20 +432,43 @@ static bool is_explaining(const char *method, const char *url)
     return route && route->endpoint->explains; /* HEAD, too */
 }
 
+/* What stands behind the '?'. */
+static enum MHD_Result take_parameter(void *arg, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                      const char *value, size_t value_size)
+{
+    struct exchange *x = arg;
+    const struct explain_parameter *q = NULL;
+    int which = 0;
+    char *end;
+    (void)kind;
+    (void)value_size;
+    for (int i = 0; i < N_EXPLAIN_PARAMETERS; i++)
+        if (str_eq_z((struct str){ key, key_size }, explain_parameters[i].name))
+            q = &explain_parameters[which = i];
+    if (!q) {
+        refuse(&x->problem, PROBLEM_unknown_field, NULL, "there is no parameter '%.40s' here; there are %s, %s and %s",
+               key, explain_parameters[EXPLAIN_TOKEN].name, explain_parameters[EXPLAIN_TOP].name,
+               explain_parameters[EXPLAIN_CHOICE].name);
+        return MHD_NO;
+    }
+    long n = value ? strtol(value, &end, 10) : -1;
+    if (n < 0 || n > q->most || end == value || *end) {
+        refuse(&x->problem, PROBLEM_invalid_value, q->name, "%s is '%.20s'; it must be a whole number from 0 to %d",
+               q->name, value ? value : "", q->most);
+        return MHD_NO;
+    }
+    x->explain[which] = (int)n;
+    return MHD_YES;
+}
+
 /* Which answer, and what of it. The work thread looks for it. */
-static void take_explained(struct exchange *x, struct MHD_Connection *con, const char *tail)
+static void take_explained(struct exchange *x, struct MHD_Connection *con, const struct head *head, const char *tail)
 {
     snprintf(x->explained, sizeof x->explained, "%.*s", (int)strcspn(tail, "/"), tail);
-    for (int i = 0; i < N_EXPLAIN_PARAMETERS; i++) {
-        const struct explain_parameter *q = &explain_parameters[i];
-        const char *text = MHD_lookup_connection_value(con, MHD_GET_ARGUMENT_KIND, q->name);
-        char *end;
-        long n = text ? strtol(text, &end, 10) : q->dflt;
-        if (text && (end == text || *end || n < 0 || n > q->most))
-            refuse(&x->problem, PROBLEM_invalid_value, q->name, "%s is '%.20s'; it must be a whole number from 0 to %d",
-                   q->name, text, q->most);
-        x->explain[i] = (int)n;
-    }
+    x->sees_all = gate_is_admin(x->server, peer_of(con), head, x->key);
+    for (int i = 0; i < N_EXPLAIN_PARAMETERS; i++)
+        x->explain[i] = explain_parameters[i].dflt;
+    MHD_get_connection_values_n(con, MHD_GET_ARGUMENT_KIND, take_parameter, x);
 }
 
 /* A POST comes in: with its head known and nothing of its body read. */
@@ -470,7 +493,7 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *state = x;
     if (route->endpoint->explains)
-        take_explained(x, con, tail);
+        take_explained(x, con, head, tail);
     watch_client(x);
     peer_set(s, peer_of(con), PEER_BODY);
     return MHD_YES;

@@ -40,3 +40,11 @@ const char *foreign_line(char *out, size_t room, struct str text)
     out[used] = 0;
     return out;
 }
+
+void foreign_hide(char *bytes, size_t n, const char *key)
+{
+    size_t n_key = key ? strlen(key) : 0;
+    for (size_t i = 0; n_key > 0 && i + n_key <= n; i++)
+        if (bytes[i] == key[0] && memcmp(bytes + i, key, n_key) == 0)
+            memset(bytes + i, '*', n_key);
+}

@@ -106,6 +106,7 @@ static void read_head(const struct transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
     a->status = (int)status;
     a->retry_after_s = wait;
+    foreign_hide(type, type ? strlen(type) : 0, t->r->key);
     foreign_line(a->content_type, sizeof a->content_type, (struct str){ type, type ? strcspn(type, "; \t") : 0 });
     for (char *p = a->content_type; *p; p++)
         *p = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
@@ -244,6 +245,7 @@ static void read_times(const struct transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
     if (n_connects > 0)
         t->answer->connect_ms = (double)(tls_us > connect_us ? tls_us : connect_us) / 1e3;
+    foreign_hide(location, location ? strlen(location) : 0, t->r->key);
     foreign_line(t->answer->location, sizeof t->answer->location, str_z(location));
 }
 

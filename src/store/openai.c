@@ -68,14 +68,6 @@ static const char *advice_of(int status)
     return "the request is not to its taste";
 }
 
-/* A server may say a key again; we do not. */
-static void hide_key(char *said, const char *key)
-{
-    size_t n = key ? strlen(key) : 0;
-    for (char *at = said; n > 0 && (at = strstr(at, key)); at += n)
-        memset(at, '*', n);
-}
-
 /* said: what it says itself, in one line; "". */
 static bool refused(const struct openai_server *s, const struct http_answer *h, const char *said, hearth_error *err)
 {
@@ -112,6 +104,7 @@ struct reading {
 static bool take_event(void *arg, struct str data, hearth_error *err)
 {
     struct reading *r = arg;
+    foreign_hide((char *)(uintptr_t)data.ptr, data.len, r->server->key); /* the bytes are those of r->sse */
     return openai_read_event(r->answer, data, r->now_ns, err);
 }
 
@@ -153,10 +146,11 @@ static bool exchange(struct reading *r, const char *endpoint, const struct buf *
                             .stop = s->stop,
                             .arg = r,
                         }, h, err);
+    foreign_hide(r->body.ptr, r->body.len, s->key);
     openai_error_text(r->said, sizeof r->said, buf_str(&r->body));
-    hide_key(r->said, s->key);
+    foreign_hide(r->said, strlen(r->said), s->key); /* JSON may have written it with escapes */
     if (!ok)
-        hide_key(err->message, s->key); /* an event of the stream */
+        foreign_hide(err->message, strlen(err->message), s->key);
     if (h->status != 0 && h->status != 200 && err->status != HEARTH_ERR_CANCELLED)
         ok = refused(s, h, r->said, err); /* also when not all of that came */
     return ok;

@@ -70,8 +70,9 @@ static void take_text(struct openai_answer *a, struct buf *to, struct str text, 
 static int64_t count_of(const json_t *o, const char *key, int64_t otherwise)
 {
     const json_t *v = json_object_get(o, key);
+    const json_int_t most = (json_int_t)1 << 53; /* what a double holds */
     json_int_t n = json_is_integer(v) ? json_integer_value(v) : -1;
-    return n >= 0 ? n : otherwise;
+    return n >= 0 && n <= most ? n : otherwise;
 }
 
 static void take_usage(struct openai_answer *a, const json_t *usage)

@@ -382,6 +382,19 @@ class AgainstOthers(CompareTest):
                     self.assertNotIn(key, done.text + done.err)
             self.assertEqual({a[1]["authorization"] for a in fake.asked}, {f"Bearer {key}"})
 
+    def test_a_long_key_is_not_shown_in_part(self):
+        key = "sk-" + "canary-0123456789" * 10
+        path = self.file(key + "\n")
+        echo = json.dumps({"error": {"message": "x" * 100 + f" the key {key} is wrong"}})
+        redirect = answer("", "302 Found", "text/plain", f"Location: https://example.invalid/?key={key}\r\n")
+        said = [answer(echo, "401 No", "application/json"), answer("data: " + echo + "\n\n"), redirect,
+                answer(f"the key {key}", "500 No", "text/plain"), answer("data: " + key + "\n\n"),
+                answer("x", "200 OK", f"text/{key}"), answer(stream(key))]
+        for say in said:
+            with Fake(say) as fake:
+                done = compare(fake.url, "--key-file", path, "--json")
+                self.assertNotIn("canary", done.text + done.err)
+
     def test_a_key_goes_to_no_other_machine_in_the_clear(self):
         path = self.file("sk-1\n")
         for host in "192.0.2.1", "example.invalid", "127.example.invalid", "localhost.invalid":

@@ -174,6 +174,26 @@ class Why(unittest.TestCase):
         said = json.loads(done.text)
         self.assertEqual((done.code, said["exact"], len(said["tokens"])), (1, False, 6))
         self.assertIn("this is not the recorded answer", done.err)
+        done = hearth("why", self.path(recording), "--token", "9")
+        self.assertEqual(done.code, 1)
+        self.assertIn("token 9 is behind the place where they part", done.err)
+        self.assertIn("this is not the recorded answer", done.err)
+
+    def test_a_prompt_moves_no_cursor(self):
+        recording = json.loads(json.dumps(self.recording))
+        ids = hearth("tokenize", MODEL, "--ids", stdin=b"a\xc2\x9b[2J\x1b[2J\xff").text.split()
+        recording["prompt_ids"] = [int(word) for word in ids]  # U+009B in two tokens
+        done = hearth("why", self.path(recording))
+        self.assertNotRegex(done.text + done.err, "[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+        self.assertIn("\\xc2\\x9b[2J\\x1b[2J\\xff", done.text)
+
+    def test_figures_of_strangers(self):
+        recording = json.loads(json.dumps(self.recording))
+        recording["receipt"].update(total_ms=1e308, queue_ms=-1e300, sample_ms="x", template=None)
+        recording["receipt"]["prefix"] = {"n_tokens": 1e300, "end": "differs", "id": 1, "kept_id": 10**15}
+        code, said = self.why(recording)
+        self.assertEqual((code, said["time"]["queue_ms"]), (0, 0))
+        self.assertEqual(hearth("why", self.path(recording)).code, 0)
 
     def test_what_run_and_chat_recorded(self):
         folder = os.path.join(self.folder.name, "record")

@@ -110,6 +110,7 @@ def test_an_answer_has_the_names_that_clients_know(recorded):
     assert told(server, "cmpl-plain") == first
     assert told(server, "1") == first  # as hearth log counts them
     assert told(server, "7")["hearth"]["request_id"] == "7"  # what a client called so comes before row 7
+    assert told(server, "3") == told(server, "two", choice=1)  # the number of a row says which answer
     both = [told(server, "two", choice=i) for i in (0, 1)]
     texts = ["".join(t["text"] for t in b["tokens"]) for b in both]
     assert texts == [c["text"] for c in answers["two"]["choices"]] and texts[0] != texts[1]
@@ -122,6 +123,8 @@ def test_what_cannot_be_told_is_refused(recorded):
     for query in ({"token": "x"}, {"token": -1}, {"top": 51}, {"top": ""}, {"choice": 64}, {"token": "1" * 40}):
         error = server.refused(tokens(server, "plain", **query), 400, "invalid_value")
         assert error["param"] in query
+    server.refused(tokens(server, "plain", tokens=3), 400, "unknown_field")
+    server.refused(server.http.get("/hearth/requests/plain/tokens?top"), 400, "invalid_value")
     server.refused(server.post("/hearth/requests/plain/tokens", {}), 405, "method_not_allowed")
     server.refused(server.http.delete("/hearth/requests/plain/tokens"), 405, "method_not_allowed")
     server.refused(server.http.get("/hearth/requests/plain/tokens/0"), 404, "request_not_found")
@@ -168,10 +171,28 @@ def test_nobody_sees_what_another_key_asked(folder, tmp_path):
             time.sleep(0.05)
         assert told(server, "hers", key="alpha") == told(server, "hers", key="root")
         server.refused(tokens(server, "hers", key="omega"), 404, "request_not_found")
-        server.refused(tokens(server, "1", key="omega"), 404, "request_not_found")
+        for key in ("alpha", "omega"):  # numbers can be counted up
+            server.refused(tokens(server, "1", key=key), 404, "request_not_found")
+        assert told(server, "1", key="root") == told(server, "hers", key="alpha")
         server.refused(tokens(server, "hers"), 401, "invalid_api_key")
     with Server("--record-dir", str(tmp_path / "r")) as server:  # without keys, what came with one stays closed
         server.refused(tokens(server, "hers"), 404, "request_not_found")
+
+
+def test_what_was_not_asked_of_a_server_stays_closed(recorded, folder):
+    server, _ = recorded
+    run = [PROGRAM, "run", "--raw", "-p", "It was", "-n", "3", "--record", "full", "--record-dir", str(folder)]
+    subprocess.run(run, env=CLEAN_ENV, check=True, capture_output=True)
+    rows = subprocess.run([PROGRAM, "log", "--record-dir", str(folder), "--json"], env=CLEAN_ENV, check=True,
+                          capture_output=True, text=True).stdout.splitlines()
+    row = next(json.loads(line) for line in rows if json.loads(line)["source"] == "run")
+    for which in (row["request_id"], row["id"]):
+        server.refused(tokens(server, which), 404, "request_not_found")
+
+
+def test_a_part_is_no_explanation(recorded, folder):
+    with Server("--record-dir", str(folder), "--record", "full", "--request-ms", "1") as server:
+        server.refused(tokens(server, "plain", top=50), 504, "deadline_exceeded")
 
 
 def test_without_tokens_it_says_what_would_keep_them(tmp_path):
@@ -201,11 +222,14 @@ def test_another_model_cannot_tell(recorded, folder, tiny):
 
 def test_it_takes_its_memory_like_any_request(folder, recorded):
     server, _ = recorded
-    before = server.status()["recorder"]["n_written"]
     complete(server, "long", max_tokens=240)
-    wait_for(server, before + 1)
+    deadline = time.monotonic() + PATIENCE_S
+    while tokens(server, "long", top=0).status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     with Server("--record-dir", str(folder), "--record", "full", "--request-memory", "16") as server:
         for _ in range(3):
             assert "16 MiB" in server.refused(tokens(server, "long", top=50), 400, "invalid_value")["message"]
         assert len(told(server, "long", top=0)["tokens"]) == 240
+        assert len(told(server, "long", top=50, token=200)["tokens"][0]["alternatives"]) >= 50
         assert server.status()["now"]["memory_used_bytes"] == 0

@@ -150,8 +150,9 @@ static bool compare(const struct said *s, const hearth_request *r, const float *
         int stage = r->sampling_order->stage[i];
         if (!stages[stage]->wanted(p) || (stages[stage]->drops && (likeliest || p->mirostat == 2)))
             continue;
-        if (!likeliest || stage != HEARTH_STAGE_temperature)
-            ref_stages[stage](&ref);
+        if (likeliest && stage == HEARTH_STAGE_temperature)
+            continue; /* the likeliest comes instead */
+        ref_stages[stage](&ref);
         look(&c, &ref, stage);
     }
     int chosen;

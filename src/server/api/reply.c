@@ -371,7 +371,7 @@ size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming)
     size_t bytes = streaming ? 0 : 4 * (e->n_bytes + e->n_thinking_bytes);
     if (of_answer && r->ask->return_tokens)
         bytes += ID;
-    if (e->choice)
+    if (e->choice && reply_explains_token(r))
         bytes += choice_bytes(r, e->choice);
     if (!r->ask->logprobs || (!of_prompt && !of_answer))
         return bytes;

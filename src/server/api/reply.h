@@ -66,6 +66,11 @@ void reply_take(struct reply *r, int i, const hearth_event *e, const hearth_rece
 void reply_sse(struct reply *r, struct buf *out, json_t *j);
 bool json_put(struct buf *out, json_t *j);
 
+/* Of an answer that is explained, which has one choice: whether the next token, or the end, is wanted. */
+static inline bool reply_explains_token(const struct reply *r)
+{
+    return r->ask->only_token < 0 || r->ask->only_token == r->choices[0].n_tokens;
+}
 /* An item (taken) to a list of a choice, which may be NULL yet: this place's, or that of all places. */
 void reply_add(struct reply *r, json_t **list, json_t *item);
 /* Text that the engine promises to be UTF-8; what is none becomes U+FFFD. */

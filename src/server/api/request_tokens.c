@@ -7,7 +7,8 @@ const struct explain_parameter explain_parameters[N_EXPLAIN_PARAMETERS] = {
                         1 << 24, -1 },
     [EXPLAIN_TOP] = { "top", "how many of the model's likeliest tokens are followed besides the one that came (5)", 50,
                       5 },
-    [EXPLAIN_CHOICE] = { "choice", "which of the answers to a request with n (0)", ASK_MAX_CHOICES - 1, 0 },
+    [EXPLAIN_CHOICE] = { "choice", "which of the answers to a request with n (0); not with the number of a row",
+                         ASK_MAX_CHOICES - 1, 0 },
 };
 
 /* Of an answer that is computed once more: how the token was chosen, and whether it is the recorded one. */
@@ -15,13 +16,13 @@ static void gather(struct reply *r, struct choice *c, const hearth_event *e)
 {
     const struct recording *was = &r->ask->recording;
     size_t i = (size_t)c->n_tokens;
-    bool wanted = r->ask->only_token < 0 || r->ask->only_token == c->n_tokens, end = e->type == HEARTH_EVENT_END;
+    bool end = e->type == HEARTH_EVENT_END;
     if (end)
         c->is_another |= i != was->n_output || e->logits_mix != was->end_mix;
     else
         c->is_another |= i >= was->n_output || e->id != was->output[i]
                          || (was->mixes && e->logits_mix != was->mixes[i]);
-    if (!e->choice || !wanted)
+    if (!e->choice || !reply_explains_token(r))
         return;
     json_t *told = explain_choice(r->view->file, i, e->choice, r->ask->only_token >= 0);
     if (end)
