@@ -85,7 +85,7 @@ void why_print_receipt(const struct recording *r, hearth_file *file)
     explain_trouble(r->receipt, &trouble);
     print_sentences("", &trouble);
     label("context");
-    printf("%lld of %lld tokens (%.0f %%): %lld of the prompt, %lld of the answer\n", n_prompt + n_output, n_ctx,
+    printf("%lld of %lld tokens (%.1f %%): %lld of the prompt, %lld of the answer\n", n_prompt + n_output, n_ctx,
            n_ctx > 0 ? 100.0 * (double)(n_prompt + n_output) / (double)n_ctx : 0, n_prompt, n_output);
     explain_prefix(r->receipt, file, r->prompt, r->n_prompt, &prefix);
     print_sentences("cache", &prefix);
