@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import signal
 import socket
 import threading
@@ -159,6 +160,23 @@ def test_a_reader_that_does_not_read_pauses_only_itself(endless):
             data = data[-65536:] + piece
         assert b'"n_output_tokens":3000' in data
     server.idle()
+
+
+def test_a_reader_that_does_not_read_is_what_the_verdict_says(endless):
+    server = endless("--parallel", "1")
+
+    def receipt(wait_s):
+        with open_stream(server, small_window=True, n=600, logprobs=20) as s:
+            time.sleep(wait_s)
+            data = b""
+            while not data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
+                data = data[-65536:] + s.recv(1 << 20)
+        return json.loads(re.findall(rb'"hearth":(\{.*\})\}', data)[-1])
+
+    at_once = receipt(0)
+    told = receipt(max(1, 5 * at_once["total_ms"] / 1000))  # as long as five of them
+    assert told["verdict"]["kind"] == "slow reader", told["verdict"]
+    assert told["withheld"]["slow_reader_ms"] > 0.5 * told["total_ms"]
 
 
 def test_answers_at_the_same_time_are_those_of_each_alone(endless):
