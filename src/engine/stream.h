@@ -12,7 +12,7 @@
 #include "engine/registry.h"
 
 enum {
-    STREAM_RING_BYTES = 64 << 10,
+    STREAM_RING_BYTES = 76 << 10, /* some 500 tokens until a reader is waited for */
     STREAM_RECORD_BYTES = 64, /* of an event besides its texts and alternatives */
     STREAM_TEXT_MAX_BYTES = 8 << 10, /* of one event: a token's text is at most 4 KB, plus what was held back */
     STREAM_EVENT_MAX_BYTES = 2 * STREAM_TEXT_MAX_BYTES + 5120, /* answer, thinking, and how a token was chosen */

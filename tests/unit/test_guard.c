@@ -270,6 +270,12 @@ static void test_paths_are_found_as_they_are(void **state)
                  { "POST", "/health", NULL, PROBLEM_method_not_allowed }, { "GET", "/healthx", NULL,
                                                                            PROBLEM_not_found },
                  { "GET", "/health/", NULL, PROBLEM_not_found }, { "GET", "", NULL, PROBLEM_not_found },
+                 { "GET", "/hearth/requests/a/tokens", "a/tokens", PROBLEM_none },
+                 { "GET", "/hearth/requests/a", "a", PROBLEM_none },
+                 { "GET", "/hearth/requests/a/b/tokens", "a/b/tokens", PROBLEM_none }, /* an id, if a strange one */
+                 { "GET", "/hearth/requests//tokens", "/tokens", PROBLEM_none },
+                 { "DELETE", "/hearth/requests/a/tokens", NULL, PROBLEM_method_not_allowed },
+                 { "POST", "/hearth/requests/a/tokens", NULL, PROBLEM_method_not_allowed },
                  { "GET", "/a%00", NULL, PROBLEM_bad_framing }, { "GET", "/", "", PROBLEM_none } };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -282,7 +288,8 @@ static void test_paths_are_found_as_they_are(void **state)
             assert_string_equal(tail, rows[i].tail);
     }
     for (const struct route *r = routes; r->path; r++)
-        assert_true(r->endpoint->get || (r->endpoint->read && strcmp(r->method, "POST") == 0));
+        assert_true(r->endpoint->get || (r->endpoint->read && strcmp(r->method, "POST") == 0)
+                    || (r->endpoint->explains && r->endpoint->dialect && strcmp(r->method, "GET") == 0));
 }
 
 int main(void)
