@@ -30,6 +30,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 N_CLIENTS, LOAD, HOSTILE, LEFT = 6, 0.7, 0.01, 0.02
+REST_S, SETTLED_S = 60, 3
 KEY, OTHER_KEY = "sk-soak-0123456789abcdef", "sk-soak-other-{}"
 N_PROMPTS = 40
 MOST_MB_AN_HOUR, MOST_DRIFT = 1.0, 0.03
@@ -223,14 +224,18 @@ class Soak:
         with self.lock:
             self.n_busy -= 1
 
-    def rest(self, look):
-        """What look() finds when nobody wants anything: of descriptors, none is a connection's then."""
+    def rest(self, look, wanted=None):
+        """What look() finds when nobody wants anything: when it has stayed so for some seconds, or as soon as it is not
+        more than `wanted`. What was cut in the middle is given up by its deadline."""
         self.resting = True
-        deadline = time.monotonic() + 120
-        while self.n_busy and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1)  # what was cut is given up
-        found = look()
+        deadline, since, found = time.monotonic() + REST_S, time.monotonic(), None
+        while time.monotonic() < deadline:
+            now = look()
+            if self.n_busy or now != found:
+                since, found = time.monotonic(), now
+            if not self.n_busy and (found <= wanted if wanted is not None else time.monotonic() - since > SETTLED_S):
+                break
+            time.sleep(0.1)
         self.resting = False
         return found
 
@@ -267,7 +272,7 @@ def watch(server, soak, fresh, seconds, window):
         if not at_rest and time.monotonic() - began > seconds / 10:
             at_rest.append(soak.rest(server.n_descriptors))
     if server.process.poll() is None:
-        at_rest.append(soak.rest(server.n_descriptors))
+        at_rest.append(soak.rest(server.n_descriptors, *at_rest))
     return points, at_rest
 
 
