@@ -1,16 +1,20 @@
 #define _DEFAULT_SOURCE /* ualarm() */
 #include "cli/interrupt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/command.h"
 
-static volatile sig_atomic_t holding, conversation, pending, terminated, service, n_signals;
+/* Atomic and not just sig_atomic_t: the system gives a signal to whichever thread it likes. */
+static_assert(ATOMIC_INT_LOCK_FREE == 2, "handlers write them");
+static atomic_int holding, conversation, pending, terminated, service, n_signals;
 static int wake_read = -1, wake_write = -1;
 
 void interrupt_wake(void *arg)
@@ -54,7 +58,7 @@ bool interrupt_init(hearth_error *err)
     return true;
 }
 
-static volatile sig_atomic_t reload, dump;
+static atomic_int reload, dump;
 static bool on_terminal;
 
 static void on_wish(int signal_number)
@@ -83,9 +87,8 @@ static bool terminal_gone(void)
 
 bool interrupt_reload(void)
 {
-    if (!reload)
+    if (!atomic_exchange(&reload, 0))
         return false;
-    reload = 0;
     if (!terminal_gone())
         return true;
     pending = terminated = 1;
@@ -94,10 +97,7 @@ bool interrupt_reload(void)
 
 bool interrupt_dump(void)
 {
-    if (!dump)
-        return false;
-    dump = 0;
-    return true;
+    return atomic_exchange(&dump, 0) != 0;
 }
 
 void interrupt_hold(void) { holding = 1; }
@@ -119,7 +119,7 @@ bool interrupt_terminated(void) { return terminated; }
 int interrupt_count(void) { return n_signals; }
 void interrupt_clear(void) { pending = 0; }
 
-static volatile sig_atomic_t end_code;
+static atomic_int end_code;
 
 static void on_end(int signal_number)
 {

@@ -5,6 +5,7 @@
 #include <histedit.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ struct line_editor {
 
 /* ---- signals that concern a line being edited ---- */
 
-static volatile sig_atomic_t resized, continued;
+static atomic_int resized, continued; /* written by handlers, on any thread */
 
 static void on_terminal_signal(int signal_number)
 {
@@ -70,12 +71,10 @@ static struct line_editor *editor_of(EditLine *el)
 static bool read_byte(struct line_editor *e, uint8_t *byte)
 {
     for (;;) {
-        if (resized) {
-            resized = 0;
+        if (atomic_exchange(&resized, 0)) {
             el_resize(e->el);
         }
-        if (continued) { /* the shell had the terminal meanwhile */
-            continued = 0;
+        if (atomic_exchange(&continued, 0)) { /* the shell had the terminal meanwhile */
             el_set(e->el, EL_PREP_TERM, 1);
             el_set(e->el, EL_REFRESH);
         }
