@@ -148,15 +148,11 @@ static bool open_model(struct job *job, hearth_error *err)
                                      .measure_reads = wants_receipt(job),
                                      .n_step_tokens = (int)v[CHUNK].i };
     hearth_model_options model = { .source = job->choice.source, .n_ctx_tokens = (int)v[CTX].i,
-                                   .kv_type = (hearth_kv_type)v[KV_TYPE].i };
+                                   .kv_type = (hearth_kv_type)v[KV_TYPE].i, .preload = v[PRELOAD].on,
+                                   .lock = v[LOCK].on };
     cache_fill(&engine, &v[CACHE_DIR], &v[CACHE_DISK], CACHE_CLOSE_ANSWER_MS);
     job->engine = hearth_engine_create(&engine, err);
-    if (!job->engine)
-        return false;
-    struct loading loading;
-    loading_open(&loading, &model, v[PRELOAD].on, v[LOCK].on);
-    job->model = hearth_model_open(job->engine, &model, err);
-    loading_opened(&loading);
+    job->model = loading_model(job->engine, &model, err);
     return job->model != NULL;
 }
 

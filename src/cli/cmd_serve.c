@@ -342,10 +342,7 @@ static int open_models(struct service *s, hearth_error *err)
     if (s->n_models > 1 && !share_budget(s, wanted, &code, err))
         return code;
     for (int i = 0; i < s->n_models; i++) {
-        struct loading loading;
-        loading_open(&loading, &wanted[i], v[PRELOAD].on, v[LOCK].on);
-        s->models[i].model = hearth_model_open(s->engine, &wanted[i], err);
-        loading_opened(&loading);
+        s->models[i].model = loading_model(s->engine, &wanted[i], err);
         if (!s->models[i].model)
             return model_report(&s->models[i].choice, err);
     }

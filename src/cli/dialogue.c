@@ -322,13 +322,11 @@ static bool open_model(struct dialogue *d, hearth_error *err)
                                      .n_seqs = 1,
                                      .measure_reads = true };
     hearth_model_options model = { .source = d->setup->model->source, .n_ctx_tokens = d->setup->n_ctx_tokens,
-                                   .kv_type = d->setup->kv_type };
+                                   .kv_type = d->setup->kv_type, .preload = d->setup->preload,
+                                   .lock = d->setup->lock };
     cache_fill(&engine, d->setup->cache_dir, d->setup->cache_disk, CACHE_CLOSE_ANSWER_MS);
     d->engine = hearth_engine_create(&engine, err);
-    struct loading loading;
-    loading_open(&loading, &model, d->setup->preload, d->setup->lock);
-    d->model = d->engine ? hearth_model_open(d->engine, &model, err) : NULL;
-    loading_opened(&loading);
+    d->model = loading_model(d->engine, &model, err);
     d->file = d->model ? hearth_model_file(d->model) : NULL;
     return d->model != NULL;
 }

@@ -99,13 +99,8 @@ bool diff_ask(struct diff_side *side, const struct diff_question *q, uint64_t *s
     hearth_engine_options eo = { .n_threads = q->n_threads, .n_seqs = 1 };
     hearth_model_options mo = { .source = side->choice.source, .n_ctx_tokens = q->n_ctx_tokens,
                                 .kv_type = q->kv_type };
-    struct loading loading;
     hearth_engine *engine = hearth_engine_create(&eo, err);
-    if (!engine)
-        return false;
-    loading_open(&loading, &mo, false, false);
-    hearth_model *model = hearth_model_open(engine, &mo, err);
-    loading_opened(&loading);
+    hearth_model *model = loading_model(engine, &mo, err);
     bool ok = model && ask(side, q, model, seed, err);
     hearth_model_release(model);
     hearth_engine_destroy(engine);

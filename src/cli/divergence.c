@@ -49,10 +49,7 @@ static bool open_models(struct divergence *d, struct opened *o, int n_threads, h
     if (!o->engine || (n == 2 && !hearth_engine_share(o->engine, files, mo, n, err)))
         return false;
     for (int i = 0; i < n; i++) {
-        struct loading loading;
-        loading_open(&loading, &mo[i], false, false);
-        o->models[i] = hearth_model_open(o->engine, &mo[i], err);
-        loading_opened(&loading);
+        o->models[i] = loading_model(o->engine, &mo[i], err);
         if (!o->models[i])
             return err_context(err, "%s", names[i]);
     }

@@ -28,16 +28,17 @@ static bool show_opening(void *loading, const hearth_progress *at)
     return !interrupt_pending();
 }
 
-void loading_open(struct loading *l, hearth_model_options *o, bool preload, bool lock)
+hearth_model *loading_model(hearth_engine *engine, const hearth_model_options *options, hearth_error *err)
 {
-    begin(l, NULL);
-    o->preload = preload;
-    o->lock = lock;
-    o->progress = show_opening;
-    o->progress_arg = l;
+    struct loading l;
+    hearth_model_options shown = *options;
+    begin(&l, NULL);
+    shown.progress = show_opening;
+    shown.progress_arg = &l;
+    hearth_model *model = engine ? hearth_model_open(engine, &shown, err) : NULL;
+    loading_end(&l);
+    return model;
 }
-
-void loading_opened(struct loading *l) { loading_end(l); }
 
 void loading_begin(struct loading *l, const hearth_model *model) { begin(l, model); }
 

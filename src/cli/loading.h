@@ -21,11 +21,9 @@ struct loading {
     struct progress progress;
 };
 
-/* Before a model is opened: fills its options from the two rows, and shows its preloading. l must live until it is
- * open. Ctrl-C (interrupt_hold()) ends the opening with HEARTH_ERR_CANCELLED. */
-void loading_open(struct loading *l, hearth_model_options *o, bool preload, bool lock);
-/* After it, well or not. */
-void loading_opened(struct loading *l);
+/* hearth_model_open(), with its preloading shown. Ctrl-C (interrupt_hold()) ends it with HEARTH_ERR_CANCELLED. engine
+ * NULL: what made none has filled *err, and there is no model either. */
+hearth_model *loading_model(hearth_engine *engine, const hearth_model_options *options, hearth_error *err);
 
 /* Before waiting for the first answer of an open model. */
 void loading_begin(struct loading *l, const hearth_model *model);

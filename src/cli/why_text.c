@@ -171,14 +171,6 @@ static void print_token(hearth_file *file, int32_t id)
     buf_free(&text);
 }
 
-static int chosen_of(const hearth_choice *c)
-{
-    int i = 0;
-    while (i < c->n_tokens - 1 && c->ids[i] != c->id)
-        i++;
-    return i;
-}
-
 void why_print_head(void)
 {
     printf("\n%7s  %-*s %8s %8s %6s %7s %6s\n", "token", TEXT_WIDTH, "text", "model %", "drawn %", "rank", "left",
@@ -189,7 +181,7 @@ void why_print_row(hearth_file *file, size_t index, const hearth_choice *c, bool
 {
     char model[16], drawn[16];
     const hearth_choice_step *last = &c->steps[c->n_steps - 1];
-    int i = chosen_of(c);
+    int i = explain_chosen(c);
     if (end)
         printf("%7s  ", "end");
     else

@@ -77,12 +77,9 @@ bool measured_open(struct measured *m, hearth_model_options options, const struc
 {
     m->n_in_flight = n_in_flight > 0 ? n_in_flight : max_int(1, min_int(MOST_IN_FLIGHT, 4 * STEP_TOKENS / w->n_tokens));
     hearth_engine_options engine = { .n_threads = n_threads, .n_seqs = m->n_in_flight, .n_step_tokens = STEP_TOKENS };
-    struct loading loading;
-    loading_open(&loading, &options, options.preload, options.lock);
     options.n_ctx_tokens = w->n_tokens;
     m->engine = hearth_engine_create(&engine, err);
-    m->model = m->engine ? hearth_model_open(m->engine, &options, err) : NULL;
-    loading_opened(&loading);
+    m->model = loading_model(m->engine, &options, err);
     return m->model != NULL;
 }
 

@@ -497,7 +497,8 @@ void seq_score(struct seq *s, const struct kernels *k, const float *logits, int 
 {
     struct hearth_stream *st = s->stream;
     hearth_event_type type = st->request.score_prompt ? HEARTH_EVENT_PROMPT_TOKEN : HEARTH_EVENT_TOKEN;
-    struct outgoing o = { .event = { .type = type, .id = s->history[index] } };
+    struct outgoing o; /* nothing is chosen: the trace stays as it is */
+    o.event = (hearth_event){ .type = type, .id = s->history[index] };
     int n_vocab = st->model->file->model.hp.n_vocab;
     look_at_bits(&o, st, logits);
     if (st->request.on_logits)

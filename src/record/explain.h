@@ -53,5 +53,7 @@ json_t *explain_answer(json_t *receipt, hearth_file *file, const int32_t *ids, s
  * alternatives: [{id, text, logprob, final_logprob, removed_by}], steps: [{name, n_candidates, n_removed, temperature,
  * entropy_bits, logprobs}]}; docs/receipt.md. index: in the answer. steps: whether with them. NULL: out of memory. */
 json_t *explain_choice(hearth_file *file, size_t index, const hearth_choice *c, bool steps);
+/* The place of the token that came among those that are followed. */
+int explain_chosen(const hearth_choice *c);
 /* The step that removed token i of those that are followed; NULL: it is left. */
 const hearth_choice_step *explain_removal(const hearth_choice *c, int i);

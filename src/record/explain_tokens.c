@@ -75,10 +75,10 @@ const hearth_choice_step *explain_removal(const hearth_choice *c, int i)
     return NULL;
 }
 
-static int place_of(const hearth_choice *c, int32_t id)
+int explain_chosen(const hearth_choice *c)
 {
     int i = 0;
-    while (i < c->n_tokens - 1 && c->ids[i] != id)
+    while (i < c->n_tokens - 1 && c->ids[i] != c->id)
         i++;
     return i;
 }
@@ -126,7 +126,7 @@ static json_t *of_steps(const hearth_choice *c)
 
 json_t *explain_choice(hearth_file *file, size_t index, const hearth_choice *c, bool steps)
 {
-    int chosen = place_of(c, c->id);
+    int chosen = explain_chosen(c);
     const hearth_choice_step *first = &c->steps[0], *last = last_of(c);
     json_t *j = json_pack("{s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:i, s:o}", "index", (json_int_t)index, "id",
                           c->id, "text", explain_token_text(file, c->id), "logprob", of_float(first->logprobs[chosen]),

@@ -471,7 +471,7 @@ static void take_explained(struct exchange *x, struct MHD_Connection *con, const
     MHD_get_connection_values_n(con, MHD_GET_ARGUMENT_KIND, take_parameter, x);
 }
 
-/* A POST comes in: with its head known and nothing of its body read. */
+/* A POST comes in, with its head known and nothing of its body read; or a GET that has to be computed. */
 static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, const struct route *route,
                                   const char *tail, const struct head *head, const struct body_frame *frame,
                                   struct key *key, void **state)

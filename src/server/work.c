@@ -57,15 +57,13 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
     hearth_request request = a->request;
     hearth_error err;
     request.request_id = x->id;
-    if (x->route->endpoint->explains) {
-        request.want_logits_mix = true;
-    } else if (a->n_prompts > 0) {
+    if (a->n_prompts > 0) {
         const struct ask_prompt *prompt = &a->prompts[i / a->n];
         request.spans = prompt->spans;
         request.n_spans = prompt->n_spans;
         request.prompt_ids = prompt->ids;
         request.n_prompt_ids = prompt->n_ids;
-    } else {
+    } else if (!x->route->endpoint->explains) { /* whose prompt is the recorded one */
         request.chat = &a->chat.chat;
     }
     if (request.has_seed)

@@ -47,7 +47,9 @@ def changed(folder, name, change):
     return path
 
 
-class Replay(unittest.TestCase):
+class Recorded(unittest.TestCase):
+    """With a recording, and a folder for those that a test makes of it."""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
@@ -63,6 +65,8 @@ class Replay(unittest.TestCase):
             json.dump(recording, f)
         return path
 
+
+class Replay(Recorded):
     def replay(self, recording, *how, model=(), env=None):
         done = hearth("replay", self.path(recording), *model, "--json", *how, env=env)
         return done.code, json.loads(done.text) if done.text else done.err

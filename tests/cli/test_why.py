@@ -7,29 +7,12 @@
 import json
 import math
 import os
-import tempfile
-import unittest
 
 from harness import hearth, main
-from test_replay import MODEL, STEERED, TEMPLATE, record
+from test_replay import MODEL, TEMPLATE, Recorded, record
 
 
-class Why(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.recording = record(*STEERED)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def path(self, recording):
-        path = os.path.join(self.folder.name, "recording.json")
-        with open(path, "w", encoding="utf-8") as f:
-            json.dump(recording, f)
-        return path
-
+class Why(Recorded):
     def why(self, recording, *how):
         done = hearth("why", self.path(recording), "--json", *how)
         self.assertTrue(done.text, done.err)
