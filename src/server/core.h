@@ -118,6 +118,7 @@ struct peer {
     struct ip client;    /* who asks: of the request that is under way, behind a trusted proxy; else `ip` */
     struct address asker; /* the same, while `asking`: counted */
     bool asking;
+    bool looked_for; /* whether it is there still, since since_ns */
     int64_t since_ns;
     uint64_t n_bytes; /* of the body */
 };

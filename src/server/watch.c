@@ -160,6 +160,7 @@ void peer_set(struct server *s, struct peer *p, enum peer_state state)
     lock_take(&s->peer_lock);
     p->state = state;
     p->since_ns = clock_ns();
+    p->looked_for = false;
     p->n_bytes = 0;
     lock_release(&s->peer_lock);
 }
@@ -178,6 +179,17 @@ static bool is_late(const struct server *s, const struct peer *p, int64_t now)
     return false;
 }
 
+/* An end that came together with the last bytes libmicrohttpd misses (as above): the connection would stay until its
+ * time is over. One that comes later it sees, so once is enough. */
+static bool has_left(struct peer *p, int64_t now)
+{
+    char byte;
+    if (p->state == PEER_BUSY || p->looked_for || now - p->since_ns < WATCH_MS * ms_ns)
+        return false;
+    p->looked_for = true;
+    return recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* Closed for reading and writing; libmicrohttpd sees that and takes it away. Nobody writes there meanwhile: no answer
  * has begun. The descriptor is still this connection's, because peer_close() comes before its end. */
 static void close_late(struct server *s, int64_t now)
@@ -189,9 +201,10 @@ static void close_late(struct server *s, int64_t now)
                      "application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
     lock_take(&s->peer_lock);
     for (struct peer *p = s->peers; p; p = p->next) {
-        if (!is_late(s, p, now))
+        bool left = has_left(p, now);
+        if (!left && !is_late(s, p, now))
             continue;
-        if (p->state != PEER_NEW && !s->options.tls_cert)
+        if (!left && p->state != PEER_NEW && !s->options.tls_cert)
             send(p->fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
         shutdown(p->fd, SHUT_RDWR);
         p->state = PEER_BUSY;

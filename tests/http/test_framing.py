@@ -433,6 +433,13 @@ def test_headers_that_come_slowly_are_cut(server):
     server.healthy()
 
 
+def test_who_leaves_in_the_middle_of_headers_is_not_waited_for(server):
+    for _ in range(8):
+        answer = server.raw(b"GET /health HTTP/1.1\r\nX: y", shut=True)
+        assert answer.data == b"", "it waited for the rest until the time for headers was over"
+    server.healthy()
+
+
 def test_a_connection_that_says_nothing_is_closed(server):
     with server.connect() as s:
         s.settimeout(6)
