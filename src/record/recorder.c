@@ -310,12 +310,13 @@ static void wait_for_work(struct recorder *r, double rest_ms)
     }
 }
 
+/* Not at low priority: on a busy machine what it does then takes ten times as long, and a kill takes more than the
+ * second with it that is promised. */
 static void run(void *arg)
 {
     struct recorder *r = arg;
     double rest_ms = 0;
     int64_t stopped_ns = 0;
-    thread_low_priority();
     lock_take(&r->lock);
     for (bool goes_on = true; goes_on;) {
         wait_for_work(r, rest_ms);
