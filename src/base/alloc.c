@@ -47,10 +47,11 @@ void *mem_resize(void *old, size_t bytes) { return counted(told_to_fail() ? NULL
 
 void mem_free(void *p) { free(p); }
 
-void mem_give_back_large(void)
+void mem_hold_little(void)
 {
     enum { LARGE_BYTES = 256 << 10 };
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* a fixed one: glibc's own rises */
+    mallopt(M_ARENA_MAX, 1);
 }
 
 enum { HUGE_BYTES = 2 << 20 };

@@ -21,9 +21,11 @@ uint64_t mem_n_refused(void);
 void *mem_pages(size_t bytes, bool *huge);
 void mem_pages_free(void *p, size_t bytes);
 
-/* Large blocks go back to the system as soon as they are free, whatever their like did before: for programs that
- * promise how much they hold. (glibc keeps blocks of up to 32 MB once it has seen one of that size go.) */
-void mem_give_back_large(void);
+/* For programs that promise how much they hold; before the first thread is started. Large blocks go back to the system
+ * as soon as they are free, whatever their like did before (glibc keeps blocks of up to 32 MB once it has seen one of
+ * that size go), and all threads take from one heap (glibc gives each one of its own, and what one of them freed serves
+ * no other: 2 MB more, and it takes an hour until they have all been as full as they get). */
+void mem_hold_little(void);
 
 /* Test hook: the n-th call from now on (1 = the next one) of mem_alloc, mem_resize or
  * mem_pages fails, once. 0 turns it off. Returns how many calls were made since the last

@@ -646,6 +646,7 @@ static int check_safety(struct service *s, hearth_error *err)
 static int run_service(struct service *s, hearth_error *err)
 {
     const struct opt_value *v = s->args->value;
+    mem_hold_little();
     process_leaves_no_core();
     if (!service_read(&s->manager, err) || (v[OFFLINE].on && !sandbox_offline(err)))
         return report(err);

@@ -840,7 +840,6 @@ struct server *server_start(const struct server_options *options, hearth_error *
         fail_memory(err, "the server");
         return NULL;
     }
-    mem_give_back_large();
     s->options = *options;
     s->memory.most = options->memory_bytes;
     s->start_ns = clock_ns();
