@@ -24,7 +24,7 @@ void mem_pages_free(void *p, size_t bytes);
 /* For programs that promise how much they hold; before the first thread is started. Large blocks go back to the system
  * as soon as they are free, whatever their like did before (glibc keeps blocks of up to 32 MB once it has seen one of
  * that size go), and all threads take from one heap (glibc gives each one of its own, and what one of them freed serves
- * no other: 2 MB more, and it takes an hour until they have all been as full as they get). */
+ * no other: 1 to 2 MB more, for as long as it takes until each has been as full as it gets). */
 void mem_hold_little(void);
 
 /* Test hook: the n-th call from now on (1 = the next one) of mem_alloc, mem_resize or

@@ -310,8 +310,8 @@ static void wait_for_work(struct recorder *r, double rest_ms)
     }
 }
 
-/* Not at low priority: on a busy machine what it does then takes ten times as long, and a kill takes more than the
- * second with it that is promised. */
+/* Not at low priority: where others keep the processors busy, what it does takes several times as long then, and a kill
+ * takes more with it than the second that is promised. */
 static void run(void *arg)
 {
     struct recorder *r = arg;

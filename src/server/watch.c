@@ -192,7 +192,7 @@ static bool has_left(struct peer *p, int64_t now)
 
 /* Closed for reading and writing; libmicrohttpd sees that and takes it away. Nobody writes there meanwhile: no answer
  * has begun. The descriptor is still this connection's, because peer_close() comes before its end. */
-static void close_late(struct server *s, int64_t now)
+static void close_late_and_left(struct server *s, int64_t now)
 {
     static const char body[] = "{\"error\":{\"message\":\"the request came too slowly; send it again\",\"type\":"
                                "\"invalid_request_error\",\"param\":null,\"code\":\"body_timeout\"}}";
@@ -300,7 +300,7 @@ static void watch_main(void *arg)
         next = look_at_running(s, now);
         if (now - looked >= WATCH_MS * ms_ns / 2) {
             vigil_look(s, now);
-            close_late(s, now);
+            close_late_and_left(s, now);
             make_room(s, &waited);
             listen_again(s);
             looked = now;
