@@ -12,6 +12,7 @@
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
+#include "cli/key_text.h"
 #include "cli/loading.h"
 #include "cli/preset.h"
 #include "cli/template_choice.h"
@@ -77,7 +78,7 @@ static const struct opt options[N_OPTS] = {
 
 static_assert((int)N_OPTS <= (int)OPTS_MAX, "struct args holds a value for every option");
 
-enum { MOST_PROMPT_BYTES = 16 << 20, MOST_KEY_BYTES = 16 << 10, KEY_BYTES = 2048, LEAST_WIDTH = 60, USUAL_WIDTH = 80 };
+enum { MOST_PROMPT_BYTES = 16 << 20, KEY_BYTES = 2048, LEAST_WIDTH = 60, USUAL_WIDTH = 80 };
 
 struct job {
     struct args args; /* the line, and what the settings and the model's preset add */
@@ -174,32 +175,6 @@ static bool read_prompts(struct job *job, hearth_error *err)
 }
 
 /* ---- the server ---- */
-
-static bool read_key(struct job *job, hearth_error *err)
-{
-    const char *path = job->args.value[KEY_FILE].text;
-    char *text = NULL;
-    size_t n;
-    if (!path)
-        return true;
-    if (!file_read(path, MOST_KEY_BYTES, &text, &n, err))
-        return err_context(err, "--key-file");
-    const char *at = text;
-    for (at += strspn(at, " \t\r\n"); *at == '#'; at += strspn(at, " \t\r\n"))
-        at += strcspn(at, "\n");
-    size_t length = strcspn(at, "\r\n");
-    while (length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t'))
-        length--;
-    bool ok = length > 0 && length < sizeof job->key;
-    if (ok)
-        memcpy(job->key, at, length);
-    else
-        fail(err, HEARTH_ERR_USAGE, "--key-file %.200s: %s; put the key into it, in a line of its own", path,
-             length == 0 ? "it has no key" : "its first line is longer than any key");
-    memset(text, 0, n);
-    mem_free(text);
-    return ok;
-}
 
 static bool interrupted(void *arg)
 {
@@ -460,7 +435,8 @@ static int run_job(struct job *job, hearth_error *err)
         || !speculate_choose(&job->speculate, &v[SPECULATE], err)
         || !template_choose(&job->template, &job->choice.source, false, &v[TEMPLATE], &v[KWARGS], &v[THINKING],
                             &v[NO_THINKING], err)
-        || !read_prompts(job, err) || !read_key(job, err))
+        || !read_prompts(job, err)
+        || !key_text_read(job->key, sizeof job->key, "--key-file", v[KEY_FILE].text, err))
         return err->status == HEARTH_ERR_USAGE ? usage_error(&cmd_compare, "%s", err->message) : report(err);
     int n_runs = v[RUNS].origin == OPT_UNSET ? 1 : (int)v[RUNS].i;
     if (job->n_prompts * n_runs > COMPARE_MOST_ANSWERS)

@@ -9,6 +9,7 @@
 #include "base/words.h"
 #include "cli/command.h"
 #include "cli/settings.h"
+#include "cli/store_choice.h"
 #include "server/api/json_in.h"
 
 const struct command *const commands[] = {
@@ -19,6 +20,9 @@ const struct command *const commands[] = {
     &cmd_key_list,
     &cmd_key_revoke,
     &cmd_log,
+    &cmd_pull,
+    &cmd_list,
+    &cmd_rm,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,
@@ -90,6 +94,17 @@ static int unknown_command(const char *word)
     return usage_error(NULL, "'%.80s' is not a command", word);
 }
 
+/* store-dir at the top of the settings is for every command that takes a MODEL. */
+static bool keep_store(const struct settings *s, hearth_error *err)
+{
+    static const struct opt row[] = { OPT_STORE_DIR_ROW };
+    struct opt_value v = { 0 };
+    if (s->toml.n_sections > 0 && !settings_fill_from(s, &s->toml.sections[0], row, 1, &v, OPT_FROM_FILE, err))
+        return false;
+    store_choice_keep(v.text);
+    return true;
+}
+
 static int run_with_settings(const struct command *c, struct args *a)
 {
     struct settings settings;
@@ -98,6 +113,7 @@ static int run_with_settings(const struct command *c, struct args *a)
         return c->run(a);
     a->settings = &settings;
     bool ok = settings_open(&settings, &a->common[COMMON_CONFIG], note, &err) && settings_fill(&settings, c, a, &err);
+    ok = ok && keep_store(&settings, &err);
     if (ok && settings.path[0])
         fprintf(stderr, "settings: %s\n", settings.path);
     int code = ok ? c->run(a) : report(&err);

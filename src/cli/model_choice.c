@@ -4,6 +4,27 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "cli/store_choice.h"
+
+/* Of the store, where the text names none by itself. Several models of one line each keep theirs. */
+static bool resolve(const char **path, const struct command *c)
+{
+    static char kept[2 * WORDS_MAX][STORE_FILE_BYTES];
+    static int n_kept;
+    char found[STORE_FILE_BYTES];
+    hearth_error err = { 0 };
+    int is = store_path_of(*path, found, &err);
+    if (is < 0) {
+        usage_error(c, "%s", err.message);
+        return false;
+    }
+    if (is == 0)
+        return true;
+    int i = n_kept < (int)ARRAY_LEN(kept) - 1 ? n_kept++ : n_kept;
+    memcpy(kept[i], found, sizeof found);
+    *path = kept[i];
+    return true;
+}
 
 bool model_choose(struct model_choice *out, const struct command *c, const char *word, const struct opt_value *flag)
 {
@@ -15,10 +36,13 @@ bool model_choose(struct model_choice *out, const struct command *c, const char 
     const char *path = word ? word : flag->text;
     out->from_line = word || flag->origin == OPT_FROM_LINE;
     if (path) {
+        const char *said = path;
+        if (!resolve(&path, c))
+            return false;
         out->source.path = path;
         if (!out->from_line)
             out->named_by = flag->origin == OPT_FROM_ENV ? "HEARTH_MODEL" : "the settings file";
-        snprintf(out->text, sizeof out->text, out->from_line ? "%s" : "%s (%s)", path, out->named_by);
+        snprintf(out->text, sizeof out->text, out->from_line ? "%s" : "%s (%s)", said, out->named_by);
     } else {
         out->source.bytes = hearth_builtin_model;
         out->source.n_bytes = (size_t)(hearth_builtin_model_end - hearth_builtin_model);

@@ -6,12 +6,13 @@ struct model_choice {
     hearth_source source;
     bool from_line; /* the command line named it */
     const char *named_by; /* "HEARTH_MODEL", "hearth.toml"; "": the line, or nobody */
-    char text[300]; /* "built-in tolstoy-4m-q8_0", "file.gguf (HEARTH_MODEL)" */
+    char text[300]; /* as it was named: "built-in tolstoy-4m-q8_0", "file.gguf (HEARTH_MODEL)" */
 };
 
 /* word: the positional or NULL. flag: the value of --model, which stands for HEARTH_MODEL and the settings file too.
- * Order: the line, HEARTH_MODEL, the settings, the built-in model. False, after saying so with the usage of c,
- * when the line names two models. */
+ * A path, or else what the store has under that name (store_choice.h). Order: the line, HEARTH_MODEL, the settings, the
+ * built-in model. False, after saying so with the usage of c, when the line names two models, or one that is to be
+ * pulled first. */
 bool model_choose(struct model_choice *out, const struct command *c, const char *word, const struct opt_value *flag);
 
 /* The file's name without folders and without .gguf, which the API and [model.NAME] know it by. */

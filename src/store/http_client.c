@@ -48,7 +48,7 @@ static bool part_is_there(CURLU *u, CURLUPart part)
     return there;
 }
 
-static bool read_place(CURLU *u, const char *url, struct http_place *out, hearth_error *err)
+static bool read_place(CURLU *u, const char *url, bool redirect, struct http_place *out, hearth_error *err)
 {
     char *scheme = NULL, *host = NULL, *port = NULL;
     char shown[100];
@@ -63,7 +63,7 @@ static bool read_place(CURLU *u, const char *url, struct http_place *out, hearth
     } else if (part_is_there(u, CURLUPART_USER) || part_is_there(u, CURLUPART_PASSWORD)) {
         ok = fail(err, HEARTH_ERR_USAGE, "the address of %.100s has a user's name or password in it; take it out, a "
                   "key goes into a file", host);
-    } else if (part_is_there(u, CURLUPART_QUERY) || part_is_there(u, CURLUPART_FRAGMENT)) {
+    } else if (!redirect && (part_is_there(u, CURLUPART_QUERY) || part_is_there(u, CURLUPART_FRAGMENT))) {
         ok = fail(err, HEARTH_ERR_USAGE, "'%s' has a '?' or '#' in it; give the address without", shown);
     } else {
         bool said = curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK;
@@ -79,18 +79,82 @@ static bool read_place(CURLU *u, const char *url, struct http_place *out, hearth
     return ok;
 }
 
-bool http_place_of(const char *url, struct http_place *out, hearth_error *err)
+static bool place_of(const char *url, bool redirect, struct http_place *out, hearth_error *err)
 {
+    int room = redirect ? HTTP_REDIRECT_BYTES : HTTP_URL_BYTES;
     *out = (struct http_place){ 0 };
-    if (strlen(url) >= HTTP_URL_BYTES)
+    if (strlen(url) >= (size_t)room)
         return fail(err, HEARTH_ERR_USAGE, "the address of the server has %zu bytes; at most %d are taken", strlen(url),
-                    HTTP_URL_BYTES - 1);
+                    room - 1);
     CURLU *u = curl_url();
     if (!u)
         return fail_memory(err, "the address of the server");
-    bool ok = read_place(u, url, out, err);
+    bool ok = read_place(u, url, redirect, out, err);
     curl_url_cleanup(u);
     return ok;
+}
+
+bool http_place_of(const char *url, struct http_place *out, hearth_error *err)
+{
+    return place_of(url, false, out, err);
+}
+
+bool http_place_of_redirect(const char *url, struct http_place *out, hearth_error *err)
+{
+    return place_of(url, true, out, err);
+}
+
+/* ---- what headers say ---- */
+
+static bool take_number(const char **at, uint64_t *out)
+{
+    const char *p = *at;
+    *out = 0;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (!mul_ok(*out, 10, out) || !add_ok(*out, (uint64_t)(*p - '0'), out))
+            return false;
+    bool any = p > *at;
+    *at = p;
+    return any;
+}
+
+bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+    const char *at = text;
+    if (strncmp(at, "bytes ", 6) != 0)
+        return false;
+    at += 6;
+    if (at[0] == '*' && at[1] == '/') {
+        at += 2;
+        *first = 1;
+        *last = 0;
+        return take_number(&at, total) && !*at;
+    }
+    return take_number(&at, first) && *at++ == '-' && take_number(&at, last) && *at++ == '/' && take_number(&at, total)
+        && !*at && *first <= *last && *last < *total;
+}
+
+/* The value of a header line into out, when it is that of `name`, in small letters; one that does not fit is none. */
+static void keep_header(char *out, size_t room, const char *name, const char *line, size_t n)
+{
+    size_t i = 0, from = strlen(name) + 1;
+    for (; name[i] && i < n; i++)
+        if ((line[i] >= 'A' && line[i] <= 'Z' ? line[i] - 'A' + 'a' : line[i]) != name[i])
+            return;
+    if (name[i] || i >= n || line[i] != ':')
+        return;
+    while (from < n && (line[from] == ' ' || line[from] == '\t'))
+        from++;
+    while (n > from && (line[n - 1] == '\r' || line[n - 1] == '\n' || line[n - 1] == ' '))
+        n--;
+    bool plain = n - from < room;
+    for (i = from; i < n; i++)
+        plain &= line[i] > 0x20 || (line[i] == ' ' && room < HTTP_ETAG_BYTES); /* an ETag has no spaces */
+    out[0] = 0;
+    if (!plain)
+        return;
+    memcpy(out, line + from, n - from);
+    out[n - from] = 0;
 }
 
 /* ---- what libcurl calls ---- */
@@ -98,12 +162,14 @@ bool http_place_of(const char *url, struct http_place *out, hearth_error *err)
 static void read_head(const struct transfer *t)
 {
     long status = 0;
-    curl_off_t wait = 0;
+    curl_off_t wait = 0, n_content = -1;
     char *type = NULL;
     struct http_answer *a = t->answer;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &wait);
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &n_content);
+    a->n_content = n_content < 0 ? UINT64_MAX : (uint64_t)n_content;
     a->status = (int)status;
     a->retry_after_s = wait;
     foreign_hide(type, type ? strlen(type) : 0, t->r->key);
@@ -115,10 +181,16 @@ static void read_head(const struct transfer *t)
 static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
-    (void)bytes;
-    t->n_header += size * n;
+    struct http_answer *a = t->answer;
+    n *= size;
+    t->n_header += n;
+    if (n >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* what came before was not the answer yet (100 Continue) */
+        a->etag[0] = a->content_range[0] = 0;
+    keep_header(a->etag, sizeof a->etag, "etag", bytes, n);
+    keep_header(a->content_range, sizeof a->content_range, "content-range", bytes, n);
+    foreign_hide(a->etag, strlen(a->etag), t->r->key);
     if (t->n_header <= MOST_HEADER_BYTES)
-        return size * n;
+        return n;
     fail(t->err, HEARTH_ERR_FORMAT, "%s: the headers of its answer have more than %d bytes; is the address right?",
          t->place, MOST_HEADER_BYTES);
     t->refused = true;
@@ -133,8 +205,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
         read_head(t);
     if (n > t->r->most_bytes - t->n_body) {
         t->refused = true;
-        fail(t->err, HEARTH_ERR_FORMAT, "%s: its answer has more than %zu bytes; ask for fewer tokens", t->place,
-             t->r->most_bytes);
+        fail(t->err, HEARTH_ERR_FORMAT, "%s: its answer has more than %zu bytes; %s", t->place, t->r->most_bytes,
+             t->r->too_long ? t->r->too_long : "ask for fewer tokens");
         return 0;
     }
     t->n_body += n;
@@ -150,6 +222,32 @@ static int on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off
     (void)down_all, (void)down, (void)up_all, (void)up;
     t->stopped = t->r->stop && t->r->stop(t->r->arg);
     return t->stopped;
+}
+
+/* 10/8, 172.16/12, 192.168/16, 127/8, 169.254/16, 100.64/10, 0/8, and their like of IPv6, with what is mapped to it. */
+static bool is_private_address(const char *ip)
+{
+    unsigned a = 0, b = 0;
+    const char *v4 = strncmp(ip, "::ffff:", 7) == 0 && strchr(ip, '.') ? ip + 7 : ip;
+    if (sscanf(v4, "%3u.%3u.", &a, &b) == 2)
+        return a == 10 || a == 127 || a == 0 || (a == 172 && b >= 16 && b < 32) || (a == 192 && b == 168)
+            || (a == 169 && b == 254) || (a == 100 && b >= 64 && b < 128);
+    return strcmp(ip, "::1") == 0 || strcmp(ip, "::") == 0 || strncmp(ip, "fc", 2) == 0 || strncmp(ip, "fd", 2) == 0
+        || (strncmp(ip, "fe", 2) == 0 && strchr("89ab", ip[2]));
+}
+
+/* There is a connection, and nothing went over it yet. */
+static int on_connected(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+    struct transfer *t = arg;
+    (void)own_ip, (void)port, (void)own_port;
+    t->answer->is_private = is_private_address(ip);
+    if (!t->answer->is_private || !t->r->no_private)
+        return CURL_PREREQFUNC_OK;
+    fail(t->err, HEARTH_ERR_FORMAT, "%s is %.60s, an address inside a private network, and the answer that points "
+         "there came from outside; this is not followed", t->place, ip);
+    t->refused = true;
+    return CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- a request ---- */
@@ -184,6 +282,10 @@ static struct curl_slist *make_headers(const struct http_request *r)
     add_header(&list, &failed, "Expect:", ""); /* no second round trip before a long body */
     if (r->body)
         add_header(&list, &failed, "Content-Type: ", "application/json");
+    if (r->range)
+        add_header(&list, &failed, "Range: bytes=", r->range);
+    if (r->if_range)
+        add_header(&list, &failed, "If-Range: ", r->if_range);
     if (r->key)
         add_header(&list, &failed, "Authorization: Bearer ", r->key);
     if (!failed)
@@ -221,6 +323,13 @@ static void set_up(struct http_client *c, struct transfer *t, const struct http_
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)r->total_ms);
+    if (r->stall_s > 0) {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)HTTP_STALL_BYTES);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)r->stall_s);
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L << 10);
+    }
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -246,6 +355,8 @@ static void read_times(const struct transfer *t)
     if (n_connects > 0)
         t->answer->connect_ms = (double)(tls_us > connect_us ? tls_us : connect_us) / 1e3;
     foreign_hide(location, location ? strlen(location) : 0, t->r->key);
+    if (location && strlen(location) < sizeof t->answer->redirect)
+        strcpy(t->answer->redirect, location);
     foreign_line(t->answer->location, sizeof t->answer->location, str_z(location));
 }
 
@@ -276,7 +387,11 @@ static bool describe(const struct transfer *t, CURLcode code, const char *said)
     case CURLE_OPERATION_TIMEDOUT:
         if (was_connecting(t))
             return fail(t->err, HEARTH_ERR_IO, "%s: no connection within %.3g s; check the address and the network",
-                        t->place, (r->connect_ms < r->total_ms ? r->connect_ms : r->total_ms) / 1e3);
+                        t->place,
+                        (r->total_ms == 0 || r->connect_ms < r->total_ms ? r->connect_ms : r->total_ms) / 1e3);
+        if (r->total_ms == 0)
+            return fail(t->err, HEARTH_ERR_IO, "%s: it stalled: less than %d bytes a second for %d s", t->place,
+                        HTTP_STALL_BYTES, r->stall_s);
         return fail(t->err, HEARTH_ERR_IO, "%s: the answer was not whole after %.3g s; allow more time (--timeout)",
                     t->place, r->total_ms / 1e3);
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -307,8 +422,8 @@ static bool describe(const struct transfer *t, CURLcode code, const char *said)
 bool http_send(struct http_client *c, const struct http_request *r, struct http_answer *answer, hearth_error *err)
 {
     struct http_place place;
-    *answer = (struct http_answer){ 0 };
-    if (!http_place_of(r->url, &place, err) || (r->key && !http_key_may_go(&place, r->key, err)))
+    *answer = (struct http_answer){ .n_content = UINT64_MAX };
+    if (!place_of(r->url, r->any_query, &place, err) || (r->key && !http_key_may_go(&place, r->key, err)))
         return false;
     struct transfer t = { .easy = c->easy, .r = r, .answer = answer, .place = place.name, .err = err };
     struct curl_slist *headers = make_headers(r);

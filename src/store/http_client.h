@@ -1,14 +1,15 @@
 /* http_client.h: requests to servers elsewhere: the one place of the program that opens connections (libcurl,
  * docs/decisions/0013-libcurl.md).
  *
- * http and https, nothing else; certificates are checked; no redirect is followed, no cookie is kept, no user name is
- * taken from an address; every answer has limits of bytes and of time. A key goes over https, or to this machine. */
+ * http and https, nothing else; certificates are checked; no redirect is followed here (download_send.c asks where one
+ * leads, by rules of its own), no cookie is kept, no user name is taken from an address; every answer has limits of
+ * bytes and of time. A key goes over https, or to this machine. */
 #pragma once
 #include "base/base.h"
 #include "base/err.h"
 
 /* Where an address leads. */
-enum { HTTP_PLACE_BYTES = 300, HTTP_URL_BYTES = 2048 };
+enum { HTTP_PLACE_BYTES = 300, HTTP_URL_BYTES = 2048, HTTP_REDIRECT_BYTES = 8192, HTTP_ETAG_BYTES = 200 };
 struct http_place {
     char name[HTTP_PLACE_BYTES]; /* "api.example.com", "127.0.0.1:8080": for sentences */
     bool is_tls;
@@ -16,6 +17,12 @@ struct http_place {
 };
 /* HEARTH_ERR_USAGE: it is none of http or https, or has a user's name, a '?' or a '#' in it. */
 bool http_place_of(const char *url, struct http_place *out, hearth_error *err);
+/* The same of where an answer points to: it may be longer, and have a '?' in it (what signs it, often). */
+bool http_place_of_redirect(const char *url, struct http_place *out, hearth_error *err);
+
+/* "bytes 5-99/100": what part of how much an answer is. "bytes * /100", without the space: how much there is, and no
+ * part of it (then *first is above *last). False: it says something else, or the whole is not known. Pure. */
+bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total);
 
 /* Whether a key may go there. HEARTH_ERR_USAGE: it would go over http to another machine, or is none by its characters,
  * which stand in no error. */
@@ -26,17 +33,29 @@ struct http_answer {
     char content_type[80]; /* in small letters, without parameters; "" */
     int64_t retry_after_s; /* 0: not said */
     char location[200];    /* where a redirect would lead, on one line; "" */
+    char redirect[HTTP_REDIRECT_BYTES]; /* the same to go there, as an address; "": there is none, or it is too long */
+    char etag[HTTP_ETAG_BYTES];         /* with its quotes; "": none, or one that is too long */
+    char content_range[80];
+    uint64_t n_content;    /* Content-Length; UINT64_MAX: not said */
+    bool is_private;       /* it came from an address that only this machine or its network knows */
     double connect_ms;     /* until name, connection and TLS were there; 0: the one before was still open */
 };
 
+enum { HTTP_STALL_BYTES = 1000 };
 struct http_request {
     const char *url;
     const char *body;   /* JSON to POST, of n_body bytes; NULL: GET */
     size_t n_body;
     const char *accept; /* the type that is wanted */
+    const char *range;  /* "100-": bytes of the body that are wanted; NULL: all */
+    const char *if_range; /* an ETag: if it has another now, all are wanted; NULL: whatever it has */
+    bool any_query;     /* url may be as long as one where an answer points to, and have a '?' */
+    bool no_private;    /* not from an address of a private network, whatever the name was */
     const char *key;    /* sent as Authorization: Bearer; NULL: none. Never part of an error */
-    int connect_ms, total_ms;
+    int connect_ms, total_ms; /* total_ms 0: without end, as long as it does not stall */
+    int stall_s;        /* less than HTTP_STALL_BYTES a second for so long ends it; 0: that is fine */
     size_t most_bytes;  /* of the answer's body */
+    const char *too_long; /* what to do when it has more; NULL: "ask for fewer tokens" */
     /* Each piece of the body as it comes; answer has all but connect_ms by then. False ends it, with what is in err. */
     bool (*take)(void *arg, const struct http_answer *answer, const char *bytes, size_t n, hearth_error *err);
     /* Asked now and then, once a second at least: true ends it with HEARTH_ERR_CANCELLED. NULL: it goes on. */

@@ -1,0 +1,301 @@
+/* cmd_pull.c: a model from a hub into the store. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/interrupt.h"
+#include "cli/json_out.h"
+#include "cli/key_text.h"
+#include "cli/command.h"
+#include "cli/store_choice.h"
+#include "cli/units.h"
+#include "store/pull.h"
+
+enum { PLAN, SHA256, STORE_DIR, TOKEN_FILE, HUB, CA_FILE, STALL, RETRIES, RETRY_WAIT, JSON, N_OPTS };
+
+static const struct opt options[N_OPTS] = {
+    [PLAN] = { .name = "plan", .type = OPT_FLAG,
+               .help = "fetch the beginning of the file only, and say how large it is, whether the disk has room for "
+                       "it, and whether it fits into memory here" },
+    [SHA256] = { .name = "sha256", .type = OPT_TEXT, .value = "HEX",
+                 .help = "what the file must be, for an address, which says no digest by itself" },
+    [STORE_DIR] = OPT_STORE_DIR_ROW,
+    [TOKEN_FILE] = { .name = "token-file", .type = OPT_TEXT, .value = "FILE",
+                     .help = "a file with a token for the hub in its first line that is not empty and no # comment; it "
+                             "goes to the hub alone, never on to where that points, and is never shown" },
+    [HUB] = { .name = "hub", .type = OPT_TEXT, .value = "URL", .dflt = "https://huggingface.co, "
+              "https://registry.ollama.ai", .help = "another server that speaks the same: a mirror; http only on this "
+              "machine" },
+    [CA_FILE] = { .name = "ca-file", .type = OPT_TEXT, .value = "FILE", .dflt = "those of the system",
+                  .help = "certificates (PEM) to trust" },
+    [STALL] = { .name = "stall", .type = OPT_INT, .value = "S", .least = 1, .most = 3600, .dflt = "30",
+                .help = "begin a new request after so many seconds with less than 1,000 bytes each" },
+    [RETRIES] = { .name = "retries", .type = OPT_INT, .value = "N", .least = 1, .most = 1000, .dflt = "8",
+                  .help = "give up after so many tries that brought not one byte more" },
+    [RETRY_WAIT] = { .name = "retry-wait", .type = OPT_INT, .value = "MS", .least = 1, .most = 30000, .dflt = "1000",
+                     .help = "how long to wait before the second try; twice that before each next one, up to 30 s" },
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print each event as a JSON object in a line of its own" },
+};
+
+enum { TERMINAL_MS = 200, ELSEWHERE_MS = 5000, JSON_MS = 500, HEAD_BYTES = 24 << 20, TOKEN_BYTES = 2048 };
+
+struct job {
+    struct reference reference;
+    struct tree tree;
+    struct http_client *http;
+    struct hub_set set;
+    struct download_options download;
+    char token[TOKEN_BYTES];
+    bool json, terminal, shown;
+    int64_t begun_ns, shown_ns;
+};
+
+static bool interrupted(void *arg)
+{
+    (void)arg;
+    return interrupt_pending();
+}
+
+/* ---- what is said meanwhile ---- */
+
+static void end_line(struct job *j)
+{
+    if (j->shown && j->terminal)
+        fputs("\r\x1b[K", stderr);
+    j->shown = false;
+}
+
+static void say_progress(struct job *j, const struct download_report *r)
+{
+    char done[UNITS_BYTES], all[UNITS_BYTES], rate[UNITS_BYTES];
+    int64_t now = clock_ns();
+    if (now - j->shown_ns < (j->terminal ? TERMINAL_MS : ELSEWHERE_MS) * INT64_C(1000000) || r->bytes == UINT64_MAX)
+        return;
+    j->shown_ns = now;
+    double s = (double)(now - j->begun_ns + 1) / 1e9;
+    uint64_t each_second = (uint64_t)((double)r->fetched / s);
+    fprintf(stderr, "%s%s%s of %s, %.0f %%", j->terminal ? "\r" : "",
+            r->event == DOWNLOAD_HASHING ? "reading what is there: " : "", text_of_bytes(done, r->done),
+            text_of_bytes(all, r->bytes), 100.0 * (double)r->done / (double)r->bytes);
+    if (r->event == DOWNLOAD_GOES_ON && each_second > 0)
+        fprintf(stderr, ", %s/s, %.0f s left", text_of_bytes(rate, each_second),
+                (double)(r->bytes - r->done) / (double)each_second);
+    fputs(j->terminal ? "   " : "\n", stderr);
+    j->shown = true;
+}
+
+static void say_event(struct job *j, const struct download_report *r)
+{
+    char a[UNITS_BYTES], b[UNITS_BYTES];
+    if (r->event != DOWNLOAD_GOES_ON && r->event != DOWNLOAD_HASHING)
+        end_line(j);
+    switch (r->event) {
+    case DOWNLOAD_BEGINS:
+        if (r->done > 0)
+            fprintf(stderr, "%s: %s are there and go on\n", r->name, text_of_bytes(a, r->done));
+        break;
+    case DOWNLOAD_HASHING:
+    case DOWNLOAD_GOES_ON:
+        say_progress(j, r);
+        break;
+    case DOWNLOAD_RETRY:
+        fprintf(stderr, "%s; again in %.3g s\n", r->why, r->wait_ms / 1e3);
+        break;
+    case DOWNLOAD_RESTART:
+        fprintf(stderr, "%s: from the beginning again: %s\n", r->name, r->why);
+        break;
+    case DOWNLOAD_DONE:
+        fprintf(stderr, "%s: %s, %s of them fetched now; SHA-256 %s, %s\n", r->name, text_of_bytes(a, r->bytes),
+                text_of_bytes(b, r->fetched), r->sha256,
+                r->published ? "as the hub says" : "which nobody published: hold it against its maker's");
+        break;
+    case DOWNLOAD_PRESENT:
+        fprintf(stderr, "%s: it is there already\n", r->name);
+        break;
+    }
+}
+
+static void print_event(struct job *j, const struct download_report *r)
+{
+    static const char *const name[] = { "begin", "hashing", "progress", "retry", "restart", "done", "present" };
+    int64_t now = clock_ns();
+    hearth_error err = { 0 };
+    if (r->event == DOWNLOAD_HASHING || r->event == DOWNLOAD_GOES_ON) {
+        if (now - j->shown_ns < JSON_MS * INT64_C(1000000))
+            return;
+        j->shown_ns = now;
+    }
+    bool has_why = r->event == DOWNLOAD_RETRY || r->event == DOWNLOAD_RESTART;
+    json_t *o = json_pack("{ss ss sI sI sI ss* ss* sb}", "event", name[r->event], "name", r->name, "done",
+                          (json_int_t)r->done, "resumed", (json_int_t)r->resumed, "fetched", (json_int_t)r->fetched,
+                          "why", has_why ? r->why : NULL, "sha256", r->sha256, "published", (int)r->published);
+    if (o && r->bytes != UINT64_MAX)
+        json_object_set_new(o, "bytes", json_integer((json_int_t)r->bytes));
+    if (!json_print(o, JSON_COMPACT, "the JSON of an event", &err))
+        say("%s", err.message);
+    fflush(stdout);
+}
+
+static void tell(void *arg, const struct download_report *r)
+{
+    struct job *j = arg;
+    if (r->event == DOWNLOAD_BEGINS)
+        j->begun_ns = clock_ns();
+    if (j->json)
+        print_event(j, r);
+    else
+        say_event(j, r);
+}
+
+/* ---- what it would be ---- */
+
+/* The beginning of a file as one of its whole length, with a hole for the rest: only its metadata is read. */
+static bool plan_memory(struct job *j, const struct buf *head, uint64_t bytes, hearth_plan *plan, hearth_error *err)
+{
+    static const char name[] = "partial/plan.part";
+    char path[TREE_PATH_BYTES + sizeof name];
+    struct tree_file f = { .fd = -1 };
+    snprintf(path, sizeof path, "%s/%s", j->tree.path, name);
+    bool ok = tree_file_hold(&j->tree, name, &f, err) == 1 && tree_file_cut(&f, 0, err)
+           && tree_file_add(&f, head->ptr, head->len, err) && tree_file_cut(&f, bytes, err);
+    hearth_file *file = ok ? hearth_file_open(&(hearth_source){ .path = path }, err) : NULL;
+    ok = file && hearth_file_plan(file, 0, (hearth_kv_type)0, 0, 0, plan, err);
+    hearth_file_close(file);
+    (void)tree_remove(&j->tree, name, NULL);
+    tree_file_close(&f);
+    return ok;
+}
+
+static bool print_plan(struct job *j, hearth_error *err)
+{
+    uint64_t bytes = 0, free_bytes = tree_free_bytes(&j->tree), total;
+    char a[UNITS_BYTES], b[UNITS_BYTES];
+    struct buf head = { 0 };
+    hearth_plan plan;
+    hearth_error why = { 0 };
+    if (!pull_head(&head, &total, j->http, &j->set.file[0], HEAD_BYTES, &j->download, err))
+        return false;
+    for (int i = 0; i < j->set.n; i++)
+        bytes += i == 0 ? total : j->set.file[i].bytes;
+    bool has_plan = j->set.n == 1 && plan_memory(j, &head, total, &plan, &why);
+    buf_free(&head);
+    if (j->json) {
+        json_t *o = json_pack("{ss ss si sI sI sb}", "event", "plan", "name", j->set.file[0].name, "files", j->set.n,
+                              "bytes", (json_int_t)bytes, "free_bytes", (json_int_t)(free_bytes & INT64_MAX),
+                              "disk_has_room", (int)(bytes <= free_bytes));
+        if (o && has_plan) {
+            json_object_set_new(o, "memory_bytes", json_integer((json_int_t)plan.total_bytes));
+            json_object_set_new(o, "memory_fits", json_boolean(plan.fits));
+        }
+        return json_print(o, JSON_COMPACT, "the JSON of the plan", err);
+    }
+    printf("%-10s%s%s\n", "file", j->set.file[0].name, j->set.n > 1 ? " and its other parts" : "");
+    printf("%-10s%s in %d file%s, %s are free in %s: %s\n", "disk", text_of_bytes(a, bytes), j->set.n,
+           j->set.n == 1 ? "" : "s", text_of_bytes(b, free_bytes), j->tree.path,
+           bytes <= free_bytes ? "it fits" : "it does not fit");
+    printf("%-10s%s\n", "sha256", j->set.file[0].sha256[0] ? j->set.file[0].sha256 : "not published");
+    if (has_plan)
+        printf("%-10s%s with a context of %d tokens: %s\n", "memory", text_of_bytes(a, plan.total_bytes),
+               plan.n_ctx_tokens, plan.fits ? "it fits" : plan.reason);
+    else
+        printf("%-10snot known before it is here%s%s\n", "memory", why.message[0] ? ": " : "", why.message);
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static bool check_room(const struct job *j, hearth_error *err)
+{
+    uint64_t need = 0, room = tree_free_bytes(&j->tree);
+    char part[PARTIAL_NAME_BYTES], note[PARTIAL_NAME_BYTES];
+    for (int i = 0; i < j->set.n; i++) {
+        struct tree_file f = { .fd = -1 };
+        const struct hub_file *w = &j->set.file[i];
+        uint64_t there = 0;
+        if (w->bytes == UINT64_MAX)
+            return true;
+        if (tree_file_open(&j->tree, w->name, &f, NULL) == 1)
+            there = f.bytes;
+        else if (partial_names(w->name, part, note, err) && tree_file_open(&j->tree, part, &f, NULL) == 1)
+            there = f.bytes;
+        tree_file_close(&f);
+        need += w->bytes > there ? w->bytes - there : 0;
+    }
+    return need <= room
+        || fail(err, HEARTH_ERR_MEMORY, "%.200s: %.2f GB are to come and %.2f GB are free in %s: %.2f GB are missing; "
+                "make room there, or name another folder (--store-dir)", j->reference.text, (double)need / 1e9,
+                (double)room / 1e9, j->tree.path, (double)(need - room) / 1e9);
+}
+
+static bool pull(struct job *j, const struct args *a, hearth_error *err)
+{
+    const struct opt_value *v = a->value;
+    if (!pull_list(&j->set, j->http, &j->reference, v[HUB].text, &j->download, err))
+        return false;
+    for (int i = 0; v[SHA256].text && i < j->set.n; i++)
+        snprintf(j->set.file[i].sha256, sizeof j->set.file[i].sha256, "%s", v[SHA256].text);
+    if (v[PLAN].on)
+        return print_plan(j, err);
+    if (!check_room(j, err))
+        return false;
+    for (int i = 0; i < j->set.n; i++)
+        if (!download_file(&j->tree, j->http, &j->set.file[i], j->reference.text, &j->download, err))
+            return false;
+    if (!j->json)
+        printf("%s/%s\n", j->tree.path, j->set.file[0].name);
+    return true;
+}
+
+static int run(const struct args *a)
+{
+    const struct opt_value *v = a->value;
+    hearth_error err = { 0 };
+    char folder[TREE_PATH_BYTES];
+    struct job j = { .tree = { .fd = -1 }, .json = v[JSON].on, .terminal = isatty(STDERR_FILENO) };
+    if (a->n_words == 0)
+        return usage_error(&cmd_pull, "which model? hf:OWNER/REPO, hf:OWNER/REPO:Q4_K_M, ollama:NAME:TAG or "
+                           "https://HOST/FILE.gguf");
+    if (!reference_read(&j.reference, a->word[0], &err))
+        return usage_error(&cmd_pull, "%s", err.message);
+    if (v[SHA256].text && (j.reference.kind != REFERENCE_URL || !hub_is_sha256(v[SHA256].text)))
+        return usage_error(&cmd_pull, "--sha256 is 64 digits (0-9a-f) for an address; hubs name theirs themselves");
+    j.download = (struct download_options){
+        .stall_s = v[STALL].origin == OPT_UNSET ? 30 : (int)v[STALL].i,
+        .retry_ms = v[RETRY_WAIT].origin == OPT_UNSET ? 1000 : (int)v[RETRY_WAIT].i,
+        .most_tries = v[RETRIES].origin == OPT_UNSET ? 8 : (int)v[RETRIES].i,
+        .tell = tell, .stop = interrupted, .arg = &j,
+    };
+    if (!key_text_read(j.token, sizeof j.token, "--token-file", v[TOKEN_FILE].text, &err)
+        || !store_choose(folder, &v[STORE_DIR], &err) || !interrupt_init(&err))
+        return report(&err);
+    j.download.key = j.token[0] ? j.token : NULL;
+    interrupt_hold();
+    bool ok = tree_open(&j.tree, folder, true, &err) && (j.http = http_client_create(v[CA_FILE].text, &err))
+           && pull(&j, a, &err);
+    end_line(&j);
+    hub_set_free(&j.set);
+    http_client_destroy(j.http);
+    tree_close(&j.tree);
+    memset(j.token, 0, sizeof j.token);
+    return ok ? EXIT_DONE : report(&err);
+}
+
+const struct command cmd_pull = {
+    .name = "pull",
+    .positionals = "REFERENCE",
+    .max_words = 1,
+    .summary = "fetch a model: hf:OWNER/REPO[:QUANT], ollama:NAME[:TAG] or https://HOST/FILE.gguf",
+    .about = "Of a repository with several files QUANT says which (Q4_K_M, or a file's name); without it Q4_K_M is\n"
+             "taken, else the only one there is. All parts of a split file are fetched. A file is under its name when\n"
+             "all of it is there, synced, and its SHA-256 is the one that the hub names, and not before: until then\n"
+             "it is in partial/, and the same command goes on where the last one ended, whatever ended it.\n"
+             "\n"
+             "Then `hearth run hf:OWNER/REPO`, and every other MODEL, takes the same reference. Proxies of the\n"
+             "environment (https_proxy, all_proxy, no_proxy) are used, but not for this machine; hearth env has them.\n"
+             "docs/models-store.md.\n",
+    .opts = options,
+    .n_opts = N_OPTS,
+    .run = run,
+};

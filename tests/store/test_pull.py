@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""test_pull.py: `hearth pull` against a hub that misbehaves: the final name is absent or right, always.
+
+    tests/store/test_pull.py build/hearth [--all] [NAME...]
+
+--all kills it 200 times, where without it is done a few times. Speaks TAP.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "life"))
+from hub_server import Hub  # noqa: E402
+from tap import Skip, main, test  # noqa: E402
+
+PATIENCE_S, KILLS, ALL_KILLS = 100, 6, 200
+NAME = "hf/tolstoy/tiny-gguf/tiny-Q4_K_M.gguf"
+
+
+def bytes_of(model):
+    with open(model, "rb") as f:
+        return f.read()
+
+
+def big(n, seed=1):
+    """Random bytes that begin as a GGUF file does: whether they are a model is not pull's business."""
+    return b"GGUF" + random.Random(seed).randbytes(n - 4)
+
+
+class Place:
+    """A store in a folder of its own, and the program that works on it."""
+
+    def __init__(self, program, folder=None):
+        self.program, self.own = program, None if folder else tempfile.TemporaryDirectory(prefix="hearth-store-")
+        self.dir = os.path.join(folder or self.own.name, "models")
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_") and not k.endswith("_proxy")}
+        self.env = {**clean, "HEARTH_CONFIG": "none", "HEARTH_STORE_DIR": self.dir}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.own:
+            self.own.cleanup()
+
+    def run(self, *words, env=None):
+        return subprocess.run([self.program, *words], capture_output=True, text=True, timeout=PATIENCE_S,
+                              env={**self.env, **(env or {})}, check=False)
+
+    def words(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
+        return ["pull", what, "--hub", hub.url, "--retry-wait", "1", "--json", *words]
+
+    def pull(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
+        done = self.run(*self.words(hub, *words, what=what))
+        done.events = [json.loads(line) for line in done.stdout.splitlines()]
+        return done
+
+    def path(self, name=NAME):
+        return os.path.join(self.dir, name)
+
+    def is_right(self, data, name=NAME):
+        """The promise: absent, or right. True: it is there."""
+        if not os.path.exists(self.path(name)):
+            return False
+        assert bytes_of(self.path(name)) == data, "a file under its final name is not what it must be"
+        return True
+
+    def n_partial(self):
+        return sum(os.path.getsize(p) for p in glob.glob(self.dir + "/partial/*.part"))
+
+
+def kinds(done):
+    return [e["event"] for e in done.events if e["event"] not in ("progress", "hashing")]
+
+
+@test
+def a_model_is_pulled_listed_used_and_removed(program, model, everything):
+    data = bytes_of(model)
+    with Hub({"tiny-Q4_K_M.gguf": data, "tiny-Q8_0.gguf": data + b"x"}) as hub, Place(program) as p:
+        missing = p.run("inspect", "hf:tolstoy/tiny-gguf")
+        assert missing.returncode == 2 and "hearth pull hf:tolstoy/tiny-gguf" in missing.stderr, missing.stderr
+        plan = p.pull(hub, "--plan")
+        assert plan.returncode == 0 and plan.events[0]["memory_fits"] and not p.is_right(data), plan.stderr
+        done = p.pull(hub)
+        assert done.returncode == 0 and kinds(done) == ["begin", "done"] and p.is_right(data), done.stderr
+        assert done.events[-1]["sha256"] == hashlib.sha256(data).hexdigest() and done.events[-1]["published"]
+        assert kinds(p.pull(hub)) == ["present"]
+        listed = json.loads(p.run("list", "--json").stdout)
+        assert [(m["name"], m["verified"]) for m in listed] == [(NAME, "yes")], listed
+        for name in ("hf:tolstoy/tiny-gguf", "hf:tolstoy/tiny-gguf:Q4_K_M", NAME, "tiny-Q4_K_M"):
+            assert p.run("inspect", name).returncode == 0, name
+        with open(p.path(), "r+b") as f:
+            f.write(b"X")
+        assert json.loads(p.run("list", "--json").stdout)[0]["verified"] == "changed"
+        assert p.run("rm", "hf:tolstoy/tiny-gguf").returncode == 0 and not os.path.exists(p.path())
+        assert p.run("list", "--json").stdout.strip() == "[]"
+
+
+@test
+def ollama_and_addresses_are_pulled(program, model, everything):
+    data = bytes_of(model)
+    with Hub({"a.gguf": data}) as hub, Place(program) as p:
+        assert p.pull(hub, what="ollama:tiny").returncode == 0
+        assert p.is_right(data, "ollama/tiny/latest.gguf") and p.run("inspect", "ollama:tiny").returncode == 0
+        address = hub.url + "/plain/a.gguf"
+        done = p.pull(hub, what=address)
+        assert done.returncode == 0 and not done.events[-1]["published"], done.stderr
+        assert p.is_right(data, f"url/127.0.0.1_{hub.port}/plain/a.gguf")
+        p.run("rm", address)
+        wrong = p.pull(hub, "--sha256", "0" * 64, what=address)
+        assert wrong.returncode == 3 and "twice" in wrong.stderr and p.n_partial() == 0, wrong.stderr
+        right = p.pull(hub, "--sha256", hashlib.sha256(data).hexdigest(), what=address)
+        assert right.returncode == 0 and right.events[-1]["published"], right.stderr
+
+
+@test
+def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model, everything):
+    parts = {f"Q8_0/m-Q8_0-0000{i}-of-00003.gguf": big(5000, i) for i in (1, 2, 3)}
+    with Hub({**parts, "m-Q4_K_S.gguf": big(100), "mmproj-m.gguf": big(50)}) as hub, Place(program) as p:
+        unclear = p.pull(hub)
+        assert unclear.returncode == 2 and "m-Q4_K_S.gguf" in unclear.stderr and "mmproj" not in unclear.stderr
+        assert "00001-of-00003" in unclear.stderr and "00002-of-00003" not in unclear.stderr, unclear.stderr
+        assert "Q4_K_S" in p.pull(hub, what="hf:tolstoy/tiny-gguf:Q4_K").stderr  # no word of its own
+        done = p.pull(hub, what="hf:tolstoy/tiny-gguf:q8_0")
+        assert done.returncode == 0 and kinds(done).count("done") == 3, done.stderr
+        for name, data in parts.items():
+            assert p.is_right(data, "hf/tolstoy/tiny-gguf/" + name)
+
+
+# Faults that are got over: what the hub does, what is said meanwhile, and how often the file is sent at most.
+GOT_OVER = [
+    (["drop:100000"], ["retry"], 1.1),
+    (["drop:100000", "drop:50000", "drop:0", "drop:1"], ["retry"] * 4, 1.1),
+    (["stall:100000"], ["retry"], 1.1),
+    (["drop:100000", "range"], ["retry", "retry"], 2.0),
+    (["drop:100000", "range", "range"], ["retry", "retry", "restart"], 3.0),
+    (["drop:100000", "whole"], ["retry", "restart"], 1.4),
+    (["drop:100000", "etag"], ["retry", "restart"], 1.4),
+    (["drop:100000", "416"], ["retry", "restart"], 1.4),
+    (["503", "503"], ["retry", "retry"], 1.1),
+    (["wrong"], ["restart"], 2.1),
+    (["drop:100000", "wrong"], ["retry", "restart"], 2.1),
+]
+
+
+@test
+def faults_that_pass_are_got_over(program, model, everything):
+    data = big(300000)
+    for faults, said, most in GOT_OVER:
+        with Hub({"tiny-Q4_K_M.gguf": data}) as hub, Place(program) as p:
+            hub.faults = list(faults)
+            done = p.pull(hub, "--stall", "1")
+            assert done.returncode == 0 and p.is_right(data), (faults, done.stderr)
+            assert kinds(done) == ["begin", *said, "done"], (faults, kinds(done))
+            assert hub.n_sent <= most * len(data), (faults, hub.n_sent)
+            assert not hub.faults and p.n_partial() == 0 and not glob.glob(p.dir + "/partial/*"), faults
+    return f"{len(GOT_OVER)} of them"
+
+
+# Faults that last: the exit code, and what must be said.
+REFUSED = [
+    (["wrong"] * 9, 3, "twice with another SHA-256"),
+    (["short"] * 9, 3, "the server declares"),
+    (["long"] * 9, 3, "the server declares"),
+    (["html"] * 9, 3, "no GGUF file"),
+    (["loop"] * 9, 3, "after 5 redirects"),
+    (["503"] * 9, 3, "503"),
+    (["away:http://example.com/x"], 3, "over http"),
+    (["away:ftp://127.0.0.1/x"], 2, "a redirect of"),
+    (["drop:0"] * 9, 3, "brought nothing new"),
+]
+
+
+@test
+def faults_that_last_are_refused_and_leave_no_file(program, model, everything):
+    data = big(300000)
+    for faults, code, said in REFUSED:
+        with Hub({"tiny-Q4_K_M.gguf": data}) as hub, Place(program) as p:
+            hub.faults = list(faults)
+            done = p.pull(hub)
+            assert done.returncode == code and said in done.stderr, (faults, done.returncode, done.stderr)
+            assert not p.is_right(data), faults
+            hub.faults = []
+            assert p.pull(hub).returncode == 0 and p.is_right(data), faults
+    return f"{len(REFUSED)} of them"
+
+
+@test
+def a_token_goes_to_the_hub_and_no_further(program, model, everything):
+    data = big(1000)
+    with Hub({"tiny-Q4_K_M.gguf": data}) as hub, Hub({"tiny-Q4_K_M.gguf": data}) as cdn, Place(program) as p:
+        token = os.path.join(p.own.name, "token")
+        with open(token, "w", encoding="utf-8") as f:
+            f.write("# mine\nhf_secret\n")
+        hub.faults = [f"away:{cdn.url}/cdn/tiny-Q4_K_M.gguf?sign=1".replace("?sign=1", "")]
+        done = p.pull(hub, "--token-file", token)
+        assert done.returncode == 0 and p.is_right(data), done.stderr
+        assert [h.get("authorization") for _, h in hub.requests] == ["Bearer hf_secret"] * 2
+        assert [h.get("authorization") for _, h in cdn.requests] == [None]
+        assert "hf_secret" not in done.stdout + done.stderr
+        for path in glob.glob(p.dir + "/**/*.json", recursive=True):
+            assert b"hf_secret" not in bytes_of(path)
+
+
+@test
+def references_and_lists_that_lead_out_of_the_store_are_refused(program, model, everything):
+    data = big(1000)
+    with Hub({"../../../tiny-Q4_K_M.gguf": data, ".hidden-Q4_K_M.gguf": data}) as hub, Place(program) as p:
+        assert p.pull(hub).returncode == 2
+        for what in ("hf:../x", "hf:a/..", "hf:a/b:..", "ollama:../x", "hf:a", "hf:a/b/c", "https://h/../x.gguf",
+                     "https://u@h/x.gguf", "https://h/x.gguf?y", "https://h/x", "hf:" + "a" * 81 + "/b", "x",
+                     "http://example.com/x.gguf"):
+            assert p.pull(hub, what=what).returncode == 2, what
+        os.makedirs(p.dir + "/hf", exist_ok=True)
+        outside = os.path.join(p.own.name, "outside")
+        os.mkdir(outside)
+        os.symlink(outside, p.dir + "/hf/tolstoy")
+        hub.files = {"tiny-Q4_K_M.gguf": data}
+        assert p.pull(hub).returncode == 3 and os.listdir(outside) == []
+
+
+def kill_at_random(program, data, rate, n_kills, seed):
+    """Pulls again and again, killed at random times, until n_kills kills were survived."""
+    dice = random.Random(seed)
+    n, n_there, n_resumed, n_whole = 0, 0, 0, 0
+    whole_s = len(data) / rate
+    while n < n_kills:
+        with Hub({"tiny-Q4_K_M.gguf": data}, rate=rate) as hub, Place(program) as p:
+            while n < n_kills and not p.is_right(data):
+                there = p.n_partial()
+                child = subprocess.Popen([program, *p.words(hub)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                         text=True, env=p.env)
+                timer = threading.Timer(dice.uniform(0, 1.1 * whole_s), child.send_signal, (signal.SIGKILL,))
+                timer.start()
+                events = [json.loads(line) for line in child.stdout if line.endswith("}\n")]
+                timer.cancel()
+                n += child.wait() == -signal.SIGKILL
+                begun = [e for e in events if e["event"] == "begin"]
+                if begun:
+                    n_there += there
+                    n_resumed += begun[0]["done"]
+                assert not [e for e in events if e["event"] == "restart"], events
+            n_whole += p.is_right(data)
+            assert p.pull(hub).returncode == 0 and p.is_right(data)
+    return n, n_there, n_resumed, n_whole
+
+
+@test
+def killed_at_any_time_the_file_is_absent_or_right_and_goes_on(program, model, everything):
+    data = big(3000000)
+    n, there, resumed, whole = kill_at_random(program, data, 12e6, ALL_KILLS if everything else KILLS, 9)
+    assert resumed >= 0.95 * there, (resumed, there)
+    return f"{n} kills, {whole} files became whole on the way, {resumed} of {there} bytes that were there were kept"
+
+
+@test
+def two_pulls_of_one_file_do_not_meet(program, model, everything):
+    data = big(2000000)
+    with Hub({"tiny-Q4_K_M.gguf": data}, rate=4e6) as hub, Place(program) as p:
+        first = subprocess.Popen([program, *p.words(hub)], stdout=subprocess.PIPE, text=True, env=p.env)
+        assert "begin" in first.stdout.readline()
+        second = p.pull(hub)
+        assert second.returncode == 2 and "another hearth fetches" in second.stderr, second.stderr
+        first.communicate(timeout=PATIENCE_S)
+        assert first.returncode == 0 and p.is_right(data)
+
+
+FULL = """
+set -e
+mount -t tmpfs -o size=64m tmpfs "$1"
+shift
+exec "$@"
+"""
+
+
+@test
+def a_full_disk_keeps_what_came_and_says_what_is_missing(program, model, everything):
+    if not everything:
+        raise Skip("a disk is filled with --all")
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(["unshare", "--mount", "sh", "-c", FULL, "sh", folder, "true"], capture_output=True,
+                               check=False)
+        if tried.returncode != 0:
+            raise Skip("no file system may be mounted here")
+        data = big(80 << 20)
+        with Hub({"tiny-Q4_K_M.gguf": data}) as hub, Place(program, folder) as p:
+            script = FULL.replace('exec "$@"', 'set +e; "$@"; echo "code $?"; head -c 30000000 /dev/zero > "$0.fill"; '
+                                  'ls "$(dirname "$0.fill")" >/dev/null; find $HEARTH_STORE_DIR -type f | wc -l')
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", script, os.path.join(folder, "x"), folder, program,
+                                   *p.words(hub)], capture_output=True, text=True, env=p.env, check=False)
+            assert "code 4" in done.stdout and "are missing" in done.stderr, done.stdout + done.stderr
+            # The list says nothing of the size of an address: it is full in the middle.
+            data = hub.files["tiny-Q4_K_M.gguf"] = big(50 << 20)
+            late = FULL.replace('exec "$@"', 'set +e; (sleep 0.4; head -c 40000000 /dev/zero > "$FILL") & "$@"; '
+                                'echo "code $?"; wait; rm "$FILL"; "$@"; echo "code $?"; '
+                                'sha256sum $HEARTH_STORE_DIR/hf/*/*/*')
+            hub.rate = 40e6
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", late, "sh", folder, program, *p.words(hub)],
+                                  capture_output=True, text=True, check=False,
+                                  env={**p.env, "FILL": os.path.join(folder, "fill")})
+            assert "code 3" in done.stdout and "make room" in done.stderr, done.stdout + done.stderr
+            assert "code 0" in done.stdout and hashlib.sha256(data).hexdigest() in done.stdout.splitlines()[-1]
+            resumed = [json.loads(x) for x in done.stdout.splitlines() if '"begin"' in x][-1]["done"]
+            assert resumed > 0
+            return f"{resumed} bytes were kept"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
