@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/model_choice.h"
+#include "cli/store_choice.h"
 #include "cli/verify_report.h"
 #include "record/verified.h"
 
@@ -16,16 +17,32 @@ static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
     [THREADS] = OPT_THREADS_ROW,
     [SHA256] = { .name = "sha256", .type = OPT_FLAG,
-                 .help = "also the SHA-256 of the file, to be held against its publisher's" },
+                 .help = "also the SHA-256 of the file, to be held against its publisher's; of a pulled one "
+                         "that is done anyway" },
     [NO_KEEP] = { .name = "no-keep", .type = OPT_FLAG, .help = "do not keep the result for the server to show" },
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
 };
 
+/* Against what the file had when it was pulled. */
+static void compare_sha256(struct verify *v)
+{
+    char known[65];
+    for (size_t i = 0; i < v->n_sha256; i++)
+        if (store_sha256_of(v->source.path, (int)i, known) && strcmp(known, v->sha256[i]) != 0)
+            verify_say(v, VERIFY_WEIGHTS, HEARTH_FINDING_PROBLEM, "sha256-differs", STR(""),
+                       "part %zu has the SHA-256 %.16s..., and had %.16s... when it was pulled: it was changed, or the "
+                       "disk fails; hearth rm it, and pull again", i + 1, v->sha256[i], known);
+}
+
 /* What needs the model to run is left out where it does not, which is a problem by itself. */
 static bool check(struct verify *v, bool sha256, hearth_error *err)
 {
-    if (!verify_weights(v, err) || (sha256 && !verify_sha256(v, err)))
+    char known[65];
+    bool pulled = v->source.path && store_sha256_of(v->source.path, 0, known);
+    if (!verify_weights(v, err) || ((sha256 || pulled) && !verify_sha256(v, err)))
         return false;
+    if (pulled)
+        compare_sha256(v);
     if (v->info.tokenizer[0] && !(verify_tokenizer(v, err) && verify_template(v, err)))
         return false;
     if (v->info.runs)

@@ -67,3 +67,39 @@ int store_path_of(const char *text, char out[STORE_FILE_BYTES], hearth_error *er
     }
     return found;
 }
+
+/* F-00001-of-00003.gguf: the first becomes that part. */
+static bool path_of_part(const char *path, int part, char out[STORE_FILE_BYTES])
+{
+    static const char first[] = "-00001-of-";
+    const char *at = NULL;
+    for (const char *next = strstr(path, first); next; next = strstr(next + 1, first))
+        at = next;
+    if (part == 0)
+        return snprintf(out, STORE_FILE_BYTES, "%s", path) < STORE_FILE_BYTES;
+    return at && snprintf(out, STORE_FILE_BYTES, "%.*s-%05d-of-%s", (int)(at - path), path, part + 1,
+                          at + sizeof first - 1) < STORE_FILE_BYTES;
+}
+
+bool store_sha256_of(const char *path, int part, char out[65])
+{
+    char folder[TREE_PATH_BYTES], file[STORE_FILE_BYTES];
+    struct tree t = { .fd = -1 };
+    struct tree_file f;
+    struct store_list list = { 0 };
+    bool found = false;
+    if (!path_of_part(path, part, file) || !tree_file_outside(file, &f) || !store_choose(folder, NULL, NULL)
+        || !is_there(folder) || !tree_open(&t, folder, false, NULL))
+        return false;
+    bool ok = store_list(&list, &t, NULL);
+    for (int i = 0; ok && !found && i < list.n; i++) {
+        const struct store_item *item = &list.item[i];
+        if (item->file.device != f.device || item->file.inode != f.inode || !item->record.sha256[0])
+            continue;
+        found = true;
+        memcpy(out, item->record.sha256, 65);
+    }
+    store_list_free(&list);
+    tree_close(&t);
+    return found;
+}

@@ -16,6 +16,10 @@ void store_choice_keep(const char *folder);
  * HEARTH_ERR_USAGE: there is no home to have one in. */
 bool store_choose(char out[TREE_PATH_BYTES], const struct opt_value *flag, hearth_error *err);
 
+/* What the store knows of a file: the SHA-256 that its part (from 0; of a set path is the first) must have. False: it
+ * is none of the store, or its digest is not known. */
+bool store_sha256_of(const char *path, int part, char out[65]);
+
 /* A MODEL that is no path: a name of the store, "hf:...", "ollama:...", an address. 1: its path, into out; 0: it is
  * neither, so it is a path; -1: *err has what is wrong, or how to get it. */
 enum { STORE_FILE_BYTES = TREE_PATH_BYTES + STORE_NAME_BYTES };

@@ -97,8 +97,14 @@ def a_model_is_pulled_listed_used_and_removed(program, model, everything):
         assert [(m["name"], m["verified"]) for m in listed] == [(NAME, "yes")], listed
         for name in ("hf:tolstoy/tiny-gguf", "hf:tolstoy/tiny-gguf:Q4_K_M", NAME, "tiny-Q4_K_M"):
             assert p.run("inspect", name).returncode == 0, name
+        checked = json.loads(p.run("verify", "tiny-Q4_K_M", "--no-keep", "--json").stdout)
+        assert checked["sha256"] == [hashlib.sha256(data).hexdigest()]
+        assert "sha256-differs" not in [f["code"] for f in checked["findings"]]
         with open(p.path(), "r+b") as f:
-            f.write(b"X")
+            f.seek(-3, os.SEEK_END)
+            f.write(bytes([data[-3] ^ 1]))
+        checked = json.loads(p.run("verify", "tiny-Q4_K_M", "--no-keep", "--json").stdout)
+        assert "sha256-differs" in [f["code"] for f in checked["findings"]], checked["findings"]
         assert json.loads(p.run("list", "--json").stdout)[0]["verified"] == "changed"
         assert p.run("rm", "hf:tolstoy/tiny-gguf").returncode == 0 and not os.path.exists(p.path())
         assert p.run("list", "--json").stdout.strip() == "[]"
