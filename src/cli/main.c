@@ -23,6 +23,7 @@ const struct command *const commands[] = {
     &cmd_pull,
     &cmd_list,
     &cmd_rm,
+    &cmd_import,
     &cmd_inspect,
     &cmd_tokenize,
     &cmd_apply_template,

@@ -141,6 +141,25 @@ def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model,
             assert p.is_right(data, "hf/tolstoy/tiny-gguf/" + name)
 
 
+@test
+def what_is_here_already_gets_a_name_and_stays(program, model, everything):
+    data = bytes_of(model)
+    with Place(program) as p:
+        mine, blob = (os.path.join(p.own.name, n) for n in ("mine.gguf", "sha256-" + hashlib.sha256(data).hexdigest()))
+        for path in (mine, blob):
+            with open(path, "wb") as f:
+                f.write(data)
+        done = p.run("import", mine, blob)
+        assert done.returncode == 0 and done.stdout.splitlines()[0] == "import/mine.gguf", done.stderr
+        listed = {m["name"]: m for m in json.loads(p.run("list", "--json").stdout)}
+        assert listed["import/mine.gguf"]["path"] == os.path.realpath(mine) and len(listed) == 2
+        assert [m["sha256"] for m in listed.values() if m["sha256"]] == [hashlib.sha256(data).hexdigest()]
+        assert p.run("inspect", "mine").returncode == 0
+        assert p.run("import", os.path.join(p.own.name, "none.gguf")).returncode == 3
+        assert p.run("rm", "mine").returncode == 0 and bytes_of(mine) == data
+        assert len(json.loads(p.run("list", "--json").stdout)) == 1
+
+
 # Faults that are got over: what the hub does, what is said meanwhile, and how often the file is sent at most.
 GOT_OVER = [
     (["drop:100000"], ["retry"], 1.1),
