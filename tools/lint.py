@@ -52,6 +52,8 @@ FLOOR_EXTRAS = [
     ("src/cli/verify_*", "format/* dtype/*", "it reads weights"),
     ("src/cli/imatrix.*", "format/* dtype/*", "it writes importance matrices"),
     ("src/cli/*bench*", "dtype/* kernel/*", "it times kernels"),
+    ("src/cli/fit_machine.*", "kernel/*", "it measures the machine's roofs"),
+    ("src/cli/fit_catalogue.*", "format/* dtype/*", "it knows how large a tensor is in each format"),
 ]
 
 # Angle-bracket headers of libraries, and the files that may include them.

@@ -178,6 +178,15 @@ typedef struct {
 /* With keys and values of this type. False for a file that this build cannot run. */
 bool hearth_file_cost(const hearth_file *file, hearth_kv_type kv_type, hearth_cost *cost);
 
+/* The part of that in each number format that the matrices have: formats differ in what it takes to unpack them. */
+typedef struct {
+    const char *name;        /* "q4_K"; static */
+    uint64_t pass_bytes;     /* all formats together: hearth_cost.pass_bytes, the row of an untied embedding left out */
+    uint64_t layer_macs, output_macs;
+} hearth_format_cost;
+/* Writes up to cap of them, the one with most bytes first; returns how many there are. 0: this build cannot run it. */
+size_t hearth_file_format_costs(const hearth_file *file, hearth_format_cost *out, size_t cap);
+
 /* Memory by part, computed from shapes before anything is touched. */
 typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
@@ -204,6 +213,9 @@ typedef struct {
  * A plan that does not fit is not an error: plan->fits says so and reason has the sum. */
 bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,
                       uint64_t budget_bytes, hearth_plan *plan, hearth_error *err);
+/* The same for n_seqs sequences at once (1 to 64), each with keys and values of a whole context. */
+bool hearth_file_plan_seqs(const hearth_file *file, int n_ctx_tokens, int n_seqs, hearth_kv_type kv_type, int n_threads,
+                           uint64_t budget_bytes, hearth_plan *plan, hearth_error *err);
 
 /* Tokenize with the file's own vocabulary. parse_special: texts of special tokens become
  * those tokens (only for text you trust). add_bos: as the file asks. Writes up to cap ids,

@@ -12,7 +12,8 @@
 enum { SHAPE, TYPE, SEED, THREADS, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
-    [SHAPE] = { .name = "shape", .type = OPT_CHOICE, .value = "llama-3.2-1b|qwen3-0.6b|qwen3-4b|llama-3.1-8b|tiny",
+    [SHAPE] = { .name = "shape", .type = OPT_CHOICE, .value = "llama-3.2-1b|qwen3-0.6b|qwen3-1.7b|qwen3-4b|"
+                                                                 "llama-3.1-8b|tiny",
                 .help = "whose dimensions to take; needed" },
     [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = "Q4_K_M|Q6_K|Q8_0|Q4_0|F16", .dflt = "Q4_K_M",
                .help = "types of the tensors, mixed as in published files" },

@@ -35,6 +35,7 @@ extern const struct command cmd_run, cmd_chat, cmd_inspect, cmd_tokenize, cmd_ap
     cmd_version, cmd_verify, cmd_compare, cmd_env, cmd_help;
 extern const struct command cmd_key_add, cmd_key_list, cmd_key_revoke, cmd_log, cmd_why, cmd_pull, cmd_list, cmd_rm,
     cmd_import;
+extern const struct command cmd_key_add, cmd_key_list, cmd_key_revoke, cmd_log, cmd_why, cmd_fit;
 
 /* Every command, NULL-terminated (main.c). */
 extern const struct command *const commands[];

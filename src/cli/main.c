@@ -25,6 +25,7 @@ const struct command *const commands[] = {
     &cmd_rm,
     &cmd_import,
     &cmd_inspect,
+    &cmd_fit,
     &cmd_tokenize,
     &cmd_apply_template,
     &cmd_bench,

@@ -64,6 +64,15 @@ void quantize_overrides_free(struct quantize_overrides *all);
 bool quantize_choose(struct quantize_tensor *t, uint32_t n, const struct gguf *g, const struct quantize_options *o,
                      hearth_error *err);
 
+/* The type that a tensor of this name would have in a file of the mix, by dimensions alone: there need be no
+ * file. False: no type's blocks divide its rows. */
+struct quantize_mix_shape {
+    uint64_t n_layers, n_share; /* query heads of a KV head */
+    bool tied;                  /* the embedding is the output matrix */
+};
+bool quantize_mix_type(enum dtype *out, const struct quantize_mix *mix, struct str name, uint64_t n_rows,
+                       uint64_t n_columns, const struct quantize_mix_shape *shape);
+
 /* ---- importance of columns (quantize_importance.c) ---- */
 
 /* HEARTH_ERR_FORMAT when g is no importance matrix, or says nothing about any tensor of the model. */

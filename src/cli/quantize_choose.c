@@ -217,6 +217,22 @@ static bool fit_row(struct quantize_tensor *t, bool asked, hearth_error *err)
     return true;
 }
 
+bool quantize_mix_type(enum dtype *out, const struct quantize_mix *mix, struct str name, uint64_t n_rows,
+                       uint64_t n_columns, const struct quantize_mix_shape *shape)
+{
+    struct gguf_tensor in = { .name = name, .n_dims = 2, .dim = { n_columns, n_rows, 1, 1 },
+                              .n_values = n_columns * n_rows };
+    struct quantize_tensor t = { .in = &in };
+    struct quantize_options o = { .mix = mix };
+    struct shape s = { .n_layers = shape->n_layers, .n_share = shape->n_share, .tied = shape->tied };
+    if (why_kept(&in))
+        t.to = DTYPE_f32;
+    else if (!known_type(mix_type(&t, &s, &o), &t.to, NULL) || !fit_row(&t, false, NULL))
+        return false;
+    *out = t.to;
+    return true;
+}
+
 static bool source_type(struct quantize_tensor *t, const struct quantize_options *o, hearth_error *err)
 {
     struct gguf_type_info info = { .name = "an unknown type" };

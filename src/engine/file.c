@@ -370,6 +370,45 @@ bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost 
     return true;
 }
 
+/* ---- cost by number format ---- */
+
+static void add_cost(hearth_format_cost costs[N_DTYPES], const struct mat *m, bool output)
+{
+    hearth_format_cost *c = &costs[m->type];
+    uint64_t macs = (uint64_t)m->n_rows * (uint64_t)m->n_cols;
+    c->pass_bytes += (uint64_t)m->row_bytes * (uint64_t)m->n_rows;
+    *(output ? &c->output_macs : &c->layer_macs) += macs;
+}
+
+static int more_bytes(const void *a, const void *b)
+{
+    const hearth_format_cost *x = a, *y = b;
+    return x->pass_bytes < y->pass_bytes ? 1 : x->pass_bytes > y->pass_bytes ? -1 : strcmp(x->name, y->name);
+}
+
+size_t hearth_file_format_costs(const hearth_file *f, hearth_format_cost *out, size_t cap)
+{
+    hearth_format_cost costs[N_DTYPES] = { 0 };
+    size_t n = 0;
+    if (!f->runs)
+        return 0;
+    for (int i = 0; i < N_DTYPES; i++)
+        costs[i].name = dtype_table[i].name;
+    add_cost(costs, &f->model.global[G_OUTPUT].mat, true);
+    for (int i = 0; i < f->model.hp.n_layers; i++) {
+        for (int s = 0; s < N_LAYER_SLOTS; s++) {
+            const struct weight *w = &f->model.layers[i].w[s];
+            if (w->mat.data && !w->vec)
+                add_cost(costs, &w->mat, false);
+        }
+    }
+    qsort(costs, N_DTYPES, sizeof *costs, more_bytes);
+    for (; n < N_DTYPES && costs[n].pass_bytes > 0; n++)
+        if (n < cap)
+            out[n] = costs[n];
+    return n;
+}
+
 /* ---- tokens ---- */
 
 struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err)

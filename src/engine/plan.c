@@ -236,12 +236,14 @@ bool kv_type_ok(hearth_kv_type type, hearth_error *err)
                       HEARTH_N_KV_TYPES - 1);
 }
 
-bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,
-                      uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
+bool hearth_file_plan_seqs(const hearth_file *f, int n_ctx_tokens, int n_seqs, hearth_kv_type kv_type, int n_threads,
+                           uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
 {
     err_clear(err);
     if (!kv_type_ok(kv_type, err))
         return false;
+    if (n_seqs < 1 || n_seqs > SCHED_MAX_SEQS)
+        return fail(err, HEARTH_ERR_USAGE, "a plan for %d sequences; give 1 to %d", n_seqs, SCHED_MAX_SEQS);
     if (!f->runs) {
         if (err)
             *err = f->problem;
@@ -249,12 +251,20 @@ bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, hearth_kv_type kv_
     }
     struct machine m;
     machine_read(&m);
+    int64_t n_kv = n_seqs > 1 ? (int64_t)n_ctx_tokens * n_seqs : 0;
     struct plan_request r = { .n_ctx = n_ctx_tokens,
-                              .n_seqs = 1,
+                              .n_seqs = n_seqs,
+                              .n_kv_tokens = n_kv < INT32_MAX ? (int)n_kv : INT32_MAX,
                               .n_threads = n_threads > 0 ? n_threads : machine_default_threads(&m),
                               .n_step_tokens = ENGINE_STEP_TOKENS,
                               .kv_type = kv_type,
                               .budget_bytes = budget_bytes };
     plan_make(plan, f, &r);
     return true;
+}
+
+bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,
+                      uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
+{
+    return hearth_file_plan_seqs(f, n_ctx_tokens, 1, kv_type, n_threads, budget_bytes, plan, err);
 }

@@ -152,6 +152,7 @@ static void parameters_are_as_many_as_published(void **state)
         { "llama-3.2-1b", 1235814400, 32 },
         { "llama-3.1-8b", 8030261248, 64 },
         { "qwen3-0.6b", 596049920, 0 },
+        { "qwen3-1.7b", 1720574976, 0 },
         { "qwen3-4b", 4022468096, 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {

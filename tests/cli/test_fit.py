@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""test_fit.py: hearth fit from outside: what it says, never how fast this machine is.
+
+    tests/cli/test_fit.py build/hearth [unittest arguments]
+"""
+
+import csv
+import json
+import os
+import unittest
+
+from harness import ROOT, hearth, main
+
+BUILT_IN = os.path.join(ROOT, "models", "tolstoy-4m-q8_0.gguf")
+MACHINE = ["--roofs", "80,980,250", "--threads", "2", "--memory", "16"]
+
+
+class Fit(unittest.TestCase):
+    def done(self, result, code=0):
+        self.assertEqual(result.code, code, result.err)
+        return result
+
+    def test_a_file_and_its_folder_say_the_same(self):
+        one = json.loads(self.done(hearth("fit", BUILT_IN, "--json", *MACHINE)).text)
+        all_of = json.loads(self.done(hearth("fit", os.path.dirname(BUILT_IN), "--json", *MACHINE)).text)
+        self.assertEqual(one["models"], all_of["models"])
+        self.assertEqual(one["recommended"], "tolstoy-4m-q8_0.gguf")
+        model = one["models"][0]
+        self.assertEqual(model["n_context_tokens"], 256, "as it was trained")
+        self.assertLess(model["tok_s"]["low"], model["tok_s"]["value"])
+        parts = model["memory"]
+        self.assertEqual(parts["total_bytes"], sum(parts[k] for k in (
+            "weights_bytes", "kv_bytes", "workspace_bytes", "vocabulary_bytes", "program_bytes")))
+        self.assertIsNone(model["load_cold_ms"], "the disk is not known")
+
+    def test_roofs_are_measured_unless_they_are_said(self):
+        got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", "--threads", "1")).text)["machine"]
+        self.assertFalse(got["given"])
+        for roof in "read_gb_s", "int8_gmac_s", "f32_gmac_s":
+            self.assertGreater(got[roof], 0)
+        got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", *MACHINE)).text)["machine"]
+        self.assertEqual((got["given"], got["read_gb_s"], got["n_threads"]), (True, 80, 2))
+
+    def test_the_catalogue_is_ranked_and_what_does_not_run_is_named(self):
+        got = json.loads(self.done(hearth("fit", "--catalogue", "--json", *MACHINE)).text)
+        self.assertGreaterEqual(len(got["models"]), 40)
+        of = {m["name"]: m for m in got["models"]}
+        self.assertEqual(of["Llama-3.3-70B Q4_K_M"]["verdict"], "too large")
+        self.assertEqual(of["Gemma-2-2B Q4_K_M"]["verdict"], "not run")
+        self.assertIn("gemma2", of["Gemma-2-2B Q4_K_M"]["problem"])
+        self.assertIn("/", of["Qwen3-4B Q4_K_M"]["dimensions_from"])
+        order = [m["verdict"] for m in got["models"]]
+        self.assertEqual(order, sorted(order, key=["good", "slow", "too large", "not run"].index))
+
+    def test_the_table_has_a_reason_and_the_sum_of_what_does_not_fit(self):
+        text = self.done(hearth("fit", "--catalogue", "--type", "Q8_0", *MACHINE)).text
+        self.assertRegex(text, r"\nrecommended  .*: the largest of these that fits and is fast enough")
+        self.assertRegex(text, r"\nsmaller      .*\nlarger       ")
+        small = [*MACHINE[:-1], "0.01"]
+        text = self.done(hearth("fit", BUILT_IN, *small), 1).text
+        self.assertRegex(text, r"does not fit: needs .* \(weights .* \+ KV .* \+ the rest .*\), the budget is 10.2 MiB")
+        self.assertIn("None of these can be run here", text)
+
+    def test_csv_has_a_row_for_each_model(self):
+        rows = list(csv.reader(self.done(hearth("fit", "--catalogue", "--csv", *MACHINE)).text.splitlines()))
+        self.assertGreaterEqual(len(rows), 41)
+        self.assertEqual({len(row) for row in rows}, {len(rows[0])})
+
+    def test_more_users_and_a_longer_context_take_more_memory(self):
+        def memory(*more):
+            got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", *MACHINE, *more)).text)
+            return got["models"][0]["memory"]["kv_bytes"]
+        self.assertEqual(memory("--users", "4"), 4 * memory())
+        self.assertEqual(memory(), 2 * memory("--context", "128"))
+
+    def test_what_cannot_be_is_refused_in_one_sentence(self):
+        for args, code, words in (([], 2, "--catalogue"), ([BUILT_IN, "--catalogue"], 2, "--catalogue"),
+                                  ([BUILT_IN, "--roofs", "80,x"], 2, "80,x"),
+                                  ([BUILT_IN, "--json", "--csv"], 2, "--csv"),
+                                  (["--catalogue", "--type", "Q9"], 2, "Q9"), (["/nowhere.gguf"], 3, "/nowhere.gguf"),
+                                  ([os.path.join(ROOT, "docs"), *MACHINE], 3, "docs")):
+            done = self.done(hearth("fit", *args), code)
+            self.assertIn(words, done.err)
+            self.assertEqual(done.text, "")
+
+
+if __name__ == "__main__":
+    main()
