@@ -12,7 +12,7 @@ export CC YES
 version = $(shell sed -n "s/^ *version: '\([^']*\)'.*/\1/p" meson.build)
 setup   = @tools/setup.sh
 
-.PHONY: all run test san tsan long bench lint format fuzz explore soak check-isa check-aarch64 install dist source clean help setup-build setup-test
+.PHONY: all run test san tsan long bench bench-fit lint format fuzz explore soak check-isa check-aarch64 install dist source clean help setup-build setup-test
 .DEFAULT_GOAL := all
 
 all: setup-build
@@ -41,6 +41,11 @@ bench:
 	@tools/build.sh $(BUILD)
 	@ninja -C $(BUILD) bench/bench_kernel bench/bench_chat bench/bench_sampler bench/bench_speculation
 	@bench/engine.py --build $(BUILD)
+
+bench-fit:
+	$(setup) build bench
+	@tools/build.sh $(BUILD)
+	@bench/fit.py --build $(BUILD)
 
 fuzz:
 	$(setup) build fuzz
@@ -95,6 +100,7 @@ help:
 	@echo 'make long            the campaigns, minutes each: quality of every file, memory running out everywhere'
 	@echo 'make tsan            the tests of threads under the thread sanitizer'
 	@echo 'make bench           the benchmarks'
+	@echo 'make bench-fit       what hearth fit forecasts beside what hearth bench measures, on models left out of its making'
 	@echo 'make lint            the rules of the house (tools/lint.py), and the test that each can fail'
 	@echo 'make format          what clang-format would change: advice, not a rule'
 	@echo 'make fuzz            T=gguf SECONDS=600: one fuzz target, with clang'
