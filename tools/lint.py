@@ -54,6 +54,7 @@ FLOOR_EXTRAS = [
     ("src/cli/*bench*", "dtype/* kernel/*", "it times kernels"),
     ("src/cli/fit_machine.*", "kernel/*", "it measures the machine's roofs"),
     ("src/cli/fit_catalogue.*", "format/* dtype/*", "it knows how large a tensor is in each format"),
+    ("src/cli/doctor_facts.c", "kernel/*", "it measures the machine with their loops"),
 ]
 
 # Angle-bracket headers of libraries, and the files that may include them.

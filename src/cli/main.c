@@ -24,6 +24,7 @@ const struct command *const commands[] = {
     &cmd_list,
     &cmd_rm,
     &cmd_import,
+    &cmd_doctor,
     &cmd_inspect,
     &cmd_fit,
     &cmd_tokenize,

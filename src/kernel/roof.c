@@ -176,20 +176,29 @@ static void touch_thread(void *arg, int thread, int n_threads)
     memset(r->memory + (size_t)thread * r->region_bytes, thread + 1, r->region_bytes);
 }
 
-struct roofs *roofs_create(const struct kernels *k, int n_threads, hearth_error *err)
+/* Of one thread. The control group's memory counts: beyond it the process would be ended. */
+static size_t region_bytes_for(int n_threads)
 {
     struct machine m;
+    machine_read(&m);
+    size_t cached = CACHES * m.l3_bytes / (size_t)n_threads;
+    size_t room = machine_memory_budget(&m) / 4 / (size_t)n_threads;
+    return align_size(max_size(LEAST_REGION_BYTES, min_size(cached, room)), PIECE_BYTES);
+}
+
+size_t roofs_bytes_for(int n_threads) { return region_bytes_for(n_threads) * (size_t)n_threads; }
+
+struct roofs *roofs_create(const struct kernels *k, int n_threads, hearth_error *err)
+{
     struct roofs *r = mem_alloc(sizeof *r);
     if (!r) {
         fail_memory(err, "measuring the machine");
         return NULL;
     }
-    machine_read(&m);
-    size_t cached = CACHES * m.l3_bytes / (size_t)n_threads, room = m.memory_available_bytes / 4 / (size_t)n_threads;
     r->loops = k->roof;
     r->piece_bytes = PIECE_BYTES;
     r->n_threads = r->n_active = n_threads;
-    r->region_bytes = align_size(max_size(LEAST_REGION_BYTES, min_size(cached, room)), PIECE_BYTES);
+    r->region_bytes = region_bytes_for(n_threads);
     r->memory = mem_pages(r->region_bytes * (size_t)n_threads, NULL);
     r->shares = mem_pages(sizeof *r->shares * (size_t)n_threads, NULL);
     r->pool = r->memory && r->shares ? pool_create(n_threads, err) : NULL;

@@ -29,6 +29,9 @@ struct roofs *roofs_over(const struct kernels *k, struct pool *pool, const void 
                          hearth_error *err);
 void roofs_destroy(struct roofs *r); /* NULL is fine */
 size_t roofs_bytes(const struct roofs *r); /* of memory, all of it resident */
+/* What roofs_create() would take now: more for larger caches, as far as memory is there, and never less than 64 MB for
+ * each thread, whether that is there or not. */
+size_t roofs_bytes_for(int n_threads);
 
 /* One reading with n_threads (1 to what it was created with): 10^9 bytes or multiply-adds a second. */
 double roofs_read(struct roofs *r, enum roof_kind kind, int n_threads);

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "base/cgroup.h"
+#include "base/condition.h"
+#include "base/disk_rate.h"
 #include "base/energy.h"
 #include "base/machine.h"
 #include "base/pressure.h"
@@ -303,6 +305,124 @@ static void energy_is_that_of_whole_processors(void **state)
     assert_true(energy_j_between(&before, &after) == 3.5); /* 2, and 1.5 over the end of the counter */
 }
 
+static struct condition condition(void)
+{
+    struct condition c;
+    condition_read(root, &c);
+    return c;
+}
+
+static void what_the_system_does_not_show_is_nothing(void **state)
+{
+    (void)state;
+    struct condition c = condition(), none = { 0 };
+    assert_memory_equal(&c, &none, sizeof c);
+    static const char *const files[] = {
+        "/proc/cpuinfo", "/proc/swaps", "/proc/pressure/memory", "/proc/self/limits", "/proc/self/cgroup",
+        "/sys/class/dmi/id/sys_vendor", "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        put(files[i], i % 2 ? "\n" : "???\n\n: x y z\nsome full");
+    c = condition();
+    assert_true(c.swap_bytes == 0 && !c.has_pressure && c.open_files == 0 && c.huge_pages == HUGE_UNKNOWN);
+    assert_false(c.is_virtual || c.has_periods || c.has_heat);
+}
+
+static void swap_is_added_up(void **state)
+{
+    (void)state;
+    put("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1000 10 -2\n"
+                       "/dev/zram0 partition 500 5 5\n");
+    struct condition c = condition();
+    assert_int_equal(c.swap_bytes, 1500 * 1024);
+    assert_int_equal(c.swap_used_bytes, 15 * 1024);
+    assert_false(c.swap_in_memory);
+    put("/proc/swaps", "Filename Type Size Used Priority\n/dev/zram0 partition 500 5 5\n");
+    assert_true(condition().swap_in_memory);
+}
+
+static void pressure_and_limits_are_read(void **state)
+{
+    (void)state;
+    put("/proc/pressure/memory", "some avg10=1.50 avg60=0.25 avg300=0.00 total=7\nfull avg10=9.00 avg60=9.00\n");
+    put("/proc/self/limits", "Limit                     Soft Limit           Hard Limit           Units\n"
+                             "Max open files            1024                 524288               files\n"
+                             "Max locked memory         8388608              unlimited            bytes\n");
+    struct condition c = condition();
+    assert_true(c.has_pressure && c.pressure_10s_percent == 1.5 && c.pressure_60s_percent == 0.25);
+    assert_true(c.open_files == 1024 && c.open_files_most == 524288);
+    assert_true(c.locked_bytes == 8388608 && c.locked_most_bytes == UINT64_MAX);
+}
+
+static void periods_of_a_quota_are_counted_in_both_versions(void **state)
+{
+    (void)state;
+    put("/proc/self/cgroup", "2:cpu,cpuacct:/a\n0::/u.slice\n");
+    put("/sys/fs/cgroup/u.slice/cpu.stat", "usage_usec 7\nnr_periods 10\nnr_throttled 3\nthrottled_usec 1500\n");
+    put("/sys/fs/cgroup/cpu/a/cpu.stat", "nr_periods 5\nnr_throttled 1\nthrottled_time 2500000\n");
+    struct condition c = condition();
+    assert_true(c.has_periods);
+    assert_int_equal(c.n_periods, 15);
+    assert_int_equal(c.n_throttled, 4);
+    assert_int_equal(c.throttled_ns, 4000000);
+}
+
+static void clocks_heat_and_hypervisors_are_found(void **state)
+{
+    (void)state;
+#define CPU "/sys/devices/system/cpu/"
+    put(CPU "cpu1/cpufreq/scaling_governor", "powersave\n");
+    put(CPU "cpu1/cpufreq/scaling_driver", "acpi-cpufreq\n");
+    put(CPU "cpu1/cpufreq/scaling_max_freq", "2000000\n");
+    put(CPU "cpu1/cpufreq/cpuinfo_max_freq", "3500000\n");
+    put(CPU "cpufreq/boost", "0\n");
+    put(CPU "cpu0/thermal_throttle/core_throttle_count", "2\n");
+    put(CPU "cpu1/thermal_throttle/core_throttle_count", "0\n");
+    put(CPU "cpu1/thermal_throttle/package_throttle_count", "5\n");
+    siblings(0, "0\n");
+    siblings(1, "1\n");
+    put("/proc/cpuinfo", "processor : 0\nflags : fpu hypervisor avx\n");
+    put("/sys/class/dmi/id/sys_vendor", "QE\033MU\n");
+    struct condition c = condition();
+    assert_string_equal(c.governor, "powersave");
+    assert_string_equal(c.frequency_driver, "acpi-cpufreq");
+    assert_true(c.frequency_khz == 2000000 && c.frequency_most_khz == 3500000 && c.no_boost);
+    assert_true(c.has_heat && c.n_too_hot == 7);
+    assert_int_equal(c.n_cores_online, 2);
+    assert_true(c.is_virtual);
+    assert_string_equal(c.vendor, "QE?MU"); /* nothing for a terminal to obey */
+    put(CPU "intel_pstate/no_turbo", "0\n"); /* this driver's word counts */
+    assert_false(condition().no_boost);
+}
+
+static void a_file_is_read_to_its_end_and_what_is_none_is_refused(void **state)
+{
+    (void)state;
+    struct disk_rate rate;
+    hearth_error err = { 0 };
+    char path[300], text[10001];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    put("/model", text);
+    snprintf(path, sizeof path, "%s/model", root);
+    assert_true(disk_rate_read(root, path, 1000000000, 1 << 20, &rate, &err));
+    assert_int_equal(rate.bytes, sizeof text - 1);
+    assert_true(rate.ns > 0);
+    put("/model", "");
+    assert_true(disk_rate_read(root, path, 1000000000, 1 << 20, &rate, &err));
+    assert_int_equal(rate.bytes, 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    static const char *const bad[] = { "", "/no-such-file", "/model" }; /* a folder, nothing, a FIFO */
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(path, sizeof path, "%s%s", root, bad[i]);
+        assert_false(disk_rate_read(root, path, 1000000000, 1 << 20, &rate, &err));
+        assert_int_equal(err.status, HEARTH_ERR_IO);
+        assert_non_null(strstr(err.message, path));
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
@@ -320,6 +440,12 @@ int main(void)
         TEST(pages_are_counted_for_the_maps_asked_for),
         TEST(threads_are_held_to_the_quota),
         TEST(energy_is_that_of_whole_processors),
+        TEST(what_the_system_does_not_show_is_nothing),
+        TEST(swap_is_added_up),
+        TEST(pressure_and_limits_are_read),
+        TEST(periods_of_a_quota_are_counted_in_both_versions),
+        TEST(clocks_heat_and_hypervisors_are_found),
+        TEST(a_file_is_read_to_its_end_and_what_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
