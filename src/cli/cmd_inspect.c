@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "cli/generate_opts.h"
+#include "cli/inspect_plan.h"
 #include "cli/inspect_template.h"
 #include "cli/json_out.h"
 #include "cli/template_choice.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
 
-enum { MODEL, TEMPLATE, CHAT_TEMPLATE, THREADS, CTX, KV_TYPE, JSON, N_OPTS };
+enum { MODEL, TEMPLATE, CHAT_TEMPLATE, THREADS, CTX, KV_TYPE, PLAN, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [MODEL] = OPT_MODEL_ROW,
@@ -24,6 +25,8 @@ static const struct opt options[N_OPTS] = {
     [CTX] = { .name = "ctx", .aliases = "-c --ctx-size", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 30,
               .dflt = "the largest power of two up to the trained length that fits", .help = "plan for this context" },
     [KV_TYPE] = OPT_KV_TYPE_ROW,
+    [PLAN] = { .name = "plan", .type = OPT_FLAG,
+               .help = "memory by part against the budget, why it is planned so, and what would fit instead" },
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
 };
 
@@ -37,7 +40,21 @@ struct report {
     const char *problem; /* why it does not run here; "" when it does */
     hearth_file *file;
     hearth_error plan_error;
+    char sum[240]; /* of a plan that does not fit */
 };
+
+/* Weights may be read from disk again and again; the rest must be there. */
+static const char *sum_in_words(struct report *r)
+{
+    const hearth_plan *p = &r->plan;
+    char a[UNITS_BYTES], b[UNITS_BYTES], c[UNITS_BYTES], d[UNITS_BYTES], e[UNITS_BYTES];
+    snprintf(r->sum, sizeof r->sum,
+             "KV %s for %d tokens + workspace %s + vocabulary %s = %s, but the budget is %s; --plan has what would fit",
+             text_of_bytes(a, p->kv_bytes), p->n_ctx_tokens, text_of_bytes(b, p->workspace_bytes),
+             text_of_bytes(c, p->vocabulary_bytes), text_of_bytes(d, p->total_bytes - p->weights_bytes),
+             text_of_bytes(e, p->budget_bytes));
+    return r->sum;
+}
 
 static void look(struct report *r, hearth_file *file, const struct args *a)
 {
@@ -54,7 +71,7 @@ static void look(struct report *r, hearth_file *file, const struct args *a)
     else if (!r->has_plan)
         r->problem = r->plan_error.message;
     else if (!r->plan.fits)
-        r->problem = r->plan.reason;
+        r->problem = sum_in_words(r);
 }
 
 /* "name   text", with control bytes of the file's own words kept off the terminal. */
@@ -147,12 +164,14 @@ static void print_plan(const hearth_plan *p)
          text_of_bytes(d, p->kv_bytes), text_of_bytes(e, p->workspace_bytes), text_of_bytes(f, p->vocabulary_bytes));
 }
 
-static void print_text(const struct report *r)
+static void print_text(const struct report *r, const struct args *a)
 {
     print_file(r);
     print_shape(r);
     print_template(r);
-    if (r->has_plan)
+    if (r->has_plan && a->value[PLAN].on)
+        inspect_plan_print(r->file, &r->plan, a->value[CTX].i > 0, a->value[THREADS].i > 0);
+    else if (r->has_plan)
         print_plan(&r->plan);
     line("runs here", "%s%s", r->problem[0] ? "no: " : "yes", r->problem);
 }
@@ -193,7 +212,7 @@ static json_t *report_json(const struct report *r)
         "tokenizer", json_of_text(i->tokenizer), "warnings",
         i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
         i->template_text[0] ? json_of_text(i->template_text) : json_null(), "template", template_to_json(r->file),
-        "plan", r->has_plan ? plan_to_json(&r->plan) : json_null(), "runs", !r->problem[0], "problem",
+        "plan", r->has_plan ? inspect_plan_json(r->file, &r->plan) : json_null(), "runs", !r->problem[0], "problem",
         json_of_text(r->problem), "tokens", tokens_json(i), "pooling",
         i->pooling[0] ? json_of_text(i->pooling) : json_null());
 }
@@ -233,7 +252,7 @@ static int inspect(hearth_file *file, const struct model_choice *choice, const s
     if (a->value[JSON].on)
         code = print_json(report_json(&r));
     else
-        print_text(&r);
+        print_text(&r, a);
     return code == EXIT_DONE && r.problem[0] ? EXIT_FAILED : code;
 }
 

@@ -525,6 +525,27 @@ class Inspect(CliTest):
         plan = json.loads(self.done(hearth("inspect", self.tiny, "--json", "--ctx", "128", "-t", "1")).text)["plan"]
         self.assertEqual((plan["n_ctx_tokens"], plan["n_threads"]), (128, 1))
 
+    def test_the_plan_is_a_table_that_adds_up(self):
+        page = self.done(hearth("inspect", self.tiny, "--plan", "-t", "1")).text
+        for word in ("weights", "KV", "workspace", "vocabulary", "requests", "total", "budget", "left"):
+            self.assertRegex(page, rf"\n  {word} +[0-9.]+ ")
+        self.assertIn("threads 1: as asked", page)
+        self.assertIn("it fits", page)
+        plan = json.loads(self.done(hearth("inspect", self.tiny, "--json")).text)["plan"]
+        parts = ("weights_bytes", "kv_bytes", "workspace_bytes", "vocabulary_bytes", "request_bytes")
+        self.assertEqual(sum(plan[part] for part in parts), plan["total_bytes"])
+        self.assertEqual(sorted(plan["longest_ctx_tokens"]), ["bf16", "f16", "q8"])
+
+    def test_what_does_not_fit_is_shown_with_what_would(self):
+        args = (self.tiny, "--ctx", str(1 << 30))
+        page = self.done(hearth("inspect", *args, "--plan"), 1).text
+        self.assertRegex(page, r"\n  missing +[0-9.]+ \wiB   total - budget")
+        self.assertRegex(page, r"runs here +no: KV .* \+ workspace .* = .*, but the budget is ")
+        n = int(re.search(r"it does not fit; instead would\n  --ctx (\d+) --kv-type f16", page).group(1))
+        self.done(hearth("inspect", self.tiny, "--ctx", str(n)))
+        plan = json.loads(self.done(hearth("inspect", *args, "--json"), 1).text)["plan"]
+        self.assertEqual(plan["longest_ctx_tokens"]["f16"], n)
+
     def test_a_plan_for_another_type_of_keys_and_values(self):
         for kv_type, of_32 in ("f16", 64), ("bf16", 64), ("q8", 34):
             o = json.loads(self.done(hearth("inspect", self.tiny, "--json", "--ctx", "128", "--kv-type", kv_type)).text)
