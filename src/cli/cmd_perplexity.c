@@ -1,18 +1,14 @@
 /* cmd_perplexity.c: how well a model predicts a text, alone or against a reference. */
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
-#include "cli/kld.h"
+#include "cli/kld_windows.h"
 #include "cli/loading.h"
 #include "cli/model_choice.h"
-#include "cli/vocabularies.h"
-#include "cli/windows.h"
 
 enum { MODEL, KLD, WINDOW, LIMIT, THREADS, KV_TYPE, PRELOAD, LOCK, JSON, N_OPTS };
 
@@ -34,77 +30,28 @@ struct job {
     const char *text; /* path */
     struct model_choice choice, reference_choice;
     struct windows windows;
-    size_t from;      /* first scored position of a window */
     struct measured model, reference;
     struct score *each, *each_reference; /* [windows.n] */
     struct score all, all_reference;
     /* With a reference: */
-    float *logits;    /* [n_tokens - from][n_vocab] of the reference in one window */
+    struct kld_windows kld;
     int n_vocab;
-    int32_t *ids;     /* of that window */
-    bool wrong_vocabulary;               /* the models' rows of logits are not what their files say */
-    struct kld_position *positions;      /* [n_positions], those of one window after those of the one before */
-    size_t n_positions;
     double seconds;
 };
 
 /* ---- against a reference ---- */
 
-static bool check_vocabularies(struct job *job, hearth_error *err)
-{
-    struct vocabulary_difference d;
-    if (!vocabularies_compare(hearth_model_file(job->model.model), hearth_model_file(job->reference.model), &d, err))
-        return false;
-    job->n_vocab = d.n_a;
-    if (d.n_a != d.n_b)
-        return fail(err, HEARTH_ERR_USAGE,
-                    "the model has %d tokens and the reference %d; --kld compares models of one vocabulary", d.n_a,
-                    d.n_b);
-    return d.id < 0
-           || fail(err, HEARTH_ERR_USAGE,
-                   "token %" PRId32 " is another in the reference; --kld compares models of one vocabulary", d.id);
-}
-
-static void keep_row(void *arg, size_t index, const float *logits, int n_vocab)
-{
-    struct job *job = arg;
-    if (n_vocab == job->n_vocab)
-        memcpy(job->logits + (index - job->from) * (size_t)n_vocab, logits, (size_t)n_vocab * sizeof *logits);
-    else
-        job->wrong_vocabulary = true;
-}
-
-static void compare_row(void *arg, size_t index, const float *logits, int n_vocab)
-{
-    struct job *job = arg;
-    if (n_vocab == job->n_vocab)
-        kld_compare(logits, job->logits + (index - job->from) * (size_t)n_vocab, n_vocab, job->ids[index],
-                    &job->positions[job->n_positions++]);
-    else
-        job->wrong_vocabulary = true;
-}
-
 /* One window after the other, first by the reference: its logits are all that is kept. */
 static bool run_against_reference(struct job *job, struct progress *progress, hearth_error *err)
 {
     const struct windows *w = &job->windows;
-    size_t n_scored = (size_t)w->n_tokens - job->from;
-    job->ids = mem_alloc((size_t)w->n_tokens * sizeof *job->ids);
-    job->logits = mem_alloc(n_scored * (size_t)job->n_vocab * sizeof *job->logits);
-    job->positions = mem_alloc(w->n * n_scored * sizeof *job->positions);
-    if (!job->ids || !job->logits || !job->positions)
-        return fail_memory(err, "the reference's distributions; a smaller --window or --limit needs less");
+    if (!kld_windows_make(&job->kld, w, job->n_vocab, err))
+        return false;
     for (size_t i = 0; i < w->n; i++) {
-        struct window_run run = { .windows = w, .first = i, .n = 1, .from = job->from, .on_logits = keep_row,
-                                  .arg = job };
-        window_ids(w, i, job->ids);
-        if (!windows_run(&job->reference, &run, &job->each_reference[i], err))
+        if (!kld_windows_keep(&job->kld, &job->reference, i, &job->each_reference[i], err))
             return err_context(err, "the reference");
-        run.on_logits = compare_row;
-        if (!windows_run(&job->model, &run, &job->each[i], err))
+        if (!kld_windows_compare(&job->kld, &job->model, i, &job->each[i], err))
             return false;
-        if (job->wrong_vocabulary)
-            return fail(err, HEARTH_ERR_FORMAT, "a model has other logits than its file says; it is damaged");
         progress_show(progress, (i + 1) * (uint64_t)w->n_tokens, w->n * (uint64_t)w->n_tokens, "");
     }
     return true;
@@ -229,7 +176,6 @@ static bool read_windows(struct job *job, hearth_error *err)
     hearth_file_describe(file, &info);
     if (info.n_ctx_train > 0 && n > info.n_ctx_train)
         say("the window of %d tokens is longer than the model was trained for (%d)", n, info.n_ctx_train);
-    job->from = (size_t)n / 2 + 1;
     bool ok = windows_read(&job->windows, file, job->text, n, false, (size_t)v[LIMIT].i, err);
     hearth_file_close(file);
     return ok;
@@ -245,7 +191,8 @@ static bool measure(struct job *job, hearth_error *err)
     if (!job->each || !job->each_reference)
         return fail_memory(err, "the list of windows");
     progress_begin(&progress, "tokens");
-    struct window_run run = { .windows = &job->windows, .n = n, .from = job->from, .progress = &progress };
+    struct window_run run = { .windows = &job->windows, .n = n, .from = kld_from(&job->windows),
+                              .progress = &progress };
     bool ok = v[KLD].text ? run_against_reference(job, &progress, err)
                           : windows_run(&job->model, &run, job->each, err);
     progress_end(&progress);
@@ -282,12 +229,13 @@ static int run_job(struct job *job, hearth_error *err)
         return model_report(&job->choice, err);
     if (v[KLD].text
         && !(open_one(job, &job->reference, &job->reference_choice.source, HEARTH_KV_f16, err)
-             && check_vocabularies(job, err)))
+             && kld_vocabularies(hearth_model_file(job->model.model), hearth_model_file(job->reference.model),
+                                 &job->n_vocab, err)))
         return report(err);
     if (!measure(job, err))
         return report(err);
     if (v[KLD].text)
-        kld_summarize(job->positions, job->n_positions, &kld);
+        kld_summarize(job->kld.positions, job->kld.n_positions, &kld);
     const struct kld_summary *summary = v[KLD].text ? &kld : NULL;
     if (v[JSON].on)
         return print_json(job, summary, err) ? EXIT_DONE : report(err);
@@ -305,9 +253,7 @@ static int run(const struct args *a)
     windows_free(&job.windows);
     mem_free(job.each);
     mem_free(job.each_reference);
-    mem_free(job.logits);
-    mem_free(job.ids);
-    mem_free(job.positions);
+    kld_windows_free(&job.kld);
     return code;
 }
 

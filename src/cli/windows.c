@@ -24,15 +24,11 @@ static bool read_text(const char *path, char **text, size_t *n, hearth_error *er
 
 static size_t text_tokens(const struct windows *w) { return (size_t)w->n_tokens - (w->bos >= 0); }
 
-bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_tokens, bool with_bos, size_t limit,
-                  hearth_error *err)
+bool windows_of_text(struct windows *w, hearth_file *file, const char *name, struct str text, int n_tokens,
+                     bool with_bos, size_t limit, hearth_error *err)
 {
-    char *text = NULL;
-    size_t n_bytes = 0;
     *w = (struct windows){ .bos = -1, .n_tokens = n_tokens };
-    bool ok = read_text(path, &text, &n_bytes, err)
-           && text_ids(file, text, n_bytes, false, false, &w->ids, &w->n_ids, err);
-    mem_free(text);
+    bool ok = text_ids(file, text.ptr, text.len, false, false, &w->ids, &w->n_ids, err);
     int32_t bos[2];
     int64_t n_bos = ok && with_bos ? hearth_file_tokenize(file, "", 0, false, true, bos, 2, err) : 0;
     ok = ok && n_bos >= 0;
@@ -42,10 +38,22 @@ bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_
     w->n = ok ? w->n_ids / n_of_text : 0;
     if (ok && w->n == 0)
         return fail(err, HEARTH_ERR_USAGE,
-                    "%s has %zu tokens, and a window needs %zu; give a longer text or a smaller --window", path,
+                    "%s has %zu tokens, and a window needs %zu; give a longer text or a smaller --window", name,
                     w->n_ids, n_of_text);
     if (limit > 0)
         w->n = min_size(w->n, limit);
+    return ok;
+}
+
+bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_tokens, bool with_bos, size_t limit,
+                  hearth_error *err)
+{
+    char *text = NULL;
+    size_t n_bytes = 0;
+    *w = (struct windows){ 0 };
+    bool ok = read_text(path, &text, &n_bytes, err)
+           && windows_of_text(w, file, path, (struct str){ text, n_bytes }, n_tokens, with_bos, limit, err);
+    mem_free(text);
     return ok;
 }
 

@@ -33,6 +33,9 @@ struct windows {
  * Release with windows_free(), also after a failure. */
 bool windows_read(struct windows *w, hearth_file *file, const char *path, int n_tokens, bool with_bos, size_t limit,
                   hearth_error *err);
+/* The same of a text in memory; name: what a sentence calls it. */
+bool windows_of_text(struct windows *w, hearth_file *file, const char *name, struct str text, int n_tokens,
+                     bool with_bos, size_t limit, hearth_error *err);
 void windows_free(struct windows *w);
 /* How much of the text was not used, on standard error; nothing when it was all. */
 void windows_say_rest(const struct windows *w);
