@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/rng.h"
+#include "cli/interrupt.h"
 
 bool bench_open(struct bench_model *m, const hearth_model_options *model, int n_threads, int n_seqs, int n_ctx,
                 hearth_error *err)
@@ -46,6 +47,8 @@ static hearth_stream *submit(struct bench_model *m, int n_prompt, int n_output, 
     r.sampling.temperature = 0;
     hearth_stream *s = hearth_submit(m->model, &r, err);
     mem_free(ids);
+    if (s)
+        hearth_stream_on_wake(s, interrupt_wake, NULL);
     return s;
 }
 
@@ -55,12 +58,14 @@ static bool finish(hearth_stream *s, int n_output, hearth_receipt *receipt, hear
     hearth_event e = { .reason = HEARTH_END_ERROR };
     if (!s)
         return false;
-    while (hearth_stream_next(s, &e))
+    while (interrupt_next(s, &e))
         ;
     hearth_stream_receipt(s, receipt);
     bool ok = receipt->reason == HEARTH_END_LENGTH && receipt->n_output_tokens == n_output;
     if (!ok && receipt->reason == HEARTH_END_ERROR && err)
         *err = *hearth_stream_error(s);
+    else if (!ok && receipt->reason == HEARTH_END_CANCELLED)
+        fail(err, HEARTH_ERR_CANCELLED, "interrupted while the speed was measured");
     else if (!ok)
         fail(err, HEARTH_ERR_MODEL, "a run of %d tokens ended after %d: %s", n_output, receipt->n_output_tokens,
              receipt->finish_detail);
@@ -72,6 +77,24 @@ bool bench_answer(struct bench_model *m, int n_prompt, int n_output, bool keep, 
                   hearth_error *err)
 {
     return finish(submit(m, n_prompt, n_output, keep, 0, err), n_output, receipt, err);
+}
+
+bool bench_prefill(struct bench_model *m, int n_prompt, double *tok_s, hearth_error *err)
+{
+    hearth_receipt r;
+    if (!bench_answer(m, n_prompt, 1, false, &r, err))
+        return false;
+    *tok_s = n_prompt / r.prefill_ms * 1e3;
+    return true;
+}
+
+bool bench_decode(struct bench_model *m, int n_before, int n_output, double *tok_s, hearth_error *err)
+{
+    hearth_receipt r;
+    if (!bench_answer(m, n_before, n_output, true, &r, err))
+        return false;
+    *tok_s = (n_output - 1) / r.decode_ms * 1e3;
+    return true;
 }
 
 /* A prompt goes first, so that the others are all waiting when it is through and begin in the same step. Each
@@ -108,4 +131,23 @@ bool bench_together(struct bench_model *m, int n_seqs, int n_output, double *tok
         overlap = ok && longest > 0 ? (end - begin) / longest : 0;
     }
     return ok;
+}
+
+void bench_watch_begin(struct bench_watch *w)
+{
+    machine_use_read(&w->use);
+    w->ns = clock_ns();
+    w->own_ns = clock_process_ns();
+}
+
+double bench_watch_others(const struct bench_watch *w, double *stolen)
+{
+    struct machine_use now;
+    machine_use_read(&now);
+    double all = (double)(clock_ns() - w->ns) * now.n_processors;
+    double by_host = (double)(now.stolen_ns - w->use.stolen_ns);
+    double others = (double)(now.busy_ns - w->use.busy_ns) + by_host - (double)(clock_process_ns() - w->own_ns);
+    if (stolen)
+        *stolen = all > 0 ? 100 * by_host / all : 0;
+    return all > 0 && others > 0 ? 100 * others / all : 0;
 }

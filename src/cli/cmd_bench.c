@@ -49,33 +49,6 @@ struct job {
     bool terminal;
 };
 
-/* ---- what others used ---- */
-
-struct watch {
-    struct machine_use use;
-    int64_t ns, own_ns;
-};
-
-static void watch_begin(struct watch *w)
-{
-    machine_use_read(&w->use);
-    w->ns = clock_ns();
-    w->own_ns = clock_process_ns();
-}
-
-/* Percent of all processors since then, the host's part in it too. */
-static double watch_others(const struct watch *w, double *stolen)
-{
-    struct machine_use now;
-    machine_use_read(&now);
-    double all = (double)(clock_ns() - w->ns) * now.n_processors;
-    double by_host = (double)(now.stolen_ns - w->use.stolen_ns);
-    double others = (double)(now.busy_ns - w->use.busy_ns) + by_host - (double)(clock_process_ns() - w->own_ns);
-    if (stolen)
-        *stolen = all > 0 ? 100 * by_host / all : 0;
-    return all > 0 && others > 0 ? 100 * others / all : 0;
-}
-
 /* ---- progress ---- */
 
 /* A line that rewrites itself on a terminal, elsewhere one a figure. */
@@ -108,14 +81,11 @@ static double read_roof(struct job *job, enum roof_kind kind)
 static bool run_once(struct job *job, struct bench_model *m, const struct bench_row *row, double *tok_s,
                      hearth_error *err)
 {
-    hearth_receipt r;
     if (row->kind == BENCH_BATCH)
         return bench_together(m, row->n, job->n_tokens, tok_s, err);
-    bool decode = row->kind == BENCH_DECODE;
-    if (!bench_answer(m, max_int(1, row->n), decode ? job->n_tokens : 1, decode, &r, err))
-        return false;
-    *tok_s = decode ? (job->n_tokens - 1) / r.decode_ms * 1e3 : row->n / r.prefill_ms * 1e3;
-    return true;
+    if (row->kind == BENCH_DECODE)
+        return bench_decode(m, max_int(1, row->n), job->n_tokens, tok_s, err);
+    return bench_prefill(m, row->n, tok_s, err);
 }
 
 static bool enough_runs(const struct job *job, const struct bench_row *row, double seconds)
@@ -135,14 +105,14 @@ static bool measure_row(struct job *job, struct bench_model *m, struct bench_row
     enum roof_kind kind = bench_roof_of(row->kind);
     int64_t start = clock_ns();
     do {
-        struct watch w;
+        struct bench_watch w;
         struct bench_run *run = &row->run[row->n_runs];
         show(job, bench_kind_name(row->kind), row->n, row->n_runs + 1);
         double before = read_roof(job, kind);
-        watch_begin(&w);
+        bench_watch_begin(&w);
         if (!run_once(job, m, row, &run->tok_s, err))
             return false;
-        run->others = watch_others(&w, NULL);
+        run->others = bench_watch_others(&w, NULL);
         run->roof = (before + read_roof(job, kind)) / 2;
         row->n_runs++;
         read_roof(job, ROOF_F32);
@@ -306,10 +276,10 @@ static bool fit_lists(struct job *job, hearth_error *err)
 static bool measure(struct job *job, hearth_error *err)
 {
     const struct kernels *k = kernels_get(err);
-    struct watch all;
+    struct bench_watch all;
     if (!k)
         return false;
-    watch_begin(&all);
+    bench_watch_begin(&all);
     if (!measure_start(job, err))
         return false;
     job->roofs = roofs_create(k, job->result->n_threads, err);
@@ -318,7 +288,7 @@ static bool measure(struct job *job, hearth_error *err)
     for (int i = 0; i < 3 * N_ROOFS; i++)
         read_roof(job, (enum roof_kind)(i % N_ROOFS));
     bool ok = measure_rows(job, err);
-    job->result->others = watch_others(&all, &job->result->stolen);
+    job->result->others = bench_watch_others(&all, &job->result->stolen);
     job->result->isa = k->isa;
     show_end(job);
     return ok;
