@@ -20,6 +20,7 @@ const struct env_var env_system_vars[] = {
     { "LISTEN_PID", "set by a service manager: the process that it means" },
     { "STATE_DIRECTORY", "set by a service manager: a folder for what outlives the service" },
     { "http_proxy", "the proxy for http: addresses of other machines (hearth compare, hearth pull); libcurl reads it" },
+    { "TMPDIR", "the folder for temporary files of hearth quantize --compare (default: /var/tmp)" },
     { "https_proxy", "the same for https: addresses" },
     { "all_proxy", "the same for both, where the two say nothing" },
     { "no_proxy", "names that are asked without a proxy, with commas between" },
