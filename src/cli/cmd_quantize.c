@@ -2,15 +2,19 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/machine.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/quantize.h"
+#include "cli/quantize_trial.h"
 #include "cli/units.h"
 
-enum { TYPE, TENSOR, OUTPUT_TYPE, EMBEDDING_TYPE, IMATRIX, REQUANTIZE, DRY_RUN, VERBOSE, FORCE, THREADS, N_OPTS };
+enum { TYPE, TENSOR, OUTPUT_TYPE, EMBEDDING_TYPE, IMATRIX, REQUANTIZE, DRY_RUN, VERBOSE, FORCE, THREADS,
+       COMPARE, TYPES, TEXT, WINDOWS, KEEP, JSON, CSV, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = QUANTIZE_MIX_CHOICES,
@@ -31,6 +35,19 @@ static const struct opt options[N_OPTS] = {
     [FORCE] = { .name = "force", .aliases = "-f", .type = OPT_FLAG, .help = "replace OUT if it exists" },
     [THREADS] = { .name = "threads", .aliases = "-t", .type = OPT_INT, .value = "N", .least = 1, .most = 1024,
                   .dflt = "one for each physical core", .help = "threads to work with; the bytes do not depend on it" },
+    [COMPARE] = { .name = "compare", .type = OPT_FLAG,
+                  .help = "make several candidates of IN, measure each here, and say which to take; no OUT" },
+    [TYPES] = { .name = "types", .type = OPT_TEXT, .value = "TYPE,TYPE,...",
+                .dflt = "of Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K those that are smaller than IN",
+                .help = "compare: the candidates, named as for --type" },
+    [TEXT] = { .name = "text", .type = OPT_TEXT, .value = "FILE", .dflt = "a built-in one of some 1,000 tokens",
+               .help = "compare: what is predicted; better of the kind that the model is for" },
+    [WINDOWS] = { .name = "windows", .type = OPT_INT, .value = "N", .least = 1, .most = 100000, .dflt = "16",
+                  .help = "compare: most windows of 256 tokens of it" },
+    [KEEP] = { .name = "keep", .type = OPT_TEXT, .value = "DIR",
+               .help = "compare: leave the candidates there, as NAME-TYPE.gguf; else they are temporary ($TMPDIR)" },
+    [JSON] = { .name = "json", .type = OPT_FLAG, .help = "compare: print one JSON object" },
+    [CSV] = { .name = "csv", .type = OPT_FLAG, .help = "compare: print a row for IN and for each candidate" },
 };
 
 static bool show(void *arg, const char *doing, uint64_t done, uint64_t total)
@@ -101,13 +118,62 @@ static int quantize(const struct args *a, const struct quantize_options *o)
     return ok ? EXIT_DONE : report(&err);
 }
 
+static int columns(void)
+{
+    struct winsize w;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? min_int(w.ws_col, 120) : 100;
+}
+
+/* Of an option that the other way to use the command has no use for. */
+static int check_words(const struct args *a, bool compare)
+{
+    static const int alone[] = { TYPE, DRY_RUN, VERBOSE }, compared[] = { TYPES, TEXT, WINDOWS, KEEP, JSON, CSV };
+    for (size_t i = 0; compare && i < ARRAY_LEN(alone); i++)
+        if (a->value[alone[i]].origin == OPT_FROM_LINE)
+            return usage_error(&cmd_quantize, "--%s is not for --compare%s", options[alone[i]].name,
+                               alone[i] == TYPE ? ", which takes a list: --types" : "");
+    for (size_t i = 0; !compare && i < ARRAY_LEN(compared); i++)
+        if (a->value[compared[i]].origin == OPT_FROM_LINE)
+            return usage_error(&cmd_quantize, "--%s goes with --compare", options[compared[i]].name);
+    if (compare && a->n_words != 1)
+        return usage_error(&cmd_quantize, "--compare takes IN alone: the file to make candidates of");
+    if (compare && a->value[JSON].on && a->value[CSV].on)
+        return usage_error(&cmd_quantize, "--json and --csv exclude each other");
+    return EXIT_DONE;
+}
+
+static int compare(const struct args *a, const struct quantize_options *o)
+{
+    const struct opt_value *v = a->value;
+    hearth_error err = { 0 };
+    static struct trial t; /* too large for the stack */
+    t.in = a->word[0];
+    t.text_path = text_or_null(&v[TEXT]);
+    t.keep = text_or_null(&v[KEEP]);
+    t.quantize = *o;
+    t.n_windows = v[WINDOWS].i ? (int)v[WINDOWS].i : 16;
+    t.n_threads = (int)v[THREADS].i;
+    bool ok = trial_types(&t, text_or_null(&v[TYPES]), &err) && trial_run(&t, &err);
+    if (ok && v[JSON].on)
+        ok = trial_print_object(&t, &err);
+    else if (ok && v[CSV].on)
+        trial_print_rows(&t);
+    else if (ok)
+        trial_print_table(&t, columns());
+    windows_free(&t.windows);
+    return ok ? EXIT_DONE : report(&err);
+}
+
 static int run(const struct args *a)
 {
     const struct opt_value *v = a->value;
     hearth_error err = { 0 };
-    if (v[TYPE].origin == OPT_UNSET)
+    bool compares = v[COMPARE].on;
+    if (check_words(a, compares) != EXIT_DONE)
+        return EXIT_USAGE;
+    if (!compares && v[TYPE].origin == OPT_UNSET)
         return usage_error(&cmd_quantize, "--type is needed: %s", options[TYPE].value);
-    if (a->n_words < 2 && !(a->n_words == 1 && v[DRY_RUN].on))
+    if (!compares && a->n_words < 2 && !(a->n_words == 1 && v[DRY_RUN].on))
         return usage_error(&cmd_quantize, "IN and OUT are needed: the file to read and the file to write");
     if (!interrupt_init(&err))
         return report(&err);
@@ -118,20 +184,20 @@ static int run(const struct args *a)
     struct progress p;
     progress_begin(&p, NULL);
     struct quantize_options o = {
-        .mix = &quantize_mixes[v[TYPE].i],
+        .mix = compares ? NULL : &quantize_mixes[v[TYPE].i],
         .tensor_types = v[TENSOR].list,
         .n_tensor_types = v[TENSOR].n_list,
         .output_type = text_or_null(&v[OUTPUT_TYPE]),
         .embedding_type = text_or_null(&v[EMBEDDING_TYPE]),
         .imatrix_path = text_or_null(&v[IMATRIX]),
         .requantize = v[REQUANTIZE].on,
-        .dry_run = v[DRY_RUN].on,
+        .dry_run = !compares && v[DRY_RUN].on,
         .force = v[FORCE].on,
         .n_threads = v[THREADS].i ? (int)v[THREADS].i : machine_default_threads(&machine),
         .progress = show,
         .progress_arg = &p,
     };
-    return quantize(a, &o);
+    return compares ? compare(a, &o) : quantize(a, &o);
 }
 
 const struct command cmd_quantize = {
@@ -142,7 +208,11 @@ const struct command cmd_quantize = {
     .about = "Scales and codes are chosen for the least squared error, weighted by the importance matrix or by the\n"
              "values' size. The file is read back and compared before it gets its name. Norms and vectors stay as\n"
              "they are, or become F32 where they are in half precision; metadata is copied. A split set becomes one\n"
-             "file.\n",
+             "file.\n"
+             "\n"
+             "With --compare there is no OUT: candidates are made one after the other and measured here: size, how\n"
+             "far their predictions are from IN's, perplexity, speed in turns with IN, planned memory. A picture\n"
+             "shows what size costs, and a sentence says which to take. docs/operating.md explains the figures.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "cli/quantize_trade.h"
+#include "cli/quantize_trial.h"
 
 #include <cmocka.h>
 
@@ -208,6 +209,30 @@ static void a_crowded_picture_keeps_its_width(void **state)
     free(none);
 }
 
+/* Temporary candidates are there one at a time, kept ones together. */
+static void room_is_for_the_largest_or_for_all_with_the_distributions(void **state)
+{
+    (void)state;
+    static struct trial t;
+    hearth_error err = { 0 };
+    const uint64_t mib = 1 << 20;
+    assert_true(trial_types(&t, "Q4_0,Q8_0,Q2_K", &err));
+    t.each[0].bytes = 30 * mib;
+    t.each[1].bytes = 50 * mib;
+    t.each[2].bytes = 20 * mib;
+    t.folder = "/somewhere";
+    assert_true(trial_room(&t, 10 * mib, 60 * mib, &err));
+    assert_false(trial_room(&t, 10 * mib, 60 * mib - 1, &err));
+    assert_int_equal(err.status, HEARTH_ERR_IO);
+    assert_non_null(strstr(err.message, "needs 60.0 MiB in /somewhere (the largest candidate, Q8_0 50.0 MiB, the "
+                                        "distributions of IN 10.0 MiB) and 60.0 MiB are free"));
+    t.keep = t.folder;
+    assert_true(trial_room(&t, 10 * mib, 110 * mib, &err));
+    assert_false(trial_room(&t, 10 * mib, 70 * mib, &err));
+    assert_non_null(strstr(err.message, "needs 110 MiB"));
+    assert_non_null(strstr(err.message, "(all candidates 100 MiB, "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +246,7 @@ int main(void)
         cmocka_unit_test(the_advice_has_the_figures),
         cmocka_unit_test(the_picture_has_every_point_at_its_place),
         cmocka_unit_test(a_crowded_picture_keeps_its_width),
+        cmocka_unit_test(room_is_for_the_largest_or_for_all_with_the_distributions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
