@@ -66,6 +66,34 @@ static double read_rate(const struct fit_model *m, const struct fit_machine *mac
     return machine->read * 1e9 * machine->cpu_share * (bytes <= cache ? number[NUMBER_cache_times] : 1);
 }
 
+/* How the kernels of a set of instructions take columns (docs/kernels.md). */
+static const struct columns {
+    int tile, few, few_256; /* columns of a panel's tile; in place, and with a scale for 256 values */
+    enum number in_place, column, least;
+} columns_of[N_CLASSES] = {
+    [CLASS_512] = { 12, 4, 3, NUMBER_in_place_512, NUMBER_column_512, NUMBER_least_512 },
+    [CLASS_256] = { 4, 1, 1, NUMBER_in_place_256, NUMBER_column_256, NUMBER_least_256 },
+};
+
+static bool has_super_blocks(const char *name)
+{
+    return strstr(name, "_K") || (strncmp(name, "iq", 2) == 0 && strcmp(name, "iq4_nl") != 0);
+}
+
+/* What n columns cost beside one column's products, with what unpacking takes. */
+static double columns_cost(const struct coefficients *c, enum isa_class k, double n)
+{
+    const struct columns *of = &columns_of[k];
+    if (n <= 0)
+        return 0;
+    if (is_float(c->name))
+        return n + c->columns[k] * (n > 1 ? 1 : number[NUMBER_in_place_float]);
+    if (n <= (has_super_blocks(c->name) ? of->few_256 : of->few))
+        return n * number[of->column] + c->columns[k] * number[of->in_place];
+    double groups = ceil(n / of->tile);
+    return groups * cbrt(pow(n / groups, 3) + pow(number[of->least], 3)) + c->columns[k];
+}
+
 /* One pass over the weights in which n tokens go through the layers and n_out of them to logits. */
 static double pass_seconds(const struct fit_model *m, const struct fit_machine *machine, double n, double n_out)
 {
@@ -75,9 +103,7 @@ static double pass_seconds(const struct fit_model *m, const struct fit_machine *
         const struct fit_format *f = &m->format[i];
         const struct coefficients *c = of_format(f->name);
         double roof = (is_float(f->name) ? machine->f32 : machine->int8) * 1e9 * machine->cpu_share;
-        double more = c->columns[k] * (n > 1 ? 1 : number[NUMBER_in_place]);
-        double more_out = c->columns[k] * (n_out > 1 ? 1 : number[NUMBER_in_place]);
-        double macs = f->layer_macs * (n + more) + (n_out > 0 ? f->output_macs * (n_out + more_out) : 0);
+        double macs = f->layer_macs * columns_cost(c, k, n) + f->output_macs * columns_cost(c, k, n_out);
         seconds += together(f->bytes / (rate * c->read), macs / (roof * c->macs[k]));
     }
     double width = (double)m->n_layers * (4.0 * m->n_embd + 2.0 * m->n_heads * m->head_dim + 2.0 * m->n_ff);

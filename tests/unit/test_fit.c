@@ -111,6 +111,22 @@ static void forecasts_go_the_way_that_machines_go(void **state)
     assert_true(fit_prompt_seconds(&m, &machine, 2048) > 4 * fit_prompt_seconds(&m, &machine, 512));
 }
 
+static void more_sequences_never_take_less_time(void **state)
+{
+    (void)state;
+    static const char *const isas[] = { "avx512vnni", "avx2" }, *const mixes[] = { "Q4_K_M", "Q8_0", "Q4_0", "F16" };
+    for (size_t i = 0; i < ARRAY_LEN(isas); i++) {
+        struct fit_machine here = machine;
+        here.isa = isas[i];
+        here.read = 1e6; /* nothing hides behind reading */
+        for (size_t j = 0; j < ARRAY_LEN(mixes); j++) {
+            struct fit_model m = model("Llama-3.2-1B", mixes[j]);
+            for (int n = 1; n < 40; n++)
+                assert_true(fit_step_seconds(&m, &here, n + 1, 16) > fit_step_seconds(&m, &here, n, 16));
+        }
+    }
+}
+
 static void the_disk_decides_a_first_start(void **state)
 {
     (void)state;
@@ -159,7 +175,7 @@ static void the_largest_that_is_fast_enough_is_recommended(void **state)
                                  candidate("Llama-3.1-8B", "Q4_K_M") };
     struct fit_choice choice;
     char sum[240];
-    fit_rank(c, ARRAY_LEN(c), FIT_CHAT, 12);
+    fit_rank(c, ARRAY_LEN(c), FIT_CHAT, 0.9 * c[4].forecast.tok_s.value);
     fit_choose(&choice, c, ARRAY_LEN(c));
     assert_string_equal(c[choice.best].model.name, "Llama-3.1-8B Q4_K_M");
     assert_string_equal(c[choice.smaller].model.name, "Qwen3-0.6B Q4_K_M");
@@ -218,6 +234,7 @@ int main(void)
         cmocka_unit_test(what_this_build_does_not_run_is_named),
         cmocka_unit_test(no_forecast_is_above_a_roof),
         cmocka_unit_test(forecasts_go_the_way_that_machines_go),
+        cmocka_unit_test(more_sequences_never_take_less_time),
         cmocka_unit_test(the_disk_decides_a_first_start),
         cmocka_unit_test(what_is_not_measured_has_a_wider_band),
         cmocka_unit_test(the_largest_that_is_fast_enough_is_recommended),
