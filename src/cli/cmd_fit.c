@@ -10,9 +10,10 @@
 #include "cli/command.h"
 #include "cli/fit.h"
 #include "cli/generate_opts.h"
+#include "cli/record_choice.h"
 
-enum { GOAL, CATALOGUE, TYPE, CONTEXT, PROMPT, USERS, MIN_SPEED, THREADS, KV_TYPE, MEMORY, DISK, ROOFS, JSON, CSV,
-       N_OPTS };
+enum { GOAL, CATALOGUE, ROWS_FILE, TYPE, CONTEXT, PROMPT, USERS, MIN_SPEED, THREADS, KV_TYPE, MEMORY, DISK, ROOFS,
+       RECORD_DIR, JSON, CSV, N_OPTS };
 enum { MOST_MODELS = 256 };
 
 static const struct opt options[N_OPTS] = {
@@ -21,6 +22,8 @@ static const struct opt options[N_OPTS] = {
                        "together, embed prompts" },
     [CATALOGUE] = { .name = "catalogue", .type = OPT_FLAG,
                     .help = "common open models, by their published dimensions, instead of files" },
+    [ROWS_FILE] = { .name = "catalogue-file", .type = OPT_TEXT, .value = "FILE",
+                    .help = "the catalogue, and before it the models whose dimensions stand in FILE (docs/fit.md)" },
     [TYPE] = { .name = "type", .type = OPT_TEXT, .value = "MIX", .dflt = "Q4_K_M",
                .help = "with --catalogue: how the files would be quantized, as in hearth quantize --type" },
     [CONTEXT] = { .name = "context", .aliases = "-c --ctx", .type = OPT_INT, .value = "N", .least = 1, .most = 1 << 24,
@@ -40,6 +43,7 @@ static const struct opt options[N_OPTS] = {
     [ROOFS] = { .name = "roofs", .type = OPT_TEXT, .value = "READ,INT8,F32",
                 .dflt = "measured now", .help = "GB/s and 10^9 multiply-adds a second, as hearth bench shows them: "
                                                 "of another time, or another machine" },
+    [RECORD_DIR] = OPT_RECORD_DIR_ROW,
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print one JSON object" },
     [CSV] = { .name = "csv", .type = OPT_FLAG, .help = "print a row for each model" },
 };
@@ -48,6 +52,8 @@ struct job {
     const struct args *args;
     struct fit_machine machine;
     struct fit_candidate *c; /* [MOST_MODELS] */
+    struct fit_row own[FIT_MOST_ROWS]; /* of --catalogue-file */
+    int n_own;
     int n;
     enum fit_goal goal;
     struct fit_task task;
@@ -144,19 +150,26 @@ static bool add_words(struct job *job, hearth_error *err)
     return job->n > 0 || fail(err, HEARTH_ERR_IO, "there is no model (*.gguf) in %s", job->args->word[0]);
 }
 
-static bool add_catalogue(struct job *job, hearth_error *err)
+static bool add_rows(struct job *job, const struct fit_row *rows, int n, hearth_error *err)
 {
     const char *mix = job->args->value[TYPE].text ? job->args->value[TYPE].text : options[TYPE].dflt;
-    for (int i = 0; i < fit_catalogue_n; i++) {
+    for (int i = 0; i < n; i++) {
         struct fit_candidate *c = next(job);
         if (!c)
             break;
-        if (!fit_row_model(&c->model, &fit_catalogue[i], mix, job->task.kv_type, err))
+        if (!fit_row_model(&c->model, &rows[i], mix, job->task.kv_type, err))
             return false;
         hold_to_training(c);
         fit_memory_of_shape(&c->forecast.memory, &c->model, &job->machine, &c->task);
     }
     return true;
+}
+
+static bool add_catalogue(struct job *job, hearth_error *err)
+{
+    const char *path = job->args->value[ROWS_FILE].text;
+    return (!path || fit_rows_read(job->own, &job->n_own, path, err)) && add_rows(job, job->own, job->n_own, err)
+           && add_rows(job, fit_catalogue, fit_catalogue_n, err);
 }
 
 static bool read_roofs(struct fit_machine *m, const char *text)
@@ -179,17 +192,34 @@ static void read_task(struct job *job)
     job->task.n_prompt = min_int(job->task.n_prompt, job->task.n_context);
 }
 
+static bool wants_catalogue(const struct job *job)
+{
+    return job->args->value[CATALOGUE].on || job->args->value[ROWS_FILE].text;
+}
+
+/* Nothing that was recorded is no trouble, and roofs that were said are of another time or machine. */
+static void correct(struct job *job)
+{
+    char dir[RECORD_DIR_BYTES];
+    hearth_error err = { 0 };
+    if (job->machine.given || wants_catalogue(job) || !record_place(dir, &job->args->value[RECORD_DIR], NULL))
+        return;
+    if (!fit_record_correct(job->c, job->n, &job->machine, dir, &err) && err.status != HEARTH_ERR_IO)
+        say("nothing is corrected by what was recorded: %s", err.message);
+}
+
 static int show(struct job *job)
 {
     const struct opt_value *v = job->args->value;
     struct fit_result r = { .c = job->c, .n = job->n, .machine = &job->machine, .goal = job->goal,
-                            .catalogue = v[CATALOGUE].on };
+                            .catalogue = wants_catalogue(job) };
     hearth_error err = { 0 };
     struct winsize w = { 0 };
     r.min_speed = v[MIN_SPEED].origin != OPT_UNSET ? v[MIN_SPEED].f : fit_goals[job->goal].min_speed;
     for (int i = 0; i < job->n; i++)
         if (job->c[i].model.runs)
             fit_predict(&job->c[i].forecast, &job->c[i].model, &job->machine, &job->c[i].task);
+    correct(job);
     fit_rank(job->c, job->n, job->goal, r.min_speed);
     fit_choose(&r.choice, job->c, job->n);
     if (job->n_left_out)
@@ -207,7 +237,7 @@ static int run_job(struct job *job)
 {
     const struct opt_value *v = job->args->value;
     hearth_error err = { 0 };
-    if (v[CATALOGUE].on == (job->args->n_words > 0))
+    if (wants_catalogue(job) == (job->args->n_words > 0))
         return usage_error(&cmd_fit, "give the files or a folder of models, or --catalogue");
     if (v[JSON].on && v[CSV].on)
         return usage_error(&cmd_fit, "--json and --csv exclude each other");
@@ -221,21 +251,26 @@ static int run_job(struct job *job)
     read_task(job);
     if (!fit_machine_measure(&job->machine, &err))
         return report(&err);
-    if (!(v[CATALOGUE].on ? add_catalogue : add_words)(job, &err))
+    if (!(wants_catalogue(job) ? add_catalogue : add_words)(job, &err))
         return report(&err);
     return show(job);
 }
 
 static int run(const struct args *a)
 {
-    struct job job = { .args = a, .c = mem_alloc(MOST_MODELS * sizeof *job.c) };
+    struct job *job = mem_alloc(sizeof *job);
+    struct fit_candidate *c = job ? mem_alloc(MOST_MODELS * sizeof *c) : NULL;
     hearth_error err = { 0 };
-    if (!job.c) {
+    int code;
+    if (c) {
+        *job = (struct job){ .args = a, .c = c };
+        code = run_job(job);
+    } else {
         fail_memory(&err, "the list of models");
-        return report(&err);
+        code = report(&err);
     }
-    int code = run_job(&job);
-    mem_free(job.c);
+    mem_free(c);
+    mem_free(job);
     return code;
 }
 
@@ -248,9 +283,10 @@ const struct command cmd_fit = {
              "is read. What the machine can do is measured in the same run, in about a second: how fast memory is\n"
              "read, and multiply-adds of 8-bit integers and of floats. How much of that hearth's kernels reach in\n"
              "each number format was measured before (docs/fit.md), and how far a forecast may be off stands beside\n"
-             "it. Ranked for the goal: first the largest that fits and is fast enough. Size is no measure of quality,\n"
-             "but the only one that a header has. What does not fit is shown with the sum. Ends with 0 when one is\n"
-             "recommended, with 1 when none is good enough.\n",
+             "it. A file that answered here before, alone and recorded, is forecast by how fast that was. Ranked for\n"
+             "the goal: first the largest that fits and is fast enough. Size is no measure of quality, but the only\n"
+             "one that a header has. What does not fit is shown with the sum. Ends with 0 when one is recommended,\n"
+             "with 1 when none is good enough.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -26,6 +26,7 @@ struct fit_model {
     char problem[400];        /* why not */
     bool from_dimensions;     /* of the catalogue: no file was seen */
     char source[96];          /* of the dimensions */
+    char identity[96];        /* of a file, as receipts have it; "": of the catalogue */
 };
 
 /* What is asked for. */
@@ -76,6 +77,8 @@ struct fit_forecast {
     struct fit_figure tok_s_all;    /* n_users together; each has an n_users-th of it */
     double band;                    /* how far figures of speed may be off, 0.15: 15 % */
     bool isa_measured;              /* the kernels' shares were measured with this instruction set */
+    int n_recorded;                 /* answers of this file that were recorded here */
+    double decode_times, prefill_times; /* what they corrected the figures by; 1: nothing */
 };
 
 /* Speeds and loading. f->memory is left alone. */
@@ -121,6 +124,13 @@ struct fit_choice {
 };
 void fit_choose(struct fit_choice *out, const struct fit_candidate *c, int n);
 
+/* ---- what was recorded (fit_record.c) ---- */
+
+/* Forecasts of files that answered here before, corrected by how fast that was; dir: as of hearth log. HEARTH_ERR_IO:
+ * nothing is recorded there. */
+bool fit_record_correct(struct fit_candidate *c, int n, const struct fit_machine *machine, const char *dir,
+                        hearth_error *err);
+
 /* ---- the catalogue (fit_catalogue.c, catalogue.def) ---- */
 
 struct fit_row {
@@ -137,6 +147,10 @@ double fit_row_parameters(const struct fit_row *r);
 /* As a file of this mix (a name of quantize_mix.def) would be. HEARTH_ERR_USAGE: there is no such mix. */
 bool fit_row_model(struct fit_model *m, const struct fit_row *r, const char *mix, hearth_kv_type kv_type,
                    hearth_error *err);
+enum { FIT_MOST_ROWS = 64 };
+/* Rows that somebody wrote (fit_rows.c). HEARTH_ERR_FORMAT names the line. */
+bool fit_rows_read(struct fit_row rows[FIT_MOST_ROWS], int *n, const char *path, hearth_error *err);
+
 /* ---- showing (fit_report.c) ---- */
 
 struct fit_result {

@@ -18,6 +18,8 @@ void fit_model_of_file(struct fit_model *m, hearth_file *file, const char *name,
     snprintf(m->architecture, sizeof m->architecture, "%s", i.architecture);
     snprintf(m->types, sizeof m->types, "%s", i.types);
     snprintf(m->problem, sizeof m->problem, "%s", i.problem);
+    if (!hearth_file_identity(file, m->identity, NULL))
+        m->identity[0] = '\0';
     if (!i.runs || !hearth_file_cost(file, kv_type, &cost))
         return;
     m->kv_bytes = (double)cost.kv_bytes;

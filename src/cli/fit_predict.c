@@ -163,6 +163,7 @@ void fit_predict(struct fit_forecast *f, const struct fit_model *m, const struct
     static const double of_disk = 0.5; /* disks drift more than cores */
     double band = f->band = band_of(m, machine), n_seen = task->n_prompt;
     f->isa_measured = isa_measured(machine->isa);
+    f->decode_times = f->prefill_times = 1;
     double prompt = fit_prompt_seconds(m, machine, task->n_prompt);
     f->first_token_ms = figure(prompt * 1e3, band);
     f->prompt_tok_s = figure(task->n_prompt / prompt, band);

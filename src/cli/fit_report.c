@@ -53,6 +53,9 @@ static void print_row(const struct fit_candidate *c)
     printf("%9s%8s (%s to %s)%9s%s\n", text_of_ms(first, f->first_token_ms.value), rate(v, f->tok_s.value),
            rate(low, f->tok_s.low), rate(high, f->tok_s.high), rate(all, f->tok_s_all.value),
            c->verdict == FIT_SLOW ? "  too slow" : "");
+    if (f->decode_times != 1 || f->prefill_times != 1)
+        printf("%*scorrected by %d recorded answers: tokens %.2f times as fast as forecast, prompts %.2f\n",
+               NAME_COLUMNS, "", f->n_recorded, f->decode_times, f->prefill_times);
 }
 
 static void print_head(const struct fit_result *r)
@@ -181,6 +184,14 @@ static json_t *memory_json(const struct fit_memory *m)
                      (json_int_t)m->total, "budget_bytes", (json_int_t)m->budget, "fits", m->fits);
 }
 
+/* null: no answer of it was recorded here. */
+static json_t *recorded_json(const struct fit_forecast *f)
+{
+    return f->n_recorded == 0 ? json_null()
+                              : json_pack("{s:i, s:f, s:f}", "n_answers", f->n_recorded, "decode_times",
+                                          f->decode_times, "prefill_times", f->prefill_times);
+}
+
 static json_t *candidate_json(const struct fit_candidate *c)
 {
     const struct fit_forecast *f = &c->forecast;
@@ -195,6 +206,7 @@ static json_t *candidate_json(const struct fit_candidate *c)
     bool ok = c->verdict == FIT_NOT_RUN
                   ? json_object_set_new(o, "problem", json_of_text(c->model.problem)) == 0
                   : json_object_set_new(o, "memory", memory_json(&f->memory)) == 0
+                        && json_object_set_new(o, "recorded", recorded_json(f)) == 0
                         && json_object_set_new(o, "load_warm_ms", figure_json(f->load_warm_ms)) == 0
                         && json_object_set_new(o, "load_cold_ms", figure_json(f->load_cold_ms)) == 0
                         && json_object_set_new(o, "first_token_ms", figure_json(f->first_token_ms)) == 0

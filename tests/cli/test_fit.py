@@ -7,6 +7,9 @@
 import csv
 import json
 import os
+import shutil
+import subprocess
+import tempfile
 import unittest
 
 from harness import ROOT, hearth, main
@@ -41,6 +44,25 @@ class Fit(unittest.TestCase):
         got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", *MACHINE)).text)["machine"]
         self.assertEqual((got["given"], got["read_gb_s"], got["n_threads"]), (True, 80, 2))
 
+    def test_what_was_recorded_corrects_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def fit(*more):
+                got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", "--threads", "2", *more)).text)
+                return got["models"][0]
+            self.assertIsNone(fit("--record-dir", folder)["recorded"], "nothing yet")
+            for _ in range(3):
+                self.done(hearth("run", BUILT_IN, "-p", "It was " * 40, "-n", "40", "--ignore-eos", "--threads", "2",
+                                 "--speculate", "off", "--record", "receipts", "--record-dir", folder))
+            got = fit("--record-dir", folder)
+            self.assertEqual(got["recorded"]["n_answers"], 3)
+            for key in "decode_times", "prefill_times":
+                self.assertGreater(got["recorded"][key], 0)
+                self.assertNotEqual(got["recorded"][key], 1)
+            self.assertIsNone(fit("--record-dir", folder, "--roofs", "80,980,250")["recorded"], "another machine")
+            other = self.done(hearth("fit", BUILT_IN, "--json", "--threads", "1", "--record-dir", folder))
+            got = json.loads(other.text)
+            self.assertIsNone(got["models"][0]["recorded"], "other threads")
+
     def test_the_catalogue_is_ranked_and_what_does_not_run_is_named(self):
         got = json.loads(self.done(hearth("fit", "--catalogue", "--json", *MACHINE)).text)
         self.assertGreaterEqual(len(got["models"]), 40)
@@ -51,6 +73,33 @@ class Fit(unittest.TestCase):
         self.assertIn("/", of["Qwen3-4B Q4_K_M"]["dimensions_from"])
         order = [m["verdict"] for m in got["models"]]
         self.assertEqual(order, sorted(order, key=["good", "slow", "too large", "not run"].index))
+
+    def test_a_file_adds_models_to_the_catalogue(self):
+        row = ('[model."{}"]\narchitecture = "llama"\nlayers = 16\nwidth = 2048\nheads = 32\nkv-heads = 8\n'
+               'ffn = 8192\nvocabulary = 128256\ncontext = 131072\ntied = true\n')
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "more.toml")
+
+            def fit(text, code=0):
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+                return self.done(hearth("fit", "--catalogue-file", path, "--json", *MACHINE), code)
+
+            of = {m["name"]: m for m in json.loads(fit(row.format("As Llama 1B")).text)["models"]}
+            mine, known = of["As Llama 1B Q4_K_M"], of["Llama-3.2-1B Q4_K_M"]
+            self.assertEqual(mine["dimensions_from"], path)
+            for key in "n_parameters", "memory", "tok_s", "verdict":
+                self.assertEqual(mine[key], known[key])
+            for text, words in ((row.replace("layers = 16\n", ""), "lacks 'layers'"),
+                                (row.replace("layers = 16", "layers = 0"), "more.toml:3: layers is 0"),
+                                (row.replace("layers = 16", 'layers = "16"'), "layers must be a whole number"),
+                                (row.replace("layers", "layer"), "layer is no dimension"),
+                                (row.replace("ffn = 8192\n", ""), "lacks 'ffn'"),
+                                (row.replace("kv-heads = 8", "kv-heads = 5"), "KV heads"),
+                                ("[models]\n", 'begins with [model.'), ("", "has no row")):
+                done = fit(text.replace("{}", "A"), 3)
+                self.assertIn(words, done.err)
+                self.assertEqual(done.text, "")
 
     def test_the_table_has_a_reason_and_the_sum_of_what_does_not_fit(self):
         text = self.done(hearth("fit", "--catalogue", "--type", "Q8_0", *MACHINE)).text
@@ -65,6 +114,20 @@ class Fit(unittest.TestCase):
         rows = list(csv.reader(self.done(hearth("fit", "--catalogue", "--csv", *MACHINE)).text.splitlines()))
         self.assertGreaterEqual(len(rows), 41)
         self.assertEqual({len(row) for row in rows}, {len(rows[0])})
+
+    @unittest.skipUnless(shutil.which("gnuplot"), "gnuplot is not installed")
+    def test_the_rows_become_a_picture(self):
+        with tempfile.TemporaryDirectory() as folder:
+            rows, picture = os.path.join(folder, "fit.csv"), os.path.join(folder, "fit.svg")
+            with open(rows, "w", encoding="utf-8") as f:
+                f.write(self.done(hearth("fit", "--catalogue", "--csv", *MACHINE)).text)
+            script = os.path.join(ROOT, "examples", "fit.gnuplot")
+            done = subprocess.run(["gnuplot", "-c", script, rows, picture], capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            with open(picture, encoding="utf-8") as f:
+                text = f.read()
+            self.assertIn("Llama-3.2-1B Q4_K_M", text)
+            self.assertNotIn("Llama-3.1-405B", text, "it does not fit")
 
     def test_more_users_and_a_longer_context_take_more_memory(self):
         def memory(*more):
