@@ -30,11 +30,8 @@ struct command {
     int (*run)(const struct args *a); /* returns an exit_code */
 };
 
-extern const struct command cmd_run, cmd_chat, cmd_inspect, cmd_tokenize, cmd_apply_template, cmd_bench,
-    cmd_perplexity, cmd_replay, cmd_diff, cmd_export, cmd_serve, cmd_imatrix, cmd_quantize, cmd_dev_synth, cmd_config,
-    cmd_version, cmd_verify, cmd_compare, cmd_env, cmd_help;
-extern const struct command cmd_key_add, cmd_key_list, cmd_key_revoke, cmd_log, cmd_why, cmd_pull, cmd_list, cmd_rm,
-    cmd_import, cmd_fit, cmd_doctor;
+#define COMMAND(name) extern const struct command cmd_##name;
+#include "cli/commands.def"
 
 /* Every command, NULL-terminated (main.c). */
 extern const struct command *const commands[];

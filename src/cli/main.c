@@ -1,4 +1,4 @@
-/* main.c: the commands of the program, one line each. */
+/* main.c: which command was meant, and what all of them have in common. */
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
@@ -13,37 +13,8 @@
 #include "server/api/json_in.h"
 
 const struct command *const commands[] = {
-    &cmd_run,
-    &cmd_chat,
-    &cmd_serve,
-    &cmd_key_add,
-    &cmd_key_list,
-    &cmd_key_revoke,
-    &cmd_log,
-    &cmd_pull,
-    &cmd_list,
-    &cmd_rm,
-    &cmd_import,
-    &cmd_doctor,
-    &cmd_inspect,
-    &cmd_fit,
-    &cmd_tokenize,
-    &cmd_apply_template,
-    &cmd_bench,
-    &cmd_perplexity,
-    &cmd_compare,
-    &cmd_replay,
-    &cmd_why,
-    &cmd_diff,
-    &cmd_export,
-    &cmd_verify,
-    &cmd_imatrix,
-    &cmd_quantize,
-    &cmd_dev_synth,
-    &cmd_config,
-    &cmd_env,
-    &cmd_version,
-    &cmd_help,
+#define COMMAND(name) &cmd_##name,
+#include "cli/commands.def"
     NULL,
 };
 
