@@ -20,7 +20,7 @@ cat <<EOT
 
 The built-in model has 4.5 million parameters and has read one book: it writes pastiche and knows nothing.
 Next:
-  $hearth run -p "The old prince" -n 100
+  $hearth doctor
   $hearth run MODEL.gguf -p "Once upon a time"
   $hearth help
 EOT

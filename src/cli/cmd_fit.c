@@ -89,6 +89,7 @@ static bool add_file(struct job *job, const char *path, const char *name, hearth
     bool ok = file != NULL;
     if (c) {
         fit_model_of_file(&c->model, file, name, job->task.kv_type);
+        snprintf(c->path, sizeof c->path, "%s", path);
         hold_to_training(c);
         if (c->model.runs) {
             ok = hearth_file_plan_seqs(file, c->task.n_context, c->task.n_users, job->task.kv_type,

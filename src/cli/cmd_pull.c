@@ -243,8 +243,10 @@ static bool pull(struct job *j, const struct args *a, hearth_error *err)
     for (int i = 0; i < j->set.n; i++)
         if (!download_file(&j->tree, j->http, &j->set.file[i], j->reference.text, &j->download, err))
             return false;
-    if (!j->json)
+    if (!j->json) {
         printf("%s/%s\n", j->tree.path, j->set.file[0].name);
+        fprintf(stderr, "next: hearth chat %s\n", j->reference.text);
+    }
     return true;
 }
 

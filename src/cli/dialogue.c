@@ -391,7 +391,11 @@ static int start(struct dialogue *d)
     if (line_editor_on_terminal(d->editor))
         fputs("/help lists the commands; Ctrl-C stops an answer, Ctrl-D ends\n", stderr);
     interrupt_hold_conversation();
-    return converse(d);
+    code = converse(d);
+    if (code == EXIT_DONE && line_editor_on_terminal(d->editor))
+        fprintf(stderr, "next: hearth serve %s gives programs an address for it\n",
+                d->setup->model->from_line ? d->setup->model->text : "MODEL");
+    return code;
 }
 
 int dialogue_run(const struct dialogue_setup *setup)

@@ -112,6 +112,7 @@ enum fit_verdict { FIT_GOOD, FIT_SLOW, FIT_TOO_LARGE, FIT_NOT_RUN };
 
 struct fit_candidate {
     struct fit_model model;
+    char path[512];           /* "": of the catalogue */
     struct fit_task task;     /* the context is held to what the model was trained for */
     struct fit_forecast forecast;
     enum fit_verdict verdict;

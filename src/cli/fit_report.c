@@ -128,6 +128,22 @@ static void print_picture(const struct fit_result *r, int width)
     }
 }
 
+static void print_next(const struct fit_result *r)
+{
+    const struct fit_candidate *best = r->choice.best >= 0 ? &r->c[r->choice.best] : NULL;
+    if (!best)
+        return;
+    fputs("\nnext: ", stdout);
+    if (best->model.from_dimensions) {
+        fputs("hearth pull hf:OWNER/REPO, or hf:OWNER/REPO:TYPE, of a repository that has it as GGUF; --plan says "
+              "first whether it fits\n", stdout);
+    } else {
+        fputs("hearth chat ", stdout);
+        print_in_line(stdout, best->path);
+        putchar('\n');
+    }
+}
+
 void fit_print_text(const struct fit_result *r, int width)
 {
     print_head(r);
@@ -138,6 +154,7 @@ void fit_print_text(const struct fit_result *r, int width)
         printf("and %d more; --json or --csv has all of them\n", r->n - MOST_SHOWN);
     print_reason(r);
     print_picture(r, width);
+    print_next(r);
 }
 
 /* ---- CSV ---- */
