@@ -24,6 +24,11 @@ const struct env_var env_system_vars[] = {
     { "https_proxy", "the same for https: addresses" },
     { "all_proxy", "the same for both, where the two say nothing" },
     { "no_proxy", "names that are asked without a proxy, with commas between" },
+    { "OLLAMA_MODELS", "where Ollama keeps its models: hearth import --find looks there instead of ~/.ollama/models" },
+    { "HF_HUB_CACHE", "where Hugging Face's tools keep what they fetch; also HF_HOME, the folder above it" },
+    { "HF_HOME", "its hub/ is looked through where HF_HUB_CACHE says nothing" },
+    { "LLAMA_CACHE", "where llama.cpp keeps what it fetches" },
+    { "XDG_CACHE_HOME", "the folder of caches, ~/.cache where it says nothing" },
     { NULL, NULL },
 };
 

@@ -326,12 +326,83 @@ bool tree_remove(const struct tree *t, const char *name, hearth_error *err)
 /* ---- all of them ---- */
 
 struct look {
+    const struct tree *tree;
     void (*see)(void *arg, const char *name, const struct tree_file *f);
+    void (*see_linked)(void *arg, const char *name, const char *at, const struct tree_file *f); /* or */
     void *arg;
     char name[TREE_NAME_BYTES + TREE_PART_BYTES + 2];
 };
 
-/* Takes the folder. What has no good name is not ours, and left out. */
+/* Where a link of that name and text leads to in the tree, by its text alone. False: out of it, or to no name. */
+static bool resolve(const char *name, const char *text, char out[TREE_NAME_BYTES])
+{
+    const char *slash = strrchr(name, '/');
+    size_t n = slash ? (size_t)(slash - name) : 0; /* of the folder that it is in */
+    for (; strncmp(text, "../", 3) == 0; text += 3) {
+        if (n == 0)
+            return false;
+        while (n > 0 && name[n - 1] != '/')
+            n--;
+        n -= n > 0;
+    }
+    int m = snprintf(out, TREE_NAME_BYTES, "%.*s%s%s", (int)n, name, n ? "/" : "", text);
+    return m > 0 && m < TREE_NAME_BYTES && tree_name_is_good(out);
+}
+
+static void see_link(struct look *l, int folder, const char *last)
+{
+    char text[TREE_NAME_BYTES], at[TREE_NAME_BYTES];
+    struct tree_file f = { .fd = -1 };
+    ssize_t n = readlinkat(folder, last, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = 0;
+    bool inside = n > 0 && resolve(l->name, text, at) && tree_file_open(l->tree, at, &f, NULL) == 1;
+    tree_file_close(&f);
+    l->see_linked(l->arg, l->name, inside ? at : NULL, inside ? &f : NULL);
+}
+
+static void see_file(struct look *l, const struct stat *st)
+{
+    const struct tree_file f = {
+        .fd = -1, .bytes = (uint64_t)st->st_size, .device = (uint64_t)st->st_dev, .inode = (uint64_t)st->st_ino,
+        .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+    };
+    if (l->see_linked)
+        l->see_linked(l->arg, l->name, l->name, &f);
+    else
+        l->see(l->arg, l->name, &f);
+}
+
+static void look_below(struct look *l, int folder, size_t n, int depth);
+
+/* `last` in the folder whose name has n bytes. What has no good name is not ours: seen as what leads elsewhere, or left
+ * out, as hidden files are. */
+static void look_at_entry(struct look *l, int folder, const char *last, size_t n, int depth)
+{
+    struct stat st;
+    size_t m = strlen(last), from = n ? n + 1 : 0;
+    bool good = tree_part_is_good((struct str){ last, m }) && from + m < TREE_NAME_BYTES;
+    if ((!good && (!l->see_linked || last[0] == '.')) || from + m >= sizeof l->name)
+        return;
+    if (n)
+        l->name[n] = '/';
+    memcpy(l->name + from, last, m + 1);
+    if (!good) {
+        l->see_linked(l->arg, l->name, NULL, NULL);
+    } else if (fstatat(folder, last, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        /* it went meanwhile */
+    } else if (S_ISREG(st.st_mode)) {
+        see_file(l, &st);
+    } else if (S_ISLNK(st.st_mode) && l->see_linked) {
+        see_link(l, folder, last);
+    } else if (S_ISDIR(st.st_mode) && depth < TREE_MOST_PARTS) {
+        int below = open_folder(folder, last, false);
+        if (below >= 0)
+            look_below(l, below, from + m, depth + 1);
+    }
+    l->name[n] = 0;
+}
+
+/* Takes the folder. */
 static void look_below(struct look *l, int folder, size_t n, int depth)
 {
     DIR *dir = fdopendir(folder);
@@ -339,35 +410,14 @@ static void look_below(struct look *l, int folder, size_t n, int depth)
         close(folder);
         return;
     }
-    for (const struct dirent *e; (e = readdir(dir));) {
-        struct stat st;
-        size_t m = strlen(e->d_name), from = n ? n + 1 : 0;
-        if (!tree_part_is_good((struct str){ e->d_name, m }) || from + m >= TREE_NAME_BYTES
-            || fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        if (n)
-            l->name[n] = '/';
-        memcpy(l->name + from, e->d_name, m + 1);
-        if (S_ISREG(st.st_mode)) {
-            const struct tree_file f = {
-                .fd = -1, .bytes = (uint64_t)st.st_size, .device = (uint64_t)st.st_dev, .inode = (uint64_t)st.st_ino,
-                .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-            };
-            l->see(l->arg, l->name, &f);
-        } else if (S_ISDIR(st.st_mode) && depth < TREE_MOST_PARTS) {
-            int below = open_folder(dirfd(dir), e->d_name, false);
-            if (below >= 0)
-                look_below(l, below, from + m, depth + 1);
-        }
-        l->name[n] = 0;
-    }
+    for (const struct dirent *e; (e = readdir(dir));)
+        look_at_entry(l, dirfd(dir), e->d_name, n, depth);
     closedir(dir);
 }
 
-bool tree_look(const struct tree *t, const char *name,
-               void (*see)(void *arg, const char *name, const struct tree_file *f), void *arg, hearth_error *err)
+static bool look_from(struct look *l, const char *name, hearth_error *err)
 {
-    struct look l = { .see = see, .arg = arg };
+    const struct tree *t = l->tree;
     const char *last = name;
     int fd = -1;
     if (*name) {
@@ -382,7 +432,22 @@ bool tree_look(const struct tree *t, const char *name,
     }
     if (fd < 0)
         return *name && (errno == ENOENT || errno == ENOTDIR) ? true : fail_at(t, "look through", name, err);
-    snprintf(l.name, sizeof l.name, "%s", name);
-    look_below(&l, fd, strlen(name), 0);
+    snprintf(l->name, sizeof l->name, "%s", name);
+    look_below(l, fd, strlen(name), 0);
     return true;
+}
+
+bool tree_look(const struct tree *t, const char *name,
+               void (*see)(void *arg, const char *name, const struct tree_file *f), void *arg, hearth_error *err)
+{
+    struct look l = { .tree = t, .see = see, .arg = arg };
+    return look_from(&l, name, err);
+}
+
+bool tree_look_linked(const struct tree *t, const char *name,
+                      void (*see)(void *arg, const char *name, const char *at, const struct tree_file *f), void *arg,
+                      hearth_error *err)
+{
+    struct look l = { .tree = t, .see_linked = see, .arg = arg };
+    return look_from(&l, name, err);
 }

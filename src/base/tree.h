@@ -58,3 +58,10 @@ bool tree_remove(const struct tree *t, const char *name, hearth_error *err);
  * seen. False: HEARTH_ERR_IO. */
 bool tree_look(const struct tree *t, const char *name,
                void (*see)(void *arg, const char *name, const struct tree_file *f), void *arg, hearth_error *err);
+/* The same, and links whose text leads to a regular file of the tree that is no link itself: at is where that file is,
+ * in the tree, and f is what it looks like; of what is no link at is its name. A link that leads anywhere else, and
+ * what has no good name and is not hidden, is seen with at and f NULL. The system follows no link: their text is read,
+ * and held to the rules of names. */
+bool tree_look_linked(const struct tree *t, const char *name,
+                      void (*see)(void *arg, const char *name, const char *at, const struct tree_file *f), void *arg,
+                      hearth_error *err);

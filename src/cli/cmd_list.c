@@ -27,7 +27,11 @@ static const char *state_of(const struct store_item *item)
         return "gone";
     if (!item->has_record)
         return "no";
-    return !item->as_recorded ? "changed" : item->record.published ? "yes" : "own digest";
+    if (!item->as_recorded)
+        return "changed";
+    if (item->record.path[0])
+        return item->record.published ? "not read" : "no";
+    return item->record.published ? "yes" : "own digest";
 }
 
 static void print_one(const struct store_item *item)
@@ -92,10 +96,11 @@ const struct command cmd_list = {
     .name = "list",
     .alias = "ls",
     .positionals = "",
-    .summary = "the models that were pulled",
+    .summary = "the models that were pulled or imported",
     .about = "Name, size, architecture, types, whether it is as it was when its SHA-256 was right, and its source.\n"
              "Verified: yes (the hub named the digest), own digest (nobody published one), changed (size, time or\n"
-             "file is another since), no (nothing is known of it). hearth verify reads all of a file again.\n",
+             "file is another since), not read (imported: the other program names a digest, and nobody has held the\n"
+             "file against it yet), no (nothing is known of it). hearth verify reads all of a file again.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run_list,

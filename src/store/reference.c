@@ -182,8 +182,7 @@ static bool is_model(const char *name)
         && !has_word(last_part(name), "imatrix");
 }
 
-/* The first of its set, or alone. */
-static bool is_first(const char *name)
+bool reference_is_first(const char *name)
 {
     int part, n_parts;
     size_t n_before;
@@ -202,7 +201,7 @@ static bool refuse(const char *which, const char *from, const char *const *names
     struct buf list = { 0 };
     int n_shown = 0, n_models = 0;
     for (int i = 0; i < n_names; i++) {
-        if (!is_model(names[i]) || !is_first(names[i]) || (several && *which && !is_meant(names[i], which)))
+        if (!is_model(names[i]) || !reference_is_first(names[i]) || (several && *which && !is_meant(names[i], which)))
             continue;
         if (++n_models <= MOST_SHOWN && list.len < 500)
             buf_printf(&list, "%s%s", n_shown++ ? ", " : "", names[i]);
@@ -261,7 +260,7 @@ bool reference_choose(struct choice *out, const char *which, const char *from, c
     for (int i = 0; i < n_names; i++) {
         if (strcmp(names[i], wanted) == 0 || strcmp(last_part(names[i]), wanted) == 0)
             return gather(out, names, n_names, i, err); /* a file's name, and no other is that */
-        if (!is_first(names[i]))
+        if (!reference_is_first(names[i]))
             continue;
         if (is_meant(names[i], wanted)) {
             found = i;

@@ -31,6 +31,9 @@ bool reference_read(struct reference *out, const char *text, hearth_error *err);
  * "ollama/NAME/TAG.gguf", "url/HOST/.../F.gguf". */
 void reference_store_name(const struct reference *r, char out[STORE_NAME_BYTES]);
 
+/* Of a split set the first part ("...-00001-of-00003.gguf"), or none of a set, by the name. */
+bool reference_is_first(const char *name);
+
 /* Which of several files is meant: of names with '/' between their parts, those of one set (F-00001-of-00003.gguf)
  * together. What is no model by its name (mmproj, imatrix, not .gguf) is left out, unless it is named. */
 enum { REFERENCE_MOST_FILES = 512 };

@@ -23,7 +23,7 @@ bool store_usual_place(char out[TREE_PATH_BYTES])
 
 enum { MOST_ITEMS = 20000 };
 
-static struct store_item *add_item(struct store_list *l, const char *name)
+struct store_item *store_add(struct store_list *l, const char *name)
 {
     if (l->n == l->room && !l->failed) {
         int room = l->room ? 2 * l->room : 32;
@@ -48,7 +48,7 @@ static bool has_end(const char *name, const char *end)
 
 static void see_file(void *arg, const char *name, const struct tree_file *f)
 {
-    struct store_item *item = has_end(name, ".gguf") ? add_item(arg, name) : NULL;
+    struct store_item *item = has_end(name, ".gguf") ? store_add(arg, name) : NULL;
     if (item)
         item->file = *f;
 }
@@ -62,7 +62,7 @@ static void see_import(void *arg, const char *name, const struct tree_file *f)
         return;
     snprintf(file, sizeof file, "%s", name + sizeof "records/" - 1);
     file[strlen(file) - 5] = 0;
-    add_item(arg, file);
+    store_add(arg, file);
 }
 
 static void fill(struct store_item *item, const struct tree *t)
@@ -83,6 +83,12 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct store_item *)a)->name, ((const struct store_item *)b)->name);
 }
 
+void store_sort(struct store_list *l)
+{
+    if (l->n)
+        qsort(l->item, (size_t)l->n, sizeof *l->item, by_name);
+}
+
 bool store_list(struct store_list *out, const struct tree *t, hearth_error *err)
 {
     static const char *const folders[] = { "hf", "ollama", "url" };
@@ -95,9 +101,9 @@ bool store_list(struct store_list *out, const struct tree *t, hearth_error *err)
         ok = fail_memory(err, "the list of models");
     for (int i = 0; ok && i < out->n; i++)
         fill(&out->item[i], t);
-    if (ok && out->n)
-        qsort(out->item, (size_t)out->n, sizeof *out->item, by_name);
-    if (!ok)
+    if (ok)
+        store_sort(out);
+    else
         store_list_free(out);
     return ok;
 }
@@ -118,13 +124,13 @@ static int index_of(const struct store_list *l, const char *name)
     return -1;
 }
 
-static int find_hf(const struct store_list *l, const struct reference *r, int *index, hearth_error *err)
+static int find_hf(const struct store_list *l, const struct reference *r, const char *folder, int *index,
+                   hearth_error *err)
 {
-    char folder[STORE_NAME_BYTES], from[STORE_NAME_BYTES];
+    char from[STORE_NAME_BYTES];
     struct choice choice;
     hearth_error why = { 0 };
     int n = 0, found = 0;
-    reference_store_name(r, folder);
     size_t n_folder = strlen(folder);
     const char **names = mem_alloc(((size_t)l->n + 1) * sizeof *names);
     if (!names) {
@@ -175,19 +181,29 @@ static int find_last_part(const struct store_list *l, const char *text, int *ind
     return n > 1 ? -1 : n;
 }
 
+/* What was pulled, else what another program has fetched and was imported. */
+static int find_reference(const struct store_list *l, const char *text, int *index, hearth_error *err)
+{
+    static const char *const before[] = { "", "import/" };
+    struct reference r;
+    char name[STORE_NAME_BYTES], full[STORE_NAME_BYTES + 8];
+    if (!reference_read(&r, text, err))
+        return -1;
+    reference_store_name(&r, name);
+    int found = 0;
+    for (size_t i = 0; found == 0 && i < ARRAY_LEN(before); i++) {
+        snprintf(full, sizeof full, "%s%s", before[i], name);
+        found = r.kind == REFERENCE_HF ? find_hf(l, &r, full, index, err) : (*index = index_of(l, full)) >= 0;
+    }
+    return found;
+}
+
 int store_find(const struct store_list *l, const char *text, int *index, hearth_error *err)
 {
-    struct reference r;
     char name[STORE_NAME_BYTES];
     *index = -1;
-    if (reference_is_one(text)) {
-        if (!reference_read(&r, text, err))
-            return -1;
-        if (r.kind == REFERENCE_HF)
-            return find_hf(l, &r, index, err);
-        reference_store_name(&r, name);
-        return (*index = index_of(l, name)) >= 0;
-    }
+    if (reference_is_one(text))
+        return find_reference(l, text, index, err);
     if ((*index = index_of(l, text)) >= 0)
         return 1;
     if ((size_t)snprintf(name, sizeof name, "%s.gguf", text) < sizeof name && (*index = index_of(l, name)) >= 0)

@@ -19,62 +19,15 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "life"))
 from hub_server import Hub  # noqa: E402
+from place import NAME, PATIENCE_S, Place, bytes_of  # noqa: E402
 from tap import Skip, main, test  # noqa: E402
 
-PATIENCE_S, KILLS, ALL_KILLS = 100, 6, 200
-NAME = "hf/tolstoy/tiny-gguf/tiny-Q4_K_M.gguf"
-
-
-def bytes_of(model):
-    with open(model, "rb") as f:
-        return f.read()
+KILLS, ALL_KILLS = 6, 200
 
 
 def big(n, seed=1):
     """Random bytes that begin as a GGUF file does: whether they are a model is not pull's business."""
     return b"GGUF" + random.Random(seed).randbytes(n - 4)
-
-
-class Place:
-    """A store in a folder of its own, and the program that works on it."""
-
-    def __init__(self, program, folder=None):
-        self.program, self.own = program, None if folder else tempfile.TemporaryDirectory(prefix="hearth-store-")
-        self.dir = os.path.join(folder or self.own.name, "models")
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_") and not k.endswith("_proxy")}
-        self.env = {**clean, "HEARTH_CONFIG": "none", "HEARTH_STORE_DIR": self.dir}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.own:
-            self.own.cleanup()
-
-    def run(self, *words, env=None):
-        return subprocess.run([self.program, *words], capture_output=True, text=True, timeout=PATIENCE_S,
-                              env={**self.env, **(env or {})}, check=False)
-
-    def words(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
-        return ["pull", what, "--hub", hub.url, "--retry-wait", "1", "--json", *words]
-
-    def pull(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
-        done = self.run(*self.words(hub, *words, what=what))
-        done.events = [json.loads(line) for line in done.stdout.splitlines()]
-        return done
-
-    def path(self, name=NAME):
-        return os.path.join(self.dir, name)
-
-    def is_right(self, data, name=NAME):
-        """The promise: absent, or right. True: it is there."""
-        if not os.path.exists(self.path(name)):
-            return False
-        assert bytes_of(self.path(name)) == data, "a file under its final name is not what it must be"
-        return True
-
-    def n_partial(self):
-        return sum(os.path.getsize(p) for p in glob.glob(self.dir + "/partial/*.part"))
 
 
 def kinds(done):
