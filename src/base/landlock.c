@@ -56,13 +56,13 @@ int landlock_abi(void)
 }
 
 /* What no rule allows is refused: all that this version knows. */
-static int make_ruleset(int abi, struct ruleset *r)
+static int make_ruleset(int abi, bool client, struct ruleset *r)
 {
     *r = (struct ruleset){ .fs = FS_ALL_1 };
     r->fs |= abi >= 2 ? FS_REFER : 0;
     r->fs |= abi >= 3 ? FS_TRUNCATE : 0;
     r->fs |= abi >= 5 ? FS_IOCTL_DEV : 0;
-    r->net = abi >= 4 ? NET_BIND_TCP | NET_CONNECT_TCP : 0;
+    r->net = abi < 4 ? 0 : client ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
     r->scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX_SOCKET : 0;
     size_t bytes = abi >= 6 ? sizeof *r : abi >= 4 ? 2 * sizeof r->fs : sizeof r->fs;
     return (int)syscall(CREATE_RULESET, r, bytes, 0);
@@ -78,7 +78,7 @@ static bool allow(int ruleset, const struct ruleset *r, const char *path, uint64
     int why = errno;
     if (rule.fd >= 0)
         close(rule.fd);
-    return ok ? true : fail(err, HEARTH_ERR_IO, "the sandbox cannot keep %.200s open to the server: %s; see that it is "
+    return ok ? true : fail(err, HEARTH_ERR_IO, "the sandbox cannot keep %.200s open: %s; see that it is "
                             "there, or turn the sandbox off with --no-sandbox", path, strerror(why));
 }
 
@@ -148,7 +148,7 @@ static int ask_all(int ruleset)
 bool landlock_enter(const struct sandbox *s, hearth_error *err)
 {
     struct ruleset r;
-    int abi = landlock_abi(), ruleset = make_ruleset(abi, &r);
+    int abi = landlock_abi(), ruleset = make_ruleset(abi, s->client, &r);
     bool ok = ruleset >= 0;
     int got = ok ? 0 : -errno;
     for (int i = 0; ok && i < s->n_read; i++)

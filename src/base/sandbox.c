@@ -179,7 +179,7 @@ static const struct call writing[] = {
     CALL(renameat),
     CALL(renameat2),
     CALL(fchmod),
-    CALL(utimensat),
+    CALL_IF(utimensat, 1, ALL, 0), /* of what is open: the path is NULL */
 };
 
 /* Where a database is open, too: it locks ranges of its files, and looks whether they are still under their names. */
@@ -201,6 +201,29 @@ static const struct call renewing[] = {
     CALL(rename),
     CALL(renameat),
     CALL(renameat2),
+};
+
+/* Where others are connected to, too: how names are looked up (DNS, a daemon's socket), and libraries for that and for
+ * TLS are loaded, from files. Landlock says from which. */
+static const struct call connecting[] = {
+    CALL_IF2(socket, 0, LOW, AF_INET, 1, 0xf, SOCK_STREAM),
+    CALL_IF2(socket, 0, LOW, AF_INET, 1, 0xf, SOCK_DGRAM),
+    CALL_IF2(socket, 0, LOW, AF_INET6, 1, 0xf, SOCK_STREAM),
+    CALL_IF2(socket, 0, LOW, AF_INET6, 1, 0xf, SOCK_DGRAM),
+    CALL_IF(socket, 0, LOW, AF_UNIX),
+    CALL_IF(socket, 0, LOW, AF_NETLINK), /* which kinds of addresses this machine has */
+    CALL_IF(socketpair, 0, LOW, AF_UNIX),
+    CALL(connect),
+    CALL(bind), /* to no port of one's own: Landlock, and no listen() */
+    CALL_IF(sendto, 3, MSG_FASTOPEN, 0),
+    CALL(sendmmsg),
+    CALL_IF2(mmap, 2, PROT_EXEC, PROT_EXEC, 3, MAP_ANONYMOUS, 0),
+    CALL(access),
+    CALL(faccessat),
+    CALL(faccessat2),
+    CALL(readlink),
+    CALL(readlinkat),
+    CALL(fstatfs),
 };
 
 /* Where a file may be removed, too. */
@@ -247,6 +270,8 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox *s)
         wrong = add_all(filter, reading, ARRAY_LEN(reading));
     if (!wrong && s->database)
         wrong = add_all(filter, locking, ARRAY_LEN(locking));
+    if (!wrong && s->client)
+        wrong = add_all(filter, connecting, ARRAY_LEN(connecting));
     if (!wrong && s->remove[0])
         wrong = add_all(filter, removing, ARRAY_LEN(removing));
     return wrong;
@@ -354,6 +379,40 @@ bool sandbox_may_use_database(struct sandbox *s, const char *folder)
         return true;
     s->n_databases++;
     return sandbox_may_write(s, folder);
+}
+
+bool sandbox_may_read(struct sandbox *s, const char *path)
+{
+    return access(path, F_OK) != 0 || add_path(s->read, &s->n_read, path, strlen(path));
+}
+
+/* What a lookup of names and TLS read. */
+static const struct {
+    const char *path;
+    bool of_root; /* for root alone: others may read all of /etc that they can */
+} of_clients[] = {
+    { "/etc/resolv.conf", true },     { "/etc/hosts", true },
+    { "/etc/host.conf", true },       { "/etc/nsswitch.conf", true },
+    { "/etc/gai.conf", true },        { "/etc/services", true },
+    { "/etc/ld.so.cache", true },     { "/etc/ssl/certs", true },
+    { "/etc/ssl/openssl.cnf", true }, { "/etc/pki/tls/certs", true },
+    { "/etc/pki/ca-trust", true },    { "/etc/ca-certificates", true },
+    { "/etc/crypto-policies", true }, { "/run/systemd/resolve", false },
+    { "/run/NetworkManager", false }, { "/run/resolvconf", false },
+    { "/usr/lib", false },            { "/usr/lib64", false },
+    { "/lib", false },                { "/lib64", false },
+    { "/usr/share/ca-certificates", false },
+    { "/usr/local/share/ca-certificates", false },
+    { "/proc/sys/crypto", false },    { "/dev/urandom", false },
+};
+
+bool sandbox_may_connect(struct sandbox *s)
+{
+    bool root = geteuid() == 0, ok = root || sandbox_may_read(s, "/etc");
+    s->client = true;
+    for (size_t i = 0; ok && i < ARRAY_LEN(of_clients); i++)
+        ok = (of_clients[i].of_root && !root) || sandbox_may_read(s, of_clients[i].path);
+    return ok;
 }
 
 void sandbox_look(struct sandbox *s)

@@ -17,6 +17,7 @@ struct sandbox {
     bool database; /* one is open: its files may be locked and made shorter */
     int n_databases; /* of `write`: folders in which files of a database are made and removed, and no more is done */
     char remove[SANDBOX_PATH_BYTES]; /* a folder in which files may be removed; "": none */
+    bool client; /* it connects to others: sandbox_may_connect() */
 
     /* What the kernel offers, and what of it is active; filled by sandbox_enter(). */
     bool has_seccomp, seccomp, landlock;
@@ -33,12 +34,20 @@ bool sandbox_may_use_database(struct sandbox *s, const char *folder);
 /* A file that is to go at the end: of Landlock's rights there is none for one file, so it is all in its folder. */
 bool sandbox_may_remove_beside(struct sandbox *s, const char *file);
 
+/* That file, or that folder and all in it, where it is there. False as above. */
+bool sandbox_may_read(struct sandbox *s, const char *path);
+/* Connections to others: names are looked up and certificates checked, by libraries that are loaded meanwhile. What
+ * those read of the system may be read: for root single files and folders, else all of /etc that this user may read,
+ * since a network that changes replaces files of it. False as above. */
+bool sandbox_may_connect(struct sandbox *s);
+
 /* What the kernel offers, into *s. */
 void sandbox_look(struct sandbox *s);
 
-/* From here on no programs, no new sockets, no connections, no files but those; what is open stays open, threads may be
- * started. What the kernel does not offer is left out, and *s says what is active. HEARTH_ERR_IO: it offers something
- * and then refuses it, HEARTH_ERR_MEMORY. Not beside other threads that start threads. */
+/* From here on no programs, no new sockets and no connections (but for a client), no files but those; what is open
+ * stays open, threads may be started. What the kernel does not offer is left out, and *s says what is active.
+ * HEARTH_ERR_IO: it offers something and then refuses it, HEARTH_ERR_MEMORY. Not beside other threads that start
+ * threads. */
 bool sandbox_enter(struct sandbox *s, hearth_error *err);
 
 /* From here on no thread of this process connects to anything or sends to anybody whom it has not accepted. Sockets

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
+#include "base/sandbox.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/key_text.h"
@@ -13,7 +15,7 @@
 #include "cli/units.h"
 #include "store/pull.h"
 
-enum { PLAN, SHA256, STORE_DIR, TOKEN_FILE, HUB, CA_FILE, STALL, RETRIES, RETRY_WAIT, JSON, N_OPTS };
+enum { PLAN, SHA256, STORE_DIR, TOKEN_FILE, HUB, CA_FILE, STALL, RETRIES, RETRY_WAIT, NO_SANDBOX, JSON, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [PLAN] = { .name = "plan", .type = OPT_FLAG,
@@ -36,6 +38,9 @@ static const struct opt options[N_OPTS] = {
                   .help = "give up after so many tries that brought not one byte more" },
     [RETRY_WAIT] = { .name = "retry-wait", .type = OPT_INT, .value = "MS", .least = 1, .most = 30000, .dflt = "1000",
                      .help = "how long to wait before the second try; twice that before each next one, up to 30 s" },
+    [NO_SANDBOX] = { .name = "no-sandbox", .type = OPT_FLAG,
+                     .help = "keep all rights of the user, where without it all but writing the store and connecting "
+                             "to others is given up before the first byte comes (docs/models-store.md)" },
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print each event as a JSON object in a line of its own" },
 };
 
@@ -204,6 +209,50 @@ static bool print_plan(struct job *j, hearth_error *err)
     return true;
 }
 
+/* ---- what is given up before ---- */
+
+static bool say_sandbox(const struct job *j, const struct sandbox *s, bool off, hearth_error *err)
+{
+    bool all = s->seccomp && s->landlock;
+    if (j->json)
+        return json_print(json_pack("{ss sb sb si}", "event", "sandbox", "seccomp", (int)s->seccomp, "landlock",
+                                    (int)s->landlock, "landlock_abi", s->landlock_abi),
+                          JSON_COMPACT, "the JSON of an event", err);
+    if (off)
+        say("warning: without its sandbox (--no-sandbox) whoever takes over this command has all rights of its user");
+    else if (!all)
+        say("warning: this kernel has no %s, so the sandbox is %s",
+            s->seccomp ? "Landlock" : s->landlock ? "seccomp" : "seccomp and no Landlock",
+            s->seccomp || s->landlock ? "only half of it" : "off");
+    return true;
+}
+
+/* From here on this process writes nothing but the store, and runs no programs: what others send is read after that. */
+static bool enter_sandbox(const struct job *j, const struct args *a, hearth_error *err)
+{
+    /* Of the system's files, what it takes to say whether a model fits. */
+    static const char *const of_plan[] = { "/proc/meminfo", "/proc/self/cgroup", "/sys/fs/cgroup" };
+    const struct opt_value *v = a->value;
+    struct sandbox s = { 0 };
+    if (v[NO_SANDBOX].on) {
+        sandbox_look(&s);
+        return say_sandbox(j, &s, true, err);
+    }
+    bool ok = sandbox_may_connect(&s) && sandbox_may_write(&s, j->tree.path)
+           && sandbox_may_read(&s, "/proc/sys/kernel/random") /* since when the machine runs: records.h */
+           && (!v[CA_FILE].text || sandbox_may_read(&s, v[CA_FILE].text));
+    if (v[PLAN].on) {
+        struct machine m;
+        machine_read(&m); /* its topology is read once, from more files than that */
+        for (size_t i = 0; ok && i < ARRAY_LEN(of_plan); i++)
+            ok = sandbox_may_read(&s, of_plan[i]);
+    }
+    if (!ok)
+        return fail(err, HEARTH_ERR_USAGE, "the path of the store or of --ca-file has more than %d bytes; name a "
+                    "shorter one, or turn the sandbox off with --no-sandbox", SANDBOX_PATH_BYTES - 1);
+    return sandbox_enter(&s, err) && say_sandbox(j, &s, false, err);
+}
+
 /* ---- all of it ---- */
 
 static bool check_room(const struct job *j, hearth_error *err)
@@ -275,7 +324,7 @@ static int run(const struct args *a)
     j.download.key = j.token[0] ? j.token : NULL;
     interrupt_hold();
     bool ok = tree_open(&j.tree, folder, true, &err) && (j.http = http_client_create(v[CA_FILE].text, &err))
-           && pull(&j, a, &err);
+           && enter_sandbox(&j, a, &err) && pull(&j, a, &err);
     end_line(&j);
     hub_set_free(&j.set);
     http_client_destroy(j.http);
@@ -296,7 +345,7 @@ const struct command cmd_pull = {
              "\n"
              "Then `hearth run hf:OWNER/REPO`, and every other MODEL, takes the same reference. Proxies of the\n"
              "environment (https_proxy, all_proxy, no_proxy) are used, but not for this machine; hearth env has them.\n"
-             "docs/models-store.md.\n",
+             "It gives up the rest of its user's rights before the first byte comes. docs/models-store.md.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""test_sandbox.py: what the server can no longer do once it listens, and what --offline refuses.
+"""test_sandbox.py: what the server can no longer do once it listens, nor a pull before the first byte comes, and what
+--offline refuses.
 
     tests/sandbox/test_sandbox.py build/hearth build/tests/sandbox/libprobe.so
 
@@ -21,6 +22,9 @@ import time
 import traceback
 import urllib.request
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "store"))
+from hub_server import Hub  # noqa: E402
+
 ENV = {**{k: v for k, v in os.environ.items()
           if not k.startswith(("HEARTH_", "LISTEN_", "NOTIFY_", "WATCHDOG_"))}, "HEARTH_CONFIG": "none",
        "HEARTH_RECORD": "off"}
@@ -39,48 +43,40 @@ def test(function):
     return function
 
 
-class Server:
-    """The program with the probe inside, in a folder with a model."""
+class Probed:
+    """The program with the probe inside. folder: what the probe takes for a model's."""
 
-    def __init__(self, here, *options, safe=False, no_landlock=False):
-        self.folder = tempfile.mkdtemp(prefix="hearth-sandbox-")
-        self.models = os.path.join(self.folder, "models")
-        os.mkdir(self.models)
-        shutil.copy(here.model, os.path.join(self.models, "m.gguf"))
-        with open(os.path.join(self.models, "inside"), "w", encoding="ascii") as f:
+    def __init__(self, here, words, folder, safe=False, no_landlock=False):
+        with open(os.path.join(folder, "inside"), "w", encoding="ascii") as f:
             f.write("a file of the model's folder")
-        os.symlink("/etc/passwd", os.path.join(self.models, "link"))
+        os.symlink("/etc/passwd", os.path.join(folder, "link"))
         to_probe, self.go = os.pipe()
         self.told, from_probe = os.pipe()
         env = {**ENV, "LD_PRELOAD": here.probe, "PROBE_IN": str(to_probe), "PROBE_OUT": str(from_probe),
-               "PROBE_FOLDER": self.models, **({"PROBE_SAFE": "1"} if safe else {}),
+               "PROBE_FOLDER": folder, **({"PROBE_SAFE": "1"} if safe else {}),
                **({"PROBE_NO_LANDLOCK": "1"} if no_landlock else {})}
-        self.process = subprocess.Popen(
-            [here.program, "serve", os.path.join(self.models, "m.gguf"), "--port", "0", *options],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-            pass_fds=[to_probe, from_probe])
+        self.process = subprocess.Popen([here.program, *words], env=env, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                        pass_fds=[to_probe, from_probe])
         os.close(to_probe)
         os.close(from_probe)
 
-    def __enter__(self):
+    def said(self, what):
+        """Standard output until that is in it."""
         seen, deadline = b"", time.monotonic() + PATIENCE_S
-        while b"print(" not in seen:
+        while what not in seen:
             ready = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]
             piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
-            assert piece, f"no start screen: {self.process.stderr.read().decode() if self.process.poll() else ''}"
+            assert piece, f"not said: {self.process.stderr.read().decode() if self.process.poll() else ''}"
             seen += piece
-        self.screen = seen.decode()
-        self.base = re.search(r"http://[\d.:]+", self.screen)[0]
-        return self
+        return seen.decode()
 
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        err = self.process.communicate(timeout=PATIENCE_S)[1].decode()
+    def end(self, signal_number):
+        self.process.send_signal(signal_number)
+        self.err = self.process.communicate(timeout=PATIENCE_S)[1].decode()
         os.close(self.go)
         os.close(self.told)
-        shutil.rmtree(self.folder)
-        assert self.process.returncode == 0, (self.process.returncode, err)
-        self.err = err
+        return self.process.returncode
 
     def tried(self):
         """{thread: {what: errno}}: what was tried from inside."""
@@ -95,6 +91,28 @@ class Server:
         for who, what, number in re.findall(r"(?m)^(\w+): (\w+): (\d+)$", text.decode()):
             out[who][what] = int(number)
         return out
+
+
+class Server(Probed):
+    """In a folder with a model."""
+
+    def __init__(self, here, *options, safe=False, no_landlock=False):
+        self.folder = tempfile.mkdtemp(prefix="hearth-sandbox-")
+        self.models = os.path.join(self.folder, "models")
+        os.mkdir(self.models)
+        shutil.copy(here.model, os.path.join(self.models, "m.gguf"))
+        super().__init__(here, ["serve", os.path.join(self.models, "m.gguf"), "--port", "0", *options], self.models,
+                         safe, no_landlock)
+
+    def __enter__(self):
+        self.screen = self.said(b"print(")
+        self.base = re.search(r"http://[\d.:]+", self.screen)[0]
+        return self
+
+    def __exit__(self, *_):
+        code = self.end(signal.SIGTERM)
+        shutil.rmtree(self.folder)
+        assert code == 0, (code, self.err)
 
     def status(self):
         with urllib.request.urlopen(self.base + "/hearth/status", timeout=PATIENCE_S) as r:
@@ -197,6 +215,72 @@ def offline_refuses_connections_also_without_the_sandbox(here):
         for results in s.tried().values():
             assert all(v in DENIED for k, v in results.items() if k.startswith("net_")), results
         s.answers()
+
+
+class Pull(Probed):
+    """Of a model whose hub says no more after some of it, with a folder beside the store."""
+
+    def __init__(self, here, *options, **how):
+        self.folder = tempfile.mkdtemp(prefix="hearth-sandbox-")
+        beside, self.store = (os.path.join(self.folder, n) for n in ("beside", "store"))
+        os.mkdir(beside)
+        self.data = b"GGUF" + bytes(300000)
+        self.hub = Hub({"tiny-Q4_K_M.gguf": self.data}).__enter__()
+        self.hub.faults = ["stall:100000"]
+        self.words = ["pull", "hf:tolstoy/tiny-gguf", "--hub", self.hub.url, "--store-dir", self.store, "--json",
+                      *options]
+        super().__init__(here, self.words, beside, **how)
+
+    def __enter__(self):
+        self.sandbox = json.loads(self.said(b'"begin"').splitlines()[0])
+        assert self.sandbox["event"] == "sandbox"
+        return self
+
+    def __exit__(self, *_):
+        self.end(signal.SIGKILL)
+        self.hub.__exit__()
+        shutil.rmtree(self.folder)
+
+
+# What a client of others does, and what shows no more than that a path exists.
+OF_CLIENTS = {"net_tcp", "net_tcp6", "net_udp", "net_unix", "net_netlink", "net_pair", "net_connect", "net_sendto",
+              "net_sendmmsg", "stat_path", "access_path", "readlink_path", "read_a_path_only", "read_urandom"}
+# Whoever is not root reads /etc, as far as it is for all.
+OF_USERS = {"read_passwd", "read_through_link", "read_up"}
+
+
+@test
+def a_pull_writes_its_store_connects_to_others_and_does_nothing_else(here):
+    with Pull(here) as p:
+        if not p.sandbox["seccomp"] or not p.sandbox["landlock"]:
+            raise Skip(f"this kernel offers {p.sandbox} only")
+        for who, results in p.tried().items():
+            through = {k for k, v in results.items() if v == 0}
+            allowed = OF_CLIENTS | {"may_map", "may_sleep", "may_draw"} | (OF_USERS if os.geteuid() else set())
+            assert through <= allowed, f"{who}: {sorted(through - allowed)}"
+            denied = {k for k, v in results.items() if v in DENIED}
+            assert {"may_read_model", "read_home", "make_file", "write_model", "remove_model", "run_execve",
+                    "run_spawn", "run_fork", "code_mmap", "net_listen", "net_raw"} <= denied, denied
+            assert len(denied) >= LEAST, denied
+        n = len(denied)
+    return f"{n} attempts were refused, in a thread from before and in one from after"
+
+
+@test
+def a_pull_without_its_sandbox_could_and_says_so(here):
+    with Pull(here, "--no-sandbox", safe=True) as p:
+        assert not p.sandbox["seccomp"] and not p.sandbox["landlock"], p.sandbox
+        tried = p.tried()["before"]
+        assert all(tried[k] == 0 for k in ("may_read_model", "write_model", "run_spawn", "run_fork", "code_mmap"))
+    with Pull(here, no_landlock=True, safe=True) as p:
+        assert not p.sandbox["landlock"] and p.sandbox["landlock_abi"] == 0, p.sandbox
+        tried = p.tried()["before"]
+        assert tried["may_read_model"] == 0 and all(tried[k] in DENIED for k in ("run_spawn", "run_fork", "code_mmap"))
+        env = {**ENV, "LD_PRELOAD": here.probe, "PROBE_NO_LANDLOCK": "1"}
+        words = [w for w in p.words if w != "--json"]
+        done = subprocess.run([here.program, *words, "--store-dir", p.store + "2"], env=env, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0 and "this kernel has no Landlock" in done.stderr, done.stderr
 
 
 def seccomp_mode(pid):

@@ -17,25 +17,31 @@ What it does wrong is in `faults`, a list of words of which each answer with a f
     html        a page
 """
 
+import contextlib
 import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 
 
 class Hub:
-    def __init__(self, files, owner="tolstoy", repo="tiny-gguf", rate=0):
+    def __init__(self, files, owner="tolstoy", repo="tiny-gguf", rate=0, tls=None):
+        """tls: paths of a certificate for localhost and of its key."""
         self.files, self.owner, self.repo, self.rate = dict(files), owner, repo, rate
         self.faults, self.requests, self.n_sent, self.version = [], [], 0, 1
         self.listed = {}  # sizes and digests that the list has instead of the right ones
-        self.lock = threading.Lock()
+        self.lock, self.tls = threading.Lock(), None
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
 
     def __enter__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
         self.ended = threading.Event()
         threading.Thread(target=self.accept, daemon=True).start()
         return self
@@ -54,12 +60,12 @@ class Hub:
             threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
 
     def talk(self, connection):
-        with connection, connection.makefile("rb") as reader:
-            try:
+        with contextlib.suppress(OSError):
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as reader:
                 while self.one(connection, reader):
                     pass
-            except OSError:
-                pass
 
     def one(self, connection, reader):
         line = reader.readline().decode()

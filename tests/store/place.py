@@ -36,7 +36,9 @@ class Place:
                               env={**self.env, **(env or {})}, check=False)
 
     def words(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
-        return ["pull", what, "--hub", hub.url, "--retry-wait", "1", "--json", *words]
+        # A sanitizer looks at the process from inside when it ends.
+        free = ["--no-sandbox"] if "build-" in self.program and "san" in self.program.rpartition("build-")[2] else []
+        return ["pull", what, "--hub", hub.url, "--retry-wait", "1", "--json", *free, *words]
 
     def pull(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
         done = self.run(*self.words(hub, *words, what=what))

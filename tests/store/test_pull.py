@@ -23,6 +23,7 @@ from place import NAME, PATIENCE_S, Place, bytes_of  # noqa: E402
 from tap import Skip, main, test  # noqa: E402
 
 KILLS, ALL_KILLS = 6, 200
+TLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "http", "tls")
 
 
 def big(n, seed=1):
@@ -31,7 +32,7 @@ def big(n, seed=1):
 
 
 def kinds(done):
-    return [e["event"] for e in done.events if e["event"] not in ("progress", "hashing")]
+    return [e["event"] for e in done.events if e["event"] not in ("sandbox", "progress", "hashing")]
 
 
 @test
@@ -41,7 +42,7 @@ def a_model_is_pulled_listed_used_and_removed(program, model, everything):
         missing = p.run("inspect", "hf:tolstoy/tiny-gguf")
         assert missing.returncode == 2 and "hearth pull hf:tolstoy/tiny-gguf" in missing.stderr, missing.stderr
         plan = p.pull(hub, "--plan")
-        assert plan.returncode == 0 and plan.events[0]["memory_fits"] and not p.is_right(data), plan.stderr
+        assert plan.returncode == 0 and plan.events[-1]["memory_fits"] and not p.is_right(data), plan.stderr
         done = p.pull(hub)
         assert done.returncode == 0 and kinds(done) == ["begin", "done"] and p.is_right(data), done.stderr
         assert done.events[-1]["sha256"] == hashlib.sha256(data).hexdigest() and done.events[-1]["published"]
@@ -189,6 +190,21 @@ def a_token_goes_to_the_hub_and_no_further(program, model, everything):
 
 
 @test
+def names_and_certificates_are_looked_up_in_the_sandbox(program, model, everything):
+    data = big(300000)
+    cert, key = (os.path.join(TLS, n) for n in ("cert.pem", "key.pem"))
+    with Hub({"tiny-Q4_K_M.gguf": data}, tls=(cert, key)) as hub, Place(program) as p:
+        assert hub.url.startswith("https://localhost:")
+        unknown = p.pull(hub)
+        assert unknown.returncode == 3 and "not trusted" in unknown.stderr, unknown.stderr
+        hub.faults = ["drop:100000"]
+        done = p.pull(hub, "--ca-file", cert)
+        assert done.returncode == 0 and p.is_right(data), done.stderr
+        assert kinds(done) == ["begin", "retry", "done"], done.events
+        return f"seccomp {done.events[0]['seccomp']}, Landlock {done.events[0]['landlock_abi']}"
+
+
+@test
 def references_and_lists_that_lead_out_of_the_store_are_refused(program, model, everything):
     data = big(1000)
     with Hub({"../../../tiny-Q4_K_M.gguf": data, ".hidden-Q4_K_M.gguf": data}) as hub, Place(program) as p:
@@ -244,7 +260,7 @@ def two_pulls_of_one_file_do_not_meet(program, model, everything):
     data = big(2000000)
     with Hub({"tiny-Q4_K_M.gguf": data}, rate=4e6) as hub, Place(program) as p:
         first = subprocess.Popen([program, *p.words(hub)], stdout=subprocess.PIPE, text=True, env=p.env)
-        assert "begin" in first.stdout.readline()
+        assert "sandbox" in first.stdout.readline() and "begin" in first.stdout.readline()
         second = p.pull(hub)
         assert second.returncode == 2 and "another hearth fetches" in second.stderr, second.stderr
         first.communicate(timeout=PATIENCE_S)
