@@ -134,27 +134,117 @@ bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint6
         && !*at && *first <= *last && *last < *total;
 }
 
-/* The value of a header line into out, when it is that of `name`, in small letters; one that does not fit is none. */
-static void keep_header(char *out, size_t room, const char *name, const char *line, size_t n)
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+
+/* `text` begins with that word (in small letters), whatever case it has. */
+static bool begins(struct str text, const char *word)
 {
-    size_t i = 0, from = strlen(name) + 1;
-    for (; name[i] && i < n; i++)
-        if ((line[i] >= 'A' && line[i] <= 'Z' ? line[i] - 'A' + 'a' : line[i]) != name[i])
-            return;
-    if (name[i] || i >= n || line[i] != ':')
-        return;
-    while (from < n && (line[from] == ' ' || line[from] == '\t'))
+    size_t i = 0;
+    while (word[i] && i < text.len && lower(text.ptr[i]) == word[i])
+        i++;
+    return !word[i];
+}
+
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+/* The value of a header line that has this name (in small letters). */
+static bool header_value(struct str line, const char *name, struct str *value)
+{
+    size_t from = strlen(name);
+    if (!begins(line, name) || from >= line.len || line.ptr[from++] != ':')
+        return false;
+    while (from < line.len && is_blank(line.ptr[from]))
         from++;
-    while (n > from && (line[n - 1] == '\r' || line[n - 1] == '\n' || line[n - 1] == ' '))
-        n--;
-    bool plain = n - from < room;
-    for (i = from; i < n; i++)
-        plain &= line[i] > 0x20 || (line[i] == ' ' && room < HTTP_ETAG_BYTES); /* an ETag has no spaces */
+    while (line.len > from && is_blank(line.ptr[line.len - 1]))
+        line.len--;
+    *value = (struct str){ line.ptr + from, line.len - from };
+    return true;
+}
+
+/* Into out, where it is the header of that name; one that does not fit is none. */
+static void keep_header(char *out, size_t room, const char *name, struct str line)
+{
+    struct str value;
+    if (!header_value(line, name, &value))
+        return;
+    bool plain = value.len < room;
+    for (size_t i = 0; i < value.len; i++)
+        plain &= value.ptr[i] > 0x20 || (value.ptr[i] == ' ' && room < HTTP_ETAG_BYTES); /* an ETag has no spaces */
     out[0] = 0;
     if (!plain)
         return;
-    memcpy(out, line + from, n - from);
-    out[n - from] = 0;
+    memcpy(out, value.ptr, value.len);
+    out[value.len] = 0;
+}
+
+static struct str after(struct str s, size_t n) { return (struct str){ s.ptr + n, s.len - n }; }
+
+/* How long what stands in front of one of `ends` is; what is quoted counts as it is. */
+static size_t span_until(struct str s, const char *ends)
+{
+    bool quoted = false;
+    size_t i = 0;
+    for (; i < s.len && (quoted || s.ptr[i] == 0 || !strchr(ends, s.ptr[i])); i++)
+        quoted ^= s.ptr[i] == '"';
+    return i;
+}
+
+/* 'rel=next', 'rel="prev next"' */
+static bool is_rel_next(struct str parameter)
+{
+    while (parameter.len > 0 && is_blank(parameter.ptr[0]))
+        parameter = after(parameter, 1);
+    if (!begins(parameter, "rel="))
+        return false;
+    for (parameter = after(parameter, 4); parameter.len > 0;) {
+        size_t n = 0;
+        while (n < parameter.len && !is_blank(parameter.ptr[n]) && parameter.ptr[n] != '"')
+            n++;
+        if (n == 4 && begins(parameter, "next"))
+            return true;
+        parameter = after(parameter, n < parameter.len ? n + 1 : n);
+    }
+    return false;
+}
+
+static int take_link(struct str address, char *out, size_t room)
+{
+    if (address.len == 0 || address.len >= room)
+        return -1;
+    for (size_t i = 0; i < address.len; i++)
+        if (address.ptr[i] <= 0x20 || address.ptr[i] >= 0x7f)
+            return -1;
+    memcpy(out, address.ptr, address.len);
+    out[address.len] = 0;
+    return 1;
+}
+
+int http_link_next(struct str value, char *out, size_t room)
+{
+    out[0] = 0;
+    while (value.len > 0) {
+        size_t n = 0;
+        while (n < value.len && value.ptr[n] != '<')
+            n++;
+        value = after(value, n < value.len ? n + 1 : n);
+        for (n = 0; n < value.len && value.ptr[n] != '>';)
+            n++;
+        struct str address = { value.ptr, n };
+        value = after(value, n < value.len ? n + 1 : n);
+        bool next = false;
+        do { /* the parameters, each behind a ';' */
+            n = span_until(value, ";,");
+            next |= is_rel_next((struct str){ value.ptr, n });
+            value = after(value, n);
+            bool more = value.len > 0 && value.ptr[0] == ';';
+            value = after(value, value.len > 0);
+            if (!more)
+                break;
+        } while (value.len > 0);
+        if (next)
+            return take_link(address, out, room);
+    }
+    return 0;
 }
 
 /* ---- what libcurl calls ---- */
@@ -183,11 +273,15 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
     struct transfer *t = arg;
     struct http_answer *a = t->answer;
     n *= size;
+    const struct str line = { bytes, n };
+    struct str link;
     t->n_header += n;
     if (n >= 5 && memcmp(bytes, "HTTP/", 5) == 0) /* what came before was not the answer yet (100 Continue) */
-        a->etag[0] = a->content_range[0] = 0;
-    keep_header(a->etag, sizeof a->etag, "etag", bytes, n);
-    keep_header(a->content_range, sizeof a->content_range, "content-range", bytes, n);
+        a->etag[0] = a->content_range[0] = a->next[0] = a->has_next = 0;
+    keep_header(a->etag, sizeof a->etag, "etag", line);
+    keep_header(a->content_range, sizeof a->content_range, "content-range", line);
+    if (header_value(line, "link", &link) && !a->has_next)
+        a->has_next = http_link_next(link, a->next, sizeof a->next) != 0;
     foreign_hide(a->etag, strlen(a->etag), t->r->key);
     if (t->n_header <= MOST_HEADER_BYTES)
         return n;

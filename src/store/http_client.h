@@ -24,6 +24,10 @@ bool http_place_of_redirect(const char *url, struct http_place *out, hearth_erro
  * part of it (then *first is above *last). False: it says something else, or the whole is not known. Pure. */
 bool http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total);
 
+/* Of the value of a Link header (RFC 8288), where the next page of a list is, into out. 1: there it is; 0: there is no
+ * next one; -1: there is, but its address is longer than room, or has characters that none has. Pure. */
+int http_link_next(struct str value, char *out, size_t room);
+
 /* Whether a key may go there. HEARTH_ERR_USAGE: it would go over http to another machine, or is none by its characters,
  * which stand in no error. */
 bool http_key_may_go(const struct http_place *place, const char *key, hearth_error *err);
@@ -36,6 +40,8 @@ struct http_answer {
     char redirect[HTTP_REDIRECT_BYTES]; /* the same to go there, as an address; "": there is none, or it is too long */
     char etag[HTTP_ETAG_BYTES];         /* with its quotes; "": none, or one that is too long */
     char content_range[80];
+    char next[HTTP_URL_BYTES];          /* of a list in pages where the next one is, as the server writes it; "" */
+    bool has_next;      /* there is a next one, if only at an address that cannot be taken (next is "" then) */
     uint64_t n_content;    /* Content-Length; UINT64_MAX: not said */
     bool is_private;       /* it came from an address that only this machine or its network knows */
     double connect_ms;     /* until name, connection and TLS were there; 0: the one before was still open */

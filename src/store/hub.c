@@ -118,14 +118,26 @@ static bool choose_hf(struct hub_set *out, const struct reference *r, const char
     return ok;
 }
 
-bool hub_read_hf(struct hub_set *out, const struct reference *r, const char *hub, struct str answer, hearth_error *err)
+static bool add_page(json_t *list, const struct reference *r, struct str page, hearth_error *err)
 {
-    *out = (struct hub_set){ 0 };
-    json_t *list = read_json(answer, r->text, err);
-    bool ok = list != NULL;
-    if (ok && !json_is_array(list))
+    json_t *j = read_json(page, r->text, err);
+    bool ok = j != NULL;
+    if (ok && !json_is_array(j))
         ok = fail(err, HEARTH_ERR_FORMAT, "%.170s: the hub's answer is no list of files; is the address (--hub) right?",
                   r->text);
+    ok = ok && (json_array_extend(list, j) == 0 || fail_memory(err, "the hub's answer"));
+    json_decref(j);
+    return ok;
+}
+
+bool hub_read_hf(struct hub_set *out, const struct reference *r, const char *hub, const struct str *page, int n_pages,
+                 hearth_error *err)
+{
+    *out = (struct hub_set){ 0 };
+    json_t *list = json_array();
+    bool ok = list || fail_memory(err, "the hub's answer");
+    for (int i = 0; ok && i < n_pages; i++)
+        ok = add_page(list, r, page[i], err);
     ok = ok && choose_hf(out, r, hub, list, err);
     json_decref(list);
     return ok;

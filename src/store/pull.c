@@ -79,13 +79,61 @@ static bool ask(struct reading *r, struct http_client *http, const char *url, co
     return false;
 }
 
+/* Where the list goes on: of the same hub, or it is not followed. */
+static bool take_next(char url[HUB_URL_BYTES], const struct http_answer *a, const char *base, hearth_error *err)
+{
+    struct http_place hub, next;
+    if (!a->next[0])
+        return fail(err, HEARTH_ERR_FORMAT, "the hub's list goes on at an address that is none, or longer than %d "
+                    "bytes; name the file after a colon, or fetch it by its address", HTTP_URL_BYTES - 1);
+    if (!http_place_of(base, &hub, err))
+        return false;
+    if (!http_place_of_redirect(a->next, &next, err))
+        return err_context(err, "the next page of the hub's list");
+    if (next.is_tls != hub.is_tls || strcmp(next.name, hub.name) != 0)
+        return fail(err, HEARTH_ERR_FORMAT, "the list of %.100s goes on at another place (%.100s); this is not "
+                    "followed", hub.name, next.name);
+    snprintf(url, HUB_URL_BYTES, "%s", a->next);
+    return true;
+}
+
+/* All pages of the list that begins at url, which is overwritten. */
+static bool list_hf(struct hub_set *out, struct http_client *http, const struct reference *r, const char *base,
+                    char url[HUB_URL_BYTES], struct reading *reading, hearth_error *err)
+{
+    struct buf all = { 0 };
+    size_t end[HUB_MOST_PAGES];
+    struct str page[HUB_MOST_PAGES];
+    struct http_answer a;
+    int n = 0;
+    bool ok = true, more = true;
+    for (; ok && more && n < HUB_MOST_PAGES; n++) {
+        reading->most = HUB_MOST_BYTES - all.len;
+        ok = ask(reading, http, url, "application/json", NULL, &a, err);
+        buf_put(&all, reading->body.ptr, ok ? reading->body.len : 0);
+        if (all.failed)
+            ok = fail_memory(err, "the hub's answer");
+        end[n] = all.len;
+        more = ok && a.has_next;
+        ok = ok && (!more || take_next(url, &a, base, err));
+    }
+    if (ok && more)
+        ok = fail(err, HEARTH_ERR_FORMAT, "the hub's list has more than %d pages, which no repository of models has; "
+                  "fetch the file by its address", HUB_MOST_PAGES);
+    for (int i = 0; ok && i < n; i++)
+        page[i] = (struct str){ all.ptr + (i ? end[i - 1] : 0), end[i] - (i ? end[i - 1] : 0) };
+    ok = ok && hub_read_hf(out, r, base, page, n, err);
+    buf_free(&all);
+    return ok;
+}
+
 bool pull_list(struct hub_set *out, struct http_client *http, const struct reference *r, const char *hub,
                const struct download_options *o, hearth_error *err)
 {
     char base[1024], url[HUB_URL_BYTES];
     struct http_answer a;
     struct reading reading = { .o = o, .most = HUB_MOST_BYTES };
-    bool hf = r->kind == REFERENCE_HF;
+    bool hf = r->kind == REFERENCE_HF, ok;
     *out = (struct hub_set){ 0 };
     if (r->kind == REFERENCE_URL)
         return hub_of_url(out, r, err);
@@ -96,10 +144,11 @@ bool pull_list(struct hub_set *out, struct http_client *http, const struct refer
         base[--n] = 0;
     snprintf(url, sizeof url, hf ? "%s/api/models/%s/%s/tree/main?recursive=1" : "%s/v2/%s/%s/manifests/%s", base,
              r->owner, r->name, r->which);
-    /* The list of a repository has up to 1,000 files in one answer, more than any of models has. */
-    bool ok = ask(&reading, http, url,
-                  hf ? "application/json" : "application/vnd.docker.distribution.manifest.v2+json", NULL, &a, err);
-    ok = ok && (hf ? hub_read_hf : hub_read_ollama)(out, r, base, buf_str(&reading.body), err);
+    if (hf)
+        ok = list_hf(out, http, r, base, url, &reading, err);
+    else
+        ok = ask(&reading, http, url, "application/vnd.docker.distribution.manifest.v2+json", NULL, &a, err)
+          && hub_read_ollama(out, r, base, buf_str(&reading.body), err);
     buf_free(&reading.body);
     return ok || err_context(err, "%.170s", r->text);
 }

@@ -1,8 +1,8 @@
 /* fuzz_store.c: what hubs answer, what users type and what stands in the store's own notes, as any bytes: names that
  * come out of it never lead out of the store, digests are digests, sizes have limits.
  *
- * The first byte of an input says what it is: r a reference, h a list of Hugging Face, o a manifest of Ollama, c a
- * Content-Range, p a note or a record. */
+ * The first byte of an input says what it is: r a reference, h a list of Hugging Face (in two pages where it has a
+ * newline), o a manifest of Ollama, c a Content-Range, l a Link, p a note or a record. */
 #include "base/tree.h"
 #include "fuzz.h"
 #include "store/http_client.h"
@@ -26,7 +26,12 @@ static void check_answer(struct str answer, bool hf)
     struct hub_set set;
     hearth_error err = { 0 };
     must(reference_read(&r, hf ? "hf:owner/repo" : "ollama:name", &err));
-    if ((hf ? hub_read_hf : hub_read_ollama)(&set, &r, "https://hub", answer, &err))
+    /* A list that came in two pages, cut at a newline. */
+    const char *cut = memchr(answer.ptr, '\n', answer.len);
+    size_t n = cut ? (size_t)(cut - answer.ptr) : answer.len;
+    const struct str page[] = { { answer.ptr, n }, { answer.ptr + n, answer.len - n } };
+    if (hf ? hub_read_hf(&set, &r, "https://hub", page, cut ? 2 : 1, &err)
+           : hub_read_ollama(&set, &r, "https://hub", answer, &err))
         check_set(&set);
     else
         must(err.message[0] && !set.file);
@@ -53,6 +58,14 @@ static void check_range(const char *text)
     uint64_t first, last, total;
     if (http_content_range(text, &first, &last, &total))
         must((first <= last && last < total) || (first == 1 && last == 0));
+}
+
+static void check_link(struct str value)
+{
+    char out[64];
+    int found = http_link_next(value, out, sizeof out);
+    must((found == 1) == (out[0] != 0) && strlen(out) < sizeof out);
+    must(!strpbrk(out, " \t\r\n>"));
 }
 
 static void check_notes(struct str json)
@@ -84,6 +97,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'c':
         check_range(text);
+        break;
+    case 'l':
+        check_link(bytes);
         break;
     default:
         check_notes(bytes);

@@ -32,6 +32,7 @@ class Hub:
         """tls: paths of a certificate for localhost and of its key."""
         self.files, self.owner, self.repo, self.rate = dict(files), owner, repo, rate
         self.faults, self.requests, self.n_sent, self.version = [], [], 0, 1
+        self.page, self.link = 1000, ""  # entries in a page of the list; where the next one is, if not where it is
         self.listed = {}  # sizes and digests that the list has instead of the right ones
         self.lock, self.tls = threading.Lock(), None
         if tls:
@@ -101,11 +102,17 @@ class Hub:
         return self.listed.get(name, {}).get("size", len(self.files[name]))
 
     def answer(self, connection, path, headers):
-        if path == f"/api/models/{self.owner}/{self.repo}/tree/main?recursive=1":
+        m = re.fullmatch(rf"/api/models/{self.owner}/{self.repo}/tree/main\?recursive=1(?:&cursor=(\d+))?", path)
+        if m:
             entries = [{"type": "directory", "path": "x", "size": 0}, {"type": "file", "path": "README.md", "size": 9}]
             entries += [{"type": "file", "path": n, "size": self.size(n), "oid": "0" * 40,
                          "lfs": {"oid": self.digest(n), "size": self.size(n)}} for n in self.files]
-            return self.send(connection, 200, json.dumps(entries).encode(), ["Content-Type: application/json"])
+            first = int(m[1] or 0)
+            last, more = first + self.page, ["Content-Type: application/json"]
+            if last < len(entries) or self.link:
+                to = self.link or f"{self.url}/api/models/{self.owner}/{self.repo}/tree/main?recursive=1&cursor={last}"
+                more.append(f'Link: <{to}>; rel="next"')
+            return self.send(connection, 200, json.dumps(entries[first:last]).encode(), more)
         if re.fullmatch(r"/v2/library/tiny/manifests/latest", path):
             name = next(iter(self.files))
             layers = [{"mediaType": "application/vnd.ollama.image.template", "digest": "sha256:" + "1" * 64, "size": 3},

@@ -96,6 +96,36 @@ def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model,
 
 
 @test
+def a_list_in_pages_is_read_to_its_end_and_not_beyond(program, model, everything):
+    files = {f"other-{i}.gguf": big(100, i) for i in range(9)}
+    parts = {f"m-Q8_0-0000{i}-of-00003.gguf": big(500, i) for i in (1, 2, 3)}
+    with Hub({**files, **parts}) as hub, Place(program) as p:
+        hub.page = 3
+        token = os.path.join(p.own.name, "token")
+        with open(token, "w", encoding="utf-8") as f:
+            f.write("hf_secret")
+        done = p.pull(hub, "--token-file", token, what="hf:tolstoy/tiny-gguf:Q8_0")
+        assert done.returncode == 0 and kinds(done).count("done") == 3, done.stderr
+        lists = [h for path, h in hub.requests if "/tree/" in path]
+        assert len(lists) == 5 and all(h["authorization"] == "Bearer hf_secret" for h in lists)
+        with Hub(files) as other:
+            for link, code, said in ((other.url + "/x", 3, "goes on at another place"),
+                                     (hub.url + "/api/models/tolstoy/tiny-gguf/tree/main?recursive=1", 3, "32 pages"),
+                                     ("/relative", 2, "the next page of the hub's list"), ("a b", 3, "that is none"),
+                                     (hub.url + "/" + "x" * 3000, 3, "that is none")):
+                hub.link, hub.requests = link, []
+                done = p.pull(hub, what="hf:tolstoy/tiny-gguf:other-1.gguf")
+                assert done.returncode == code and said in done.stderr, (link, done.returncode, done.stderr)
+                assert len(hub.requests) <= 32 and not other.requests, link
+        # As long as all pages together may be, and longer.
+        hub.link, hub.page, hub.requests = "", 1000, []
+        hub.files = {f"{i:05d}-{'x' * 140}.gguf": b"GGUF1" for i in range(16000)}
+        hub.listed = {n: {"sha256": "0" * 64} for n in hub.files}
+        done = p.pull(hub, what="hf:tolstoy/tiny-gguf:Q8_0")
+        assert done.returncode == 3 and "bytes" in done.stderr and len(hub.requests) < 16, done.stderr
+
+
+@test
 def what_is_here_already_gets_a_name_and_stays(program, model, everything):
     data = bytes_of(model)
     with Place(program) as p:

@@ -85,6 +85,34 @@ static void a_content_range_is_exact(void **state)
         assert_false(http_content_range(bad[i], &first, &last, &total));
 }
 
+/* A page that is not seen would hide files; one that is made up would be asked for. */
+static void the_next_page_is_found_in_a_link_header(void **state)
+{
+    static const struct {
+        const char *value, *next;
+        int found;
+    } rows[] = {
+        { "<https://h/a?c=1>; rel=\"next\"", "https://h/a?c=1", 1 },
+        { "<https://h/a>;rel=next", "https://h/a", 1 },
+        { "<https://h/p>; rel=\"prev\", <https://h/n,x;y>; title=\"a, b; c\"; REL=\"last Next\"",
+          "https://h/n,x;y", 1 },
+        { "<https://h/p>; rel=\"prev\"", "", 0 },
+        { "<https://h/p>; rel=\"nextish\", <https://h/q>; title=\"rel=next\"", "", 0 },
+        { "", "", 0 },
+        { "<>; rel=next", "", -1 },
+        { "<https://h/a b>; rel=next", "", -1 },
+        { "<https://h/01234567890123456789012345678901234567890123456789012345>; rel=next", "", -1 },
+        { "<https://h/a", "", 0 },
+        { "rel=next", "", 0 },
+    };
+    char out[64];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_int_equal(http_link_next(str_z(rows[i].value), out, sizeof out), rows[i].found);
+        assert_string_equal(out, rows[i].next);
+    }
+}
+
 /* Whatever somebody puts into the folder, files outside of it are not touched. */
 static void links_in_a_tree_are_not_followed(void **state)
 {
@@ -131,6 +159,7 @@ int main(void)
         cmocka_unit_test(references_have_names_in_the_store),
         cmocka_unit_test(a_word_chooses_one_file),
         cmocka_unit_test(a_content_range_is_exact),
+        cmocka_unit_test(the_next_page_is_found_in_a_link_header),
         cmocka_unit_test(links_in_a_tree_are_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
