@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/sandbox.h"
@@ -44,7 +45,8 @@ static const struct opt options[N_OPTS] = {
     [JSON] = { .name = "json", .type = OPT_FLAG, .help = "print each event as a JSON object in a line of its own" },
 };
 
-enum { TERMINAL_MS = 200, ELSEWHERE_MS = 5000, JSON_MS = 500, HEAD_BYTES = 24 << 20, TOKEN_BYTES = 2048 };
+enum { TERMINAL_MS = 200, ELSEWHERE_MS = 5000, JSON_MS = 500, HEAD_BYTES = 24 << 20, PART_HEAD_BYTES = 1 << 20,
+       MOST_PLANNED = 64, TOKEN_BYTES = 2048 };
 
 struct job {
     struct reference reference;
@@ -156,36 +158,75 @@ static void tell(void *arg, const struct download_report *r)
 
 /* ---- what it would be ---- */
 
-/* The beginning of a file as one of its whole length, with a hole for the rest: only its metadata is read. */
-static bool plan_memory(struct job *j, const struct buf *head, uint64_t bytes, hearth_plan *plan, hearth_error *err)
+/* What the parts of a model are called while only their beginnings are there. */
+static void plan_name(const struct job *j, int i, char out[TREE_NAME_BYTES])
 {
-    static const char name[] = "partial/plan.part";
-    char path[TREE_PATH_BYTES + sizeof name];
-    struct tree_file f = { .fd = -1 };
+    if (j->set.n == 1)
+        snprintf(out, TREE_NAME_BYTES, "partial/plan.gguf");
+    else
+        snprintf(out, TREE_NAME_BYTES, "partial/plan-%05d-of-%05d.gguf", i + 1, j->set.n);
+}
+
+/* The beginning of a part as a file of its whole length, with a hole for the rest: only its metadata is read. *f holds
+ * it. */
+static bool put_head(struct job *j, int i, struct tree_file *f, hearth_error *err)
+{
+    char name[TREE_NAME_BYTES];
+    uint64_t bytes;
+    struct buf head = { 0 };
+    plan_name(j, i, name);
+    if (!pull_head(&head, &bytes, j->http, &j->set.file[i], i == 0 ? HEAD_BYTES : PART_HEAD_BYTES, &j->download, err))
+        return false;
+    j->set.file[i].bytes = bytes;
+    int held = tree_file_hold(&j->tree, name, f, err);
+    bool ok = held == 1 && tree_file_cut(f, 0, err) && tree_file_add(f, head.ptr, head.len, err)
+           && tree_file_cut(f, bytes, err);
+    if (held == 0)
+        fail(err, HEARTH_ERR_USAGE, "another hearth plans just now; wait for it, or end it");
+    buf_free(&head);
+    return ok;
+}
+
+/* True: *plan is what it takes here, of all parts together; or *why says why that is not known before it is here. */
+static bool plan_memory(struct job *j, hearth_plan *plan, hearth_error *why, hearth_error *err)
+{
+    struct tree_file *part = mem_alloc((size_t)j->set.n * sizeof *part);
+    char name[TREE_NAME_BYTES], path[TREE_PATH_BYTES + TREE_NAME_BYTES];
+    int n = 0;
+    bool ok = part || fail_memory(err, "the list of files"), few = j->set.n <= MOST_PLANNED;
+    if (!few)
+        fail(why, HEARTH_ERR_USAGE, "it has more than %d parts", MOST_PLANNED);
+    for (; ok && few && n < j->set.n; n++) {
+        part[n].fd = -1;
+        ok = put_head(j, n, &part[n], err);
+    }
+    plan_name(j, 0, name);
     snprintf(path, sizeof path, "%s/%s", j->tree.path, name);
-    bool ok = tree_file_hold(&j->tree, name, &f, err) == 1 && tree_file_cut(&f, 0, err)
-           && tree_file_add(&f, head->ptr, head->len, err) && tree_file_cut(&f, bytes, err);
-    hearth_file *file = ok ? hearth_file_open(&(hearth_source){ .path = path }, err) : NULL;
-    ok = file && hearth_file_plan(file, 0, (hearth_kv_type)0, 0, 0, plan, err);
+    hearth_file *file = ok && few ? hearth_file_open(&(hearth_source){ .path = path }, why) : NULL;
+    if (file && !hearth_file_plan(file, 0, (hearth_kv_type)0, 0, 0, plan, why))
+        plan->n_ctx_tokens = 0;
     hearth_file_close(file);
-    (void)tree_remove(&j->tree, name, NULL);
-    tree_file_close(&f);
+    for (int i = 0; i < n; i++) {
+        plan_name(j, i, name);
+        if (part[i].fd >= 0)
+            (void)tree_remove(&j->tree, name, NULL);
+        tree_file_close(&part[i]);
+    }
+    mem_free(part);
     return ok;
 }
 
 static bool print_plan(struct job *j, hearth_error *err)
 {
-    uint64_t bytes = 0, free_bytes = tree_free_bytes(&j->tree), total;
+    uint64_t bytes = 0, free_bytes = tree_free_bytes(&j->tree);
     char a[UNITS_BYTES], b[UNITS_BYTES];
-    struct buf head = { 0 };
-    hearth_plan plan;
+    hearth_plan plan = { 0 };
     hearth_error why = { 0 };
-    if (!pull_head(&head, &total, j->http, &j->set.file[0], HEAD_BYTES, &j->download, err))
+    if (!plan_memory(j, &plan, &why, err))
         return false;
+    bool has_plan = plan.n_ctx_tokens > 0;
     for (int i = 0; i < j->set.n; i++)
-        bytes += i == 0 ? total : j->set.file[i].bytes;
-    bool has_plan = j->set.n == 1 && plan_memory(j, &head, total, &plan, &why);
-    buf_free(&head);
+        bytes += j->set.file[i].bytes;
     if (j->json) {
         json_t *o = json_pack("{ss ss si sI sI sb}", "event", "plan", "name", j->set.file[0].name, "files", j->set.n,
                               "bytes", (json_int_t)bytes, "free_bytes", (json_int_t)(free_bytes & INT64_MAX),

@@ -17,7 +17,9 @@ import sys
 import tempfile
 import threading
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "life"))
+for folder in ("life", "cli"):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", folder))
+from gguf_writer import split  # noqa: E402
 from hub_server import Hub  # noqa: E402
 from place import NAME, PATIENCE_S, Place, bytes_of  # noqa: E402
 from tap import Skip, main, test  # noqa: E402
@@ -93,6 +95,27 @@ def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model,
         assert done.returncode == 0 and kinds(done).count("done") == 3, done.stderr
         for name, data in parts.items():
             assert p.is_right(data, "hf/tolstoy/tiny-gguf/" + name)
+
+
+@test
+def the_plan_of_a_set_is_that_of_its_parts_together(program, model, everything):
+    with Place(program) as p:
+        whole = os.path.join(p.own.name, "whole.gguf")
+        made = p.run("dev", "synth", "--shape", "tiny", "--type", "F16", whole)
+        assert made.returncode == 0, made.stderr
+        first = split(whole, os.path.join(p.own.name, "m-F16"), 3)
+        parts = {os.path.basename(f): bytes_of(f) for f in glob.glob(first[:-19] + "*-of-00003.gguf")}
+        with Hub({"w-F32.gguf": bytes_of(whole), **parts}) as hub:
+            plans = [p.pull(hub, "--plan", what="hf:tolstoy/tiny-gguf:" + q).events[-1] for q in ("F32", "F16")]
+            assert [e["files"] for e in plans] == [1, 3] and len(parts) == 3, plans
+            assert plans[0]["memory_bytes"] == plans[1]["memory_bytes"] > len(bytes_of(whole)), plans
+            assert plans[1]["bytes"] == sum(len(d) for d in parts.values()), plans
+            assert not glob.glob(p.dir + "/partial/*") and not glob.glob(p.dir + "/hf/*")
+            # A part that is none: its size is known, and what it takes is not.
+            hub.files["m-F16-00002-of-00003.gguf"] = bytes(5000)
+            done = p.pull(hub, "--plan", what="hf:tolstoy/tiny-gguf:F16")
+            assert done.returncode == 0 and "memory_bytes" not in done.events[-1], done.events
+            assert not glob.glob(p.dir + "/partial/*")
 
 
 @test
