@@ -167,6 +167,17 @@ static void plan_name(const struct job *j, int i, char out[TREE_NAME_BYTES])
         snprintf(out, TREE_NAME_BYTES, "partial/plan-%05d-of-%05d.gguf", i + 1, j->set.n);
 }
 
+/* What a plan that was killed has left; not what another one works on. */
+static void see_partial(void *arg, const char *name, const struct tree_file *f)
+{
+    struct tree_file mine = { .fd = -1 };
+    const struct job *j = arg;
+    (void)f;
+    if (strncmp(name, "partial/plan", 12) == 0 && tree_file_hold(&j->tree, name, &mine, NULL) == 1)
+        (void)tree_remove(&j->tree, name, NULL);
+    tree_file_close(&mine);
+}
+
 /* The beginning of a part as a file of its whole length, with a hole for the rest: only its metadata is read. *f holds
  * it. */
 static bool put_head(struct job *j, int i, struct tree_file *f, hearth_error *err)
@@ -322,6 +333,7 @@ static bool check_room(const struct job *j, hearth_error *err)
 static bool pull(struct job *j, const struct args *a, hearth_error *err)
 {
     const struct opt_value *v = a->value;
+    (void)tree_look(&j->tree, "partial", see_partial, j, NULL); /* what cannot be read is said where it is needed */
     if (!pull_list(&j->set, j->http, &j->reference, v[HUB].text, &j->download, err))
         return false;
     for (int i = 0; v[SHA256].text && i < j->set.n; i++)

@@ -469,14 +469,27 @@ static bool bring(struct download *d)
     }
 }
 
+/* Of a file that is there whole: what ended between its new name and the end of its note. */
+static void leave_no_piece(struct download *d)
+{
+    struct tree_file f = { .fd = -1 };
+    if (!partial_names(d->want->name, d->part_name, d->note_name, NULL))
+        return;
+    if (tree_file_hold(d->tree, d->part_name, &f, NULL) == 1 && tree_remove(d->tree, d->note_name, NULL))
+        (void)tree_remove(d->tree, d->part_name, NULL);
+    tree_file_close(&f);
+}
+
 static bool run(struct download *d)
 {
     int present = find_present(d);
     if (present != 0) {
         struct download_report r = { .event = DOWNLOAD_PRESENT, .name = d->want->name, .bytes = d->total,
                                      .done = d->total, .sha256 = d->why, .published = d->want->sha256[0] != 0 };
-        if (present == 1)
+        if (present == 1) {
+            leave_no_piece(d);
             d->o->tell(d->o->arg, &r);
+        }
         return present == 1;
     }
     if (!open_part(d) || !has_room(d, d->err))
