@@ -52,7 +52,7 @@ static bool is_model(const char *path, hearth_error *err)
     return file != NULL;
 }
 
-static bool note(const struct tree *t, const char *name, const struct record *r, hearth_error *err)
+static bool note(const struct tree *t, const char *name, const struct store_record *r, hearth_error *err)
 {
     if (!is_model(r->path, err) || !record_write(t, name, r, err))
         return false;
@@ -63,7 +63,7 @@ static bool note(const struct tree *t, const char *name, const struct record *r,
 static bool import_path(const struct tree *t, const char *path, hearth_error *err)
 {
     char name[STORE_NAME_BYTES];
-    struct record r = { .source = "import" }, was;
+    struct store_record r = { .source = "import" }, was;
     struct tree_file f;
     const char *slash = strrchr(path, '/');
     if (!file_real_path(path, r.path, sizeof r.path) || !tree_file_outside(r.path, &f))
@@ -98,7 +98,7 @@ static int import_paths(const struct tree *t, const struct args *a, hearth_error
 
 static bool is_imported(const struct tree *t, const struct store_item *item)
 {
-    struct record was;
+    struct store_record was;
     return record_find(t, item->name, &was, NULL) == 1 && strcmp(was.path, item->record.path) == 0
         && record_is_of(&was, &item->file);
 }

@@ -98,7 +98,7 @@ static void add(struct looking *l, const char *store, const char *path, const ch
     snprintf(item->path, sizeof item->path, "%s", full);
     item->file = *f;
     item->has_record = item->as_recorded = true;
-    item->record = (struct record){ .published = sha256[0] != 0, .bytes = f->bytes, .inode = f->inode,
+    item->record = (struct store_record){ .published = sha256[0] != 0, .bytes = f->bytes, .inode = f->inode,
                                     .mtime_ns = f->mtime_ns };
     snprintf(item->record.source, sizeof item->record.source, "import from %s", l->place->kind);
     snprintf(item->record.path, sizeof item->record.path, "%s", full);

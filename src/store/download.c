@@ -81,9 +81,9 @@ static bool hash_again(struct download *d, const struct tree_file *f, uint64_t b
     return ok;
 }
 
-static void fill_record(const struct download *d, const struct tree_file *f, const char *sha256, struct record *r)
+static void fill_record(const struct download *d, const struct tree_file *f, const char *sha256, struct store_record *r)
 {
-    *r = (struct record){ .published = d->want->sha256[0] != 0, .bytes = f->bytes, .inode = f->inode,
+    *r = (struct store_record){ .published = d->want->sha256[0] != 0, .bytes = f->bytes, .inode = f->inode,
                           .mtime_ns = f->mtime_ns };
     snprintf(r->source, sizeof r->source, "%s", d->source);
     snprintf(r->url, sizeof r->url, "%s", d->want->url);
@@ -95,7 +95,7 @@ static void fill_record(const struct download *d, const struct tree_file *f, con
 static int find_present(struct download *d)
 {
     struct tree_file f = { .fd = -1 };
-    struct record r;
+    struct store_record r;
     char hex[65];
     int found = tree_file_open(d->tree, d->want->name, &f, d->err);
     if (found != 1)
@@ -435,7 +435,7 @@ static bool is_right(struct download *d, char hex[65])
 
 static bool finish(struct download *d, const char *hex)
 {
-    struct record record;
+    struct store_record record;
     if (!tree_file_sync(&d->part, d->err))
         return err_context(d->err, "%s", d->want->name);
     fill_record(d, &d->part, hex, &record);

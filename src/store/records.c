@@ -45,11 +45,11 @@ static json_t *read_object(struct str json)
 
 static bool sha_or_none(const char *text) { return !*text || hub_is_sha256(text); }
 
-bool record_read(struct record *out, struct str json)
+bool record_read(struct store_record *out, struct str json)
 {
     json_t *o = read_object(json);
     uint64_t mtime = 0;
-    *out = (struct record){ 0 };
+    *out = (struct store_record){ 0 };
     bool ok = o && take_text(o, "source", out->source, sizeof out->source)
            && take_text(o, "url", out->url, sizeof out->url) && take_text(o, "path", out->path, sizeof out->path)
            && take_text(o, "sha256", out->sha256, sizeof out->sha256) && sha_or_none(out->sha256)
@@ -104,7 +104,7 @@ static void record_name(const char *name, char out[RECORD_NAME_BYTES])
     snprintf(out, RECORD_NAME_BYTES, "records/%.*s.json", STORE_NAME_BYTES, name);
 }
 
-int record_find(const struct tree *t, const char *name, struct record *out, hearth_error *err)
+int record_find(const struct tree *t, const char *name, struct store_record *out, hearth_error *err)
 {
     char file[RECORD_NAME_BYTES], *text = NULL;
     size_t n;
@@ -113,12 +113,12 @@ int record_find(const struct tree *t, const char *name, struct record *out, hear
     if (found == 1 && !record_read(out, (struct str){ text, n }))
         found = 0;
     if (found != 1)
-        *out = (struct record){ 0 };
+        *out = (struct store_record){ 0 };
     mem_free(text);
     return found;
 }
 
-bool record_write(const struct tree *t, const char *name, const struct record *r, hearth_error *err)
+bool record_write(const struct tree *t, const char *name, const struct store_record *r, hearth_error *err)
 {
     char file[RECORD_NAME_BYTES];
     record_name(name, file);
@@ -136,7 +136,7 @@ bool record_remove(const struct tree *t, const char *name, hearth_error *err)
     return tree_remove(t, file, err);
 }
 
-bool record_is_of(const struct record *r, const struct tree_file *f)
+bool record_is_of(const struct store_record *r, const struct tree_file *f)
 {
     return r->bytes == f->bytes && r->mtime_ns == f->mtime_ns && r->inode == (f->inode & INT64_MAX);
 }

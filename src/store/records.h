@@ -14,7 +14,7 @@
 
 enum { RECORD_MOST_BYTES = 32 << 10, RECORD_KEY_BYTES = 33 };
 
-struct record {
+struct store_record {
     char source[REFERENCE_BYTES]; /* "hf:OWNER/REPO:Q4_K_M" */
     char url[HUB_URL_BYTES];
     char path[TREE_PATH_BYTES];   /* of a file elsewhere; "": it is in the store */
@@ -26,11 +26,11 @@ struct record {
 };
 
 /* 1: it is there; 0: it is not, or is none that we wrote; -1: HEARTH_ERR_IO. name: of the file. */
-int record_find(const struct tree *t, const char *name, struct record *out, hearth_error *err);
-bool record_write(const struct tree *t, const char *name, const struct record *r, hearth_error *err);
+int record_find(const struct tree *t, const char *name, struct store_record *out, hearth_error *err);
+bool record_write(const struct tree *t, const char *name, const struct store_record *r, hearth_error *err);
 bool record_remove(const struct tree *t, const char *name, hearth_error *err);
 /* The file is as it was when its digest was taken. */
-bool record_is_of(const struct record *r, const struct tree_file *f);
+bool record_is_of(const struct store_record *r, const struct tree_file *f);
 
 /* What a file that is not whole yet is a piece of. */
 struct partial {
@@ -50,5 +50,5 @@ bool partial_write(const struct tree *t, const char *note, const struct partial 
 void partial_boot(char out[64]); /* of this start of the machine; "": not known */
 
 /* Pure. False: it is none that we wrote, whatever it is. */
-bool record_read(struct record *out, struct str json);
+bool record_read(struct store_record *out, struct str json);
 bool partial_read(struct partial *out, struct str json);

@@ -10,7 +10,7 @@ struct store_item {
     char path[TREE_PATH_BYTES + STORE_NAME_BYTES]; /* to open it by */
     struct tree_file file;  /* fd -1; bytes 0: it is not there (an imported one that went) */
     bool has_record;
-    struct record record;
+    struct store_record record;
     bool as_recorded;       /* it looks as it did when its SHA-256 was taken */
 };
 

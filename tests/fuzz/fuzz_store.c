@@ -70,7 +70,7 @@ static void check_link(struct str value)
 
 static void check_notes(struct str json)
 {
-    struct record r;
+    struct store_record r;
     struct partial p;
     if (record_read(&r, json))
         must((!r.sha256[0] || hub_is_sha256(r.sha256)) && (!r.path[0] || r.path[0] == '/'));
