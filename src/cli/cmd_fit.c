@@ -11,6 +11,7 @@
 #include "cli/fit.h"
 #include "cli/generate_opts.h"
 #include "cli/record_choice.h"
+#include "cli/store_choice.h"
 
 enum { GOAL, CATALOGUE, ROWS_FILE, TYPE, CONTEXT, PROMPT, USERS, MIN_SPEED, THREADS, KV_TYPE, MEMORY, DISK, ROOFS,
        RECORD_DIR, JSON, CSV, N_OPTS };
@@ -39,7 +40,8 @@ static const struct opt options[N_OPTS] = {
     [MEMORY] = { .name = "memory", .type = OPT_FLOAT, .value = "GIB", .least = 0.001, .most = 1e6,
                  .dflt = "what is free here", .help = "the budget that all must fit in" },
     [DISK] = { .name = "disk", .type = OPT_FLOAT, .value = "MB_S", .least = 0.1, .most = 1e6,
-               .help = "what the disk gives, for the time of a first start; it is not measured" },
+               .dflt = "measured now: that of the first model, with --catalogue of the program's own file",
+               .help = "what the disk gives, for the time of a first start" },
     [ROOFS] = { .name = "roofs", .type = OPT_TEXT, .value = "READ,INT8,F32",
                 .dflt = "measured now", .help = "GB/s and 10^9 multiply-adds a second, as hearth bench shows them: "
                                                 "of another time, or another machine" },
@@ -132,12 +134,21 @@ static bool is_folder(const char *path)
     return fd >= 0;
 }
 
+/* A path, or what the store has under that name. */
+static bool add_named(struct job *job, const char *word, hearth_error *err)
+{
+    char found[STORE_FILE_BYTES];
+    int is = store_path_of(word, found, err);
+    const char *path = is == 1 ? found : word, *slash = strrchr(path, '/');
+    return is >= 0 && add_file(job, path, slash && slash[1] ? slash + 1 : path, err);
+}
+
 static bool add_words(struct job *job, hearth_error *err)
 {
     for (int i = 0; i < job->args->n_words; i++) {
-        const char *path = job->args->word[i], *slash = strrchr(path, '/');
+        const char *path = job->args->word[i];
         if (!is_folder(path)) {
-            if (!add_file(job, path, slash && slash[1] ? slash + 1 : path, err))
+            if (!add_named(job, path, err))
                 return false;
             continue;
         }
@@ -254,6 +265,8 @@ static int run_job(struct job *job)
         return report(&err);
     if (!(wants_catalogue(job) ? add_catalogue : add_words)(job, &err))
         return report(&err);
+    if (job->machine.disk == 0 && !job->machine.given)
+        fit_machine_read_disk(&job->machine, wants_catalogue(job) ? "/proc/self/exe" : job->c[0].path);
     return show(job);
 }
 
@@ -280,9 +293,9 @@ const struct command cmd_fit = {
     .positionals = "[MODEL|DIR]...",
     .max_words = WORDS_MAX,
     .summary = "which model fits here, and how fast it would be, before it is loaded",
-    .about = "Forecasts memory, the time of a first token and tokens a second from the headers of files; no weight\n"
-             "is read. What the machine can do is measured in the same run, in about a second: how fast memory is\n"
-             "read, and multiply-adds of 8-bit integers and of floats. How much of that hearth's kernels reach in\n"
+    .about = "Forecasts memory, the time of a first token and tokens a second from the headers of files. What the\n"
+             "machine can do is measured in the same run, in about a second: how fast memory and the disk are read,\n"
+             "and multiply-adds of 8-bit integers and of floats. How much of that hearth's kernels reach in\n"
              "each number format was measured before (docs/fit.md), and how far a forecast may be off stands beside\n"
              "it. A file that answered here before, alone and recorded, is forecast by how fast that was. Ranked for\n"
              "the goal: first the largest that fits and is fast enough. Size is no measure of quality, but the only\n"

@@ -6,12 +6,12 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/machine.h"
 #include "base/sandbox.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/key_text.h"
 #include "cli/command.h"
+#include "cli/fit.h"
 #include "cli/store_choice.h"
 #include "cli/units.h"
 #include "store/pull.h"
@@ -21,7 +21,7 @@ enum { PLAN, SHA256, STORE_DIR, TOKEN_FILE, HUB, CA_FILE, STALL, RETRIES, RETRY_
 static const struct opt options[N_OPTS] = {
     [PLAN] = { .name = "plan", .type = OPT_FLAG,
                .help = "fetch the beginning of the file only, and say how large it is, whether the disk has room for "
-                       "it, and whether it fits into memory here" },
+                       "it, whether it fits into memory here, and how fast it would be" },
     [SHA256] = { .name = "sha256", .type = OPT_TEXT, .value = "HEX",
                  .help = "what the file must be, for an address, which says no digest by itself" },
     [STORE_DIR] = OPT_STORE_DIR_ROW,
@@ -54,6 +54,7 @@ struct job {
     struct http_client *http;
     struct hub_set set;
     struct download_options download;
+    struct fit_machine machine; /* of --plan */
     char token[TOKEN_BYTES];
     bool json, terminal, shown;
     int64_t begun_ns, shown_ns;
@@ -198,8 +199,27 @@ static bool put_head(struct job *j, int i, struct tree_file *f, hearth_error *er
     return ok;
 }
 
-/* True: *plan is what it takes here, of all parts together; or *why says why that is not known before it is here. */
-static bool plan_memory(struct job *j, hearth_plan *plan, hearth_error *why, hearth_error *err)
+/* What it would be here. n_ctx_tokens of the plan 0: not known. */
+struct outlook {
+    hearth_plan plan;
+    struct fit_forecast speed;
+    bool has_speed;
+};
+
+/* As `hearth fit` has it, for a chat. */
+static void forecast(struct outlook *o, hearth_file *file, const char *name, const struct fit_machine *machine)
+{
+    const struct fit_goal_info *chat = &fit_goals[FIT_CHAT];
+    struct fit_model model;
+    fit_model_of_file(&model, file, name, (hearth_kv_type)0);
+    o->has_speed = model.runs && machine->read > 0;
+    if (o->has_speed)
+        fit_predict(&o->speed, &model, machine, &(struct fit_task){ .n_context = chat->n_context,
+                                                                    .n_prompt = chat->n_prompt, .n_users = 1 });
+}
+
+/* True: *out is what it takes here, of all parts together; or *why says why that is not known before it is here. */
+static bool look_ahead(struct job *j, struct outlook *out, hearth_error *why, hearth_error *err)
 {
     struct tree_file *part = mem_alloc((size_t)j->set.n * sizeof *part);
     char name[TREE_NAME_BYTES], path[TREE_PATH_BYTES + TREE_NAME_BYTES];
@@ -214,8 +234,10 @@ static bool plan_memory(struct job *j, hearth_plan *plan, hearth_error *why, hea
     plan_name(j, 0, name);
     snprintf(path, sizeof path, "%s/%s", j->tree.path, name);
     hearth_file *file = ok && few ? hearth_file_open(&(hearth_source){ .path = path }, why) : NULL;
-    if (file && !hearth_file_plan(file, 0, (hearth_kv_type)0, 0, 0, plan, why))
-        plan->n_ctx_tokens = 0;
+    if (file && !hearth_file_plan(file, 0, (hearth_kv_type)0, 0, 0, &out->plan, why))
+        out->plan.n_ctx_tokens = 0;
+    if (file)
+        forecast(out, file, j->set.file[0].name, &j->machine);
     hearth_file_close(file);
     for (int i = 0; i < n; i++) {
         plan_name(j, i, name);
@@ -231,22 +253,27 @@ static bool print_plan(struct job *j, hearth_error *err)
 {
     uint64_t bytes = 0, free_bytes = tree_free_bytes(&j->tree);
     char a[UNITS_BYTES], b[UNITS_BYTES];
-    hearth_plan plan = { 0 };
+    struct outlook o = { 0 };
     hearth_error why = { 0 };
-    if (!plan_memory(j, &plan, &why, err))
+    if (!look_ahead(j, &o, &why, err))
         return false;
-    bool has_plan = plan.n_ctx_tokens > 0;
+    const hearth_plan *plan = &o.plan;
+    bool has_plan = plan->n_ctx_tokens > 0;
     for (int i = 0; i < j->set.n; i++)
         bytes += j->set.file[i].bytes;
     if (j->json) {
-        json_t *o = json_pack("{ss ss si sI sI sb}", "event", "plan", "name", j->set.file[0].name, "files", j->set.n,
-                              "bytes", (json_int_t)bytes, "free_bytes", (json_int_t)(free_bytes & INT64_MAX),
-                              "disk_has_room", (int)(bytes <= free_bytes));
-        if (o && has_plan) {
-            json_object_set_new(o, "memory_bytes", json_integer((json_int_t)plan.total_bytes));
-            json_object_set_new(o, "memory_fits", json_boolean(plan.fits));
+        json_t *all = json_pack("{ss ss si sI sI sb}", "event", "plan", "name", j->set.file[0].name, "files", j->set.n,
+                                "bytes", (json_int_t)bytes, "free_bytes", (json_int_t)(free_bytes & INT64_MAX),
+                                "disk_has_room", (int)(bytes <= free_bytes));
+        if (all && has_plan) {
+            json_object_set_new(all, "memory_bytes", json_integer((json_int_t)plan->total_bytes));
+            json_object_set_new(all, "memory_fits", json_boolean(plan->fits));
         }
-        return json_print(o, JSON_COMPACT, "the JSON of the plan", err);
+        if (all && o.has_speed) {
+            json_object_set_new(all, "tok_s", json_real(o.speed.tok_s.value));
+            json_object_set_new(all, "first_token_ms", json_real(o.speed.first_token_ms.value));
+        }
+        return json_print(all, JSON_COMPACT, "the JSON of the plan", err);
     }
     printf("%-10s%s%s\n", "file", j->set.file[0].name, j->set.n > 1 ? " and its other parts" : "");
     printf("%-10s%s in %d file%s, %s are free in %s: %s\n", "disk", text_of_bytes(a, bytes), j->set.n,
@@ -254,10 +281,14 @@ static bool print_plan(struct job *j, hearth_error *err)
            bytes <= free_bytes ? "it fits" : "it does not fit");
     printf("%-10s%s\n", "sha256", j->set.file[0].sha256[0] ? j->set.file[0].sha256 : "not published");
     if (has_plan)
-        printf("%-10s%s with a context of %d tokens: %s\n", "memory", text_of_bytes(a, plan.total_bytes),
-               plan.n_ctx_tokens, plan.fits ? "it fits" : plan.reason);
+        printf("%-10s%s with a context of %d tokens: %s\n", "memory", text_of_bytes(a, plan->total_bytes),
+               plan->n_ctx_tokens, plan->fits ? "it fits" : plan->reason);
     else
         printf("%-10snot known before it is here%s%s\n", "memory", why.message[0] ? ": " : "", why.message);
+    if (o.has_speed)
+        printf("%-10sabout %.3g tokens a second (%.3g to %.3g), the first of a prompt of %d after %s (hearth fit)\n",
+               "speed", o.speed.tok_s.value, o.speed.tok_s.low, o.speed.tok_s.high, fit_goals[FIT_CHAT].n_prompt,
+               text_of_ms(a, o.speed.first_token_ms.value));
     return true;
 }
 
@@ -280,12 +311,15 @@ static bool say_sandbox(const struct job *j, const struct sandbox *s, bool off, 
 }
 
 /* From here on this process writes nothing but the store, and runs no programs: what others send is read after that. */
-static bool enter_sandbox(const struct job *j, const struct args *a, hearth_error *err)
+static bool enter_sandbox(struct job *j, const struct args *a, hearth_error *err)
 {
     /* Of the system's files, what it takes to say whether a model fits. */
     static const char *const of_plan[] = { "/proc/meminfo", "/proc/self/cgroup", "/sys/fs/cgroup" };
     const struct opt_value *v = a->value;
     struct sandbox s = { 0 };
+    /* Its topology is read once, from more files than those above. A speed is not worth ending for. */
+    if (v[PLAN].on && !fit_machine_measure(&j->machine, NULL))
+        j->machine = (struct fit_machine){ 0 };
     if (v[NO_SANDBOX].on) {
         sandbox_look(&s);
         return say_sandbox(j, &s, true, err);
@@ -293,12 +327,8 @@ static bool enter_sandbox(const struct job *j, const struct args *a, hearth_erro
     bool ok = sandbox_may_connect(&s) && sandbox_may_write(&s, j->tree.path)
            && sandbox_may_read(&s, "/proc/sys/kernel/random") /* since when the machine runs: records.h */
            && (!v[CA_FILE].text || sandbox_may_read(&s, v[CA_FILE].text));
-    if (v[PLAN].on) {
-        struct machine m;
-        machine_read(&m); /* its topology is read once, from more files than that */
-        for (size_t i = 0; ok && i < ARRAY_LEN(of_plan); i++)
-            ok = sandbox_may_read(&s, of_plan[i]);
-    }
+    for (size_t i = 0; v[PLAN].on && ok && i < ARRAY_LEN(of_plan); i++)
+        ok = sandbox_may_read(&s, of_plan[i]);
     if (!ok)
         return fail(err, HEARTH_ERR_USAGE, "the path of the store or of --ca-file has more than %d bytes; name a "
                     "shorter one, or turn the sandbox off with --no-sandbox", SANDBOX_PATH_BYTES - 1);

@@ -48,13 +48,17 @@ struct fit_machine {
     double read, int8, f32;   /* roofs of all threads together, 10^9 bytes or multiply-adds a second */
     double disturbed;         /* share of the readings that others disturbed, 0 to 1 */
     bool given;               /* the roofs were not measured but said */
-    double disk;              /* as said, 10^6 bytes a second; 0: not known */
+    double disk;              /* 10^6 bytes a second; 0: not known */
+    bool disk_measured;       /* else it was said */
     double cpu_share;         /* of n_threads processors that a quota leaves, 0 to 1 */
     uint64_t cache_bytes, budget_bytes;
 };
 
 /* Roofs (under a second), cores, budget. m->n_threads above 0: with so many. */
 bool fit_machine_measure(struct fit_machine *m, hearth_error *err);
+/* How fast this file comes from its disk (a quarter of a second, past what is in memory), into m->disk; it stays what
+ * it was where that is not to be found out. */
+void fit_machine_read_disk(struct fit_machine *m, const char *path);
 
 /* ---- the forecast (fit_predict.c) ---- */
 
@@ -112,7 +116,7 @@ enum fit_verdict { FIT_GOOD, FIT_SLOW, FIT_TOO_LARGE, FIT_NOT_RUN };
 
 struct fit_candidate {
     struct fit_model model;
-    char path[512];           /* "": of the catalogue */
+    char path[2048];          /* "": of the catalogue */
     struct fit_task task;     /* the context is held to what the model was trained for */
     struct fit_forecast forecast;
     enum fit_verdict verdict;

@@ -1,4 +1,5 @@
 /* fit_machine.c: what a forecast is made of besides the model, measured in the same run. */
+#include "base/disk_rate.h"
 #include "base/machine.h"
 #include "cli/fit.h"
 #include "kernel/roof.h"
@@ -38,4 +39,16 @@ bool fit_machine_measure(struct fit_machine *m, hearth_error *err)
     m->disturbed = roofs_disturbed(roofs);
     roofs_destroy(roofs);
     return true;
+}
+
+void fit_machine_read_disk(struct fit_machine *m, const char *path)
+{
+    static const int64_t most_ns = 250000000;
+    enum { MOST_BYTES = 512 << 20 };
+    struct disk_rate rate;
+    if (!disk_rate_read("", path, most_ns, MOST_BYTES, &rate, NULL) || rate.from_memory || rate.kind == DISK_MEMORY
+        || rate.bytes == 0 || rate.ns <= 0)
+        return;
+    m->disk = (double)rate.bytes * 1e3 / (double)rate.ns;
+    m->disk_measured = true;
 }

@@ -65,6 +65,8 @@ static void print_head(const struct fit_result *r)
     printf("machine  %s, %d thread%s, memory %.1f GB/s, int8 %.0f and f32 %.0f GMAC/s (%s), budget %s\n", m->isa,
            m->n_threads, m->n_threads == 1 ? "" : "s", m->read, m->int8, m->f32,
            m->given ? "as said" : "measured now", text_of_bytes(budget, m->budget_bytes));
+    if (m->disk > 0)
+        printf("disk     %.0f MB/s (%s)\n", m->disk, m->disk_measured ? "measured now" : "as said");
     if (m->disturbed > 0.1)
         printf("         others disturbed %.0f %% of these readings: forecasts are wider, and may be too low\n",
                100 * m->disturbed);
@@ -90,6 +92,12 @@ static void print_reason(const struct fit_result *r)
     else
         printf(": none is fast enough; this one is the fastest, with about %s %s\n", rate(v, best->speed),
                fit_goals[r->goal].counts);
+    if (!isnan(best->forecast.load_cold_ms.value)) {
+        char cold[UNITS_BYTES], warm[UNITS_BYTES];
+        printf("             it starts in %s from the disk, in %s when it is in memory already\n",
+               text_of_ms(cold, best->forecast.load_cold_ms.value),
+               text_of_ms(warm, best->forecast.load_warm_ms.value));
+    }
     if (k->smaller >= 0) {
         fputs("smaller      ", stdout);
         print_in_line(stdout, r->c[k->smaller].model.name);
@@ -253,9 +261,10 @@ bool fit_print_json(const struct fit_result *r, hearth_error *err)
         }
     }
     json_t *o = json_pack(
-        "{s:s, s:f, s:{s:s, s:i, s:f, s:f, s:f, s:f, s:b, s:f, s:I}, s:o, s:o, s:o, s:o}", "goal",
+        "{s:s, s:f, s:{s:s, s:i, s:f, s:f, s:f, s:o, s:f, s:b, s:f, s:I}, s:o, s:o, s:o, s:o}", "goal",
         fit_goals[r->goal].name, "min_speed_tok_s", r->min_speed, "machine", "isa", m->isa, "n_threads", m->n_threads,
-        "read_gb_s", m->read, "int8_gmac_s", m->int8, "f32_gmac_s", m->f32, "disturbed", m->disturbed, "given",
+        "read_gb_s", m->read, "int8_gmac_s", m->int8, "f32_gmac_s", m->f32, "disk_mb_s",
+        m->disk > 0 ? json_real(m->disk) : json_null(), "disturbed", m->disturbed, "given",
         m->given, "cpu_share", m->cpu_share, "budget_bytes", (json_int_t)m->budget_bytes, "recommended",
         name_json(r, r->choice.best), "smaller", name_json(r, r->choice.smaller), "larger",
         name_json(r, r->choice.larger), "models", list);

@@ -34,7 +34,11 @@ class Fit(unittest.TestCase):
         parts = model["memory"]
         self.assertEqual(parts["total_bytes"], sum(parts[k] for k in (
             "weights_bytes", "kv_bytes", "workspace_bytes", "vocabulary_bytes", "program_bytes")))
-        self.assertIsNone(model["load_cold_ms"], "the disk is not known")
+        self.assertIsNone(model["load_cold_ms"], "the disk of another machine is not known")
+        slow, fast = (json.loads(self.done(hearth("fit", BUILT_IN, "--json", *MACHINE, "--disk", rate)).text)
+                      for rate in ("1", "1000"))
+        self.assertEqual(slow["machine"]["disk_mb_s"], 1)
+        self.assertGreater(slow["models"][0]["load_cold_ms"]["value"], fast["models"][0]["load_cold_ms"]["value"])
 
     def test_roofs_are_measured_unless_they_are_said(self):
         got = json.loads(self.done(hearth("fit", BUILT_IN, "--json", "--threads", "1")).text)["machine"]

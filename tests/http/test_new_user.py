@@ -74,6 +74,7 @@ def test_each_step_names_the_next(tmp_path):
     with Hub({"tiny-Q8_0.gguf": data}) as hub:
         screen = said([program, "pull", "hf:tolstoy/tiny-gguf", "--hub", hub.url], env)
     words = next_of(screen, "chat")
+    assert "tiny-Q8_0.gguf" in said([program, "fit", words[1], "--roofs", "80,980,250", "--min-speed", "0"], env)
     screen = typed([program, *words], env, ["Hello"])
     words = next_of(screen, "serve")[:2]
     assert words == ["serve", "hf:tolstoy/tiny-gguf"]

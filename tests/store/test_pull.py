@@ -45,6 +45,7 @@ def a_model_is_pulled_listed_used_and_removed(program, model, everything):
         assert missing.returncode == 2 and "hearth pull hf:tolstoy/tiny-gguf" in missing.stderr, missing.stderr
         plan = p.pull(hub, "--plan")
         assert plan.returncode == 0 and plan.events[-1]["memory_fits"] and not p.is_right(data), plan.stderr
+        assert plan.events[-1]["tok_s"] > 0 and plan.events[-1]["first_token_ms"] > 0, plan.stdout
         done = p.pull(hub)
         assert done.returncode == 0 and kinds(done) == ["begin", "done"] and p.is_right(data), done.stderr
         assert done.events[-1]["sha256"] == hashlib.sha256(data).hexdigest() and done.events[-1]["published"]
