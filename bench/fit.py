@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -48,6 +49,17 @@ class Machine:
             sys.exit(f"{' '.join(argv)}: {done.stderr.strip()}")
         return json.loads(done.stdout)
 
+    def first_token_ms(self, path, cold):
+        """From the start of the program to its end after one token, the file out of the page cache or in it."""
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED if cold else os.POSIX_FADV_WILLNEED)
+        os.close(fd)
+        begun = time.monotonic()
+        subprocess.run(["taskset", "-c", self.cpus, self.hearth, "run", path, "--ctx", str(CONTEXT), "--raw", "-p",
+                        "Hello", "-n", "1", "--temp", "0"], env=self.env, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=True)
+        return 1e3 * (time.monotonic() - begun)
+
     def peak_bytes(self, path):
         """Of a run whose context is full at the end."""
         argv = ["taskset", "-c", self.cpus, self.hearth, "run", path, "--ctx", str(CONTEXT), "--raw", "-p", "Hello",
@@ -73,9 +85,11 @@ def measured(machine, path, name, run, keep):
 
 def rows_of(machine, path, name, run, keep):
     bench = measured(machine, path, name, run, keep)
-    roofs = ",".join(str(bench["roof"][k]) for k in ("read_gb_s", "int8_gmac_s", "f32_gmac_s"))
 
-    def forecast(prompt, users, context=None):
+    def forecast(beside, prompt, users, context=None):
+        """By the roof that was read beside that figure, for it changes from minute to minute."""
+        roof = {**bench["roof"], **({"read_gb_s": beside["roof_gb_s"]} if "roof_gb_s" in beside else {})}
+        roofs = ",".join(str(roof[k]) for k in ("read_gb_s", "int8_gmac_s", "f32_gmac_s"))
         return machine.run("fit", path, "--json", "--roofs", roofs, "--threads", str(bench["n_threads"]), "--prompt",
                            str(prompt), "--users", str(users), "--context", str(context or prompt))["models"][0]
 
@@ -85,18 +99,27 @@ def rows_of(machine, path, name, run, keep):
                 f"{bench['others_percent']:.0f}"]
 
     for p in bench["prefill"]:
-        yield row(f"prefill {p['n']}", p["tok_s"], forecast(p["n"], 1)["prompt_tok_s"])
+        yield row(f"prefill {p['n']}", p["tok_s"], forecast(p, p["n"], 1)["prompt_tok_s"])
     for d in bench["decode"]:
-        yield row(f"decode {d['ctx']}", d["tok_s"], forecast(max(1, d["ctx"]) + TOKENS // 2, 1)["tok_s"])
+        yield row(f"decode {d['ctx']}", d["tok_s"], forecast(d, max(1, d["ctx"]) + TOKENS // 2, 1)["tok_s"])
     for b in bench["batch"]:
-        yield row(f"users {b['n']}", b["tok_s"], forecast(16 + TOKENS // 2, b["n"])["tok_s_all_users"])
-    total = forecast(CONTEXT, 1)["memory"]["total_bytes"] / 1e6
+        yield row(f"users {b['n']}", b["tok_s"], forecast(b, 16 + TOKENS // 2, b["n"])["tok_s_all_users"])
+    if run[2] == "avx512vnni" and run[3] == "0,1":
+        fresh = machine.run("fit", path, "--json", "--record-dir", "/nonexistent", "--context", str(CONTEXT))
+        fresh = fresh["models"][0]
+        for name, cold in ("cold", True), ("warm", False):
+            took = statistics.median(machine.first_token_ms(path, cold) for _ in range(3))
+            if fresh[f"load_{name}_ms"]:
+                yield row(f"load {name}", took, fresh[f"load_{name}_ms"], "ms")
+    total = forecast({}, CONTEXT, 1)["memory"]["total_bytes"] / 1e6
     yield row("memory", machine.peak_bytes(path) / 1e6, {"value": total, "high": 1.05 * total}, "MB")
 
 
 def summary(rows):
-    for kind, most in (("prefill", 30), ("decode", 30), ("users", 30), ("memory", 5)):
+    for kind, most in (("prefill", 30), ("decode", 30), ("users", 30), ("memory", 5), ("load", 50)):
         off = sorted(abs(float(r[8])) for r in rows if r[4].startswith(kind))
+        if not off:
+            continue
         print(f"{kind:8}{len(off):4} rows, error {statistics.median(off):5.1f} % in the median, {off[-1]:5.1f} % at "
               f"worst, {sum(o > most for o in off)} above {most} %")
 

@@ -102,7 +102,8 @@ static json_t *rows_json(struct bench_result *r, enum bench_kind kind)
         if (row->kind != kind)
             continue;
         bench_summarize(&s, row, r->n_runs);
-        json_t *o = json_pack("{s:i, s:f}", kind == BENCH_DECODE ? "ctx" : "n", row->n, "tok_s", s.tok_s);
+        json_t *o = json_pack("{s:i, s:f, s:f}", kind == BENCH_DECODE ? "ctx" : "n", row->n, "tok_s", s.tok_s,
+                              kind == BENCH_PREFILL ? "roof_gmac_s" : "roof_gb_s", s.roof);
         if (!o || (kind != BENCH_BATCH && json_object_set_new(o, "roof_share", json_real(s.share)) != 0)
             || json_array_append_new(list, o) != 0) {
             json_decref(list);

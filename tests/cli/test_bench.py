@@ -33,9 +33,9 @@ class Bench(unittest.TestCase):
         for use in got["huge_pages"].values():
             self.assertLessEqual(use["huge_bytes"], use["resident_bytes"])
         self.assertGreater(got["huge_pages"]["workspace"]["resident_bytes"], 0)
-        self.assertEqual([sorted(row) for row in got["prefill"]], 2 * [["n", "roof_share", "tok_s"]])
-        self.assertEqual([sorted(row) for row in got["decode"]], 2 * [["ctx", "roof_share", "tok_s"]])
-        self.assertEqual([sorted(row) for row in got["batch"]], 2 * [["n", "tok_s"]])
+        self.assertEqual([sorted(row) for row in got["prefill"]], 2 * [["n", "roof_gmac_s", "roof_share", "tok_s"]])
+        self.assertEqual([sorted(row) for row in got["decode"]], 2 * [["ctx", "roof_gb_s", "roof_share", "tok_s"]])
+        self.assertEqual([sorted(row) for row in got["batch"]], 2 * [["n", "roof_gb_s", "tok_s"]])
         self.assertEqual([row["n"] for row in got["prefill"]], [8, 16])
         self.assertEqual([row["ctx"] for row in got["decode"]], [0, 32])
         self.assertEqual([row["n"] for row in got["batch"]], [1, 3])
