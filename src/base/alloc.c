@@ -85,6 +85,19 @@ void *mem_pages(size_t bytes, bool *huge)
     return p + before;
 }
 
+void mem_pages_forget(void *p, size_t bytes)
+{
+    if (p)
+        madvise(p, align_size(bytes, 4096), MADV_DONTNEED);
+}
+
+/* Of a large page that is partly unmapped the system keeps all until it looks for memory, but MADV_FREE cuts it. */
+void mem_pages_forget_part(void *p, size_t bytes)
+{
+    (void)madvise(p, bytes, MADV_FREE);
+    (void)madvise(p, bytes, MADV_DONTNEED);
+}
+
 void mem_pages_free(void *p, size_t bytes)
 {
     if (p)

@@ -20,6 +20,11 @@ uint64_t mem_n_refused(void);
  * gives them, as far as it finds some free when a page is touched. Blocks below 2 MB are true: they need none. */
 void *mem_pages(size_t bytes, bool *huge);
 void mem_pages_free(void *p, size_t bytes);
+/* What is in such a block is wanted no more: its memory goes back to the system, and reads as zeros when it is touched
+ * again. */
+void mem_pages_forget(void *p, size_t bytes);
+/* The same of a part of it, whole pages of 4096 bytes. */
+void mem_pages_forget_part(void *p, size_t bytes);
 
 /* For programs that promise how much they hold; before the first thread is started. Large blocks go back to the system
  * as soon as they are free, whatever their like did before (glibc keeps blocks of up to 32 MB once it has seen one of

@@ -91,11 +91,18 @@ static void read_quota(const struct group *g, bool v2, void *limits)
     }
 }
 
+static const uint64_t no_limit = (uint64_t)1 << 60; /* version 1 says it with a number near 2^63 */
+
 /* Cached files count as used until somebody needs the memory, so they are taken off, as MemAvailable does. */
+static uint64_t cached_bytes(const struct small_text *stat, bool v2)
+{
+    return number_after(stat, v2 ? "inactive_file " : "total_inactive_file ")
+         + number_after(stat, v2 ? "active_file " : "total_active_file ");
+}
+
 static void read_memory(const struct group *g, bool v2, void *limits)
 {
     struct cgroup_limits *out = limits;
-    static const uint64_t no_limit = (uint64_t)1 << 60; /* version 1 says it with a number near 2^63 */
     struct small_text text;
     uint64_t limit = 0, used = 0, cached = 0;
     if (read_file(g, v2 ? "memory.max" : "memory.limit_in_bytes", &text))
@@ -105,8 +112,7 @@ static void read_memory(const struct group *g, bool v2, void *limits)
     if (read_file(g, v2 ? "memory.current" : "memory.usage_in_bytes", &text))
         used = number_after(&text, "");
     if (read_file(g, "memory.stat", &text))
-        cached = number_after(&text, v2 ? "inactive_file " : "total_inactive_file ")
-               + number_after(&text, v2 ? "active_file " : "total_active_file ");
+        cached = cached_bytes(&text, v2);
     used -= cached < used ? cached : used;
     uint64_t left = limit > used ? limit - used : 0;
     uint64_t left_before = out->memory_limit_bytes > out->memory_used_bytes
@@ -170,4 +176,55 @@ int cgroup_open_cpu_stats(const char *root, int *fds, int most)
     struct opened o = { fds, 0, most };
     read_groups(root, "cpu", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup", open_cpu_stat, &o);
     return o.n;
+}
+
+/* ---- memory, to be looked at again and again ---- */
+
+struct opened_memory {
+    struct cgroup_memory *groups;
+    int n, most;
+};
+
+static int open_file(const struct group *g, const char *name)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s%s%s/%s", g->root, g->mount, g->path, name);
+    return n > 0 && (size_t)n < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+/* The outermost group of version 2 has no limit, and no file for one. */
+static void open_memory(const struct group *g, bool v2, void *opened)
+{
+    struct opened_memory *o = opened;
+    if (o->n == o->most)
+        return;
+    struct cgroup_memory m = { .limit = open_file(g, v2 ? "memory.max" : "memory.limit_in_bytes"), .v2 = v2 };
+    if (m.limit < 0)
+        return;
+    m.usage = open_file(g, v2 ? "memory.current" : "memory.usage_in_bytes");
+    m.stat = open_file(g, "memory.stat");
+    m.pressure = v2 ? open_file(g, "memory.pressure") : -1;
+    o->groups[o->n++] = m;
+}
+
+int cgroup_open_memory(const char *root, struct cgroup_memory *groups, int most)
+{
+    struct opened_memory o = { groups, 0, most };
+    read_groups(root, "memory", "/sys/fs/cgroup/memory", "/sys/fs/cgroup", open_memory, &o);
+    return o.n;
+}
+
+void cgroup_look_memory(const struct cgroup_memory *m, uint64_t *limit_bytes, uint64_t *used_bytes)
+{
+    struct small_text text;
+    *limit_bytes = read_again(m->limit, &text) ? number_after(&text, "") : 0;
+    *used_bytes = 0;
+    if (*limit_bytes >= no_limit)
+        *limit_bytes = 0;
+    if (!*limit_bytes || !read_again(m->usage, &text))
+        return;
+    uint64_t used = number_after(&text, ""), cached = 0;
+    if (used > *limit_bytes / 2 && read_again(m->stat, &text)) /* else nobody need know so exactly */
+        cached = cached_bytes(&text, m->v2);
+    *used_bytes = used - min_size(cached, used);
 }

@@ -13,6 +13,17 @@ struct cgroup_limits {
  * root: put before /proc/self/cgroup and /sys/fs/cgroup; "" for the machine itself (tests have trees of their own). */
 void cgroup_read(const char *root, struct cgroup_limits *out);
 
+/* How memory is in a group: descriptors of its files, -1 for one that is not there. */
+struct cgroup_memory {
+    int usage, limit, stat;
+    int pressure; /* PSI of the group; version 2 */
+    bool v2;
+};
+/* The same groups, the innermost first: at most `most` of them. The caller closes. Returns how many. */
+int cgroup_open_memory(const char *root, struct cgroup_memory *groups, int most);
+/* Read again what such a group has: its limit (0: none), and of it what cannot be given back. */
+void cgroup_look_memory(const struct cgroup_memory *group, uint64_t *limit_bytes, uint64_t *used_bytes);
+
 /* The files cpu.stat of the same groups that can be throttled, the innermost first: at most `most` descriptors, which
  * the caller closes. Returns how many. */
 int cgroup_open_cpu_stats(const char *root, int *fds, int most);

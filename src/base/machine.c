@@ -197,12 +197,12 @@ static uint64_t status_bytes(const char *key)
     int fd = atomic_load(&status_fd);
     if (fd <= 0)
         return number_in("/proc/self/status", key) * 1024;
-    ssize_t n = pread(fd, text.bytes, sizeof text.bytes - 1, 0);
-    text.bytes[n > 0 ? n : 0] = 0;
+    read_again(fd, &text);
     return number_after(&text, key) * 1024;
 }
 
 uint64_t process_resident_bytes(void) { return status_bytes("VmRSS:"); }
+uint64_t process_anonymous_bytes(void) { return status_bytes("RssAnon:"); }
 uint64_t process_locked_bytes(void) { return status_bytes("VmLck:"); }
 uint64_t process_peak_resident_bytes(void) { return status_bytes("VmHWM:"); }
 

@@ -40,8 +40,9 @@ void machine_use_read(struct machine_use *out);
 
 /* Of this process. */
 uint64_t process_resident_bytes(void);
+uint64_t process_anonymous_bytes(void); /* of it, what is in no file: its own, and never dropped for others */
 uint64_t process_peak_resident_bytes(void);
-/* From here on the three are read from a file that stays open, so that no file need be opened for them. Once. */
+/* From here on these are read from a file that stays open, so that no file need be opened for them. Once. */
 void process_status_keep(void);
 uint64_t process_locked_bytes(void); /* mlock() */
 /* Pages of the maps that [start, start + bytes) overlaps, and of them those in 2 MB mappings; each at most bytes.

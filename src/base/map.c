@@ -262,11 +262,11 @@ bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum fil
 
 size_t file_resident_bytes(const struct file_map *m)
 {
-    size_t n_pages = (m->bytes + PAGE_BYTES - 1) / PAGE_BYTES;
-    unsigned char *in = m->fd >= 0 ? mem_alloc(n_pages) : NULL;
-    size_t n = 0;
-    if (in && mincore((void *)(uintptr_t)m->ptr, m->bytes, in) == 0)
-        for (size_t i = 0; i < n_pages; i++)
+    size_t bytes, n = 0;
+    void *p = pages_of(m, &bytes);
+    unsigned char *in = mem_alloc(bytes / PAGE_BYTES);
+    if (in && mincore(p, bytes, in) == 0)
+        for (size_t i = 0; i < bytes / PAGE_BYTES; i++)
             n += in[i] & 1;
     mem_free(in);
     return min_size(n * PAGE_BYTES, m->bytes);

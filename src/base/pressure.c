@@ -21,13 +21,6 @@ void pressure_watch_me(struct pressure *p)
         p->thread = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 }
 
-static bool read_again(int fd, struct small_text *out)
-{
-    ssize_t n = fd >= 0 ? pread(fd, out->bytes, sizeof out->bytes - 1, 0) : -1;
-    out->bytes[n > 0 ? n : 0] = 0;
-    return n > 0;
-}
-
 void pressure_look(const struct pressure *p, struct pressure_counts *out)
 {
     struct small_text text;

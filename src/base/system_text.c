@@ -26,6 +26,13 @@ bool read_small(const char *path, struct small_text *out)
     return n > 0;
 }
 
+bool read_again(int fd, struct small_text *out)
+{
+    ssize_t n = fd >= 0 ? pread(fd, out->bytes, sizeof out->bytes - 1, 0) : -1;
+    out->bytes[n > 0 ? n : 0] = 0;
+    return n > 0;
+}
+
 uint64_t number_after(const struct small_text *text, const char *key)
 {
     for (const char *line = text->bytes; line;) {

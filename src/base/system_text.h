@@ -8,6 +8,8 @@ struct small_text {
 };
 /* The file's beginning, NUL-terminated; false and "" when there is none. */
 bool read_small(const char *path, struct small_text *out);
+/* The same of a file that is open, from its beginning. */
+bool read_again(int fd, struct small_text *out);
 /* First number after `key` at the beginning of a line; 0 when absent. */
 uint64_t number_after(const struct small_text *text, const char *key);
 uint64_t number_in(const char *path, const char *key);

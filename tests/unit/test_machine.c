@@ -15,6 +15,7 @@
 #include "base/disk_rate.h"
 #include "base/energy.h"
 #include "base/machine.h"
+#include "base/memory_pressure.h"
 #include "base/pressure.h"
 #include "base/system_text.h"
 
@@ -283,6 +284,86 @@ static void what_groups_withhold_is_counted_in_both_versions(void **state)
     pressure_close(&p);
 }
 
+/* The group that has the smallest part of its limit left, in both versions; cached files are nothing that is used. */
+static void whoever_has_the_least_left_says_whether_memory_is_short(void **state)
+{
+    struct memory_pressure p;
+    struct memory_look look;
+    (void)state;
+    put("/proc/self/cgroup", "4:memory:/a/b\n0::/\n");
+    put("/proc/meminfo", "MemTotal:  4096 kB\nMemFree: 1 kB\nMemAvailable:   3072 kB\n");
+    put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1000000\n");
+    put("/sys/fs/cgroup/memory/a/memory.usage_in_bytes", "980000\n");
+    put("/sys/fs/cgroup/memory/a/memory.stat", "cache 5\ntotal_inactive_file 100000\ntotal_active_file 0\n");
+    put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "980000\n");
+    memory_pressure_open(&p, root);
+    memory_pressure_look(&p, &look);
+    assert_int_equal(look.limit_bytes, 1000000);
+    assert_int_equal(look.used_bytes, 880000);
+    assert_true(look.of_group && !look.has_stalls);
+    assert_int_equal(memory_short_bytes(&look, 0), 0);
+    put("/sys/fs/cgroup/memory/a/memory.stat", "total_inactive_file 1000\ntotal_active_file 4000\n");
+    memory_pressure_look(&p, &look); /* 25000 are left; 62500 should be */
+    assert_int_equal(memory_short_bytes(&look, 0), 62500 - 25000);
+    put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9000000\n"); /* it was raised */
+    put("/proc/meminfo", "MemTotal:  4096 kB\nMemFree: 1 kB\nMemAvailable:   64 kB\n");
+    memory_pressure_look(&p, &look);
+    assert_int_equal(look.limit_bytes, 4096 << 10);
+    assert_true(!look.of_group);
+    assert_int_equal(memory_short_bytes(&look, 0), (256 - 64) << 10);
+    memory_pressure_close(&p);
+
+    put("/proc/self/cgroup", "0::/u.slice\n");
+    put("/sys/fs/cgroup/u.slice/memory.max", "max\n");
+    put("/sys/fs/cgroup/u.slice/memory.current", "4000\n");
+    put("/sys/fs/cgroup/u.slice/memory.stat", "inactive_file 100\nactive_file 50\n");
+    put("/proc/meminfo", "MemTotal:  4096 kB\nMemAvailable:   4096 kB\n");
+    memory_pressure_open(&p, root);
+    memory_pressure_look(&p, &look);
+    assert_false(look.of_group);
+    assert_int_equal(look.used_bytes, 0);
+    put("/sys/fs/cgroup/u.slice/memory.max", "4000\n");
+    memory_pressure_look(&p, &look);
+    assert_int_equal(look.limit_bytes, 4000);
+    assert_int_equal(look.used_bytes, 3850);
+    memory_pressure_close(&p);
+}
+
+/* Whoever waits for memory says so, of the group or the machine; how much is wanted nobody knows. */
+static void stalls_say_that_memory_is_short(void **state)
+{
+    struct memory_pressure p;
+    struct memory_look look;
+    (void)state;
+    put("/proc/self/cgroup", "0::/u.slice\n");
+    put("/proc/pressure/memory", "some avg10=50.00 avg60=1.00 avg300=0.00 total=9\n"
+                                 "full avg10=9.50 avg60=0.00 avg300=0.00 total=9\n");
+    put("/sys/fs/cgroup/u.slice/memory.max", "max\n");
+    put("/sys/fs/cgroup/u.slice/memory.pressure", "some avg10=0.00 avg60=0.00\nfull avg10=0.00 avg60=0.00\n");
+    memory_pressure_open(&p, root);
+    memory_pressure_look(&p, &look);
+    assert_true(look.has_stalls && look.stalled_percent == 9.5);
+    assert_int_equal(look.limit_bytes, 0);
+    assert_int_equal(memory_short_bytes(&look, 1 << 20), 0);
+    put("/sys/fs/cgroup/u.slice/memory.pressure", "some avg10=90.00 avg60=0.00\nfull avg10=20.00 avg60=0.00\n");
+    memory_pressure_look(&p, &look);
+    assert_true(look.stalled_percent == 20);
+    assert_int_equal(memory_short_bytes(&look, 1 << 20), 1 << 16);
+    assert_int_equal(memory_short_bytes(&look, 0), 1); /* nothing to give, but it is short */
+    put("/sys/fs/cgroup/u.slice/memory.pressure", "");
+    put("/proc/pressure/memory", "nonsense\n");
+    memory_pressure_look(&p, &look);
+    assert_false(look.has_stalls);
+    assert_int_equal(memory_short_bytes(&look, 1 << 20), 0);
+    memory_pressure_close(&p);
+    put("/proc/self/cgroup", "0::/nowhere\n");
+    memory_pressure_open(&p, "/nowhere");
+    memory_pressure_look(&p, &look);
+    assert_int_equal(memory_short_bytes(&look, 1 << 20), 0);
+    memory_pressure_close(&p);
+}
+
 static void energy_is_that_of_whole_processors(void **state)
 {
     struct energy before, after;
@@ -428,6 +509,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
     const struct CMUnitTest tests[] = {
         TEST(what_groups_withhold_is_counted_in_both_versions),
+        TEST(whoever_has_the_least_left_says_whether_memory_is_short),
+        TEST(stalls_say_that_memory_is_short),
         TEST(without_groups_there_is_no_limit),
         TEST(limits_at_the_root_count),
         TEST(the_tightest_of_the_groups_around_us_counts),
