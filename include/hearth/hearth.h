@@ -192,9 +192,10 @@ typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
     hearth_kv_type kv_type;
     uint64_t kv_bytes;        /* the paged pool */
-    uint64_t workspace_bytes; /* activations, logits, scratch of every thread, the indexes of drafts; with a cache on
-                               * disk, copies of pages on their way there */
-    uint64_t vocabulary_bytes;
+    uint64_t workspace_bytes; /* activations, logits, scratch of every thread, what each sequence has beside its keys
+                               * and values, lists of pages; with a cache on disk, copies of pages on their way there */
+    uint64_t vocabulary_bytes; /* tokens, merges, and what is read of the file's metadata */
+    uint64_t program_bytes;   /* set aside for the program itself (hearth_engine_options), once for all models */
     uint64_t request_bytes;   /* set aside for what requests bring (hearth_engine_options) and for the list of a cache
                                * on disk, once for all models */
     uint64_t total_bytes;
@@ -337,6 +338,7 @@ typedef struct {
     int n_seqs;            /* sequences of a model computed together, up to 64; 0: 1 */
     int n_step_tokens;     /* most tokens in one step (prompt chunk); 0: 512 */
     uint64_t request_bytes; /* of the budget for the memory of whoever asks: a server's bodies, JSON and connections */
+    uint64_t program_bytes; /* the same for the program around it: code, libraries, stacks, what it allocates */
     int step_ms;           /* prompts are cut so that steps take about this while somebody is streamed to, four times
                               it while nobody is; 0: 100. Not with n_seqs 1 and no answer */
     /* A folder for keys and values of long prompts, which survive the engine there: what was computed for a prompt is
@@ -381,6 +383,21 @@ typedef struct {
     uint64_t n_refused;   /* requests that were too many until now */
 } hearth_engine_queue;
 void hearth_engine_look(hearth_engine *engine, hearth_engine_queue *out);
+
+/* Memory is short around the program, by about so many bytes (0: not any more). Between two steps the engine gives back
+ * what it only keeps because somebody may want it again: the memory of pages of keys and values that have nothing in
+ * them any more, then pages of prompts and answers that are over, the longest unused first; and as long as memory is
+ * short it uses such pages again before it touches new ones. No answer changes, and none is given up; prompts that
+ * began like those pages are computed again. Any thread; returns at once. */
+void hearth_engine_short(hearth_engine *engine, uint64_t n_bytes);
+typedef enum { HEARTH_GIVES_FREE, HEARTH_GIVES_KEPT, HEARTH_N_GIVES } hearth_gives;
+/* "free pages", "kept pages"; NULL for a value that is none of them. Static. */
+const char *hearth_gives_name(hearth_gives what);
+/* What it gave back until now, of each kind. Any thread. */
+typedef struct {
+    uint64_t n_times, n_pages, bytes;
+} hearth_given;
+void hearth_engine_given(const hearth_engine *engine, hearth_given given[HEARTH_N_GIVES]);
 
 /* Whether the engine thread lives. Any thread, and it waits for nothing: no lock is taken. */
 typedef struct {
@@ -492,6 +509,8 @@ typedef struct {
     hearth_page_use weights, kv, workspace;
 } hearth_pages;
 void hearth_model_pages(const hearth_model *model, hearth_pages *out);
+/* Of the weights' file what is in memory now, whoever brought it there; sooner told than all of that. */
+uint64_t hearth_model_resident_weights(const hearth_model *model);
 /* Times as a histogram: bucket i has those up to hearth_time_bounds_s[i], the last one all that are longer. */
 enum { HEARTH_N_TIMES = 17 };
 extern const double hearth_time_bounds_s[HEARTH_N_TIMES - 1];
@@ -502,6 +521,8 @@ int hearth_time_bucket(double seconds);
 typedef struct {
     uint32_t n_pages, page_tokens; /* keys and values: the pool, and positions in a page */
     uint32_t n_used_pages;         /* of requests in slots; others have to wait for them */
+    uint32_t n_touched_pages;      /* that have memory: a page that nothing was in yet takes none */
+    uint64_t page_bytes;
     uint32_t n_kept_pages;         /* of prompts and answers that are over: there for a prompt that begins the same */
     uint64_t n_steps;              /* begun until now */
     double since_step_ms;          /* since the last one began; below 0: none did */

@@ -14,6 +14,7 @@
 #include "cli/loading.h"
 #include "cli/preset.h"
 #include "cli/price.h"
+#include "cli/program.h"
 #include "cli/record_choice.h"
 #include "cli/template_choice.h"
 #include "server/api/preset.h"
@@ -322,6 +323,8 @@ static int open_models(struct service *s, hearth_error *err)
     uint64_t record_bytes = record == RECORD_OFF ? 0 : recorder_memory_bytes(record == RECORD_FULL);
     hearth_engine_options engine = { .measure_reads = true,
                                      .request_bytes = server_memory_bytes(&server) + record_bytes,
+                                     .program_bytes = program_memory_bytes(max_int((int)v[THREADS].i,
+                                                                                   (int)v[THREADS_PREFILL].i)),
                                      .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,

@@ -215,6 +215,7 @@ static void engine_main(void *arg)
         bool ran = step_all(lanes, n, &finished);
         if (ran)
             note_round(e, clock_ms_since(start));
+        give_look(e, lanes, n);
         idle = !ran && !finished; /* a slot that became free may have somebody waiting for it */
         if (idle)
             idle_look(e, lanes, n, seen);
@@ -302,6 +303,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->step_ms = o->step_ms ? o->step_ms : PACE_TARGET_MS;
     e->budget_bytes = o->budget_bytes;
     e->request_bytes = o->request_bytes;
+    e->program_bytes = o->program_bytes;
     e->measures_reads = o->measure_reads;
     e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
     e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);

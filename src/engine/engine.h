@@ -25,6 +25,11 @@ void engine_begins(struct hearth_engine *e, const struct hearth_stream *s);
 struct lane;
 struct disk;
 
+/* What was given back when memory was short. */
+struct given {
+    atomic_ullong n_times, n_pages, bytes;
+};
+
 struct hearth_engine {
     const struct kernels *kernels;
     struct pool *pool;
@@ -32,7 +37,7 @@ struct hearth_engine {
     int n_seqs, n_step_tokens;
     bool measures_reads;  /* in idle time */
     double step_ms; /* how long a step should be while somebody is streamed to */
-    uint64_t budget_bytes, request_bytes;
+    uint64_t budget_bytes, request_bytes, program_bytes;
     struct disk *disk;     /* the cache on disk; NULL: none */
     struct pressure pressure; /* on the engine thread */
     int cache_least_tokens, cache_close_ms;
@@ -66,6 +71,11 @@ struct hearth_engine {
     atomic_bool working;                /* inside a round */
     _Atomic double longest_ms;          /* of a round, lately */
 
+    /* hearth_engine_short() */
+    atomic_bool is_short;
+    atomic_ullong short_bytes; /* to be given back still */
+    struct given given[HEARTH_N_GIVES];
+
     struct thread thread, helper;
 };
 
@@ -73,6 +83,9 @@ struct hearth_engine {
  * many pokes. */
 bool idle_prepare(struct hearth_model *m, hearth_error *err);
 void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsigned n_pokes);
+
+/* give.c, on the engine thread between two rounds: give back what hearth_engine_short() wants. */
+void give_look(struct hearth_engine *e, struct lane *const *lanes, int n);
 
 /* The helper thread: text to tokens, one request at a time, at low priority. */
 void prepare_main(void *engine);

@@ -57,17 +57,24 @@ static void show_slot(struct hearth_engine *e, struct slot_figures *f, const str
     atomic_store_explicit(&f->n_pages, s->kv.n_pages, memory_order_relaxed);
 }
 
+void figures_pages(struct hearth_model *m)
+{
+    struct model_figures *f = &m->figures;
+    const struct kv_pool *pool = &m->kv;
+    atomic_store_explicit(&f->n_used_pages, pool->n_pages - kv_available(pool), memory_order_relaxed);
+    atomic_store_explicit(&f->n_kept_pages, pool->tree.n_idle, memory_order_relaxed);
+    atomic_store_explicit(&f->n_touched_pages, pool->n_touched, memory_order_relaxed);
+}
+
 void figures_show(struct lane *l, const struct sched_seq *seqs)
 {
     struct model_figures *f = &l->model->figures;
-    const struct kv_pool *pool = &l->model->kv;
     bool any = false;
     for (int i = 0; i < l->e->n_seqs; i++) {
         show_slot(l->e, &f->slot[i], &l->seqs[i], seqs[i].state);
         any = any || seqs[i].state == SEQ_PREFILL || seqs[i].state == SEQ_DECODE;
     }
-    atomic_store_explicit(&f->n_used_pages, pool->n_pages - kv_available(pool), memory_order_relaxed);
-    atomic_store_explicit(&f->n_kept_pages, pool->tree.n_idle, memory_order_relaxed);
+    figures_pages(l->model);
     if (!any)
         return;
     add(&f->n_steps, 1);
@@ -82,6 +89,8 @@ void hearth_model_look(hearth_model *m, hearth_model_now *out)
                                .page_tokens = KV_PAGE_TOKENS,
                                .n_used_pages = atomic_load(&f->n_used_pages),
                                .n_kept_pages = atomic_load(&f->n_kept_pages),
+                               .n_touched_pages = atomic_load(&f->n_touched_pages),
+                               .page_bytes = m->kv.page_bytes,
                                .n_steps = atomic_load(&f->n_steps),
                                .since_step_ms = step_ns ? clock_ms_since(step_ns) : -1,
                                .gaps_s = (double)atomic_load(&f->gaps_ns) / 1e9 };

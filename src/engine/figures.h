@@ -20,7 +20,7 @@ struct slot_figures {
 
 struct model_figures {
     struct slot_figures slot[SCHED_MAX_SEQS];
-    atomic_uint n_used_pages, n_kept_pages;
+    atomic_uint n_used_pages, n_kept_pages, n_touched_pages;
     atomic_ullong n_steps;
     atomic_llong step_ns; /* when the last one began; 0: none did */
     atomic_ullong gaps[HEARTH_N_TIMES], gaps_ns;
@@ -29,6 +29,9 @@ struct model_figures {
 /* A token came so long after the one before it. Engine thread. */
 void figures_gap(struct model_figures *f, int64_t ns);
 
+/* How the pool is. Engine thread. */
+struct hearth_model;
+void figures_pages(struct hearth_model *m);
 /* A step is planned. Engine thread. */
 struct lane;
 void figures_show(struct lane *l, const struct sched_seq *seqs);

@@ -196,6 +196,14 @@ bool file_damaged(const hearth_file *f)
     return false;
 }
 
+uint64_t file_header_bytes(const hearth_file *f)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < f->gguf.n_parts; i++)
+        n += f->gguf.header_bytes[i];
+    return n;
+}
+
 uint64_t file_total_bytes(const hearth_file *f)
 {
     uint64_t n = 0;

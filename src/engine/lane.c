@@ -71,7 +71,10 @@ void engine_plan_end(struct hearth_engine *e)
 }
 
 /* Without what all models of the engine have in common. */
-static uint64_t own_bytes(const hearth_plan *p) { return p->total_bytes - p->weights_bytes - p->request_bytes; }
+static uint64_t own_bytes(const hearth_plan *p)
+{
+    return p->total_bytes - p->weights_bytes - p->request_bytes - p->program_bytes;
+}
 
 bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err)
 {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/machine.h"
+#include "engine/lane.h"
 #include "engine/registry.h"
 
 enum { LEAST_CTX = 4096, LOGIT_ROWS = 8 /* computed together */ };
@@ -20,21 +21,46 @@ size_t registry_room_bytes(int n_vocab, int n_ctx)
 
 /* Before a tokenizer exists: texts stay in the file; per token a text reference, score, type and
  * hash slots; per merge a pair-table slot at half load. */
-static uint64_t vocabulary_bytes(const hearth_file *f)
+static uint64_t tokenizer_estimate(const hearth_file *f)
 {
     struct gguf_array tokens = { 0 }, merges = { 0 };
     hearth_error ignored = { 0 };
-    if (f->tokenizer)
-        return tokenizer_bytes(f->tokenizer);
     if (!gguf_array_or_none(&f->gguf, "tokenizer.ggml.tokens", GGUF_STRING, 1u << 24, &tokens, &ignored)
         || !gguf_array_or_none(&f->gguf, "tokenizer.ggml.merges", GGUF_STRING, 1u << 24, &merges, &ignored))
         return 0;
     return tokens.n * 48 + merges.n * 32;
 }
 
+/* And the file's metadata, where the texts of tokens stay; its directory in memory; texts that were asked for
+ * (hearth_file_token_text()); and the template: measured 20 bytes in memory for one of its text, and what looking at it
+ * takes. */
+static uint64_t vocabulary_bytes(const hearth_file *f)
+{
+    enum { PIECE_BYTES = sizeof(struct str) + 8, TEMPLATE_BYTES = 64 << 10, BYTES_OF_A_BYTE = 20 };
+    uint64_t directory = sizeof *f + f->gguf.arena.total_bytes + f->model.arena.total_bytes + f->arena.total_bytes;
+    uint64_t template = strlen(f->template_text) * BYTES_OF_A_BYTE + TEMPLATE_BYTES;
+    return (f->tokenizer ? tokenizer_bytes(f->tokenizer) : tokenizer_estimate(f))
+         + (uint64_t)f->model.hp.n_vocab * PIECE_BYTES + file_header_bytes(f) + directory + template;
+}
+
+/* What a sequence has beside its keys and values: lane.c. */
+static uint64_t sequence_bytes(int n_ctx)
+{
+    return sizeof(struct seq) + (uint64_t)n_ctx * sizeof(int32_t) + 2 * STREAM_TEXT_MAX_BYTES + lookup_bytes(n_ctx)
+         + kv_pages_for(n_ctx) * sizeof(uint32_t) + sizeof(struct batch_slice);
+}
+
 static uint64_t own_bytes(const hearth_plan *p)
 {
-    return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes + p->request_bytes;
+    return p->kv_bytes + p->workspace_bytes + p->vocabulary_bytes + p->program_bytes + p->request_bytes;
+}
+
+/* What there is of the program is among what is used already, and it is planned. */
+uint64_t plan_machine_budget(uint64_t program_bytes)
+{
+    struct machine m;
+    machine_read(&m);
+    return machine_memory_budget(&m) + min_size(process_anonymous_bytes(), program_bytes);
 }
 
 struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
@@ -50,7 +76,7 @@ struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
 static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
 {
     size_t kept = r->on_disk ? sizeof(struct keep_page) : 0;
-    return kv_page_bytes(&f->model.hp, r->kv_type) + prefix_bytes(1) - prefix_bytes(0) + kept;
+    return kv_page_bytes(&f->model.hp, r->kv_type) + kv_list_bytes(1) + prefix_bytes(1) - prefix_bytes(0) + kept;
 }
 
 /* With a pool of n_pages. */
@@ -67,10 +93,12 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->n_kv_tokens = (int)n_pages * KV_PAGE_TOKENS;
     p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type);
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
-                         + (uint64_t)r->n_seqs * lookup_bytes(n_ctx)
-                         + prefix_bytes(n_pages)
+                         + (uint64_t)r->n_seqs * sequence_bytes(n_ctx)
+                         + (uint64_t)shape.max_tokens * sizeof(int32_t)
+                         + kv_list_bytes(n_pages) + prefix_bytes(n_pages)
                          + (r->on_disk ? keep_bytes(n_pages, kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
     p->vocabulary_bytes = vocabulary_bytes(f);
+    p->program_bytes = r->program_bytes;
     p->request_bytes = r->request_bytes;
     p->total_bytes = p->weights_bytes + own_bytes(p);
 }
@@ -171,11 +199,8 @@ static void choose_context(hearth_plan *p, const hearth_file *f, const struct pl
 void plan_make(hearth_plan *p, const hearth_file *f, const struct plan_request *r)
 {
     *p = (hearth_plan){ .machine_budget_bytes = r->budget_bytes };
-    if (!p->machine_budget_bytes) {
-        struct machine m;
-        machine_read(&m);
-        p->machine_budget_bytes = machine_memory_budget(&m);
-    }
+    if (!p->machine_budget_bytes)
+        p->machine_budget_bytes = plan_machine_budget(r->program_bytes);
     p->budget_bytes = p->machine_budget_bytes - min_size(p->machine_budget_bytes, r->others_own_bytes);
     if (r->share_bytes)
         p->budget_bytes = min_size(p->budget_bytes, r->share_bytes);
@@ -206,10 +231,11 @@ void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan
 bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
 {
     double mib = 1.0 / (1 << 20);
-    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes + p->request_bytes;
-    char requests[48] = "";
-    if (p->request_bytes)
-        snprintf(requests, sizeof requests, " + requests %.0f MiB", (double)p->request_bytes * mib);
+    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes + p->program_bytes + p->request_bytes;
+    char requests[80] = "";
+    if (p->program_bytes || p->request_bytes)
+        snprintf(requests, sizeof requests, " + program %.0f MiB + requests %.0f MiB", (double)p->program_bytes * mib,
+                 (double)p->request_bytes * mib);
     uint64_t per_token = model_kv_bytes_per_token(&f->model.hp, p->kv_type);
     uint64_t fits = p->budget_bytes > rest && per_token ? (p->budget_bytes - rest) / per_token : 0;
     if (fits >= 64)

@@ -124,7 +124,8 @@ static bool finish_reading(hearth_model *m, const hearth_model_options *o, heart
     int64_t start = clock_ns();
     if (!o->preload && !o->lock)
         return true;
-    uint64_t own = m->plan.total_bytes - m->plan.weights_bytes, file = m->readahead.file_bytes;
+    uint64_t own = m->plan.total_bytes - m->plan.weights_bytes - file_header_bytes(m->file);
+    uint64_t file = m->readahead.file_bytes;
     if (file + own > m->plan.budget_bytes)
         return fail(err, HEARTH_ERR_MEMORY,
                     "%s: %llu MiB of weights to be kept in memory + KV cache, workspace and vocabulary %llu MiB do not "
@@ -142,7 +143,7 @@ static bool finish_reading(hearth_model *m, const hearth_model_options *o, heart
 
 struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o, const hearth_file *f)
 {
-    uint64_t weights = f->model.weight_bytes, file = max_size(file_total_bytes(f), weights);
+    uint64_t planned = f->model.weight_bytes + file_header_bytes(f), file = max_size(file_total_bytes(f), planned);
     return (struct plan_request){ .n_ctx = o->n_ctx_tokens,
                                   .n_kv_tokens = o->n_kv_tokens,
                                   .n_seqs = e->n_seqs,
@@ -151,8 +152,9 @@ struct plan_request registry_request(const hearth_engine *e, const hearth_model_
                                   .kv_type = o->kv_type,
                                   .budget_bytes = e->budget_bytes,
                                   .request_bytes = e->request_bytes,
+                                  .program_bytes = e->program_bytes,
                                   .share_bytes = o->budget_bytes,
-                                  .kept_bytes = o->preload || o->lock ? file - weights : 0,
+                                  .kept_bytes = o->preload || o->lock ? file - planned : 0,
                                   .observed = o->on_product != NULL,
                                   .on_disk = e->disk != NULL };
 }
@@ -259,6 +261,14 @@ void hearth_model_pages(const hearth_model *m, hearth_pages *out)
         out->weights.resident_bytes += use.resident_bytes;
         out->weights.huge_bytes += use.huge_bytes;
     }
+}
+
+uint64_t hearth_model_resident_weights(const hearth_model *m)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->file->n_maps; i++)
+        n += file_resident_bytes(&m->file->maps[i]);
+    return n;
 }
 
 void hearth_model_readahead(const hearth_model *m, hearth_readahead *out)

@@ -52,6 +52,7 @@ struct tokenizer *file_tokenizer(hearth_file *f, hearth_error *err);
 struct chat *file_chat(hearth_file *f, hearth_error *err);
 bool file_damaged(const hearth_file *f); /* a mapped part shrank under us */
 uint64_t file_total_bytes(const hearth_file *f);
+uint64_t file_header_bytes(const hearth_file *f); /* of it, metadata and directory: all that is not tensors or gaps */
 static inline bool file_is_mapped(const hearth_file *f) { return f->maps[0].fd >= 0; } /* else bytes in memory */
 
 /* What a plan is made from. */
@@ -61,7 +62,8 @@ struct plan_request {
     int n_seqs, n_threads, n_step_tokens;
     hearth_kv_type kv_type;
     uint64_t budget_bytes; /* 0: what the machine has free */
-    uint64_t request_bytes; /* of the engine, in the plan of each of its models and in none of others_own_bytes */
+    /* Of the engine, in the plan of each of its models and in none of others_own_bytes. */
+    uint64_t request_bytes, program_bytes;
     uint64_t others_own_bytes, others_weights_bytes; /* of the models that are open in it, their weights apart */
     uint64_t share_bytes;  /* most of it that this model may have; 0: what the others leave */
     uint64_t kept_bytes;   /* of its file beside the weights, where all of it is to be kept in memory */
@@ -70,6 +72,8 @@ struct plan_request {
 };
 /* False, with the error, for a number that names no type. */
 bool kv_type_ok(hearth_kv_type type, hearth_error *err);
+/* What the machine has free, and what this process has of its own already, as far as that is the program's. */
+uint64_t plan_machine_budget(uint64_t program_bytes);
 /* Pure but for the machine's free memory when budget_bytes is 0. Never fails: plan->fits. */
 void plan_make(hearth_plan *plan, const hearth_file *f, const struct plan_request *r);
 /* The least that it needs, whatever it may have: one context, the one that is asked for or the shortest that is chosen

@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/machine.h"
 #include "engine/engine.h"
 
 struct needs {
@@ -16,6 +15,8 @@ struct needs {
 };
 
 static uint64_t own_bytes(const hearth_plan *p) { return p->total_bytes - p->weights_bytes; }
+/* Once for all of them. */
+static uint64_t of_all(const hearth_engine *e) { return e->request_bytes + e->program_bytes; }
 
 /* After the tokenizer is made, so that the plan is the one that opening will make. */
 static bool look_at(struct needs *needs, hearth_file *f, const hearth_engine *e, const hearth_model_options *o,
@@ -29,7 +30,7 @@ static bool look_at(struct needs *needs, hearth_file *f, const hearth_engine *e,
     if (!file_tokenizer(f, err))
         return err_context(err, "%s", f->name);
     struct plan_request r = registry_request(e, o, f);
-    r.request_bytes = 0; /* once for all of them */
+    r.request_bytes = r.program_bytes = 0; /* once for all of them */
     plan_bounds(f, &r, &needs->least, &needs->most);
     needs->least.total_bytes += r.kept_bytes;
     needs->most.total_bytes += r.kept_bytes;
@@ -79,7 +80,7 @@ PRINTF(2, 3) static void add(struct sentence *s, const char *fmt, ...)
 
 /* "A 12 MiB for 4096 tokens + B 30 MiB for 8192 tokens", as many as the sentence has room for. */
 static void add_sum(struct sentence *s, const struct needs *needs, hearth_file *const *files, int n, bool weights,
-                    uint64_t request_bytes)
+                    const hearth_engine *e)
 {
     enum { ROOM_FOR_ONE = 100 };
     uint64_t others = 0;
@@ -95,19 +96,21 @@ static void add_sum(struct sentence *s, const struct needs *needs, hearth_file *
     }
     if (n_others)
         add(s, " + %d more %llu MiB", n_others, (unsigned long long)others);
-    if (request_bytes)
-        add(s, " + requests %llu MiB", (unsigned long long)(request_bytes >> 20));
+    if (e->request_bytes)
+        add(s, " + requests %llu MiB", (unsigned long long)(e->request_bytes >> 20));
+    if (e->program_bytes)
+        add(s, " + program %llu MiB", (unsigned long long)(e->program_bytes >> 20));
 }
 
 static uint64_t own_at(hearth_file *const *files, const hearth_engine *e, const hearth_model_options *o, int n,
                        int n_ctx)
 {
-    uint64_t sum = e->request_bytes;
+    uint64_t sum = of_all(e);
     for (int i = 0; i < n; i++) {
         struct needs needs;
         struct plan_request r = registry_request(e, &o[i], files[i]);
         r.n_ctx = n_ctx;
-        r.request_bytes = 0;
+        r.request_bytes = r.program_bytes = 0;
         plan_bounds(files[i], &r, &needs.least, &needs.most);
         sum += own_bytes(&needs.least);
     }
@@ -134,11 +137,11 @@ static bool refuse_own(const struct needs *needs, hearth_file *const *files, con
                        const hearth_model_options *o, int n, uint64_t budget, hearth_error *err)
 {
     struct sentence s = { 0 };
-    uint64_t sum = e->request_bytes;
+    uint64_t sum = of_all(e);
     int n_ctx = context_that_fits(files, e, o, n, budget);
     for (int i = 0; i < n; i++)
         sum += own_bytes(&needs[i].least);
-    add_sum(&s, needs, files, n, false, e->request_bytes);
+    add_sum(&s, needs, files, n, false, e);
     add(&s, " = %llu MiB, but the budget is %llu MiB", (unsigned long long)(sum >> 20),
         (unsigned long long)(budget >> 20));
     if (n_ctx > 0)
@@ -152,10 +155,10 @@ static bool refuse_weights(const struct needs *needs, hearth_file *const *files,
                            uint64_t budget, hearth_error *err)
 {
     struct sentence s = { 0 };
-    uint64_t sum = e->request_bytes;
+    uint64_t sum = of_all(e);
     for (int i = 0; i < n; i++)
         sum += needs[i].least.total_bytes;
-    add_sum(&s, needs, files, n, true, e->request_bytes);
+    add_sum(&s, needs, files, n, true, e);
     return fail(err, HEARTH_ERR_MEMORY, "the models cannot all be kept in memory: %s = %llu MiB, weights included, but "
                 "the budget is %llu MiB; leave out --preload and --lock", s.text, (unsigned long long)(sum >> 20),
                 (unsigned long long)(budget >> 20));
@@ -167,7 +170,7 @@ bool hearth_engine_share(hearth_engine *e, hearth_file *const *files, hearth_mod
                          hearth_error *err)
 {
     struct needs needs[ENGINE_MAX_MODELS];
-    uint64_t own = e->request_bytes, all = e->request_bytes;
+    uint64_t own = of_all(e), all = of_all(e);
     bool kept = false;
     err_clear(err);
     if (n < 1 || n > ENGINE_MAX_MODELS)
@@ -179,17 +182,14 @@ bool hearth_engine_share(hearth_engine *e, hearth_file *const *files, hearth_mod
         all += needs[i].least.total_bytes;
         kept = kept || options[i].preload || options[i].lock;
     }
-    if (!e->budget_bytes) {
-        struct machine m;
-        machine_read(&m);
-        e->budget_bytes = machine_memory_budget(&m);
-    }
+    if (!e->budget_bytes)
+        e->budget_bytes = plan_machine_budget(e->program_bytes);
     if (own > e->budget_bytes)
         return refuse_own(needs, files, e, options, n, e->budget_bytes, err);
     if (kept && all > e->budget_bytes)
         return refuse_weights(needs, files, e, n, e->budget_bytes, err);
     divide(needs, n, all < e->budget_bytes ? e->budget_bytes - all : 0);
     for (int i = 0; i < n; i++)
-        options[i].budget_bytes = needs[i].share + e->request_bytes; /* as its plan counts */
+        options[i].budget_bytes = needs[i].share + of_all(e); /* as its plan counts */
     return true;
 }

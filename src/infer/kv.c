@@ -29,8 +29,9 @@ bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type ty
     pool->data = mem_pages(pool->bytes, &pool->huge);
     pool->free_pages = mem_alloc(sizeof *pool->free_pages * n_pages);
     pool->n_refs = mem_alloc(sizeof *pool->n_refs * n_pages);
+    pool->touched = mem_alloc(sizeof *pool->touched * n_pages);
     bool tree = prefix_create(&pool->tree, n_pages, rng_entropy());
-    if (!pool->data || !pool->free_pages || !pool->n_refs || !tree) {
+    if (!pool->data || !pool->free_pages || !pool->n_refs || !pool->touched || !tree) {
         kv_destroy(pool);
         return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB for the KV cache; lower --ctx",
                     (size_t)bytes >> 20);
@@ -46,6 +47,7 @@ void kv_destroy(struct kv_pool *pool)
     mem_pages_free(pool->data, pool->bytes);
     mem_free(pool->free_pages);
     mem_free(pool->n_refs);
+    mem_free(pool->touched);
     prefix_destroy(&pool->tree);
     *pool = (struct kv_pool){ 0 };
 }
@@ -83,12 +85,24 @@ static void let_go(struct kv_pool *pool, uint32_t page)
         pool->free_pages[pool->n_free++] = page;
 }
 
+/* A free page, or else the longest unused of those that are kept; the other way round where memory is short and the
+ * free one would take some. */
+static uint32_t next_page(struct kv_pool *pool)
+{
+    bool has_memory = pool->n_free && (!pool->tight || pool->touched[pool->free_pages[pool->n_free - 1]]);
+    uint32_t page = has_memory ? PREFIX_NONE : prefix_give_away(&pool->tree);
+    return page == PREFIX_NONE && pool->n_free ? pool->free_pages[--pool->n_free] : page;
+}
+
 /* One for a sequence to write to; PREFIX_NONE: there is none. */
 static uint32_t take_page(struct kv_pool *pool)
 {
-    uint32_t page = pool->n_free ? pool->free_pages[--pool->n_free] : prefix_give_away(&pool->tree);
-    if (page != PREFIX_NONE)
-        pool->n_refs[page] = 1;
+    uint32_t page = next_page(pool);
+    if (page == PREFIX_NONE)
+        return PREFIX_NONE;
+    pool->n_refs[page] = 1;
+    pool->n_touched += !pool->touched[page];
+    pool->touched[page] = true;
     return page;
 }
 
@@ -237,6 +251,45 @@ void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens,
     if (n_done > full && n_done - full < KV_PAGE_TOKENS)
         publish_rest(pool, s, tokens + full, n_done - full);
     kv_seq_clear(pool, s);
+}
+
+/* ---- memory back to the system ---- */
+
+/* A page's memory, but for what it shares with its neighbours: what is read there is zero until it is written. */
+static size_t give(struct kv_pool *pool, uint32_t page)
+{
+    enum { SYSTEM_PAGE_BYTES = 4096 };
+    size_t first = align_size(page * pool->page_bytes, SYSTEM_PAGE_BYTES);
+    size_t last = (page + 1) * pool->page_bytes / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
+    pool->touched[page] = false;
+    pool->n_touched--;
+    if (last <= first)
+        return 0;
+    mem_pages_forget_part(pool->data + first, last - first);
+    return last - first;
+}
+
+size_t kv_give_free(struct kv_pool *pool, size_t bytes, uint32_t *n_pages)
+{
+    size_t given = 0;
+    *n_pages = 0;
+    for (uint32_t i = 0; i < pool->n_free && given < bytes; i++)
+        if (pool->touched[pool->free_pages[i]]) {
+            given += give(pool, pool->free_pages[i]);
+            ++*n_pages;
+        }
+    return given;
+}
+
+size_t kv_give_kept(struct kv_pool *pool, size_t bytes, uint32_t *n_pages)
+{
+    size_t given = 0;
+    uint32_t page;
+    for (*n_pages = 0; given < bytes && (page = prefix_give_away(&pool->tree)) != PREFIX_NONE; ++*n_pages) {
+        pool->free_pages[pool->n_free++] = page;
+        given += give(pool, page);
+    }
+    return given;
 }
 
 /* ---- pages of its own ---- */

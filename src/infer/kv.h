@@ -21,6 +21,9 @@ struct kv_pool {
     uint32_t n_pages, n_free;
     uint32_t *free_pages; /* stack of n_free page numbers */
     uint16_t *n_refs;     /* [n_pages] sequences that have it */
+    bool *touched;        /* [n_pages] the system has given memory for it */
+    uint32_t n_touched;
+    bool tight;           /* memory is short: kept pages are used again before untouched ones are */
     struct prefix_tree tree;
     bool huge;            /* 2 MB pages were granted */
 };
@@ -31,12 +34,22 @@ static inline uint32_t kv_pages_for(int n_tokens)
 {
     return ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
 }
+/* Of the lists beside n_pages. */
+static inline size_t kv_list_bytes(uint32_t n_pages)
+{
+    return n_pages * (sizeof(uint32_t) + sizeof(uint16_t) + sizeof(bool));
+}
 /* n_pages pages, all of one type: what one sequence left, another may go on from. */
 bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
                hearth_error *err);
 void kv_destroy(struct kv_pool *pool); /* fine on a zeroed struct */
 /* Pages that a sequence could have: free ones, and those that are kept without one. */
 static inline uint32_t kv_available(const struct kv_pool *pool) { return pool->n_free + pool->tree.n_idle; }
+
+/* Give memory back to the system, about so many bytes: what free pages have, or what those have that are kept without a
+ * sequence, the longest unused first; they are free then. Returns how many bytes, and how many pages in *n_pages. */
+size_t kv_give_free(struct kv_pool *pool, size_t bytes, uint32_t *n_pages);
+size_t kv_give_kept(struct kv_pool *pool, size_t bytes, uint32_t *n_pages);
 
 /* The pages of one sequence. */
 struct kv_seq {

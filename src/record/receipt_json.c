@@ -130,11 +130,12 @@ static json_t *of_seed(const hearth_receipt *r)
 
 json_t *plan_to_json(const hearth_plan *plan)
 {
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:i, s:i, s:o}",
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:i, s:i, s:o}",
                      "weights_bytes", of_u64(plan->weights_bytes),
                      "kv_type", hearth_kv_type_name(plan->kv_type), "kv_bytes", of_u64(plan->kv_bytes),
                      "workspace_bytes", of_u64(plan->workspace_bytes),
                      "vocabulary_bytes", of_u64(plan->vocabulary_bytes),
+                     "program_bytes", of_u64(plan->program_bytes),
                      "request_bytes", of_u64(plan->request_bytes),
                      "total_bytes", of_u64(plan->total_bytes), "budget_bytes", of_u64(plan->budget_bytes),
                      "fits", plan->fits, "n_ctx_tokens", plan->n_ctx_tokens, "n_seqs", plan->n_seqs,

@@ -9,9 +9,9 @@ static void put_memory(const hearth_plan *p, const char *of, struct buf *out)
     double mib = 1.0 / (1 << 20);
     buf_printf(out,
                "memory    weights %.0f MiB (file pages) + KV cache %.0f MiB (%s) + workspace %.0f MiB + vocabulary "
-               "%.0f MiB + requests %.0f MiB = %.0f MiB, of %s%.0f MiB\n",
+               "%.0f MiB + program %.0f MiB + requests %.0f MiB = %.0f MiB, of %s%.0f MiB\n",
                (double)p->weights_bytes * mib, (double)p->kv_bytes * mib, hearth_kv_type_name(p->kv_type),
-               (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib,
+               (double)p->workspace_bytes * mib, (double)p->vocabulary_bytes * mib, (double)p->program_bytes * mib,
                (double)p->request_bytes * mib, (double)p->total_bytes * mib, of,
                (double)p->budget_bytes * mib);
 }
@@ -51,7 +51,8 @@ static void put_one(const struct view *v, struct buf *out)
 static void put_several(const struct view *v, struct buf *out)
 {
     double mib = 1.0 / (1 << 20);
-    uint64_t total = v->plan.request_bytes, budget = v->plan.machine_budget_bytes; /* that is once for all */
+    uint64_t once = v->plan.request_bytes + v->plan.program_bytes; /* for all */
+    uint64_t total = once, budget = v->plan.machine_budget_bytes;
     buf_printf(out, "models    %d: requests name one of them (\"model\")\n\n", v->n_all);
     for (int i = 0; i < v->n_all; i++) {
         put_model(&v->all[i], out);
@@ -59,7 +60,7 @@ static void put_several(const struct view *v, struct buf *out)
         put_chat(&v->all[i], out);
         put_preset(&v->all[i], out);
         buf_puts(out, "\n");
-        total += v->all[i].plan.total_bytes - v->all[i].plan.request_bytes;
+        total += v->all[i].plan.total_bytes - once;
     }
     buf_printf(out, "together  %.0f MiB of %.0f MiB%s\n", (double)total * mib, (double)budget * mib,
                total > budget ? ": not all weights fit in memory; they will be read from disk again and again" : "");

@@ -254,7 +254,7 @@ def test_large_requests_stay_within_what_the_plan_says(serve):
     server = serve("--request-memory", "48", "--parallel", "2", "--ctx", "1024", "--connections", "64")
     plan = server.status()["models"][0]["plan"]
     assert plan["request_bytes"] >= 48 << 20 and "requests 57 MiB" in server.screen
-    parts = ("weights", "kv", "workspace", "vocabulary", "request")
+    parts = ("weights", "kv", "workspace", "vocabulary", "program", "request")
     assert plan["total_bytes"] == sum(plan[part + "_bytes"] for part in parts)
     texts = ["a" * 600_000, "word " * 120_000, "\u00e9\n" * 150_000, "a" * 5_000_000, " " * 600_000]
     bodies = [json.dumps(body).encode() for text in texts for body in

@@ -1,0 +1,167 @@
+/* test_give.c: memory that an engine gives back when there is little of it; no bit of any answer depends on it. */
+#include "base/clock.h"
+#include "base/machine.h"
+#include "infer/kv.h"
+#include "requests.h"
+
+enum { N = 4, N_PROMPT = 3000, N_OUT = 20, N_CTX = 4096, WAIT_MS = 20000 };
+enum { PAGE_BYTES = 64 << 10, SLACK_BYTES = 1 << 20 };
+static const struct tiny tiny = { .arch = "llama", .type = DTYPE_q8_0, .n_ctx = N_CTX };
+
+static int32_t ids[N + 2][N_PROMPT];
+static struct answer answers[N + 2], again;
+
+static void open_large(struct opened *o, const char *name)
+{
+    open_model(o, name, tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 2 }, (hearth_model_options){ 0 });
+    for (int i = 0; i < N + 2; i++)
+        fill_ids(ids[i], N_PROMPT, 70 + (uint64_t)i);
+}
+
+/* When nothing has a slot any more. */
+static hearth_model_now look(const struct opened *o)
+{
+    hearth_model_now now;
+    int64_t start = clock_ns();
+    do
+        hearth_model_look(o->model, &now);
+    while (now.n_used_pages > 0 && clock_ms_since(start) < WAIT_MS);
+    assert_int_equal(now.n_used_pages, 0);
+    return now;
+}
+
+/* Until so many pages were given back of what is kept. */
+static void wait_for_given(const struct opened *o, uint64_t n_pages, hearth_given given[HEARTH_N_GIVES])
+{
+    int64_t start = clock_ns();
+    do
+        hearth_engine_given(o->engine, given);
+    while (given[HEARTH_GIVES_KEPT].n_pages < n_pages && clock_ms_since(start) < WAIT_MS);
+    assert_true(given[HEARTH_GIVES_KEPT].n_pages >= n_pages);
+}
+
+static void ask(const struct opened *o, int i, struct answer *out)
+{
+    hearth_request r = request_of(ids[i], N_PROMPT, N_OUT);
+    answer(o, &r, out);
+}
+
+/* What was kept goes, the process is so much smaller, and who asks again gets the same bits, computed anew. */
+static void kept_pages_go_and_answers_stay(void **state)
+{
+    struct opened o;
+    hearth_given given[HEARTH_N_GIVES];
+    (void)state;
+    open_large(&o, "give");
+    for (int i = 0; i < 2; i++)
+        ask(&o, i, &answers[i]);
+    ask(&o, 0, &again);
+    assert_true(again.receipt.n_cached_tokens == N_PROMPT - 1);
+    uint32_t n_kept = look(&o).n_kept_pages;
+    assert_true(n_kept >= 2 * (N_PROMPT / 64) && look(&o).n_touched_pages >= n_kept);
+    assert_int_equal(look(&o).page_bytes, PAGE_BYTES);
+
+    uint64_t before = process_anonymous_bytes();
+    hearth_engine_short(o.engine, UINT64_MAX);
+    wait_for_given(&o, n_kept, given);
+    uint64_t after = process_anonymous_bytes(), bytes = (uint64_t)n_kept * PAGE_BYTES;
+    assert_true(before > after && before - after >= bytes - SLACK_BYTES);
+    assert_int_equal(given[HEARTH_GIVES_KEPT].n_times, 1);
+    assert_true(given[HEARTH_GIVES_KEPT].bytes == bytes);
+    hearth_engine_short(o.engine, 0);
+    for (int i = 0; i < 2; i++) {
+        ask(&o, i, &again);
+        assert_same(&answers[i], &again);
+        assert_int_equal(again.receipt.n_cached_tokens, 0);
+        /* And it says so, where the list of what was given away has it still. */
+        assert_true(again.receipt.prefix_end == HEARTH_PREFIX_EVICTED || again.receipt.prefix_end == HEARTH_PREFIX_NEW);
+    }
+    close_model(&o);
+}
+
+/* No more goes than is wanted, the longest unused first. */
+static void what_was_used_last_stays(void **state)
+{
+    struct opened o;
+    hearth_given given[HEARTH_N_GIVES];
+    (void)state;
+    open_large(&o, "some");
+    for (int i = 0; i < 2; i++)
+        ask(&o, i, &answers[i]);
+    uint32_t n_kept = look(&o).n_kept_pages;
+    hearth_engine_short(o.engine, 40 * PAGE_BYTES);
+    wait_for_given(&o, 40, given);
+    assert_int_equal(given[HEARTH_GIVES_KEPT].n_pages, 40);
+    assert_int_equal(look(&o).n_kept_pages, n_kept - 40);
+    ask(&o, 1, &again);
+    assert_int_equal(again.receipt.n_cached_tokens, N_PROMPT - 1);
+    assert_same(&answers[1], &again);
+    close_model(&o);
+}
+
+/* As long as memory is short no page is touched that was not, while there are others to be had. */
+static void while_it_is_short_kept_pages_are_used_again(void **state)
+{
+    struct opened o;
+    hearth_given given[HEARTH_N_GIVES];
+    (void)state;
+    open_large(&o, "tight");
+    ask(&o, 0, &answers[0]);
+    uint32_t n_touched = look(&o).n_touched_pages;
+    hearth_engine_short(o.engine, 1);
+    wait_for_given(&o, 1, given);
+    for (int i = 2; i < N + 2; i++) {
+        ask(&o, i, &answers[i]);
+        assert_true(look(&o).n_touched_pages <= n_touched);
+    }
+    hearth_engine_short(o.engine, 0);
+    ask(&o, 1, &answers[1]);
+    ask(&o, 0, &again);
+    assert_same(&answers[0], &again);
+    assert_true(look(&o).n_touched_pages > n_touched);
+    close_model(&o);
+}
+
+/* Pages that nothing is in any more go first, and what sequences have stays what it is. */
+static void free_pages_lose_what_was_in_them(void **state)
+{
+    enum { N_PAGES = 8 };
+    struct hparams hp = { .n_layers = 1, .n_kv_heads = 1, .head_dim = 64 };
+    struct kv_pool pool;
+    struct kv_seq a, b;
+    uint32_t n;
+    hearth_error err;
+    (void)state;
+    assert_true(kv_create(&pool, &hp, HEARTH_KV_f16, N_PAGES, &err));
+    assert_true(kv_seq_create(&a, N_PAGES, &err) && kv_seq_create(&b, N_PAGES, &err));
+    assert_true(kv_seq_reserve(&pool, &a, 3 * KV_PAGE_TOKENS) && kv_seq_reserve(&pool, &b, 2 * KV_PAGE_TOKENS));
+    memset(pool.data, 7, 5 * pool.page_bytes);
+    assert_int_equal(pool.n_touched, 5);
+    assert_int_equal(kv_give_free(&pool, SIZE_MAX, &n), 0);
+    assert_int_equal(n, 0);
+    kv_seq_clear(&pool, &a);
+    assert_int_equal(kv_give_free(&pool, 1, &n), pool.page_bytes);
+    assert_int_equal(n, 1);
+    assert_int_equal(kv_give_free(&pool, SIZE_MAX, &n), 2 * pool.page_bytes);
+    assert_int_equal(n, 2);
+    assert_int_equal(pool.n_touched, 2);
+    for (size_t i = 0; i < 5 * pool.page_bytes; i++)
+        assert_int_equal(pool.data[i], i < 3 * pool.page_bytes ? 0 : 7);
+    assert_int_equal(kv_give_kept(&pool, SIZE_MAX, &n), 0);
+    assert_true(kv_seq_reserve(&pool, &a, 6 * KV_PAGE_TOKENS));
+    assert_int_equal(pool.n_touched, N_PAGES);
+    kv_seq_destroy(&pool, &a);
+    kv_seq_destroy(&pool, &b);
+    kv_destroy(&pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(free_pages_lose_what_was_in_them),
+        cmocka_unit_test(kept_pages_go_and_answers_stay),
+        cmocka_unit_test(what_was_used_last_stays),
+        cmocka_unit_test(while_it_is_short_kept_pages_are_used_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
