@@ -12,6 +12,8 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
+#include "base/memory_pressure.h"
 #include "base/thread.h"
 #include "server/addresses.h"
 #include "server/forwarded.h"
@@ -152,6 +154,15 @@ struct vigil {
     atomic_llong looked_ns;
 };
 
+/* What the watch thread knows of the memory around the server (relief.c). What is atomic is for everybody. */
+struct relief {
+    struct memory_pressure pressure;
+    hearth_given seen[HEARTH_N_GIVES]; /* the log has it */
+    atomic_bool is_short;
+    atomic_ullong n_shortages, limit_bytes, used_bytes;
+    _Atomic double stalled_percent; /* below 0: the system does not say */
+};
+
 struct server {
     struct server_options options;
     struct view *views;    /* [options.n_models] */
@@ -192,6 +203,7 @@ struct server {
     atomic_bool taking;           /* the watch thread is in server_take_waiting() */
 
     struct vigil vigil;
+    struct relief relief;
 
     int n_connections_most;
     atomic_int n_connections, n_running;
@@ -285,6 +297,12 @@ enum { STALL_MS = 30000 }; /* the least time without a beat after which the engi
 double vigil_patience_ms(int floor_ms, double longest_step_ms);
 void vigil_look(struct server *s, int64_t now_ns); /* watch thread */
 bool vigil_stalled(const struct server *s);        /* as it was at the last look; any thread */
+
+/* relief.c */
+void relief_open(struct server *s); /* before files cannot be opened any more */
+void relief_close(struct server *s);
+void relief_look(struct server *s); /* watch thread */
+void relief_show(struct server *s, enum memory_seen seen, struct memory_figures *out);
 
 /* watch.c */
 enum { WATCH_MS = 1000 }; /* how often it looks at deadlines, if none is nearer */

@@ -409,6 +409,7 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
         return send_refusal(s, con, &p, id, false);
     s->asking.key = key;
     load_read(s, &now);
+    relief_show(s, route->endpoint->memory, &now.memory);
     usage_show(s, key, &now);
     if (!look_at_requests(s, route, tail, key, gate_is_admin(s, peer_of(con), head, key), &now, &p))
         return send_problem(s, con, &p, id, false);
@@ -845,6 +846,7 @@ struct server *server_start(const struct server_options *options, hearth_error *
     s->start_ns = clock_ns();
     s->started_s = clock_unix_s();
     s->watch_epoll = s->watch_event = -1;
+    relief_open(s);
     bool ok = gate_open(s, err)
         && (!options->keys || keys_read(&s->keys, options->keys, options->keys_name, err));
     if (ok)
@@ -925,6 +927,7 @@ void server_stop(struct server *s)
         work_stop(s);
     }
     watch_stop(s);
+    relief_close(s);
     hearth_engine_keep_books(s->options.engine, NULL, NULL, NULL);
     for (int i = 0; i < s->n_exchanges; i++)
         if (s->exchanges && s->exchanges[i].server)

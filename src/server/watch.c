@@ -300,6 +300,7 @@ static void watch_main(void *arg)
         next = look_at_running(s, now);
         if (now - looked >= WATCH_MS * ms_ns / 2) {
             vigil_look(s, now);
+            relief_look(s);
             close_late_and_left(s, now);
             make_room(s, &waited);
             listen_again(s);

@@ -140,8 +140,9 @@ def test_status_and_props_are_of_each(two):
     plans = [m["plan"] for m in status["models"]]
     assert all(p["fits"] and m["n_parallel"] == 2 for p, m in zip(plans, status["models"], strict=True))
     memory = status["memory"]
-    requests = plans[0]["request_bytes"]  # once for all
-    planned = sum(p["total_bytes"] - requests for p in plans) + requests
+    once = plans[0]["request_bytes"] + plans[0]["program_bytes"]  # for all
+    planned = sum(p["total_bytes"] - once for p in plans) + once
+    assert planned == sum(memory["planned"].values())
     assert planned == memory["planned_bytes"] <= memory["budget_bytes"]
     assert sum(p["budget_bytes"] for p in plans) <= memory["budget_bytes"]
     assert two.http.get("/props").json()["model_alias"] == "first"

@@ -20,6 +20,7 @@ struct endpoint {
                 struct problem *p);
     const char *content_type; /* of get; NULL: application/json */
     bool of_model;            /* get: of one model, the one that ?model= names, or the first */
+    enum memory_seen memory;  /* get: what is read for it */
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
     bool explains;            /* GET: tail begins with the id of a recorded answer, computed once more (again.c) */
     bool cancels;             /* that request ends then; without of_request all that there are */

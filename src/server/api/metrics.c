@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/machine.h"
 #include "server/api/endpoints.h"
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
@@ -68,7 +67,9 @@ static void put_server(struct buf *out, const struct view *v, const struct load_
         { "hearth_log_lines_lost_total", "counter", "Lines of the log that nobody took in time.",
           (double)now->n_lost_lines },
         { "hearth_process_resident_bytes", "gauge", "Memory of the process, pages of model files among it.",
-          (double)process_resident_bytes() },
+          (double)now->memory.resident_bytes },
+        { "hearth_process_anonymous_bytes", "gauge", "Of it what is in no file: its own.",
+          (double)now->memory.anonymous_bytes },
         { "hearth_process_cpu_seconds_total", "counter", "Processor time of the process.",
           (double)clock_process_ns() / 1e9 },
     };
@@ -167,6 +168,8 @@ static void put_memory(struct buf *out, const struct view *v, const struct load_
             buf_printf(out, " %llu\n", (unsigned long long)parts[k].bytes);
         }
     }
+    put(out, "hearth_program_memory_bytes", "gauge", "Memory planned for the program itself.",
+        (double)v->plan.program_bytes);
     head(out, "hearth_kv_pages", "gauge", "Pages of the pool of keys and values: of requests in slots, kept of what is "
          "over, free.");
     for (int i = 0; i < v->n_all; i++) {
@@ -179,6 +182,22 @@ static void put_memory(struct buf *out, const struct view *v, const struct load_
         put_name(out, "hearth_kv_pages", "", &v->all[i], "state=\"free\"");
         buf_printf(out, " %u\n", free);
     }
+}
+
+/* What came back to the system when memory was short. */
+static void put_shortage(struct buf *out, const struct memory_figures *m)
+{
+    static const char *const labels[HEARTH_N_GIVES] = { [HEARTH_GIVES_FREE] = "free_pages",
+                                                        [HEARTH_GIVES_KEPT] = "kept_pages" };
+    static const char times[] = "hearth_memory_given_back_total", bytes[] = "hearth_memory_given_back_bytes_total";
+    put(out, "hearth_memory_short", "gauge", "Whether memory is short around the server, from 0 to 1.", m->is_short);
+    put(out, "hearth_memory_shortages_total", "counter", "Times that it became so.", (double)m->n_shortages);
+    head(out, times, "counter", "Times that memory was given back because of it, by what it had been for.");
+    for (int i = 0; i < HEARTH_N_GIVES; i++)
+        buf_printf(out, "%s{what=\"%s\"} %llu\n", times, labels[i], (unsigned long long)m->given[i].n_times);
+    head(out, bytes, "counter", "Bytes of it.");
+    for (int i = 0; i < HEARTH_N_GIVES; i++)
+        buf_printf(out, "%s{what=\"%s\"} %llu\n", bytes, labels[i], (unsigned long long)m->given[i].bytes);
 }
 
 static void put_times(struct buf *out, const char *name, const struct view *v, const uint64_t *n, double sum_s)
@@ -323,6 +342,7 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     put_server(out, v, now);
     put_figures(out, v, now);
     put_memory(out, v, now);
+    put_shortage(out, &now->memory);
     put_histograms(out, v, now);
     put_for_gateways(out, v, now);
     put_keys(out, now);
@@ -333,4 +353,5 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     return !out->failed || ask_no_memory(p);
 }
 
-const struct endpoint endpoint_metrics = { .get = get, .content_type = "text/plain; version=0.0.4; charset=utf-8" };
+const struct endpoint endpoint_metrics = { .get = get, .memory = MEMORY_OF_PROCESS,
+                                           .content_type = "text/plain; version=0.0.4; charset=utf-8" };

@@ -130,23 +130,85 @@ static json_t *of_model(const struct view *v, const struct model_load *load)
     return json_end(&model);
 }
 
+/* What of it was planned, of all models together. */
+static json_t *of_parts(const struct view *v)
+{
+    hearth_plan sum = { 0 };
+    for (int i = 0; i < v->n_all; i++) {
+        const hearth_plan *p = &v->all[i].plan;
+        sum.weights_bytes += p->weights_bytes;
+        sum.kv_bytes += p->kv_bytes;
+        sum.workspace_bytes += p->workspace_bytes;
+        sum.vocabulary_bytes += p->vocabulary_bytes;
+    }
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "weights_bytes", of_u64(sum.weights_bytes), "kv_bytes",
+                     of_u64(sum.kv_bytes), "workspace_bytes", of_u64(sum.workspace_bytes), "vocabulary_bytes",
+                     of_u64(sum.vocabulary_bytes), "program_bytes", of_u64(v->plan.program_bytes), "request_bytes",
+                     of_u64(v->plan.request_bytes));
+}
+
+/* Each kind with how often, and how much. */
+static json_t *of_given(const hearth_given given[HEARTH_N_GIVES])
+{
+    json_t *list = json_array();
+    for (int i = 0; i < HEARTH_N_GIVES; i++)
+        if (json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "what", hearth_gives_name((hearth_gives)i),
+                                                  "n_times", of_u64(given[i].n_times), "n_pages",
+                                                  of_u64(given[i].n_pages), "bytes", of_u64(given[i].bytes))) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static json_t *of_shortage(const struct memory_figures *m)
+{
+    struct json_out o = json_begin();
+    json_key(&o, "is_short", json_boolean(m->is_short));
+    json_key(&o, "n_shortages", of_u64(m->n_shortages));
+    json_key(&o, "limit_bytes", of_u64(m->limit_bytes));
+    json_key(&o, "used_bytes", of_u64(m->used_bytes));
+    json_key(&o, "stalled_percent", m->stalled_percent < 0 ? json_null() : json_real(m->stalled_percent));
+    json_key(&o, "given_back", of_given(m->given));
+    return json_end(&o);
+}
+
+/* The plan, and beside it what there is now. */
+static json_t *of_memory(const struct view *v, const struct load_figures *now)
+{
+    const struct memory_figures *m = &now->memory;
+    struct json_out o = json_begin();
+    uint64_t planned = v->plan.request_bytes + v->plan.program_bytes, kv = 0; /* once for all */
+    for (int i = 0; i < v->n_all; i++) {
+        const hearth_plan *p = &v->all[i].plan;
+        planned += p->total_bytes - p->request_bytes - p->program_bytes;
+        kv += now->of[i].engine.n_touched_pages * now->of[i].engine.page_bytes;
+    }
+    json_key(&o, "budget_bytes", of_u64(v->plan.machine_budget_bytes));
+    json_key(&o, "planned_bytes", of_u64(planned));
+    json_key(&o, "planned", of_parts(v));
+    json_key(&o, "resident_bytes", of_u64(m->resident_bytes));
+    json_key(&o, "peak_resident_bytes", of_u64(m->peak_resident_bytes));
+    json_key(&o, "anonymous_bytes", of_u64(m->anonymous_bytes));
+    json_key(&o, "weights_resident_bytes", of_u64(m->weights_resident_bytes));
+    json_key(&o, "kv_touched_bytes", of_u64(kv));
+    json_key(&o, "shortage", of_shortage(m));
+    return json_end(&o);
+}
+
 static bool get(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p)
 {
     (void)tail;
     struct json_out o = json_begin();
     json_t *models = json_array();
-    uint64_t planned = v->plan.request_bytes; /* once for all */
     for (int i = 0; i < v->n_all; i++)
         if (json_array_append_new(models, of_model(&v->all[i], &now->of[i])) != 0)
             o.failed = true;
-        else
-            planned += v->all[i].plan.total_bytes - v->all[i].plan.request_bytes;
     json_key(&o, "version", json_string(hearth_version()));
     json_key(&o, "settings", v->settings ? json_of_bytes(v->settings, strlen(v->settings)) : json_null());
     json_key(&o, "models", models);
-    json_key(&o, "memory", json_pack("{s:I, s:I}", "budget_bytes", (json_int_t)v->plan.machine_budget_bytes,
-                                     "planned_bytes", (json_int_t)planned));
+    json_key(&o, "memory", of_memory(v, now));
     json_key(&o, "limits", of_limits(v));
     json_key(&o, "disk_cache", of_disk_cache(now));
     json_key(&o, "recorder", of_recorder(&now->recorder));
@@ -156,4 +218,4 @@ static bool get(const struct view *v, const struct load_figures *now, const char
     return json_put(out, json_end(&o)) || ask_no_memory(p);
 }
 
-const struct endpoint endpoint_status = { .get = get };
+const struct endpoint endpoint_status = { .get = get, .memory = MEMORY_OF_WEIGHTS };

@@ -46,6 +46,18 @@ struct usage_row {
     struct usage usage;
 };
 
+/* Memory of the process, and around it. What an endpoint does not see is 0. */
+enum memory_seen { MEMORY_NOT_SEEN, MEMORY_OF_PROCESS, MEMORY_OF_WEIGHTS /* takes milliseconds */ };
+struct memory_figures {
+    uint64_t resident_bytes, peak_resident_bytes, anonymous_bytes; /* of the process */
+    uint64_t weights_resident_bytes;
+    bool is_short;
+    uint64_t n_shortages;             /* times that it became so */
+    uint64_t limit_bytes, used_bytes; /* memory_pressure.h */
+    double stalled_percent;           /* below 0: the system does not say */
+    hearth_given given[HEARTH_N_GIVES];
+};
+
 /* Figures of now, for pages that show them. */
 struct load_figures {
     bool ready, draining, stalled;
@@ -58,6 +70,7 @@ struct load_figures {
     struct model_load of[VIEW_MAX_MODELS]; /* [n_models], in the order of view.all */
     int n_models;
     uint64_t memory_used_bytes; /* of the pool of requests */
+    struct memory_figures memory;
     bool has_disk_cache;
     hearth_disk_cache disk_cache;
     struct request_state request; /* for endpoints that are about one */
