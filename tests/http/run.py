@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """run.py: the tests of the server: pytest in an environment of its own.
 
-    tests/http/run.py build/hearth [pytest arguments]
+    tests/http/run.py build/hearth [--memory-cgroup REPORT] [pytest arguments]
 
 The packages of requirements.txt are installed into the build folder once (pip, from its usual index). Where they cannot
-be had the tests are skipped, visibly; with CI=true that is a failure.
+be had the tests are skipped, visibly; with CI=true that is a failure. With --memory-cgroup each server lives in a
+memory control group that has room for what it planned and 5 %, and none may be killed there; REPORT gets a line for
+each.
 """
 
 import fcntl
@@ -50,10 +52,13 @@ def main():
     if not python:
         print(why)
         return 1 if os.environ.get("CI") == "true" else SKIPPED
-    words = sys.argv[2:]
+    words, more = sys.argv[2:], {}
+    if words[:1] == ["--memory-cgroup"]:
+        more = {"HEARTH_TEST_MEMORY_GROUP": os.path.abspath(words[1])}
+        words = words[2:]
     if not any(os.path.exists(word.split("::")[0]) for word in words):
         words.append(HERE)
-    env = {**os.environ, "HEARTH_PROGRAM": program, "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, **more, "HEARTH_PROGRAM": program, "PYTHONDONTWRITEBYTECODE": "1"}
     os.execve(python, [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", HERE, *words], env)
 
 

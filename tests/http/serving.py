@@ -13,6 +13,8 @@ import time
 
 import httpx
 
+from memory_group import Bounds
+
 PROGRAM = os.environ.get("HEARTH_PROGRAM", "build/hearth")
 RECORDED = tempfile.TemporaryDirectory(prefix="hearth-recorded-")  # by all servers that are not told otherwise
 os.environ["HEARTH_RECORD_DIR"] = RECORDED.name  # for those that get all of the environment
@@ -40,7 +42,9 @@ class Server:
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()  # the log: a pipe that nobody reads would lose lines
-        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=self.errors, env=self.env)
+        self.bounds = Bounds()
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=self.errors, env=self.env,
+                                        preexec_fn=self.bounds.enter)
         seen = b""
         deadline = time.monotonic() + PATIENCE_S
         while b"print(" not in seen:
@@ -49,6 +53,7 @@ class Server:
             assert piece, f"no start screen: {self.log()}"
             seen += piece
         self.screen = seen.decode()
+        self.bounds.hold(self.screen)
         found = re.search(r"http://([\d.]+):(\d+)/v1", self.screen)
         self.host, self.port = found[1], int(found[2])
         self.base = f"http://{self.host}:{self.port}"
@@ -67,6 +72,7 @@ class Server:
             raise
         err = self.log()
         self.errors.close()
+        self.bounds.end()
         self.said = self.screen + out.decode() + err
         assert self.process.returncode == self.ends_with, (self.process.returncode, err)
         assert "ERROR:" not in err, err
@@ -202,13 +208,16 @@ class Gate:
         self.tls = ssl.create_default_context(cafile=CERT) if tls else None
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV)
+        self.bounds = Bounds()
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=CLEAN_ENV,
+                                        preexec_fn=self.bounds.enter)
         self.screen, deadline = b"", time.monotonic() + PATIENCE_S
         while b"print(" not in self.screen:
             ready = select.select([self.process.stdout], [], [], max(deadline - time.monotonic(), 0))[0]
             piece = os.read(self.process.stdout.fileno(), 65536) if ready else b""
             assert piece, self.process.stderr.read().decode() if self.process.poll() else "no start screen"
             self.screen += piece
+        self.bounds.hold(self.screen.decode())
         if not self.unix:
             self.port = int(re.search(rb":(\d+)/v1", self.screen)[1])
         return self
@@ -222,6 +231,7 @@ class Gate:
             self.process.kill()
             raise
         self.said = err.decode()
+        self.bounds.end()
         assert self.process.returncode == 0, err.decode()
         assert b"ERROR:" not in err, err.decode()
 
