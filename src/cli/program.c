@@ -6,7 +6,7 @@
  * many times over (docs/operating.md). A thread's stack is touched for as far as its deepest call. */
 enum {
     CODE_BYTES = 3 << 20,        /* of the program and its libraries that is used later */
-    HEAP_BYTES = 3 << 19,        /* the server's tables, the log's ring, answers in the making */
+    HEAP_BYTES = 5 << 19,        /* the server's tables, the log's ring, TLS, what the heap keeps between two answers */
     SERVER_THREADS = 8,          /* http, work, watch, engine, prepare, log, recorder, disk */
     THREAD_BYTES = 64 << 10,
     STEP_BYTES = 256 << 10,
