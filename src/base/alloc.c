@@ -91,6 +91,8 @@ void mem_pages_forget(void *p, size_t bytes)
         madvise(p, align_size(bytes, 4096), MADV_DONTNEED);
 }
 
+void mem_pages_small(void *p, size_t bytes) { (void)madvise(p, align_size(bytes, 4096), MADV_NOHUGEPAGE); }
+
 /* Of a large page that is partly unmapped the system keeps all until it looks for memory, but MADV_FREE cuts it. */
 void mem_pages_forget_part(void *p, size_t bytes)
 {

@@ -23,7 +23,9 @@ void mem_pages_free(void *p, size_t bytes);
 /* What is in such a block is wanted no more: its memory goes back to the system, and reads as zeros when it is touched
  * again. */
 void mem_pages_forget(void *p, size_t bytes);
-/* The same of a part of it, whole pages of 4096 bytes. */
+/* No further pages of 2 MB for it: the system puts them together again, around parts that were forgotten, too. */
+void mem_pages_small(void *p, size_t bytes);
+/* Forget a part of it, whole pages of 4096 bytes. */
 void mem_pages_forget_part(void *p, size_t bytes);
 
 /* For programs that promise how much they hold; before the first thread is started. Large blocks go back to the system

@@ -265,6 +265,10 @@ static size_t give(struct kv_pool *pool, uint32_t page)
     pool->n_touched--;
     if (last <= first)
         return 0;
+    if (!pool->small)
+        mem_pages_small(pool->data, pool->bytes);
+    pool->small = true;
+    pool->huge = false;
     mem_pages_forget_part(pool->data + first, last - first);
     return last - first;
 }

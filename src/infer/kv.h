@@ -26,6 +26,7 @@ struct kv_pool {
     bool tight;           /* memory is short: kept pages are used again before untouched ones are */
     struct prefix_tree tree;
     bool huge;            /* 2 MB pages were granted */
+    bool small;           /* memory was given back: no further ones are asked for */
 };
 
 /* Bytes of one page for this model. */

@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from memory_group import MemoryGroup  # noqa: E402  # pylint: disable=wrong-import-position
 
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")} | {"HEARTH_CONFIG": "none"}
-N_SEQS, N_CTX, N_PROMPT, N_OUT, MOST_OFF, PATIENCE_S = 4, 32768, 2040, 8, 0.05, 60
+N_SEQS, N_CTX, N_PROMPT, N_OUT, MOST_OFF, PATIENCE_S = 4, 32768, 2040, 8, 0.05, 240
 OPTIONS = ["--parallel", str(N_SEQS), "--request-memory", "16", "--connections", "16", "--preload", "--port", "0"]
 
 
@@ -45,6 +45,8 @@ class Server:
                 sys.exit(f"the server does not start: {self.said()}")
             time.sleep(0.02)
         self.base = re.search(r"http://[\d.]+:\d+", self.said())[0]
+        self.plan = self.ask("/hearth/status")["models"][0]["plan"]
+        self.n_prompt = min(N_PROMPT, self.plan["n_ctx_tokens"] - N_OUT)
 
     def __enter__(self):
         return self
@@ -68,8 +70,8 @@ class Server:
     def memory(self):
         return self.ask("/hearth/status")["memory"]
 
-    def complete(self, which, n_prompt):
-        prompt = [260 + (which * 31 + i * (7 + which % 5)) % 28 for i in range(n_prompt)]
+    def complete(self, which):
+        prompt = [260 + (which * 31 + i * (7 + which % 5)) % 28 for i in range(self.n_prompt)]
         body = {"prompt": prompt, "max_tokens": N_OUT, "ignore_eos": True, "temperature": 0, "seed": 1}
         return self.ask("/v1/completions", body)
 
@@ -81,9 +83,7 @@ class Server:
 
 def fill(server):
     """Prompts that have nothing in common until each page of keys and values has memory."""
-    plan = server.ask("/hearth/status")["models"][0]["plan"]
-    n_prompt = min(N_PROMPT, plan["n_ctx_tokens"] - N_OUT)
-    n = plan["n_kv_tokens"] // n_prompt + N_SEQS
+    n = server.plan["n_kv_tokens"] // (server.n_prompt + N_OUT) + 1
     turns, lock, troubles = iter(range(n)), threading.Lock(), []
 
     def client():
@@ -93,12 +93,12 @@ def fill(server):
             if which is None:
                 return
             try:
-                server.complete(which, n_prompt)
+                server.complete(which)
             except OSError as e:
                 troubles.append(f"{which}: {e}")
                 return
 
-    clients = [threading.Thread(target=client) for _ in range(2 * N_SEQS)]
+    clients = [threading.Thread(target=client) for _ in range(N_SEQS)]
     for c in clients:
         c.start()
     for c in clients:
@@ -153,7 +153,7 @@ def live_within_plan(results, name, words):
             limit = int(server.memory()["planned_bytes"] * (1 + MOST_OFF))
         group.limit(limit)
         with Server(*words, folder, words.n_ctx, group) as server:
-            first = server.complete(0, N_PROMPT)["choices"][0]["text"]
+            first = server.complete(0)["choices"][0]["text"]
             troubles = fill(server)
             memory = server.memory()
             results.say(not troubles and group.n_killed() == 0 and server.process.poll() is None
@@ -180,7 +180,7 @@ def shrink(results, name, server, group, first):
     print(f"# {name}: {given >> 20} MiB given back, its own memory is {fell >> 20} MiB less; {group.figures()}")
     results.say(not after["shortage"]["is_short"] and 'gave_back="kept pages"' in server.said(),
                 f"{name}: until it is enough, and the log says so", f"{after} {server.said()[-500:]}")
-    again = server.complete(0, N_PROMPT)["choices"][0]["text"]
+    again = server.complete(0)["choices"][0]["text"]
     results.say(again == first and group.n_killed() == 0, f"{name}: and answers are what they were",
                 f"{first!r} {again!r} {group.figures()}")
 
