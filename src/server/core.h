@@ -157,7 +157,8 @@ struct vigil {
 /* What the watch thread knows of the memory around the server (relief.c). What is atomic is for everybody. */
 struct relief {
     struct memory_pressure pressure;
-    hearth_given seen[HEARTH_N_GIVES]; /* the log has it */
+    hearth_given said[HEARTH_N_GIVES]; /* the log has it, since */
+    int64_t said_ns[HEARTH_N_GIVES];
     atomic_bool is_short;
     atomic_ullong n_shortages, limit_bytes, used_bytes;
     _Atomic double stalled_percent; /* below 0: the system does not say */
@@ -299,7 +300,7 @@ void vigil_look(struct server *s, int64_t now_ns); /* watch thread */
 bool vigil_stalled(const struct server *s);        /* as it was at the last look; any thread */
 
 /* relief.c */
-void relief_open(struct server *s); /* before files cannot be opened any more */
+void relief_open(struct server *s, const char *root); /* memory_pressure.h; before files cannot be opened any more */
 void relief_close(struct server *s);
 void relief_look(struct server *s); /* watch thread */
 void relief_show(struct server *s, enum memory_seen seen, struct memory_figures *out);

@@ -2,10 +2,7 @@
  * log what came back. */
 #include "server/core.h"
 
-void relief_open(struct server *s)
-{
-    memory_pressure_open(&s->relief.pressure, "");
-}
+void relief_open(struct server *s, const char *root) { memory_pressure_open(&s->relief.pressure, root); }
 
 void relief_close(struct server *s) { memory_pressure_close(&s->relief.pressure); }
 
@@ -30,22 +27,29 @@ static void say_why(struct log_line *line, const struct memory_look *l)
         log_whole(line, "stalled_percent", (int64_t)l->stalled_percent);
 }
 
-/* What the engine gave back since the last look. */
+/* What the engine gave back since that was said last. */
 static void say_given(struct server *s, const struct memory_look *look)
 {
+    static const int64_t rest_ns = (int64_t)10 * 1000000000; /* what is given in it is in one line */
+    struct relief *r = &s->relief;
     hearth_given now[HEARTH_N_GIVES];
+    int64_t now_ns = clock_ns();
     hearth_engine_given(s->options.engine, now);
     for (int i = 0; i < HEARTH_N_GIVES; i++) {
         struct log_line line;
-        const hearth_given *was = &s->relief.seen[i];
-        if (now[i].n_times != was->n_times && log_begin(&line, s->options.log, LOG_LEVEL_WARN, "memory")) {
+        const hearth_given *was = &r->said[i];
+        if (now[i].n_times == was->n_times || (r->said_ns[i] && now_ns - r->said_ns[i] < rest_ns))
+            continue;
+        if (log_begin(&line, s->options.log, LOG_LEVEL_WARN, "memory")) {
             log_text(&line, "gave_back", hearth_gives_name((hearth_gives)i));
+            log_whole(&line, "times", (int64_t)(now[i].n_times - was->n_times));
             log_whole(&line, "pages", (int64_t)(now[i].n_pages - was->n_pages));
             log_whole(&line, "mb", (int64_t)((now[i].bytes - was->bytes) >> 20));
             say_why(&line, look);
             log_end(&line);
         }
-        s->relief.seen[i] = now[i];
+        r->said[i] = now[i];
+        r->said_ns[i] = now_ns;
     }
 }
 

@@ -846,7 +846,7 @@ struct server *server_start(const struct server_options *options, hearth_error *
     s->start_ns = clock_ns();
     s->started_s = clock_unix_s();
     s->watch_epoll = s->watch_event = -1;
-    relief_open(s);
+    relief_open(s, "");
     bool ok = gate_open(s, err)
         && (!options->keys || keys_read(&s->keys, options->keys, options->keys_name, err));
     if (ok)

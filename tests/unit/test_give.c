@@ -1,7 +1,12 @@
 /* test_give.c: memory that an engine gives back when there is little of it; no bit of any answer depends on it. */
+#include <stdlib.h>
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "base/machine.h"
 #include "infer/kv.h"
+#include "server/core.h"
+
 #include "requests.h"
 
 enum { N = 4, N_PROMPT = 3000, N_OUT = 20, N_CTX = 4096, WAIT_MS = 20000 };
@@ -155,6 +160,118 @@ static void free_pages_lose_what_was_in_them(void **state)
     kv_destroy(&pool);
 }
 
+/* ---- the server's look at the system ---- */
+
+/* A machine of files: so much is left, and everybody waits for memory in so many percent of the time. */
+static void make_machine(const char *root, uint64_t total_kb, uint64_t left_kb, double percent)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/proc", root);
+    (void)!mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "MemTotal: %llu kB\nMemAvailable: %llu kB\n", (unsigned long long)total_kb, (unsigned long long)left_kb);
+    fclose(f);
+    snprintf(path, sizeof path, "%s/proc/pressure", root);
+    (void)!mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/proc/pressure/memory", root);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "some avg10=99.00 avg60=0.00\nfull avg10=%.2f avg60=0.00\n", percent);
+    fclose(f);
+}
+
+static void remove_machine(const char *root)
+{
+    static const char *const names[] = { "/proc/pressure/memory", "/proc/pressure", "/proc/meminfo", "/proc", "/log",
+                                         "" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        char path[300];
+        snprintf(path, sizeof path, "%s%s", root, names[i]);
+        remove(path);
+    }
+}
+
+/* How often the log has it. */
+static int count_lines(FILE *log, const char *what)
+{
+    char line[LOG_LINE_BYTES];
+    int n = 0;
+    rewind(log);
+    while (fgets(line, sizeof line, log))
+        n += strstr(line, what) != NULL;
+    return n;
+}
+
+/* Nothing happens while there is enough; then as much goes as is wanted, it is said and counted, and answers stay. */
+static void a_server_gives_back_what_the_system_lacks(void **state)
+{
+    char root[200], path[300];
+    struct opened o;
+    hearth_given given[HEARTH_N_GIVES];
+    struct memory_figures now;
+    struct server *s = calloc(1, sizeof *s);
+    const char *dir = getenv("TMPDIR");
+    hearth_error err;
+    (void)state;
+    open_large(&o, "relief");
+    for (int i = 0; i < 2; i++)
+        ask(&o, i, &answers[i]);
+    uint32_t n_kept = look(&o).n_kept_pages;
+    snprintf(root, sizeof root, "%s/hearth-relief-XXXXXX", dir ? dir : "/tmp");
+    assert_non_null(mkdtemp(root));
+    snprintf(path, sizeof path, "%s/log", root);
+    FILE *log = fopen(path, "w+");
+    assert_non_null(log);
+    struct served served = { .model = o.model };
+    s->served = &served;
+    s->options.engine = o.engine;
+    s->options.n_models = 1;
+    s->options.log = log_open(fileno(log), LOG_FORM_TEXT, LOG_LEVEL_INFO, &err);
+    make_machine(root, 160 << 10, 6 << 10, 0); /* more than a 32nd is left */
+    relief_open(s, root);
+    relief_look(s);
+    relief_show(s, MEMORY_OF_WEIGHTS, &now);
+    assert_false(now.is_short);
+    assert_int_equal(now.limit_bytes, 160 << 20);
+    assert_true(now.stalled_percent == 0 && now.n_shortages == 0);
+    assert_true(now.weights_resident_bytes > 0 && now.resident_bytes > now.anonymous_bytes);
+
+    uint64_t before = process_anonymous_bytes();
+    make_machine(root, 160 << 10, 4608, 0); /* 10 MiB should be: 88 pages more */
+    assert_true(n_kept > 88);
+    relief_look(s);
+    wait_for_given(&o, 88, given);
+    assert_int_equal(given[HEARTH_GIVES_KEPT].bytes, 88 * PAGE_BYTES);
+    assert_true(before - process_anonymous_bytes() >= given[HEARTH_GIVES_KEPT].bytes - SLACK_BYTES);
+    make_machine(root, 160 << 10, 10 << 10, 0);
+    relief_look(s);
+    relief_show(s, MEMORY_OF_PROCESS, &now);
+    assert_false(now.is_short);
+    assert_int_equal(now.n_shortages, 1);
+    assert_int_equal(now.given[HEARTH_GIVES_KEPT].n_times, 1);
+
+    for (int i = 0; i < 2; i++) {
+        ask(&o, i, &again);
+        assert_same(&answers[i], &again);
+    }
+    n_kept = look(&o).n_kept_pages;
+    make_machine(root, 160 << 10, 100 << 10, 12.5); /* there is enough, but everybody waits for it */
+    relief_look(s);
+    wait_for_given(&o, given[HEARTH_GIVES_KEPT].n_pages + n_kept / 16, given);
+    relief_show(s, MEMORY_OF_PROCESS, &now);
+    assert_true(now.is_short && now.n_shortages == 2 && now.stalled_percent == 12.5);
+    assert_int_equal(given[HEARTH_GIVES_KEPT].n_times, 2);
+    relief_close(s);
+    log_close(s->options.log);
+    assert_int_equal(count_lines(log, "warn memory gave_back=\"kept pages\" times=1"), 1);
+    fclose(log);
+    remove_machine(root);
+    close_model(&o);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +279,7 @@ int main(void)
         cmocka_unit_test(kept_pages_go_and_answers_stay),
         cmocka_unit_test(what_was_used_last_stays),
         cmocka_unit_test(while_it_is_short_kept_pages_are_used_again),
+        cmocka_unit_test(a_server_gives_back_what_the_system_lacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

