@@ -51,6 +51,8 @@ const char *env_system(const char *name)
     return value && *value ? value : NULL;
 }
 
+char *const *env_all(void) { return environ; }
+
 const char *env_get_flag(const char *flag)
 {
     char name[NAME_MAX_BYTES];

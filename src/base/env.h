@@ -22,6 +22,9 @@ extern const struct env_var env_system_vars[];
 /* The value of one of those; NULL when unset or empty. */
 const char *env_system(const char *name);
 
+/* All of it, as a process that is started gets it. */
+char *const *env_all(void);
+
 /* HEARTH_* variables that are set but that nobody knows (neither in env_vars nor accepted by
  * known()): calls report(name) for each. */
 void env_unknown(bool (*known)(const char *name_without_prefix), void (*report)(const char *name));

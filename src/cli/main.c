@@ -69,13 +69,16 @@ static int unknown_command(const char *word)
 }
 
 /* store-dir at the top of the settings is for every command that takes a MODEL. */
-static bool keep_store(const struct settings *s, hearth_error *err)
+static bool keep_store(const struct settings *s, const struct command *c, const struct args *a, hearth_error *err)
 {
     static const struct opt row[] = { OPT_STORE_DIR_ROW };
     struct opt_value v = { 0 };
     if (s->toml.n_sections > 0 && !settings_fill_from(s, &s->toml.sections[0], row, 1, &v, OPT_FROM_FILE, err))
         return false;
-    store_choice_keep(v.text);
+    bool offline = false;
+    for (int i = 0; i < c->n_opts; i++)
+        offline |= strcmp(c->opts[i].name, "offline") == 0 && a->value[i].on;
+    store_choice_keep(v.text, s->path, !offline);
     return true;
 }
 
@@ -87,7 +90,7 @@ static int run_with_settings(const struct command *c, struct args *a)
         return c->run(a);
     a->settings = &settings;
     bool ok = settings_open(&settings, &a->common[COMMON_CONFIG], note, &err) && settings_fill(&settings, c, a, &err);
-    ok = ok && keep_store(&settings, &err);
+    ok = ok && keep_store(&settings, c, a, &err);
     if (ok && settings.path[0])
         fprintf(stderr, "settings: %s\n", settings.path);
     int code = ok ? c->run(a) : report(&err);

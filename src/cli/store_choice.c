@@ -5,10 +5,18 @@
 
 #include "base/env.h"
 #include "base/file.h"
+#include "cli/pull_offer.h"
 
-static const char *from_settings; /* once, before the command runs */
+/* Once, before the command runs. */
+static const char *from_settings, *config_path = "";
+static bool may_offer;
 
-void store_choice_keep(const char *folder) { from_settings = folder; }
+void store_choice_keep(const char *folder, const char *config, bool offer)
+{
+    from_settings = folder;
+    config_path = config;
+    may_offer = offer;
+}
 
 bool store_choose(char out[TREE_PATH_BYTES], const struct opt_value *flag, hearth_error *err)
 {
@@ -60,6 +68,10 @@ int store_path_of(const char *text, char out[STORE_FILE_BYTES], hearth_error *er
     if (is_reference && !reference_read(&r, text, err))
         return -1;
     int found = look(text, out, err);
+    char folder[TREE_PATH_BYTES];
+    if (found == 0 && is_reference && may_offer && store_choose(folder, NULL, err)
+        && pull_offer(r.text, folder, config_path))
+        found = look(text, out, err);
     if (found == 0 && is_reference) {
         fail(err, HEARTH_ERR_USAGE, "%.200s is not among the pulled models; hearth pull %.200s gets it (with --plan it "
              "says first how large it is, and whether it fits)", r.text, r.text);

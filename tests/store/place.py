@@ -20,6 +20,8 @@ class Place:
 
     def __init__(self, program, folder=None):
         self.program, self.own = program, None if folder else tempfile.TemporaryDirectory(prefix="hearth-store-")
+        # A sanitizer looks at the process from inside when it ends.
+        self.free = "build-" in program and "san" in program.rpartition("build-")[2]
         self.dir = os.path.join(folder or self.own.name, "models")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_") and not k.endswith("_proxy")}
         self.env = {**clean, "HEARTH_CONFIG": "none", "HEARTH_STORE_DIR": self.dir}
@@ -36,8 +38,7 @@ class Place:
                               env={**self.env, **(env or {})}, check=False)
 
     def words(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
-        # A sanitizer looks at the process from inside when it ends.
-        free = ["--no-sandbox"] if "build-" in self.program and "san" in self.program.rpartition("build-")[2] else []
+        free = ["--no-sandbox"] if self.free else []
         return ["pull", what, "--hub", hub.url, "--retry-wait", "1", "--json", *free, *words]
 
     def pull(self, hub, *words, what="hf:tolstoy/tiny-gguf"):

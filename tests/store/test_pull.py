@@ -6,11 +6,14 @@
 --all kills it 200 times, where without it is done a few times. Speaks TAP.
 """
 
+import contextlib
 import glob
 import hashlib
 import json
 import os
+import pty
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +100,43 @@ def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model,
         assert done.returncode == 0 and kinds(done).count("done") == 3, done.stderr
         for name, data in parts.items():
             assert p.is_right(data, "hf/tolstoy/tiny-gguf/" + name)
+
+
+def on_terminal(p, hub, words, answer):
+    """(exit status, screen) of a command on a terminal whose only question is answered so."""
+    ours, theirs = pty.openpty()
+    env = {**p.env, "HEARTH_HUB": hub.url, "TERM": "dumb", **({"HEARTH_NO_SANDBOX": "1"} if p.free else {})}
+    child = subprocess.Popen([p.program, *words], env=env, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    screen, left = b"", [answer]
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 65536):
+            screen += piece
+            if left and b"[y/N]" in screen:
+                os.write(ours, left.pop())
+    os.close(ours)
+    return child.wait(PATIENCE_S), screen.decode()
+
+
+@test
+def what_is_not_there_is_offered_on_a_terminal(program, model, everything):
+    data = bytes_of(model)
+    with Hub({"tiny-Q4_K_M.gguf": data}) as hub, Place(program) as p:
+        words = ["inspect", "hf:tolstoy/tiny-gguf"]
+        code, screen = on_terminal(p, hub, words, b"\n")
+        assert code == 2 and "fetch it now?" in screen and "it fits" in screen, screen
+        assert re.search(r"speed +about [\d.e+]+ tokens a second", screen), screen
+        assert "hearth pull hf:tolstoy/tiny-gguf gets it" in screen and not p.is_right(data)
+        hub.requests = []
+        code, screen = on_terminal(p, hub, ["run", "hf:tolstoy/tiny-gguf", "hi", "--offline"], b"y\n")
+        assert code == 2 and "[y/N]" not in screen and not hub.requests, screen
+        code, screen = on_terminal(p, hub, words, b"y\n")
+        assert code == 0 and "llama" in screen and p.is_right(data), screen
+        hub.requests = []
+        code, screen = on_terminal(p, hub, words, b"y\n")
+        assert code == 0 and "[y/N]" not in screen and not hub.requests, screen
+        code, screen = on_terminal(p, hub, ["inspect", "hf:tolstoy/none"], b"y\n")
+        assert code == 2 and "[y/N]" not in screen and "there is no such model" in screen, screen
 
 
 @test
