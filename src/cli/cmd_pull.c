@@ -360,6 +360,35 @@ static bool check_room(const struct job *j, hearth_error *err)
                 (double)room / 1e9, j->tree.path, (double)(need - room) / 1e9);
 }
 
+/* What came, read as a model, still in the sandbox: it is right by its digest, and may yet be none that runs here. The
+ * template is what an honest model is most easily changed in, so its digest can be held against another place's. */
+static bool say_model(const struct job *j, hearth_error *err)
+{
+    char path[TREE_PATH_BYTES + STORE_NAME_BYTES];
+    hearth_error why = { 0 };
+    hearth_file_info info = { .architecture = "", .problem = why.message };
+    hearth_template_info template = { .sha256 = "" };
+    snprintf(path, sizeof path, "%s/%s", j->tree.path, j->set.file[0].name);
+    hearth_file *file = hearth_file_open(&(hearth_source){ .path = path }, &why);
+    if (file)
+        hearth_file_describe(file, &info);
+    bool has_template = file && hearth_file_template(file, &template), ok = true;
+    if (j->json) {
+        ok = json_print(json_pack("{ss ss so sb ss so}", "event", "model", "name", j->set.file[0].name, "architecture",
+                                  json_of_text(info.architecture), "runs", (int)info.runs, "template_sha256",
+                                  has_template ? template.sha256 : "", "problem", json_of_text(info.problem)),
+                        JSON_COMPACT, "the JSON of an event", err);
+    } else {
+        if (has_template)
+            fprintf(stderr, "%s: SHA-256 of its template %s (hearth inspect --template shows it)\n",
+                    j->set.file[0].name, template.sha256);
+        if (!info.runs)
+            say("warning: %s is whole and right, and does not run here: %s", j->set.file[0].name, info.problem);
+    }
+    hearth_file_close(file);
+    return ok;
+}
+
 static bool pull(struct job *j, const struct args *a, hearth_error *err)
 {
     const struct opt_value *v = a->value;
@@ -375,6 +404,8 @@ static bool pull(struct job *j, const struct args *a, hearth_error *err)
     for (int i = 0; i < j->set.n; i++)
         if (!download_file(&j->tree, j->http, &j->set.file[i], j->reference.text, &j->download, err))
             return false;
+    if (!say_model(j, err))
+        return false;
     if (!j->json) {
         printf("%s/%s\n", j->tree.path, j->set.file[0].name);
         fprintf(stderr, "next: hearth chat %s\n", j->reference.text);

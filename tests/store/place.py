@@ -43,7 +43,9 @@ class Place:
 
     def pull(self, hub, *words, what="hf:tolstoy/tiny-gguf"):
         done = self.run(*self.words(hub, *words, what=what))
-        done.events = [json.loads(line) for line in done.stdout.splitlines()]
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        done.model = next((e for e in events if e["event"] == "model"), None)  # the last one, where it came or is there
+        done.events = [e for e in events if e["event"] != "model"]
         return done
 
     def path(self, name=NAME):

@@ -53,6 +53,8 @@ def a_model_is_pulled_listed_used_and_removed(program, model, everything):
         done = p.pull(hub)
         assert done.returncode == 0 and kinds(done) == ["begin", "done"] and p.is_right(data), done.stderr
         assert done.events[-1]["sha256"] == hashlib.sha256(data).hexdigest() and done.events[-1]["published"]
+        shown = json.loads(p.run("inspect", NAME, "--template", "--json").stdout)
+        assert done.model["runs"] and done.model["template_sha256"] == shown["sha256"] != "", (done.model, shown)
         assert kinds(p.pull(hub)) == ["present"]
         listed = json.loads(p.run("list", "--json").stdout)
         assert [(m["name"], m["verified"]) for m in listed] == [(NAME, "yes")], listed
@@ -80,6 +82,7 @@ def ollama_and_addresses_are_pulled(program, model, everything):
         address = hub.url + "/plain/a.gguf"
         done = p.pull(hub, what=address)
         assert done.returncode == 0 and not done.events[-1]["published"], done.stderr
+        assert done.model["architecture"] == "llama" and done.model["problem"] == "", done.model
         assert p.is_right(data, f"url/127.0.0.1_{hub.port}/plain/a.gguf")
         p.run("rm", address)
         wrong = p.pull(hub, "--sha256", "0" * 64, what=address)
@@ -98,6 +101,7 @@ def all_parts_of_a_split_file_come_and_what_is_unclear_is_listed(program, model,
         assert "Q4_K_S" in p.pull(hub, what="hf:tolstoy/tiny-gguf:Q4_K").stderr  # no word of its own
         done = p.pull(hub, what="hf:tolstoy/tiny-gguf:q8_0")
         assert done.returncode == 0 and kinds(done).count("done") == 3, done.stderr
+        assert not done.model["runs"] and "m-Q8_0-00001" in done.model["problem"], done.model  # none by its bytes
         for name, data in parts.items():
             assert p.is_right(data, "hf/tolstoy/tiny-gguf/" + name)
 
