@@ -15,9 +15,12 @@ static size_t (*const gives[HEARTH_N_GIVES])(struct kv_pool *pool, size_t bytes,
     [HEARTH_GIVES_KEPT] = kv_give_kept,
 };
 
+/* At once: more would be felt by who waits for a token. Whoever still wants some asks again. */
+static const uint64_t most_bytes = 256 << 20;
+
 void give_look(struct hearth_engine *e, struct lane *const *lanes, int n)
 {
-    uint64_t wanted = atomic_exchange(&e->short_bytes, 0);
+    uint64_t wanted = min_size(atomic_exchange(&e->short_bytes, 0), most_bytes);
     bool tight = atomic_load(&e->is_short);
     for (int i = 0; i < n; i++)
         lanes[i]->model->kv.tight = tight;
