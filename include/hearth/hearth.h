@@ -199,6 +199,7 @@ typedef struct {
     uint64_t request_bytes;   /* set aside for what requests bring (hearth_engine_options) and for the list of a cache
                                * on disk, once for all models */
     uint64_t total_bytes;
+    uint64_t asleep_bytes;    /* of these, what it keeps while it sleeps: the vocabulary, and indexes over its cache */
     uint64_t budget_bytes;    /* what it is held against: its share, or what the engine's other models leave */
     uint64_t machine_budget_bytes; /* of all models of the engine together */
     int n_ctx_tokens;         /* the context this plan holds: of each request, however many run */
@@ -351,6 +352,10 @@ typedef struct {
     /* When nobody wants anything, find out how fast a model's weights can be read here, for receipts: 20 ms of all
      * threads after the first answer and every 30 s at most, which end at once when somebody comes. */
     bool measure_reads;
+    /* Where the models that hearth_engine_share() is asked for do not fit together, their weights included, they take
+     * turns: a model sleeps until a request wants it, and again when others need the room. */
+    bool take_turns;
+    int keep_awake_ms; /* a model that nobody has asked for so long sleeps, whether there is room or not; 0: never */
     /* Something is wrong with the folder or a file of it: one line, at most one of a kind in a minute. On a helper
      * thread; no answer depends on it. NULL: not wanted. */
     void (*cache_note)(void *arg, const char *line);
@@ -455,6 +460,8 @@ typedef struct {
     /* The same, and the system may not take them away again (mlock) until the model is released. HEARTH_ERR_MEMORY
      * names the limit when the process may not lock as much. */
     bool lock;
+    /* It never sleeps; nor does one that is preloaded or locked. */
+    bool pinned;
     /* Called while opening, on the calling thread; in phase "weights" every few MB. False ends it with
      * HEARTH_ERR_CANCELLED. NULL: not wanted. */
     bool (*progress)(void *arg, const hearth_progress *at);
@@ -481,12 +488,44 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
  * together, before anything is loaded. files[i] is opened from options[i].source; of it the vocabulary is read, no
  * weights. Into options[i].budget_bytes (0 before) goes a share with which hearth_model_open() fits, in any order: what
  * the model needs at least (its weights, one context, workspace, vocabulary), and an even part of the rest, of which
- * what one has no use for goes to the others. The budget stays what it is found to be here. HEARTH_ERR_MEMORY has the
- * sum, and the longest context that would fit; HEARTH_ERR_FORMAT a file that cannot be run; HEARTH_ERR_USAGE n. */
+ * what one has no use for goes to the others. In an engine whose models may take turns, where they do not fit together
+ * with their weights: each may have all that is left beside the pinned ones and what the others keep while they sleep,
+ * and sleeps until it is wanted. The budget stays what it is found to be here. HEARTH_ERR_MEMORY has the sum, and the
+ * longest context that would fit; HEARTH_ERR_FORMAT a file that cannot be run; HEARTH_ERR_USAGE n. */
 bool hearth_engine_share(hearth_engine *engine, hearth_file *const *files, hearth_model_options *options, int n,
                          hearth_error *err);
 void hearth_model_retain(hearth_model *model);
 void hearth_model_release(hearth_model *model); /* NULL is a no-op */
+
+/* Models sleep and wake. One that is awake has memory for keys and values and for computing, and its weights are
+ * mapped. One that sleeps has given that back to the system: its file stays open, a request to it is taken as ever and
+ * wakes it, and its answers have the same bits as before. What was kept of earlier prompts is gone, but for the cache
+ * on disk. */
+typedef enum {
+    HEARTH_SLEEP_NOT,   /* it has not slept */
+    HEARTH_SLEEP_START, /* models take turns, and nobody has asked for it yet */
+    HEARTH_SLEEP_IDLE,  /* keep_awake_ms are over */
+    HEARTH_SLEEP_ROOM,  /* another one needed the room */
+    HEARTH_SLEEP_TOLD,  /* hearth_model_sleep() */
+} hearth_sleep;
+/* "idle", ...; NULL for a value that is none of them. Static. */
+const char *hearth_sleep_name(hearth_sleep why);
+/* Let it sleep once nobody has a slot of it, or wake before a request does: soon, on the engine thread; the later call
+ * counts. One that is pinned does not sleep, and one that sleeps or is awake stays so: no effect. */
+void hearth_model_sleep(hearth_model *model);
+void hearth_model_wake(hearth_model *model);
+
+/* A model went to sleep, or woke. */
+typedef struct {
+    const hearth_model *model; /* to be compared: it may be gone */
+    hearth_sleep why;          /* it went to sleep; HEARTH_SLEEP_NOT: it woke */
+    double ms;                 /* since it was wanted; of one that went to sleep, since it woke */
+    uint64_t bytes;            /* that it has while it is awake, and not while it sleeps */
+} hearth_turn;
+/* What happened in an engine after the first *seen turns: up to cap of them, the oldest first. Returns how many and
+ * adds them to *seen; those that are too old to be remembered are added to *seen and *n_forgotten. Any thread. */
+size_t hearth_engine_turns(hearth_engine *engine, uint64_t *seen, hearth_turn *turns, size_t cap,
+                           uint64_t *n_forgotten);
 
 /* The plan it was opened with. */
 void hearth_model_plan(const hearth_model *model, hearth_plan *plan);
@@ -528,6 +567,11 @@ typedef struct {
     double since_step_ms;          /* since the last one began; below 0: none did */
     uint64_t gaps[HEARTH_N_TIMES]; /* times between two tokens of an answer, as a histogram */
     double gaps_s;                 /* all of them together */
+    bool asleep, pinned;
+    bool takes_turns;              /* it sleeps when others need the room */
+    hearth_sleep why_asleep;       /* of the last time that it slept */
+    uint64_t n_wakes, n_sleeps;    /* a sleep from the start on is none of them */
+    uint64_t awake_bytes;          /* that it gives back when it sleeps */
 } hearth_model_now;
 /* Any thread; waits for nothing, not for a step either. */
 void hearth_model_look(hearth_model *model, hearth_model_now *out);
@@ -863,6 +907,7 @@ typedef struct {
     bool weights_preloaded, weights_locked; /* asked for, and so it is */
     double load_template_ms;     /* compile it and find out what it can do; 0: not used yet */
     double queue_ms, template_ms, tokenize_ms;
+    double wake_ms;              /* of queue_ms, it waited for its model to wake */
     int n_prompt_tokens;
     int n_cached_tokens;         /* prompt tokens whose keys and values were there, or came meanwhile from others */
     int n_prefix_tokens;         /* of them there when it began: at this index is the first that was not */

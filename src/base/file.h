@@ -29,6 +29,7 @@ enum file_advice {
     FILE_POPULATE,  /* read and map now (blocks) */
     FILE_TOUCH,     /* the same by looking at every page: for bytes in memory and kernels that cannot (before 5.14) */
     FILE_HUGE,      /* 2 MB mappings where the file system gives them */
+    FILE_LET_GO,    /* not mapped any more: it stays in the page cache, for as long as nobody needs the memory */
     FILE_EVICT,     /* drop it from the page cache (POSIX_FADV_DONTNEED), for benchmarks */
 };
 /* False where the system does not offer it: advice, never an error. offset/bytes are

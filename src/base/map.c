@@ -253,6 +253,8 @@ bool file_advise(const struct file_map *m, size_t offset, size_t bytes, enum fil
         return touch(p, n);
     case FILE_HUGE:
         return madvise(p, n, MADV_HUGEPAGE) == 0;
+    case FILE_LET_GO:
+        return madvise(p, n, MADV_DONTNEED) == 0;
     case FILE_EVICT:
         return madvise(p, n, MADV_DONTNEED) == 0
                && posix_fadvise(m->fd, (off_t)first, (off_t)n, POSIX_FADV_DONTNEED) == 0;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/machine.h"
 #include "engine/disk.h"
 #include "engine/lane.h"
@@ -162,7 +163,11 @@ static int wait_for_work(struct hearth_engine *e, bool idle, unsigned *seen, str
         idle = idle && e->pokes == *seen;
         if (!e->n_lanes) /* there is nothing that could be waiting */
             atomic_store(&e->n_seen_pokes, e->pokes);
-        lock_wait(&e->lock);
+        double ms = e->sleep_look_ns ? -clock_ms_since(e->sleep_look_ns) : 0;
+        if (!e->sleep_look_ns || !e->n_lanes || e->n_leaving)
+            lock_wait(&e->lock);
+        else if (ms <= 0 || !lock_wait_ms(&e->lock, ms))
+            idle = false;
     }
     *seen = e->pokes;
     atomic_store(&e->n_seen_pokes, *seen);
@@ -183,6 +188,8 @@ static bool step_all(struct lane **lanes, int n, struct hearth_stream **finished
     for (int i = 0; i < n; i++)
         all += answers[i] = lane_answers(lanes[i]);
     for (int i = 0; i < n; i++) {
+        if (atomic_load(&lanes[i]->model->asleep))
+            continue;
         lanes[i]->n_lanes = n;
         lanes[i]->n_other_answers = all - answers[i];
         ran |= lane_step(lanes[i]);
@@ -212,6 +219,7 @@ static void engine_main(void *arg)
         int64_t start = clock_ns();
         atomic_store(&e->working, true);
         struct hearth_stream *finished = sweep(e);
+        e->sleep_look_ns = sleep_look(e, lanes, n);
         bool ran = step_all(lanes, n, &finished);
         if (ran)
             note_round(e, clock_ms_since(start));
@@ -305,6 +313,8 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
     e->request_bytes = o->request_bytes;
     e->program_bytes = o->program_bytes;
     e->measures_reads = o->measure_reads;
+    e->may_take_turns = o->take_turns;
+    e->keep_awake_ns = (int64_t)max_int(o->keep_awake_ms, 0) * 1000000;
     e->n_threads_prefill = o->n_threads_prefill ? o->n_threads_prefill : e->n_threads;
     e->pool = pool_create(max_int(e->n_threads, e->n_threads_prefill), err);
     if (e->pool && open_disk(e, o, err) && thread_start(&e->helper, "hearth-prepare", prepare_main, e, err)

@@ -4,7 +4,7 @@
 #include "engine/fair.h"
 #include "engine/stream.h"
 
-enum { ENGINE_QUEUE_MAX = 256, ENGINE_MAX_MODELS = 16 };
+enum { ENGINE_QUEUE_MAX = 256, ENGINE_MAX_MODELS = 16, ENGINE_TURNS = 256 /* that are remembered */ };
 /* Of the cache on disk, unless asked otherwise. */
 enum { CACHE_LEAST_TOKENS = 512, CACHE_CLOSE_MS = 500 };
 #define CACHE_DISK_BYTES ((uint64_t)10 << 30)
@@ -38,6 +38,10 @@ struct hearth_engine {
     bool measures_reads;  /* in idle time */
     double step_ms; /* how long a step should be while somebody is streamed to */
     uint64_t budget_bytes, request_bytes, program_bytes;
+    bool may_take_turns, take_turns; /* not all of its models are awake at once (sleep.c) */
+    uint64_t turn_room_bytes;        /* for those that are */
+    int64_t keep_awake_ns;           /* an idle one stays awake so long; 0: for ever */
+    int64_t sleep_look_ns;           /* on the engine thread: when to look who sleeps; 0: when something happens */
     struct disk *disk;     /* the cache on disk; NULL: none */
     struct pressure pressure; /* on the engine thread */
     int cache_least_tokens, cache_close_ms;
@@ -59,8 +63,11 @@ struct hearth_engine {
     struct lane *lanes[ENGINE_MAX_MODELS]; /* of the attached models */
     int n_lanes;
     uint64_t planned_budget_bytes; /* what the attached ones are held against together */
-    uint64_t own_bytes, weights_bytes; /* of them */
+    uint64_t own_bytes, weights_bytes; /* of them; where they take turns of those that are pinned, and what the others
+                                          have while they sleep */
     bool planning;             /* somebody plans a model */
+    hearth_turn turns[ENGINE_TURNS]; /* the last ones: number n is at n % ENGINE_TURNS */
+    uint64_t n_turns;
     int n_leaving;             /* models that wait for the step to end: they come before the next one */
     bool stepping;             /* the engine thread is inside a step: its models must stay */
     bool stop;

@@ -93,7 +93,14 @@ void hearth_model_look(hearth_model *m, hearth_model_now *out)
                                .page_bytes = m->kv.page_bytes,
                                .n_steps = atomic_load(&f->n_steps),
                                .since_step_ms = step_ns ? clock_ms_since(step_ns) : -1,
-                               .gaps_s = (double)atomic_load(&f->gaps_ns) / 1e9 };
+                               .gaps_s = (double)atomic_load(&f->gaps_ns) / 1e9,
+                               .asleep = atomic_load(&m->asleep),
+                               .pinned = m->pinned,
+                               .takes_turns = m->engine->take_turns && !m->pinned,
+                               .why_asleep = (hearth_sleep)atomic_load(&m->why_asleep),
+                               .n_wakes = atomic_load(&m->n_wakes),
+                               .n_sleeps = atomic_load(&m->n_sleeps),
+                               .awake_bytes = m->awake_bytes };
     for (int i = 0; i < HEARTH_N_TIMES; i++)
         out->gaps[i] = atomic_load(&f->gaps[i]);
 }

@@ -55,7 +55,7 @@ void idle_look(struct hearth_engine *e, struct lane *const *lanes, int n, unsign
     for (int i = 0; i < n && is_calm(&calm); i++) {
         struct hearth_model *m = lanes[i]->model;
         double rate = 0;
-        if (!is_due(m))
+        if (atomic_load(&m->asleep) || !is_due(m))
             continue;
         if (is_in_memory(m->file)) {
             pool_use(e->pool, e->n_threads);

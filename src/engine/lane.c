@@ -2,6 +2,7 @@
 #include "engine/lane.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 static void lane_free(struct lane *l)
 {
@@ -70,10 +71,23 @@ void engine_plan_end(struct hearth_engine *e)
     lock_release(&e->lock);
 }
 
-/* Without what all models of the engine have in common. */
-static uint64_t own_bytes(const hearth_plan *p)
+/* What it is held against, and what there is of it while it sleeps. Without what all models of the engine have in
+ * common. */
+static void count(struct lane *l)
 {
-    return p->total_bytes - p->weights_bytes - p->request_bytes - p->program_bytes;
+    const hearth_plan *p = &l->model->plan;
+    uint64_t own = p->total_bytes - p->weights_bytes - p->request_bytes - p->program_bytes;
+    bool turns = l->e->take_turns;
+    bool rests = turns && !l->model->pinned;
+    l->own_bytes = rests ? p->asleep_bytes : own;
+    l->weights_bytes = rests ? 0 : p->weights_bytes;
+    l->awake_bytes = own - p->asleep_bytes + (turns ? p->weights_bytes : 0);
+    if (rests) /* one that is larger than the room has it for itself: its weights come from disk again and again */
+        l->awake_bytes = min_size(l->awake_bytes, l->e->turn_room_bytes);
+    l->used_ns = l->woke_ns = clock_ns();
+    atomic_store(&l->model->asleep, rests);
+    atomic_store(&l->model->why_asleep, (int)(rests ? HEARTH_SLEEP_START : HEARTH_SLEEP_NOT));
+    l->model->awake_bytes = l->awake_bytes;
 }
 
 bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error *err)
@@ -81,14 +95,15 @@ bool engine_attach(struct hearth_engine *e, struct hearth_model *m, hearth_error
     struct lane *l = lane_make(e, m);
     if (!l)
         return fail_memory(err, "the sequences");
+    count(l);
     lock_take(&e->lock);
     bool full = e->n_lanes == ENGINE_MAX_MODELS;
     if (!full) {
         if (e->n_lanes == 0)
             e->planned_budget_bytes = m->plan.machine_budget_bytes;
         e->lanes[e->n_lanes++] = l;
-        e->own_bytes += own_bytes(&m->plan);
-        e->weights_bytes += m->plan.weights_bytes;
+        e->own_bytes += l->own_bytes;
+        e->weights_bytes += l->weights_bytes;
         lock_wake_all(&e->lock);
     }
     lock_release(&e->lock);
@@ -115,8 +130,8 @@ void engine_detach(struct hearth_engine *e, struct hearth_model *m)
             e->lanes[i - 1] = e->lanes[i];
     if (l) {
         e->n_lanes--;
-        e->own_bytes -= own_bytes(&m->plan);
-        e->weights_bytes -= m->plan.weights_bytes;
+        e->own_bytes -= l->own_bytes;
+        e->weights_bytes -= l->weights_bytes;
     }
     lock_wake_all(&e->lock);
     lock_release(&e->lock);

@@ -19,6 +19,10 @@ struct lane {
     unsigned n_steps;            /* whose turn it is to draft first */
     struct hearth_stream *next;  /* the next to begin, when there are pages; also under the engine's lock */
     struct pace pace;
+    uint64_t own_bytes, weights_bytes; /* of the model, as the engine counts it */
+    uint64_t awake_bytes; /* that it takes while its model is awake, and not while that sleeps (sleep.c) */
+    bool held;            /* it begins nothing new */
+    int64_t used_ns, woke_ns;
     int n_lanes, n_other_answers; /* models in this round, and what the others are answering: they wait for its step */
     struct batch batch;
     int32_t *batch_tokens;      /* [ws.max_tokens] */
@@ -31,6 +35,10 @@ bool lane_step(struct lane *l);
 int lane_answers(struct lane *l);
 /* Streams that ended since the last call, as a chain. */
 struct hearth_stream *lane_take_finished(struct lane *l);
+
+/* sleep.c: who sleeps and who wakes, before a round. Returns when to look again if nothing happens; 0: not before
+ * something does. */
+int64_t sleep_look(struct hearth_engine *e, struct lane *const *lanes, int n);
 
 /* room.c: who has pages. */
 

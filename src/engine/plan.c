@@ -98,6 +98,8 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
                          + kv_list_bytes(n_pages) + prefix_bytes(n_pages)
                          + (r->on_disk ? keep_bytes(n_pages, kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
     p->vocabulary_bytes = vocabulary_bytes(f);
+    p->asleep_bytes = p->vocabulary_bytes + p->workspace_bytes - ws.bytes
+                      - registry_room_bytes(f->model.hp.n_vocab, n_ctx);
     p->program_bytes = r->program_bytes;
     p->request_bytes = r->request_bytes;
     p->total_bytes = p->weights_bytes + own_bytes(p);

@@ -91,7 +91,17 @@ static int earlier(const void *a, const void *b)
 
 static bool is_file(const struct readahead *r) { return r->n_maps > 0 && r->maps[0].fd >= 0; }
 
-void readahead_begin(struct readahead *r)
+static void start(struct readahead *r)
+{
+    int n = 0;
+    for (int i = 0; i < READAHEAD_THREADS; i++) {
+        hearth_error ignored = { 0 };
+        n += thread_start(&r->threads[i], "hearth-read", helper_main, r, &ignored);
+    }
+    atomic_store(&r->n_threads, n);
+}
+
+void readahead_begin(struct readahead *r, bool now)
 {
     if (r->n_pieces)
         qsort(r->pieces, r->n_pieces, sizeof *r->pieces, earlier);
@@ -100,22 +110,38 @@ void readahead_begin(struct readahead *r)
     /* Before the first page is read: only then does the system choose large pages for it. */
     for (uint32_t i = 0; i < r->n_maps; i++)
         r->no_huge |= !file_advise(&r->maps[i], 0, r->maps[i].bytes, FILE_HUGE);
-    for (int i = 0; i < READAHEAD_THREADS; i++) {
-        hearth_error ignored = { 0 };
-        r->n_threads += thread_start(&r->threads[i], "hearth-read", helper_main, r, &ignored);
-    }
+    if (now)
+        start(r);
 }
 
 bool readahead_look(const struct readahead *r, uint64_t *read_bytes)
 {
     *read_bytes = atomic_load_explicit(&r->read_bytes, memory_order_relaxed);
-    return r->n_threads > 0 && !atomic_load_explicit(&r->stop, memory_order_relaxed) && *read_bytes < r->file_bytes;
+    return atomic_load(&r->n_threads) > 0 && !atomic_load_explicit(&r->stop, memory_order_relaxed)
+        && *read_bytes < r->file_bytes;
 }
 
 static void join(struct readahead *r)
 {
     for (int i = 0; i < READAHEAD_THREADS; i++)
         thread_join(&r->threads[i]);
+}
+
+void readahead_stop(struct readahead *r)
+{
+    atomic_store_explicit(&r->stop, true, memory_order_relaxed);
+    join(r);
+}
+
+void readahead_again(struct readahead *r)
+{
+    readahead_stop(r);
+    if (!is_file(r) || r->no_room || atomic_load(&r->failed))
+        return;
+    atomic_store(&r->next, 0);
+    atomic_store(&r->read_bytes, 0);
+    atomic_store(&r->stop, false);
+    start(r);
 }
 
 bool readahead_fill(struct readahead *r, bool (*show)(void *arg, uint64_t read_bytes, uint64_t file_bytes), void *arg,
@@ -145,8 +171,7 @@ bool readahead_fill(struct readahead *r, bool (*show)(void *arg, uint64_t read_b
 
 void readahead_end(struct readahead *r)
 {
-    atomic_store_explicit(&r->stop, true, memory_order_relaxed);
-    join(r);
+    readahead_stop(r);
     mem_free(r->pieces);
     r->pieces = NULL;
     r->n_pieces = 0;

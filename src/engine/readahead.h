@@ -27,7 +27,7 @@ struct readahead {
     atomic_bool failed; /* a file was cut short meanwhile */
     atomic_uint_fast64_t read_bytes;
     uint64_t file_bytes, room_bytes;
-    int n_threads; /* helpers that could be started */
+    atomic_int n_threads; /* helpers that could be started */
     bool no_room;  /* file_bytes > room_bytes: nothing is read ahead */
     bool no_huge;  /* the system gives no large pages for files */
     bool filled;   /* readahead_fill() succeeded */
@@ -39,9 +39,13 @@ bool readahead_plan(struct readahead *r, const struct file_map *maps, uint32_t n
 /* These bytes of one of the maps are needed at this time; before readahead_begin(). What nobody names comes last.
  * Bytes elsewhere, or none (NULL), are nothing. */
 void readahead_need(struct readahead *r, const void *data, uint64_t bytes, uint32_t rank);
-/* Begin; returns at once. Maps of bytes in memory are left alone. Never an error: what was not granted is in the
- * flags and n_threads, and does not change later. */
-void readahead_begin(struct readahead *r);
+/* Begin, now or only with readahead_again(); returns at once. Maps of bytes in memory are left alone. Never an error:
+ * what was not granted is in the flags and n_threads. */
+void readahead_begin(struct readahead *r, bool now);
+/* Once more, from the beginning: what was read may have gone. After readahead_begin(). */
+void readahead_again(struct readahead *r);
+/* No further than it is. */
+void readahead_stop(struct readahead *r);
 /* How far it is. False: nothing is being read. */
 bool readahead_look(const struct readahead *r, uint64_t *read_bytes);
 /* Read with the helpers until everything is there (bytes in memory are touched too). show (may be NULL) is called now

@@ -108,7 +108,7 @@ static bool begin_reading(hearth_model *m, const hearth_model_options *o, hearth
     if (!readahead_plan(&m->readahead, m->file->maps, m->file->n_maps, room, err))
         return false;
     name_order(&m->readahead, &m->file->model);
-    readahead_begin(&m->readahead);
+    readahead_begin(&m->readahead, m->pinned || !m->engine->take_turns); /* else when it wakes */
     return true;
 }
 
@@ -168,6 +168,8 @@ static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_er
     r.budget_bytes = e->n_lanes ? e->planned_budget_bytes : e->budget_bytes;
     r.others_own_bytes = e->own_bytes;
     r.others_weights_bytes = e->weights_bytes;
+    if (e->take_turns && !o->budget_bytes) /* it has no share in that */
+        r.others_own_bytes += e->turn_room_bytes;
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);
@@ -228,6 +230,7 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
     }
     atomic_init(&m->n_refs, 1);
     m->engine = engine;
+    m->pinned = registry_stays(options);
     m->observer = (struct observer){ options->on_product, options->on_product_arg };
     if (open_model(m, options, err))
         return m;

@@ -96,6 +96,12 @@ struct hearth_model {
     bool locked;                /* the file's parts, in memory */
     double weights_ms;          /* waited for them */
     struct model_figures figures;
+    bool pinned;               /* it never sleeps */
+    uint64_t awake_bytes;      /* that it gives back when it does */
+    atomic_bool asleep, told_to_sleep;
+    atomic_llong told_to_wake_ns; /* 0: it is not */
+    atomic_int why_asleep;     /* hearth_sleep, also after it woke */
+    atomic_ullong n_wakes, n_sleeps;
 
     _Atomic double weights_gb_per_s; /* as last measured; 0: not yet */
 
@@ -118,6 +124,8 @@ struct hearth_model {
 
 /* What a model with these options is planned from in this engine, as long as no other is open. */
 struct plan_request registry_request(const hearth_engine *e, const hearth_model_options *o, const hearth_file *f);
+/* It never sleeps. */
+static inline bool registry_stays(const hearth_model_options *o) { return o->pinned || o->preload || o->lock; }
 /* In range, and something there is. */
 bool sampling_value_ok(int index, double value);
 /* "" when the file has no general.sampling.sequence or a usable one; else why not. */

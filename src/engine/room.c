@@ -160,16 +160,24 @@ static void follow(struct lane *l, struct seq *s)
     }
 }
 
+/* It waited for its model, too. */
+static void note_wake(const struct lane *l, const struct seq *s)
+{
+    if (l->woke_ns > s->stream->prepared_ns)
+        s->stream->receipt.wake_ms = (double)(l->woke_ns - s->stream->prepared_ns) / 1e6;
+}
+
 void lane_admit(struct lane *l)
 {
     if (!resume(l))
         return;
     for (int n = count_free(l); n > 0; n--) {
         struct hearth_stream *next = look_next(l);
-        if (!next || !has_room(l, pages_to_find(l, &next->request, next->prompt.ids, (int)next->prompt.n)))
+        if (!next || l->held || !has_room(l, pages_to_find(l, &next->request, next->prompt.ids, (int)next->prompt.n)))
             return;
         struct seq *s = free_slot(l);
         seq_begin(s, take_next(l), ++l->n_begun);
+        note_wake(l, s);
         follow(l, s);
     }
 }

@@ -13,6 +13,14 @@ size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
     return 2 * kv_half_bytes(type, hp->head_dim) * (size_t)hp->n_kv_heads * (size_t)hp->n_layers;
 }
 
+/* Low pages first, so that short work touches little memory. */
+static void free_all(struct kv_pool *pool)
+{
+    pool->n_free = pool->n_pages;
+    for (uint32_t i = 0; i < pool->n_pages; i++)
+        pool->free_pages[i] = pool->n_pages - 1 - i;
+}
+
 bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
                hearth_error *err)
 {
@@ -36,10 +44,18 @@ bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type ty
         return fail(err, HEARTH_ERR_MEMORY, "cannot reserve %zu MiB for the KV cache; lower --ctx",
                     (size_t)bytes >> 20);
     }
-    /* Low pages first, so that short work touches little memory. */
-    for (uint32_t i = 0; i < n_pages; i++)
-        pool->free_pages[i] = n_pages - 1 - i;
+    free_all(pool);
     return true;
+}
+
+void kv_forget(struct kv_pool *pool)
+{
+    assert(kv_available(pool) == pool->n_pages);
+    while (prefix_give_away(&pool->tree) != PREFIX_NONE) {}
+    free_all(pool);
+    memset(pool->touched, 0, sizeof *pool->touched * pool->n_pages);
+    pool->n_touched = 0;
+    mem_pages_forget(pool->data, pool->bytes);
 }
 
 void kv_destroy(struct kv_pool *pool)

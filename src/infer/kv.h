@@ -44,6 +44,9 @@ static inline size_t kv_list_bytes(uint32_t n_pages)
 bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
                hearth_error *err);
 void kv_destroy(struct kv_pool *pool); /* fine on a zeroed struct */
+/* While no sequence has a page: give away all that are kept, and the memory of all back to the system. The pool is as
+ * new, and knows what it gave away. */
+void kv_forget(struct kv_pool *pool);
 /* Pages that a sequence could have: free ones, and those that are kept without one. */
 static inline uint32_t kv_available(const struct kv_pool *pool) { return pool->n_free + pool->tree.n_idle; }
 

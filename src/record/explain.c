@@ -41,6 +41,7 @@ void explain_time(struct explained_time *t, const json_t *receipt)
     double *ms = t->ms, sum = 0;
     *t = (struct explained_time){ .total_ms = positive(number(receipt, NULL, "total_ms")) };
     ms[EXPLAIN_queue] = positive(number(receipt, NULL, "queue_ms"));
+    ms[EXPLAIN_wake] = take_out(&ms[EXPLAIN_queue], positive(number(receipt, NULL, "wake_ms")));
     ms[EXPLAIN_template] = positive(number(receipt, "template", "ms"));
     ms[EXPLAIN_tokenize] = positive(number(receipt, NULL, "tokenize_ms"));
     ms[EXPLAIN_prefill] = positive(number(receipt, "prefill", "ms"));

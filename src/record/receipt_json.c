@@ -339,6 +339,7 @@ json_t *receipt_to_json(const hearth_receipt *r)
                               of_ms(r->load_weights_ms)));
     put(&o, "weights", json_pack("{s:b, s:b}", "preloaded", r->weights_preloaded, "locked", r->weights_locked));
     put(&o, "queue_ms", of_ms(r->queue_ms));
+    put(&o, "wake_ms", of_ms(r->wake_ms));
     put(&o, "template", of_template(r));
     put(&o, "truncation", of_truncation(r));
     put(&o, "tokenize_ms", of_ms(r->tokenize_ms));

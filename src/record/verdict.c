@@ -147,7 +147,14 @@ enum verdict_kind receipt_verdict(const hearth_receipt *r, char *text, size_t ro
         return VERDICT_nothing;
     }
     double computing = t.prefill > t.decode ? t.prefill : t.decode;
-    if (t.queue > computing && t.queue > t.preparing && t.queue > t.reader) {
+    bool waited = t.queue > computing && t.queue > t.preparing && t.queue > t.reader;
+    if (waited && r->wake_ms > MOST_OF_ALL * t.queue) {
+        snprintf(text, room, "model asleep: %d %% of the time it waited until others had made room for its model; give "
+                 "them more memory (--budget), pin it (--pin), or ask for one model after the other",
+                 percent(r->wake_ms, t.all));
+        return VERDICT_wake;
+    }
+    if (waited) {
         snprintf(text, room, "queue-bound: %d %% of the time it waited for a place; more requests at once "
                  "(--parallel), a second server, or fewer clients", percent(t.queue, t.all));
         return VERDICT_queue;

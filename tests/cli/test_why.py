@@ -85,7 +85,7 @@ class Why(Recorded):
         self.assertEqual([name for name in labels if name != "prompt"],
                          ["request", "model", "verdict", "time", "context", "cache", "end"])
         bar = next(line for line in lines if line.startswith("time"))
-        self.assertRegex(bar, r"^time +\[[qtkcpdswno]{60}\] ")
+        self.assertRegex(bar, r"^time +\[[qmtkcpdswno]{60}\] ")
         head = next(i for i, line in enumerate(lines) if line.split()[:2] == ["token", "text"])
         rows = lines[head + 1:]
         self.assertEqual([int(row.split()[0]) for row in rows], list(range(24)))
@@ -103,15 +103,15 @@ class Why(Recorded):
         parts = {k: v for k, v in said["time"].items() if k != "total_ms"}
         self.assertAlmostEqual(sum(parts.values()), said["time"]["total_ms"], 6)
         recording = json.loads(json.dumps(self.recording))
-        recording["receipt"].update(queue_ms=10, tokenize_ms=1, sample_ms=5, total_ms=200, template={"ms": 2},
-                                    disk={"n_tokens": 64, "ms": 20}, preemption={"n": 1, "ms": 7})
+        recording["receipt"].update(queue_ms=10, wake_ms=4, tokenize_ms=1, sample_ms=5, total_ms=200)
+        recording["receipt"].update(template={"ms": 2}, disk={"n_tokens": 64, "ms": 20}, preemption={"n": 1, "ms": 7})
         recording["receipt"]["prefill"]["ms"] = 60
         recording["receipt"]["decode"]["ms"] = 100
         recording["receipt"]["withheld"] = {"throttled_ms": 0, "no_processor_ms": 30, "slow_reader_ms": 50}
         _, said = self.why(recording)
         self.assertEqual(said["time"], {
-            "queue_ms": 10, "template_ms": 2, "tokenize_ms": 1, "cache_ms": 20, "prefill_ms": 40, "decode_ms": 38,
-            "sampling_ms": 5, "pages_ms": 7, "network_ms": 50, "other_ms": 27, "total_ms": 200})
+            "queue_ms": 6, "wake_ms": 4, "template_ms": 2, "tokenize_ms": 1, "cache_ms": 20, "prefill_ms": 40,
+            "decode_ms": 38, "sampling_ms": 5, "pages_ms": 7, "network_ms": 50, "other_ms": 27, "total_ms": 200})
         self.assertIn("15 % of the time the engine was ready and had no processor", said["trouble"])
         self.assertIn("25 % of the time its events were not read", said["trouble"])
         self.assertNotIn("quota", said["trouble"])

@@ -47,7 +47,7 @@ static int remove_file(void **state)
 static void begin(struct readahead *r, const struct file_map *maps, uint32_t n_maps, uint64_t room_bytes)
 {
     assert_true(readahead_plan(r, maps, n_maps, room_bytes, NULL));
-    readahead_begin(r);
+    readahead_begin(r, true);
 }
 
 static void wait_until_through(struct readahead *r)
@@ -131,7 +131,7 @@ static void pieces_come_in_the_order_of_their_need(void **state)
     readahead_need(&r, bytes, 0, 0);
     readahead_need(&r, bytes + 50 * (size_t)PIECE, PIECE, 0);        /* not ours */
     readahead_need(&r, maps[1].ptr + 2 * PIECE, UINT64_MAX >> 1, 7); /* piece 7, and beyond the end */
-    readahead_begin(&r);
+    readahead_begin(&r, true);
     static const uint32_t want[] = { 3, 4, 6, 1, 2, 7, 0, 5 };
     for (uint32_t i = 0; i < ARRAY_LEN(want); i++)
         assert_int_equal(r.pieces[i].piece, want[i]);

@@ -44,6 +44,10 @@ static void each_kind_is_found(void **state)
     r.queue_ms = 1500;
     r.total_ms += 1500;
     assert_string_equal(kind_of(&r), "queue-bound");
+    r.wake_ms = 700;
+    assert_string_equal(kind_of(&r), "queue-bound");
+    r.wake_ms = 800; /* more than half of it */
+    assert_string_equal(kind_of(&r), "model asleep");
     r = ordinary();
     r.preempted_ms = r.decode_ms = 1500; /* part of that */
     r.total_ms += 500;
