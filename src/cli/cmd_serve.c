@@ -24,7 +24,7 @@
 enum {
     MODEL, HOST, PORT, PARALLEL, CTX, ALIAS, KEYS, OPEN, QUEUE, QUEUE_TOKENS, PING, STRICT, MAX_BODY, MEMORY,
     CONNECTIONS, PER_ADDRESS, LINGER, DRAIN, HEAD, REQUEST, BUDGET, KV_TYPE, THREADS, THREADS_PREFILL, PRELOAD, LOCK,
-    TEMPLATE, ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
+    KEEP_ALIVE, PIN, TEMPLATE, ALLOW_HOST, ALLOW_ORIGIN, PROXY, TLS_CERT, TLS_KEY,
     LOG_FORMAT, LOG_LEVEL,
     STALL, NO_SANDBOX, OFFLINE,
     CACHE_DIR, CACHE_DISK,
@@ -100,6 +100,12 @@ static const struct opt options[N_OPTS] = {
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
+    [KEEP_ALIVE] = { .name = "keep-alive", .type = OPT_FLOAT, .value = "SECONDS", .least = 0, .most = 604800,
+                     .dflt = "0",
+                     .help = "a model that nobody has asked for so long sleeps: its memory goes back to the system, "
+                             "and the next request wakes it; 0: only when another model needs the room" },
+    [PIN] = { .name = "pin", .type = OPT_LIST, .value = "NAME",
+              .help = "a model that never sleeps, by its alias or its file's name; may be given several times" },
     [TEMPLATE] = OPT_TEMPLATE_ROW,
     [ALLOW_HOST] = { .name = "allow-host", .type = OPT_LIST, .value = "NAME",
                      .help = "another name of this server, as clients call it; *.NAME: all that end so; '*': any" },
@@ -141,6 +147,7 @@ struct serving {
     struct sampling_choice sampling;
     const char *of_model[4];              /* for the preset */
     struct preset preset;
+    bool pinned;
     hearth_model *model;
 };
 
@@ -197,6 +204,25 @@ static int check_pair(const struct serving *a, const struct serving *b)
     return EXIT_DONE;
 }
 
+/* Who never sleeps. */
+static int pin_models(struct service *s)
+{
+    const struct opt_value *pin = &s->args->value[PIN];
+    for (int i = 0; i < pin->n_list; i++) {
+        int n = 0;
+        for (int k = 0; k < s->n_models; k++) {
+            struct serving *m = &s->models[k];
+            bool is = strcmp(pin->list[i], m->model_id) == 0 || strcmp(pin->list[i], m->file_id) == 0;
+            m->pinned = m->pinned || is;
+            n += is;
+        }
+        if (n == 0)
+            return usage_error(&cmd_serve, "--pin '%.127s' is none of the models that are named; the first is called "
+                               "'%.127s'", pin->list[i], s->models[0].model_id);
+    }
+    return EXIT_DONE;
+}
+
 static int choose_models(struct service *s)
 {
     const struct args *a = s->args;
@@ -230,7 +256,7 @@ static int choose_models(struct service *s)
     if (s->n_models > 1 && a->value[TEMPLATE].text)
         return usage_error(&cmd_serve, "--chat-template is for one model, and %d are named; serve that one alone",
                            s->n_models);
-    return EXIT_DONE;
+    return pin_models(s);
 }
 
 /* ---- what the settings say of each ---- */
@@ -328,6 +354,8 @@ static int open_models(struct service *s, hearth_error *err)
                                      .n_threads = (int)v[THREADS].i,
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,
+                                     .take_turns = true,
+                                     .keep_awake_ms = (int)(v[KEEP_ALIVE].f * 1000 + 0.5),
                                      .n_seqs = number(s, PARALLEL, 4) };
     int code = EXIT_DONE;
     cache_fill(&engine, &v[CACHE_DIR], &v[CACHE_DISK], 0);
@@ -341,6 +369,7 @@ static int open_models(struct service *s, hearth_error *err)
             .kv_type = (hearth_kv_type)of_model(s, &s->models[i], KV_TYPE, PRESET_KV_TYPE)->i,
             .preload = v[PRELOAD].on,
             .lock = v[LOCK].on,
+            .pinned = s->models[i].pinned,
         };
     if (s->n_models > 1 && !share_budget(s, wanted, &code, err))
         return code;
@@ -718,6 +747,9 @@ const struct command cmd_serve = {
              "Up to 16 models are served by one process; requests say which they mean: its alias, or its file's\n"
              "name. One memory budget is divided among them before any is loaded: each has what it needs at\n"
              "least, and an even part of the rest. --ctx, --parallel and --kv-type hold for each of them.\n"
+             "Where they do not fit together with their weights they take turns: a model sleeps until a request\n"
+             "wants it, and again when another needs the room; a line in the log says so each time\n"
+             "(docs/operating.md).\n"
              "\n"
              "Keys come from a file that hearth key add makes and SIGHUP reads again. The log, a line for each\n"
              "request and never its text, is on standard error; SIGUSR1 puts the state of the engine there.\n"

@@ -32,6 +32,7 @@ void figures_gap(struct model_figures *f, int64_t ns);
 /* How the pool is. Engine thread. */
 struct hearth_model;
 void figures_pages(struct hearth_model *m);
+
 /* A step is planned. Engine thread. */
 struct lane;
 void figures_show(struct lane *l, const struct sched_seq *seqs);

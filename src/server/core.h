@@ -205,6 +205,7 @@ struct server {
 
     struct vigil vigil;
     struct relief relief;
+    uint64_t n_turns_seen; /* watch thread: of the engine's models */
 
     int n_connections_most;
     atomic_int n_connections, n_running;
@@ -269,6 +270,7 @@ void tape_free(struct exchange *x);
 /* journal.c; http thread: a line in the log. */
 void journal_exchange(const struct exchange *x); /* at its end, after usage_end() */
 int exchange_status(const struct exchange *x); /* of HTTP; 0: nobody was there any more to be told one */
+void journal_turns(struct server *s); /* models that woke or went to sleep since the last call; watch thread */
 void journal_answer(struct server *s, int status, const char *id, const struct problem *p);
 static inline void journal_asks(struct server *s, const char *method, const char *path, const struct exchange *x)
 {

@@ -109,7 +109,8 @@ void journal_answer(struct server *s, int status, const char *id, const struct p
 {
     const struct asking *a = &s->asking;
     struct log_line line;
-    bool quiet = status < 400 && strcmp(a->method, "DELETE") != 0; /* probes and pages, again and again */
+    bool changes = strcmp(a->method, "DELETE") == 0 || strcmp(a->method, "POST") == 0;
+    bool quiet = status < 400 && !changes; /* probes and pages, again and again */
     if (a->exchange || !log_begin(&line, s->options.log, quiet ? LOG_LEVEL_DEBUG : level_of(status), "request"))
         return;
     log_text(&line, "id", id);
@@ -122,6 +123,41 @@ void journal_answer(struct server *s, int status, const char *id, const struct p
         put_problem(&line, p);
     log_ms(&line, "total_ms", clock_ms_since(a->start_ns));
     log_end(&line);
+}
+
+/* ---- models that sleep and wake ---- */
+
+static void put_turn(struct server *s, const hearth_turn *turn)
+{
+    struct log_line line;
+    const char *name = NULL;
+    bool slept = turn->why != HEARTH_SLEEP_NOT;
+    for (int i = 0; i < s->options.n_models; i++)
+        if (s->served[i].model == turn->model)
+            name = s->views[i].model_id;
+    if (!log_begin(&line, s->options.log, LOG_LEVEL_INFO, "model"))
+        return;
+    log_text(&line, "model", name);
+    log_text(&line, "state", slept ? "asleep" : "ready");
+    log_text(&line, "why", slept ? hearth_sleep_name(turn->why) : "wanted");
+    log_ms(&line, slept ? "awake_ms" : "waited_ms", turn->ms);
+    log_whole(&line, "bytes", (int64_t)turn->bytes);
+    log_end(&line);
+}
+
+void journal_turns(struct server *s)
+{
+    enum { AT_ONCE = 16 };
+    hearth_turn turns[AT_ONCE];
+    uint64_t n_forgotten = 0;
+    for (size_t n = AT_ONCE; n == AT_ONCE;) {
+        n = hearth_engine_turns(s->options.engine, &s->n_turns_seen, turns, AT_ONCE, &n_forgotten);
+        for (size_t i = 0; i < n; i++)
+            put_turn(s, &turns[i]);
+    }
+    if (n_forgotten)
+        log_say(s->options.log, LOG_LEVEL_INFO, "model", "%llu times more models woke or went to sleep",
+                (unsigned long long)n_forgotten);
 }
 
 /* ---- the state ---- */
@@ -170,6 +206,7 @@ static void dump_model(struct server *s, int model)
     log_whole(&line, "kv_used_pages", now.n_used_pages);
     log_whole(&line, "kv_kept_pages", now.n_kept_pages);
     log_whole(&line, "steps", (int64_t)now.n_steps);
+    log_flag(&line, "asleep", now.asleep);
     if (now.since_step_ms >= 0)
         log_ms(&line, "since_step_ms", now.since_step_ms);
     log_end(&line);

@@ -184,6 +184,7 @@ void served_load(struct server *s, int n_active, struct load_figures *out)
             .first_token = m->first_token,
         };
         hearth_model_look(m->model, &load->engine);
+        hearth_model_readahead(m->model, &load->weights);
         out->n_running += load->n_running;
         out->output_tokens += load->output_tokens;
     }

@@ -394,6 +394,27 @@ static bool look_at_requests(struct server *s, const struct route *route, const 
     return true;
 }
 
+/* The model that the path names, in *v, wakes or sleeps soon. */
+static bool tell_model(struct server *s, int tells, const char *tail, const struct view **v, struct problem *p)
+{
+    struct str name = { tail, strcspn(tail, "/") };
+    const struct view *found = named_in_url(s->views, name);
+    hearth_model_now now;
+    if (!found)
+        return named_refuse(s->views, name, p);
+    *v = found;
+    hearth_model *model = s->served[found - s->views].model;
+    hearth_model_look(model, &now);
+    if (tells == TELLS_SLEEP && now.pinned)
+        return refuse(p, PROBLEM_model_pinned, NULL, "'%.100s' never sleeps (--pin, --preload, --lock)",
+                      found->model_id);
+    if (tells == TELLS_SLEEP)
+        hearth_model_sleep(model);
+    else
+        hearth_model_wake(model);
+    return true;
+}
+
 /* A request without a body: answered at once, and its connection goes on. */
 static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, struct head *head)
 {
@@ -416,6 +437,8 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     const struct view *v = s->views;
     if (route->endpoint->of_model && !model_of_query(con, &v, &p))
         return send_problem(s, con, &p, id, false);
+    if (route->endpoint->tells && !tell_model(s, route->endpoint->tells, tail, &v, &p))
+        return send_problem(s, con, &p, id, false);
     if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
         return send_body(s, con, MHD_HTTP_OK, type ? type : "application/json", &out, id, NULL, false);
@@ -431,6 +454,15 @@ static bool is_explaining(const char *method, const char *url)
     const char *tail;
     const struct route *route = route_find(method, url, &tail, &p);
     return route && route->endpoint->explains; /* HEAD, too */
+}
+
+/* A POST that has nothing to say but its path. */
+static bool is_telling(const char *method, const char *url)
+{
+    struct problem p;
+    const char *tail;
+    const struct route *route = route_find(method, url, &tail, &p);
+    return route && route->endpoint->tells;
 }
 
 /* What stands behind the '?'. */
@@ -519,7 +551,8 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
         return send_problem(s, con, &p, id, true);
     }
     peer_set(s, peer_of(con), PEER_BUSY);
-    if (!frame.chunked && frame.length == 0 && strcmp(method, "POST") != 0 && !is_explaining(method, url)) {
+    if (!frame.chunked && frame.length == 0 && !is_explaining(method, url)
+        && (strcmp(method, "POST") != 0 || is_telling(method, url))) {
         *state = &plain_request; /* an answer from here would end the connection */
         return MHD_YES;
     }
@@ -527,7 +560,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     if (!route)
         return send_refusal(s, con, &p, id, true);
     s->asking.key = key;
-    if (strcmp(route->method, "POST") != 0 && (frame.chunked || frame.length > 0)) {
+    if ((strcmp(route->method, "POST") != 0 || route->endpoint->get) && (frame.chunked || frame.length > 0)) {
         refuse(&p, PROBLEM_invalid_value, NULL, "%s %.100s takes no body", method, head.path);
         return send_problem(s, con, &p, id, true);
     }

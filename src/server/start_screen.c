@@ -48,7 +48,7 @@ static void put_one(const struct view *v, struct buf *out)
 }
 
 /* Each with its share, and what they are together. */
-static void put_several(const struct view *v, struct buf *out)
+static void put_several(const struct view *v, bool turns, struct buf *out)
 {
     double mib = 1.0 / (1 << 20);
     uint64_t once = v->plan.request_bytes + v->plan.program_bytes; /* for all */
@@ -62,10 +62,23 @@ static void put_several(const struct view *v, struct buf *out)
         buf_puts(out, "\n");
         total += v->all[i].plan.total_bytes - once;
     }
-    buf_printf(out, "together  %.0f MiB of %.0f MiB%s\n", (double)total * mib, (double)budget * mib,
-               total > budget ? ": not all weights fit in memory; they will be read from disk again and again" : "");
+    const char *how = total <= budget ? ""
+                      : turns ? ": they take turns; who is not wanted sleeps when another needs the room"
+                              : ": not all weights fit in memory; they will be read from disk again and again";
+    buf_printf(out, "together  %.0f MiB of %.0f MiB%s\n", (double)total * mib, (double)budget * mib, how);
     buf_printf(out, "streams   %d at once of each model, %d may wait in all, with %llu tokens of prompts\n",
                v->n_parallel, v->n_queue, (unsigned long long)v->n_queue_tokens);
+}
+
+static bool take_turns(const struct server *s)
+{
+    bool turns = false;
+    for (int i = 0; i < s->options.n_models; i++) {
+        hearth_model_now now;
+        hearth_model_look(s->served[i].model, &now);
+        turns = turns || now.takes_turns;
+    }
+    return turns;
 }
 
 static void put_recorder(struct recorder *r, struct buf *out)
@@ -131,7 +144,7 @@ void server_describe(const struct server *s, struct buf *out)
     if (v->settings)
         buf_printf(out, "settings  %s\n", v->settings);
     if (v->n_all > 1)
-        put_several(v, out);
+        put_several(v, take_turns(s), out);
     else
         put_one(v, out);
     buf_printf(out, "keys      %s\n", v->has_keys ? "needed (Authorization: Bearer KEY)" : "none: any key is accepted");

@@ -301,6 +301,7 @@ static void watch_main(void *arg)
         if (now - looked >= WATCH_MS * ms_ns / 2) {
             vigil_look(s, now);
             relief_look(s);
+            journal_turns(s);
             close_late_and_left(s, now);
             make_room(s, &waited);
             listen_again(s);
@@ -328,6 +329,7 @@ void watch_stop(struct server *s)
     if (s->watch_event >= 0)
         watch_look(s);
     thread_join(&s->watch);
+    journal_turns(s);
     if (s->watch_epoll >= 0)
         close(s->watch_epoll);
     if (s->watch_event >= 0)

@@ -24,6 +24,8 @@ struct endpoint {
     bool of_request;          /* get: tail is the id of a request of the same key, and now->request is it */
     bool explains;            /* GET: tail begins with the id of a recorded answer, computed once more (again.c) */
     bool cancels;             /* that request ends then; without of_request all that there are */
+    /* A POST without a body: tail begins with the name of a model, which is told so; v is that one. */
+    enum { TELLS_NOTHING, TELLS_WAKE, TELLS_SLEEP } tells;
 
     /* POST: the fields into *a (after ask_init()). Nothing of *a may point into the JSON. */
     unsigned on; /* ON_..., for the table of fields */

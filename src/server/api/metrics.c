@@ -85,7 +85,7 @@ static void put_server(struct buf *out, const struct view *v, const struct load_
 
 enum of_model {
     RUNNING, WAITING, SLOTS, COMPLETED, PROMPT, CACHED, PROMPT_S, OUTPUT, OUTPUT_S, KV, KV_USE, STEPS, STEP_AGE,
-    PREEMPTIONS, DRAFTED, ACCEPTED, N_OF_MODEL
+    PREEMPTIONS, DRAFTED, ACCEPTED, ASLEEP, WAKES, SLEEPS, N_OF_MODEL
 };
 
 static double kv_use(const hearth_model_now *now)
@@ -112,6 +112,9 @@ static double value_of(enum of_model what, const struct view *v, const struct mo
         [PREEMPTIONS] = (double)load->n_preemptions,
         [DRAFTED] = (double)load->n_draft_tokens,
         [ACCEPTED] = (double)load->n_accepted_tokens,
+        [ASLEEP] = load->engine.asleep,
+        [WAKES] = (double)load->engine.n_wakes,
+        [SLEEPS] = (double)load->engine.n_sleeps,
     };
     return values[what];
 }
@@ -142,6 +145,9 @@ static void put_figures(struct buf *out, const struct view *v, const struct load
         [DRAFTED] = { "hearth_draft_tokens_total", "counter", "Tokens that were computed before it was known that they "
                       "come." },
         [ACCEPTED] = { "hearth_draft_tokens_accepted_total", "counter", "Of them those that came." },
+        [ASLEEP] = { "hearth_model_asleep", "gauge", "1: it sleeps, and a request wakes it." },
+        [WAKES] = { "hearth_model_wakes_total", "counter", "Times that it woke." },
+        [SLEEPS] = { "hearth_model_sleeps_total", "counter", "Times that it went to sleep." },
     };
     for (int r = 0; r < N_OF_MODEL; r++) {
         head(out, rows[r].name, rows[r].type, rows[r].help);

@@ -3,8 +3,9 @@
 
 #include "server/api/endpoints.h"
 #include "server/api/named.h"
+#include "server/api/turns.h"
 
-static json_t *of_model(const struct view *v)
+static json_t *of_model(const struct view *v, const struct load_figures *now)
 {
     struct json_out o = json_begin(), meta = json_begin();
     json_key(&meta, "n_ctx", json_integer(v->plan.n_ctx_tokens));
@@ -23,6 +24,7 @@ static json_t *of_model(const struct view *v)
     json_key(&o, "context_length", json_integer(v->plan.n_ctx_tokens));
     json_key(&o, "max_model_len", json_integer(v->plan.n_ctx_tokens));
     json_key(&o, "aliases", strcmp(v->model_id, v->file_id) ? json_pack("[s]", v->file_id) : json_array());
+    turns_put(&o, &now->of[v->all ? v - v->all : 0].engine);
     json_key(&o, "meta", json_end(&meta));
     return json_end(&o);
 }
@@ -30,12 +32,11 @@ static json_t *of_model(const struct view *v)
 static bool list(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                  struct problem *p)
 {
-    (void)now;
     (void)tail;
     json_t *data = json_array();
     bool failed = !data;
     for (int i = 0; i < v->n_all; i++)
-        failed |= json_array_append_new(data, of_model(&v->all[i])) != 0;
+        failed |= json_array_append_new(data, of_model(&v->all[i], now)) != 0;
     json_t *all = json_pack("{s:s, s:o}", "object", "list", "data", data);
     if (!failed)
         return json_put(out, all) || ask_no_memory(p);
@@ -46,11 +47,10 @@ static bool list(const struct view *v, const struct load_figures *now, const cha
 static bool one(const struct view *v, const struct load_figures *now, const char *tail, struct buf *out,
                 struct problem *p)
 {
-    (void)now;
     const struct view *found = named_in_url(v, str_z(tail));
     if (!found)
         return named_refuse(v, str_z(tail), p);
-    return json_put(out, of_model(found)) || ask_no_memory(p);
+    return json_put(out, of_model(found, now)) || ask_no_memory(p);
 }
 
 const struct endpoint endpoint_models = { .get = list }, endpoint_model = { .get = one };

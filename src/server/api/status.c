@@ -3,6 +3,7 @@
 
 #include "record/receipt_json.h"
 #include "server/api/endpoints.h"
+#include "server/api/turns.h"
 
 static json_t *of_u64(uint64_t n) { return json_integer((json_int_t)n); }
 
@@ -118,7 +119,11 @@ static json_t *of_model(const struct view *v, const struct model_load *load)
     json_key(&model, "id", json_string(v->model_id));
     json_key(&model, "file", json_string(v->file_id));
     json_key(&model, "identity", json_string(v->model_identity));
-    json_key(&model, "state", json_string("ready"));
+    turns_put(&model, &load->engine);
+    json_key(&model, "awake_bytes", of_u64(load->engine.awake_bytes));
+    json_key(&model, "weights", json_pack("{s:b, s:I, s:I}", "reading", load->weights.reading, "read_bytes",
+                                          (json_int_t)load->weights.read_bytes, "file_bytes",
+                                          (json_int_t)load->weights.file_bytes));
     json_key(&model, "n_ctx_tokens", json_integer(v->plan.n_ctx_tokens));
     json_key(&model, "chat", json_boolean(v->has_template));
     json_key(&model, "preset", preset_keys(v));

@@ -30,6 +30,7 @@ struct model_load {
     uint64_t n_preemptions, n_draft_tokens, n_accepted_tokens;
     struct times queue, first_token; /* of answers that came to their end */
     hearth_model_now engine;
+    hearth_readahead weights;
 };
 
 /* What was asked for with a key, or in all: requests to generate. n_requests are those that run, and the sum of the

@@ -1,0 +1,146 @@
+"""Models that take turns in a budget that holds only one of them, and what is seen of it: log, metrics, /v1/models."""
+
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from serving import CLEAN_ENV, PROGRAM, Server
+
+# 27 MiB for requests, and each model about as much again with its weights.
+SMALL = ("--parallel", "2", "--request-memory", "16", "--connections", "64", "--ctx", "1024", "--log-format", "json",
+         "--record", "off")
+ASKED = {"prompt": "It was a time", "seed": 7, "temperature": 0.9, "digest": True, "max_tokens": 8}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    paths = [str(folder / name) for name in ("ember.gguf", "Flint.gguf")]
+    for path, words in zip(paths, (("--type", "F16"), ("--type", "Q8_0", "--seed", "2")), strict=True):
+        subprocess.run([PROGRAM, "dev", "synth", path, "--shape", "tiny", *words], check=True, env=CLEAN_ENV,
+                       capture_output=True)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def budget(files):
+    """In MB: one of them fits with its weights, and both do not."""
+    with Server(*SMALL, models=files) as s:
+        plans = [m["plan"] for m in s.status()["models"]]
+    requests = plans[0]["request_bytes"]
+    each = [p["total_bytes"] - requests for p in plans]
+    least = requests + max(each) + sum(p["vocabulary_bytes"] for p in plans)
+    assert requests + sum(each) > least + (4 << 20), "too small to tell"
+    return str((least >> 20) + 2)
+
+
+def ask(server, model, **fields):
+    r = server.post("/v1/completions", {**ASKED, "model": model, **fields})
+    assert r.status_code == 200, r.text
+    return r.json()["hearth"]
+
+
+def states(server):
+    return {m["id"]: m["state"] for m in server.http.get("/v1/models").json()["data"]}
+
+
+def until(server, **wanted):
+    deadline = time.monotonic() + 30
+    while any(states(server)[name] != state for name, state in wanted.items()):
+        assert time.monotonic() < deadline, states(server)
+        time.sleep(0.01)
+
+
+def turns(server, n):
+    """The lines of the log about models that woke or went to sleep, once there are so many."""
+    deadline = time.monotonic() + 30
+    while True:
+        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+        found = [line for line in lines if line["event"] == "model"]
+        if len(found) >= n:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def metric(server, name, model):
+    text = server.http.get("/metrics").text
+    return int(re.search(rf'^{name}{{model="{model}"}} (\d+)$', text, re.M)[1])
+
+
+def test_two_models_alternate_and_every_load_and_eviction_is_seen(files, budget, serve):
+    alone = []
+    for path in files:
+        with Server(*SMALL, model=path) as one:
+            alone.append(ask(one, "x")["digest"])
+    s = serve(*SMALL, "--budget", budget, models=files)
+    assert "they take turns" in s.screen
+    assert states(s) == {"ember": "asleep", "Flint": "asleep"}
+    assert {m["why_asleep"] for m in s.http.get("/v1/models").json()["data"]} == {"not wanted yet"}
+    names = ["ember", "Flint"] * 3
+    for i, name in enumerate(names):
+        receipt = ask(s, name)
+        assert receipt["digest"] == alone[i % 2]  # what sleeps and wakes has the same bits
+        assert 0 < receipt["wake_ms"] <= receipt["queue_ms"]
+        other = names[i - 1]
+        assert states(s) == {name: "ready", other: "asleep"}
+        assert metric(s, "hearth_model_asleep", name) == 0 and metric(s, "hearth_model_asleep", other) == 1
+        again = ask(s, name)
+        assert again["wake_ms"] == 0 and again["digest"] == receipt["digest"]
+    want = [("ember", "ready", "wanted")]
+    for i, name in enumerate(names[1:]):
+        want += [(names[i], "asleep", "room for another model"), (name, "ready", "wanted")]
+    found = turns(s, len(want))
+    assert [(line["model"], line["state"], line["why"]) for line in found] == want
+    assert all(line["bytes"] > 0 and line["level"] == "info" for line in found)
+    assert all(("waited_ms" if line["state"] == "ready" else "awake_ms") in line for line in found)
+    for i, name in enumerate(("ember", "Flint")):
+        model = s.status()["models"][i]
+        assert (model["n_wakes"], model["n_sleeps"]) == (3, 3 - i) and model["takes_turns"]
+        assert metric(s, "hearth_model_wakes_total", name) == 3
+        assert metric(s, "hearth_model_sleeps_total", name) == 3 - i
+    assert s.status()["models"][0]["why_asleep"] == "room for another model"
+    assert s.status()["models"][1]["why_asleep"] is None
+
+
+def test_a_stream_is_not_cut_off_and_who_waits_comes_after_it(files, budget, serve):
+    s = serve(*SMALL, "--budget", budget, models=files)
+    body = {**ASKED, "model": "ember", "max_tokens": 600, "ignore_eos": True}
+    with s.http.stream("POST", "/v1/completions", json={**body, "stream": True}) as r:
+        lines = r.iter_lines()
+        assert next(lines).startswith("data: ")
+        assert s.http.post("/hearth/models/ember/unload").json()["state"] == "ready"
+        text = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    assert text[-1]["choices"][0]["finish_reason"] == "length"
+    until(s, ember="asleep")
+    assert ask(s, "Flint")["wake_ms"] > 0
+
+
+def test_a_model_that_is_pinned_stays(files, budget, serve):
+    """And where the other does not fit beside it, that is said with the sum before anything is loaded."""
+    s = serve(*SMALL, "--pin", "Flint", models=files)
+    error = s.refused(s.http.post("/hearth/models/Flint/unload"), 409, "model_pinned")
+    assert "'Flint'" in error["message"]
+    assert states(s) == {"ember": "ready", "Flint": "ready"}
+    assert [m["pinned"] for m in s.status()["models"]] == [False, True]
+    for words, said in ((("--pin", "flint"), "--pin 'flint' is none of the models"),
+                        (("--budget", "16"), "even when they take turns")):
+        done = subprocess.run([PROGRAM, "serve", "--port", "0", *SMALL, *files, *words], capture_output=True, text=True,
+                              timeout=60, env=CLEAN_ENV, check=False)
+        assert done.returncode in (2, 4) and said in done.stderr, done.stderr
+
+
+def test_an_idle_model_sleeps_after_its_while(files, serve):
+    """Also one that is served alone: its name is in no metric then, and it wakes as any."""
+    s = serve(*SMALL, "--keep-alive", "0.2", model=files[0])
+    first = ask(s, "ember")
+    until(s, ember="asleep")
+    assert s.status()["models"][0]["why_asleep"] == "idle"
+    assert re.search(r"^hearth_model_asleep 1$", s.http.get("/metrics").text, re.M)
+    again = ask(s, "ember")
+    assert again["wake_ms"] > 0 and again["digest"] == first["digest"]
+    assert again["prefill"]["n_cached_tokens"] == 0  # what was kept is gone, and the receipt says so
+    assert [line["why"] for line in turns(s, 2)][:2] == ["idle", "wanted"]
