@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/utf8.h"
+#include "cli/asked_server.h"
 #include "cli/compare_ask.h"
 #include "cli/generate_opts.h"
 #include "cli/interrupt.h"
@@ -35,11 +36,8 @@ static const struct opt options[N_OPTS] = {
     [API_MODEL] = { .name = "api-model", .type = OPT_TEXT, .value = "NAME", .dflt = "the only one that the server has",
                     .help = "the model to ask for there, and the price to reckon with: [price.\"NAME\"] of the "
                     "settings" },
-    [KEY_FILE] = { .name = "key-file", .type = OPT_TEXT, .value = "FILE",
-                   .help = "a file with the key for the server in its first line that is not empty and no # comment; "
-                           "it goes over https, or to this machine, and is never shown" },
-    [CA_FILE] = { .name = "ca-file", .type = OPT_TEXT, .value = "FILE", .dflt = "those of the system",
-                  .help = "certificates (PEM) to trust, as that of a server of one's own" },
+    [KEY_FILE] = OPT_KEY_FILE_ROW,
+    [CA_FILE] = OPT_CA_FILE_ROW,
     [TIMEOUT] = { .name = "timeout", .type = OPT_INT, .value = "S", .least = 1, .most = 86400, .dflt = "600",
                   .help = "how long an answer of the server may take in all, in seconds" },
     [PROMPT] = { .name = "prompt", .aliases = "-p", .type = OPT_LIST, .value = "TEXT",

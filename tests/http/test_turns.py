@@ -144,3 +144,51 @@ def test_an_idle_model_sleeps_after_its_while(files, serve):
     assert again["wake_ms"] > 0 and again["digest"] == first["digest"]
     assert again["prefill"]["n_cached_tokens"] == 0  # what was kept is gone, and the receipt says so
     assert [line["why"] for line in turns(s, 2)][:2] == ["idle", "wanted"]
+
+
+def hearth(*words):
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=60, env=CLEAN_ENV, check=False)
+
+
+def test_ps_and_stop_and_load(files, serve, tmp_path):
+    s = serve(*SMALL, "--alias", "a b/c", models=files)
+    asked = ("--server", s.base + "/v1/")
+    table = hearth("ps", *asked)
+    assert table.returncode == 0, table.stderr
+    rows = [line.split("  ") for line in table.stdout.splitlines()]
+    assert rows[0][0].strip() == "model" and rows[1][0] == "a b/c" and "ready" in table.stdout
+    assert hearth("stop", "a b/c", *asked).returncode == 0
+    assert states(s) == {"a b/c": "asleep", "Flint": "ready"}
+    assert "asleep: told to" in hearth("ps", *asked).stdout
+    listed = json.loads(hearth("ps", "--json", *asked).stdout)
+    assert [m["state"] for m in listed] == ["asleep", "ready"]
+    told = s.http.post("/hearth/models/a%20b%2Fc/load").json()
+    assert told["model"] == "a b/c" and told["told_to"] == "wake"
+    until(s, **{"a b/c": "ready"})
+    missing = hearth("stop", "Flnt", *asked)
+    assert missing.returncode == 1 and "the nearest name is 'Flint'" in missing.stderr
+    assert hearth("stop", *asked).returncode == 2
+    nobody = hearth("ps", "--server", "http://127.0.0.1:9")
+    assert nobody.returncode == 1 and "127.0.0.1:9" in nobody.stderr and not nobody.stdout
+    assert hearth("ps", "--server", "ftp://x").returncode == 2
+
+
+def test_who_may_tell_a_model(files, serve, tmp_path):
+    keys, own = str(tmp_path / "keys"), str(tmp_path / "own")
+    plain = hearth("key", "add", "ann", "--api-key-file", keys).stdout.split()[-1]
+    admin = hearth("key", "add", "root", "--allow", "admin", "--api-key-file", keys).stdout.split()[-1]
+    s = serve(*SMALL, "--api-key-file", keys, model=files[0])
+    path = "/hearth/models/ember/unload"
+    assert s.http.post(path).status_code == 401
+    assert s.http.post(path, headers={"Authorization": f"Bearer {plain}"}).status_code == 403
+    r = s.http.post(path, headers={"Authorization": f"Bearer {admin}"}, content=b"{}")
+    s.refused(r, 400, "invalid_value")
+    assert s.http.get(path, headers={"Authorization": f"Bearer {admin}"}).status_code == 405
+    for key, code in ((plain, 1), (admin, 0)):
+        with open(own, "w", encoding="ascii") as f:
+            f.write(f"# mine\n{key}\n")
+        done = hearth("stop", "ember", "--server", s.base, "--key-file", own)
+        assert done.returncode == code and key not in done.stderr + done.stdout, done.stderr
+        assert hearth("ps", "--server", s.base, "--key-file", own).returncode == 0
+    assert states(s) == {"ember": "asleep"}
+    assert hearth("ps", "--server", s.base).returncode == 1
