@@ -174,7 +174,10 @@ def live_within_plan(results, name, words):
 
 def shrink(results, name, server, group, first):
     what, before, own = f"{name}: memory that is short comes back", server.memory(), server.rollup()["Anonymous"]
-    group.limit(before["shortage"]["used_bytes"] + (before["shortage"]["limit_bytes"] >> 7))
+    for part in range(1, 4):  # the system refuses a limit that it cannot keep to at once
+        with contextlib.suppress(OSError):
+            group.limit(before["shortage"]["used_bytes"] + part * (before["shortage"]["limit_bytes"] >> 7))
+            break
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         after = server.memory()
