@@ -154,7 +154,9 @@ def the_plan_of_a_set_is_that_of_its_parts_together(program, model, everything):
         with Hub({"w-F32.gguf": bytes_of(whole), **parts}) as hub:
             plans = [p.pull(hub, "--plan", what="hf:tolstoy/tiny-gguf:" + q).events[-1] for q in ("F32", "F16")]
             assert [e["files"] for e in plans] == [1, 3] and len(parts) == 3, plans
-            assert plans[0]["memory_bytes"] == plans[1]["memory_bytes"] > len(bytes_of(whole)), plans
+            # A set has the metadata of each part: a hundred bytes in each header, where a part has 1 MB of weights.
+            assert 0 <= plans[1]["memory_bytes"] - plans[0]["memory_bytes"] < 2000, plans
+            assert plans[0]["memory_bytes"] > len(bytes_of(whole)), plans
             assert plans[1]["bytes"] == sum(len(d) for d in parts.values()), plans
             assert not glob.glob(p.dir + "/partial/*") and not glob.glob(p.dir + "/hf/*")
             # A part that is none: its size is known, and what it takes is not.
