@@ -238,7 +238,7 @@ def refused(*words):
 
 def test_models_that_do_not_fit_together_are_refused_with_the_sum(files):
     small = ("--budget", "100", "--request-memory", "16", "--connections", "64")
-    code, said = refused(*files, "--budget", "100", "--ctx", "64")
+    code, said = refused(*files, "--budget", "100", "--ctx", "64", "--request-memory", "256", "--connections", "2000")
     assert code == 4 and " + requests 3" in said and "lower --request-memory" in said
     code, said = refused(*files, *small, "--ctx", "100000")
     assert code == 4 and "ember.gguf" in said and "Flint.gguf" in said and " + requests 25 MiB" in said
