@@ -33,15 +33,13 @@ def typed(argv, env, lines):
     child = subprocess.Popen(argv, env={**env, "TERM": "dumb"}, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT)
     os.close(theirs)
     screen, left, deadline = b"", [*[line.encode() + b"\n" for line in lines], b"\x04"], time.monotonic() + PATIENCE_S
-    n_prompts = 0
     while time.monotonic() < deadline:
-        if select.select([ours], [], [], 0.2)[0]:
+        if select.select([ours], [], [], 0.5)[0]:
             try:
                 screen += os.read(ours, 65536)
             except OSError:  # the other end is closed
                 break
-        if left and screen.count(b"> ") > n_prompts:
-            n_prompts = screen.count(b"> ")
+        elif left and screen.endswith(b"> "):  # an answer may have that inside
             os.write(ours, left.pop(0))
     os.close(ours)
     assert child.wait(PATIENCE_S) == 0, screen
