@@ -137,7 +137,7 @@ static struct turn_sum in_turns(const struct needs *needs, const hearth_model_op
     return sum;
 }
 
-static uint64_t all_of(const struct turn_sum *sum, const hearth_engine *e)
+static uint64_t in_all(const struct turn_sum *sum, const hearth_engine *e)
 {
     return of_all(e) + sum->stay + sum->asleep + sum->awake;
 }
@@ -157,7 +157,7 @@ static uint64_t needed_at(hearth_file *const *files, const hearth_engine *e, con
         sum += own_bytes(&needs[i].least);
     }
     struct turn_sum sum_of_turns = in_turns(needs, o, n);
-    return turns ? all_of(&sum_of_turns, e) : sum;
+    return turns ? in_all(&sum_of_turns, e) : sum;
 }
 
 /* The longest context with which all fit, in steps of 64; 0: none does. */
@@ -226,7 +226,7 @@ static bool refuse_turns(const struct needs *needs, const struct turn_sum *sum, 
     add(&s, "asleep %llu MiB + awake %.40s %llu MiB for %d tokens", (unsigned long long)(sum->asleep >> 20),
         files[sum->largest]->name, (unsigned long long)(sum->awake >> 20), needs[sum->largest].least.n_ctx_tokens);
     add_of_all(&s, e);
-    add(&s, " = %llu MiB, but the budget is %llu MiB", (unsigned long long)(all_of(sum, e) >> 20),
+    add(&s, " = %llu MiB, but the budget is %llu MiB", (unsigned long long)(in_all(sum, e) >> 20),
         (unsigned long long)(e->budget_bytes >> 20));
     return refuse_sum("even when they take turns", &s, n_ctx, e, err);
 }
@@ -237,7 +237,7 @@ static bool share_turns(hearth_engine *e, const struct needs *needs, hearth_file
     struct needs places[ENGINE_MAX_MODELS] = { 0 }, *room = &places[0];
     int n_places = 1, place_of[ENGINE_MAX_MODELS];
     struct turn_sum sum = in_turns(needs, options, n);
-    if (all_of(&sum, e) > e->budget_bytes)
+    if (in_all(&sum, e) > e->budget_bytes)
         return refuse_turns(needs, &sum, files, e, options, n, err);
     for (int i = 0; i < n; i++) {
         place_of[i] = registry_stays(&options[i]) ? n_places++ : 0;

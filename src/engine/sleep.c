@@ -88,9 +88,10 @@ static void put_to_sleep(struct lane *l, hearth_sleep why, int64_t now)
     note(l->e, &(hearth_turn){ m, why, (double)(now - l->woke_ns) / 1e6, l->awake_bytes });
 }
 
-static void wake(struct lane *l, int64_t wanted_ns, int64_t now)
+static void wake(struct lane *l, int64_t wanted_ns)
 {
     struct hearth_model *m = l->model;
+    int64_t now = clock_ns(); /* making room took its time */
     l->used_ns = l->woke_ns = now;
     atomic_store(&m->told_to_wake_ns, 0);
     atomic_fetch_add(&m->n_wakes, 1);
@@ -110,7 +111,7 @@ static void move(struct lane *const *lanes, int n, const struct turn *turns, int
     }
     for (int i = 0; i < n; i++) /* those that go first have gone */
         if (turns[i].move == TURN_WAKE)
-            wake(lanes[i], turns[i].wanted_ns, now);
+            wake(lanes[i], turns[i].wanted_ns);
 }
 
 /* Awake, and nothing says that one should not be. */

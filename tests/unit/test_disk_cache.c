@@ -584,6 +584,28 @@ static void the_plan_has_room_for_it_and_a_bad_folder_is_named(void **state)
     assert_non_null(strstr(err.message, "/nowhere/at/all"));
 }
 
+/* What a model has when it goes to sleep is written first. */
+static void who_sleeps_reads_its_pages_when_it_wakes(void **state)
+{
+    struct opened o;
+    static struct answer first, again;
+    hearth_request r = ask_of(0);
+    hearth_model_now now = { 0 };
+    (void)state;
+    open_with(&o, options(), (hearth_model_options){ 0 });
+    answer(&o, &r, &first);
+    hearth_model_sleep(o.model);
+    for (; !now.asleep; usleep(1000))
+        hearth_model_look(o.model, &now);
+    while (counts(&o).n_written < FULL / 64) /* copies of them are on their way */
+        usleep(1000);
+    answer(&o, &r, &again);
+    assert_same(&first, &again);
+    assert_int_equal(again.receipt.n_disk_tokens, FULL);
+    assert_int_equal(counts(&o).n_dropped, 0);
+    shut(&o);
+}
+
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(void)
@@ -601,6 +623,7 @@ int main(void)
         IN_FOLDER(who_takes_the_folder_over_looks_again),
         IN_FOLDER(every_failing_call_to_the_files_costs_time_only),
         IN_FOLDER(who_gives_its_pages_up_reads_them_again),
+        IN_FOLDER(who_sleeps_reads_its_pages_when_it_wakes),
         IN_FOLDER(who_is_cancelled_while_it_loads_is_gone),
         IN_FOLDER(the_plan_has_room_for_it_and_a_bad_folder_is_named),
     };

@@ -421,6 +421,43 @@ static void neither_keeps_the_other_out(void **state)
     close_two(&t);
 }
 
+/* Requests of one follow each other without a pause, and never end in the same step; still the other is answered. */
+static void one_that_is_always_busy_lets_the_other_in(void **state)
+{
+    enum { AHEAD = 40, LENGTH = 100, PATIENCE_S = 20 };
+    struct two t;
+    static struct answer got;
+    hearth_request r = request_of(ids, 60, LENGTH), other = request_of(ids, 60, 10);
+    hearth_stream *s[AHEAD];
+    hearth_receipt receipt;
+    hearth_event e;
+    (void)state;
+    write_two(&t);
+    uint64_t budget = room_for_one_model(&t);
+    assert_true(open_two(&t, (hearth_engine_options){ .n_seqs = 2, .budget_bytes = budget, .take_turns = true }));
+    r.speculate = HEARTH_SPECULATE_OFF;
+    for (int i = 0; i < AHEAD; i++) {
+        s[i] = ask(t.model[0], &r);
+        for (int k = 0; i == 0 && k < LENGTH / 2; k++)
+            assert_true(hearth_stream_next(s[0], &e));
+    }
+    hearth_stream *waits = ask(t.model[1], &other);
+    time_t start = time(NULL);
+    for (int i = 0; !hearth_stream_receipt(waits, &receipt); i++) {
+        collect(s[i % AHEAD], &got);
+        assert_int_equal(got.reason, HEARTH_END_LENGTH); /* it is not cut off */
+        s[i % AHEAD] = ask(t.model[0], &r);
+        if (time(NULL) - start > PATIENCE_S)
+            fail_msg("%s", "the other model was kept out");
+    }
+    collect(waits, &got);
+    assert_int_equal(got.n, 10);
+    assert_true(got.receipt.wake_ms > 0);
+    for (int i = 0; i < AHEAD; i++)
+        collect(s[i], &got);
+    close_two(&t);
+}
+
 /* Who is pinned has its place, and where nothing else fits beside it that is said before anything is loaded. */
 static void budgets_for_turns(void **state)
 {
@@ -472,6 +509,7 @@ int main(void)
         cmocka_unit_test(an_idle_one_sleeps_when_its_time_is_over),
         cmocka_unit_test(two_models_alternate_in_a_budget_for_one),
         cmocka_unit_test(neither_keeps_the_other_out),
+        cmocka_unit_test(one_that_is_always_busy_lets_the_other_in),
         cmocka_unit_test(budgets_for_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
