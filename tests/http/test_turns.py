@@ -103,6 +103,8 @@ def test_two_models_alternate_and_every_load_and_eviction_is_seen(files, budget,
         assert metric(s, "hearth_model_wakes_total", name) == 3
         assert metric(s, "hearth_model_sleeps_total", name) == 3 - i
     assert s.status()["models"][0]["why_asleep"] == "room for another model"
+    memory = s.status()["memory"]
+    assert memory["take_turns"] and memory["planned_bytes"] <= memory["budget_bytes"] == int(budget) << 20
     assert s.status()["models"][1]["why_asleep"] is None
 
 

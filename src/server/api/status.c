@@ -184,13 +184,17 @@ static json_t *of_memory(const struct view *v, const struct load_figures *now)
     const struct memory_figures *m = &now->memory;
     struct json_out o = json_begin();
     uint64_t planned = v->plan.request_bytes + v->plan.program_bytes, kv = 0; /* once for all */
+    uint64_t budget = v->plan.machine_budget_bytes;
+    bool turns = false;
     for (int i = 0; i < v->n_all; i++) {
         const hearth_plan *p = &v->all[i].plan;
         planned += p->total_bytes - p->request_bytes - p->program_bytes;
         kv += now->of[i].engine.n_touched_pages * now->of[i].engine.page_bytes;
+        turns = turns || now->of[i].engine.takes_turns;
     }
-    json_key(&o, "budget_bytes", of_u64(v->plan.machine_budget_bytes));
-    json_key(&o, "planned_bytes", of_u64(planned));
+    json_key(&o, "budget_bytes", of_u64(budget));
+    json_key(&o, "planned_bytes", of_u64(turns ? min_size(planned, budget) : planned)); /* not all are awake at once */
+    json_key(&o, "take_turns", json_boolean(turns));
     json_key(&o, "planned", of_parts(v));
     json_key(&o, "resident_bytes", of_u64(m->resident_bytes));
     json_key(&o, "peak_resident_bytes", of_u64(m->peak_resident_bytes));
