@@ -172,12 +172,20 @@ def live_within_plan(results, name, words):
     return None
 
 
+def settled(server):
+    """Its memory, when it has looked at the group since the last request."""
+    before, same, deadline = server.memory(), 0, time.monotonic() + PATIENCE_S
+    while same < 8 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        now = server.memory()
+        same = same + 1 if abs(now["shortage"]["used_bytes"] - before["shortage"]["used_bytes"]) < 1 << 18 else 0
+        before = now
+    return before
+
+
 def shrink(results, name, server, group, first):
-    what, before, own = f"{name}: memory that is short comes back", server.memory(), server.rollup()["Anonymous"]
-    for part in range(1, 4):  # the system refuses a limit that it cannot keep to at once
-        with contextlib.suppress(OSError):
-            group.limit(before["shortage"]["used_bytes"] + part * (before["shortage"]["limit_bytes"] >> 7))
-            break
+    what, before, own = f"{name}: memory that is short comes back", settled(server), server.rollup()["Anonymous"]
+    group.limit(before["shortage"]["used_bytes"] + (before["shortage"]["limit_bytes"] >> 7))
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         after = server.memory()
