@@ -164,8 +164,9 @@ static uint64_t needed_at(hearth_file *const *files, const hearth_engine *e, con
 static int context_that_fits(hearth_file *const *files, const hearth_engine *e, const hearth_model_options *o, int n,
                              bool turns, uint64_t budget)
 {
-    enum { STEP = 64 };
+    enum { STEP = 64, SLACK_BYTES = 1 << 20 }; /* a program that starts again takes a little more or less */
     int fits = 0, fails = MAX_CTX / STEP;
+    budget -= min_size(budget, e->program_bytes ? SLACK_BYTES : 0);
     while (fails - fits > 1) {
         int middle = fits + (fails - fits) / 2;
         if (needed_at(files, e, o, n, turns, middle * STEP) <= budget)

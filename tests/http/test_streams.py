@@ -171,6 +171,7 @@ def test_a_reader_that_does_not_read_is_what_the_verdict_says(endless):
             data = b""
             while not data.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"):
                 data = data[-65536:] + s.recv(1 << 20)
+        data = re.sub(rb"\r\n[0-9a-f]+\r\n", b"", data)  # chunks end anywhere
         return json.loads(re.findall(rb'"hearth":(\{.*\})\}', data)[-1])
 
     at_once = receipt(0)
