@@ -391,12 +391,13 @@ void hearth_engine_look(hearth_engine *engine, hearth_engine_queue *out);
 
 /* Memory is short around the program, by about so many bytes (0: not any more). Between two steps the engine gives back
  * what it only keeps because somebody may want it again: the memory of pages of keys and values that have nothing in
- * them any more, then pages of prompts and answers that are over, the longest unused first; and as long as memory is
- * short it uses such pages again before it touches new ones. No answer changes, and none is given up; prompts that
- * began like those pages are computed again. Any thread; returns at once. */
+ * them any more, then pages of prompts and answers that are over, the longest unused first, then models that nobody
+ * uses, which sleep; and as long as memory is short it uses such pages again before it touches new ones. No answer
+ * changes, and none is given up; prompts that began like those pages are computed again. Any thread; returns at
+ * once. */
 void hearth_engine_short(hearth_engine *engine, uint64_t n_bytes);
-typedef enum { HEARTH_GIVES_FREE, HEARTH_GIVES_KEPT, HEARTH_N_GIVES } hearth_gives;
-/* "free pages", "kept pages"; NULL for a value that is none of them. Static. */
+typedef enum { HEARTH_GIVES_FREE, HEARTH_GIVES_KEPT, HEARTH_GIVES_MODELS, HEARTH_N_GIVES } hearth_gives;
+/* "free pages", "kept pages", "idle models"; NULL for a value that is none of them. Static. */
 const char *hearth_gives_name(hearth_gives what);
 /* What it gave back until now, of each kind. Any thread. */
 typedef struct {
@@ -507,6 +508,7 @@ typedef enum {
     HEARTH_SLEEP_IDLE,  /* keep_awake_ms are over */
     HEARTH_SLEEP_ROOM,  /* another one needed the room */
     HEARTH_SLEEP_TOLD,  /* hearth_model_sleep() */
+    HEARTH_SLEEP_SHORT, /* memory was short (hearth_engine_short()), and nobody used it */
 } hearth_sleep;
 /* "idle", ...; NULL for a value that is none of them. Static. */
 const char *hearth_sleep_name(hearth_sleep why);

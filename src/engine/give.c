@@ -5,14 +5,39 @@
 const char *hearth_gives_name(hearth_gives what)
 {
     static const char *const names[HEARTH_N_GIVES] = { [HEARTH_GIVES_FREE] = "free pages",
-                                                       [HEARTH_GIVES_KEPT] = "kept pages" };
+                                                       [HEARTH_GIVES_KEPT] = "kept pages",
+                                                       [HEARTH_GIVES_MODELS] = "idle models" };
     return (unsigned)what < HEARTH_N_GIVES ? names[what] : NULL;
 }
 
-/* Who gives, in this order. Models that nobody has used for long would be the next row. */
-static size_t (*const gives[HEARTH_N_GIVES])(struct kv_pool *pool, size_t bytes, uint32_t *n_pages) = {
-    [HEARTH_GIVES_FREE] = kv_give_free,
-    [HEARTH_GIVES_KEPT] = kv_give_kept,
+static uint64_t of_pools(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages,
+                         size_t (*give)(struct kv_pool *pool, size_t bytes, uint32_t *n_pages))
+{
+    uint64_t given = 0;
+    for (int i = 0; i < n && given < bytes; i++) {
+        uint32_t pages;
+        given += give(&lanes[i]->model->kv, bytes - given, &pages);
+        *n_pages += pages;
+        figures_pages(lanes[i]->model);
+    }
+    return given;
+}
+
+static uint64_t free_pages(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages)
+{
+    return of_pools(lanes, n, bytes, n_pages, kv_give_free);
+}
+
+static uint64_t kept_pages(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages)
+{
+    return of_pools(lanes, n, bytes, n_pages, kv_give_kept);
+}
+
+/* Who gives, in this order, so many bytes or all that there are: returns how many, adds what pages they were. */
+static uint64_t (*const gives[HEARTH_N_GIVES])(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages) = {
+    [HEARTH_GIVES_FREE] = free_pages,
+    [HEARTH_GIVES_KEPT] = kept_pages,
+    [HEARTH_GIVES_MODELS] = sleep_for_memory,
 };
 
 /* At once: more would be felt by who waits for a token. Whoever still wants some asks again. */
@@ -26,15 +51,9 @@ void give_look(struct hearth_engine *e, struct lane *const *lanes, int n)
         lanes[i]->model->kv.tight = tight;
     for (int what = 0; what < HEARTH_N_GIVES && wanted; what++) {
         struct given *g = &e->given[what];
-        uint64_t bytes = 0, n_pages = 0;
-        for (int i = 0; i < n && bytes < wanted; i++) {
-            uint32_t pages;
-            bytes += gives[what](&lanes[i]->model->kv, wanted - bytes, &pages);
-            n_pages += pages;
-            figures_pages(lanes[i]->model);
-        }
+        uint64_t n_pages = 0, bytes = gives[what](lanes, n, wanted, &n_pages);
         wanted -= min_size(bytes, wanted);
-        if (!n_pages)
+        if (!n_pages && !bytes)
             continue;
         atomic_fetch_add(&g->n_pages, n_pages);
         atomic_fetch_add(&g->bytes, bytes);

@@ -39,6 +39,9 @@ struct hearth_stream *lane_take_finished(struct lane *l);
 /* sleep.c: who sleeps and who wakes, before a round. Returns when to look again if nothing happens; 0: not before
  * something does. */
 int64_t sleep_look(struct hearth_engine *e, struct lane *const *lanes, int n);
+/* Idle models sleep, the longest unused first, until so many bytes of keys, values and workspace went back or none is
+ * left. Returns how many; adds to *n_pages. */
+uint64_t sleep_for_memory(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages);
 
 /* room.c: who has pages. */
 

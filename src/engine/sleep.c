@@ -147,6 +147,35 @@ int64_t sleep_look(struct hearth_engine *e, struct lane *const *lanes, int n)
     return again;
 }
 
+/* ---- when memory is short ---- */
+
+/* The one that nobody has used for longest; NULL: each is pinned, asleep, at work or wanted. */
+static struct lane *longest_unused(struct lane *const *lanes, int n, int64_t now)
+{
+    struct lane *best = NULL;
+    for (int i = 0; i < n; i++) {
+        struct turn t = look_at(lanes[i], now);
+        lock_take(&lanes[i]->e->lock);
+        bool wanted = wanted_since(lanes[i]) != 0;
+        lock_release(&lanes[i]->e->lock);
+        if (t.awake && !t.pinned && !t.busy && !wanted && (!best || t.used_ns < best->used_ns))
+            best = lanes[i];
+    }
+    return best;
+}
+
+uint64_t sleep_for_memory(struct lane *const *lanes, int n, uint64_t bytes, uint64_t *n_pages)
+{
+    int64_t now = clock_ns();
+    uint64_t given = 0;
+    for (struct lane *l; given < bytes && (l = longest_unused(lanes, n, now));) {
+        *n_pages += l->model->kv.n_touched;
+        given += l->model->kv.n_touched * l->model->kv.page_bytes + l->model->ws_memory_bytes + l->model->room_bytes;
+        put_to_sleep(l, HEARTH_SLEEP_SHORT, now);
+    }
+    return given;
+}
+
 /* ---- what others say ---- */
 
 void hearth_model_sleep(hearth_model *m)
@@ -184,6 +213,7 @@ const char *hearth_sleep_name(hearth_sleep why)
                                          [HEARTH_SLEEP_START] = "not wanted yet",
                                          [HEARTH_SLEEP_IDLE] = "idle",
                                          [HEARTH_SLEEP_ROOM] = "room for another model",
-                                         [HEARTH_SLEEP_TOLD] = "told to" };
+                                         [HEARTH_SLEEP_TOLD] = "told to",
+                                         [HEARTH_SLEEP_SHORT] = "memory was short" };
     return (size_t)why < ARRAY_LEN(names) ? names[why] : NULL;
 }

@@ -84,6 +84,38 @@ static void kept_pages_go_and_answers_stay(void **state)
     close_model(&o);
 }
 
+/* Only when that was not enough: its workspace goes, too, and who asks wakes it. */
+static void a_model_that_nobody_uses_sleeps_last(void **state)
+{
+    struct opened o;
+    hearth_given given[HEARTH_N_GIVES];
+    hearth_model_now now;
+    int64_t start = clock_ns();
+    (void)state;
+    open_large(&o, "sleeps");
+    ask(&o, 0, &answers[0]);
+    uint64_t n_bytes = look(&o).n_touched_pages * (uint64_t)PAGE_BYTES;
+    hearth_engine_short(o.engine, n_bytes);
+    wait_for_given(&o, 1, given);
+    assert_false(look(&o).asleep);
+    assert_int_equal(given[HEARTH_GIVES_MODELS].n_times, 0);
+    hearth_engine_short(o.engine, 1);
+    do
+        hearth_model_look(o.model, &now);
+    while (!now.asleep && clock_ms_since(start) < WAIT_MS);
+    hearth_engine_given(o.engine, given);
+    assert_true(now.asleep && now.why_asleep == HEARTH_SLEEP_SHORT);
+    assert_string_equal(hearth_sleep_name(now.why_asleep), "memory was short");
+    ask(&o, 0, &again);
+    assert_same(&answers[0], &again);
+    hearth_model_look(o.model, &now);
+    assert_true(!now.asleep && now.n_wakes == 1);
+    hearth_engine_given(o.engine, given);
+    assert_int_equal(given[HEARTH_GIVES_MODELS].n_times, 1);
+    assert_true(given[HEARTH_GIVES_MODELS].bytes > 0);
+    close_model(&o);
+}
+
 /* No more goes than is wanted, the longest unused first. */
 static void what_was_used_last_stays(void **state)
 {
@@ -277,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(free_pages_lose_what_was_in_them),
         cmocka_unit_test(kept_pages_go_and_answers_stay),
+        cmocka_unit_test(a_model_that_nobody_uses_sleeps_last),
         cmocka_unit_test(what_was_used_last_stays),
         cmocka_unit_test(while_it_is_short_kept_pages_are_used_again),
         cmocka_unit_test(a_server_gives_back_what_the_system_lacks),

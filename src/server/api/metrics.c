@@ -194,7 +194,8 @@ static void put_memory(struct buf *out, const struct view *v, const struct load_
 static void put_shortage(struct buf *out, const struct memory_figures *m)
 {
     static const char *const labels[HEARTH_N_GIVES] = { [HEARTH_GIVES_FREE] = "free_pages",
-                                                        [HEARTH_GIVES_KEPT] = "kept_pages" };
+                                                        [HEARTH_GIVES_KEPT] = "kept_pages",
+                                                        [HEARTH_GIVES_MODELS] = "idle_models" };
     static const char times[] = "hearth_memory_given_back_total", bytes[] = "hearth_memory_given_back_bytes_total";
     put(out, "hearth_memory_short", "gauge", "Whether memory is short around the server, from 0 to 1.", m->is_short);
     put(out, "hearth_memory_shortages_total", "counter", "Times that it became so.", (double)m->n_shortages);
