@@ -94,10 +94,10 @@ static void wake(struct lane *l, int64_t wanted_ns)
     int64_t now = clock_ns(); /* making room took its time */
     l->used_ns = l->woke_ns = now;
     atomic_store(&m->told_to_wake_ns, 0);
+    readahead_again(&m->readahead); /* whoever sees that it is awake sees how far that is */
     atomic_fetch_add(&m->n_wakes, 1);
     atomic_store(&m->asleep, false);
     note(l->e, &(hearth_turn){ m, HEARTH_SLEEP_NOT, (double)(now - wanted_ns) / 1e6, l->awake_bytes });
-    readahead_again(&m->readahead);
 }
 
 static void move(struct lane *const *lanes, int n, const struct turn *turns, int64_t now)
