@@ -1,4 +1,4 @@
-/* cmd_ps.c: the models of a running server: which are awake, and putting one to sleep. */
+/* cmd_ps.c: the models of a running server: which are awake, waking one, and putting one to sleep. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "cli/asked_server.h"
 #include "cli/command.h"
 #include "cli/json_out.h"
-#include "cli/receipt_text.h"
+#include "cli/progress.h"
 #include "cli/units.h"
 #include "store/foreign.h"
 
@@ -145,18 +145,28 @@ const struct command cmd_ps = {
     .run = ps,
 };
 
-/* ---- putting one to sleep ---- */
+/* ---- telling one of them ---- */
 
-enum { STOP_SERVER, STOP_KEY_FILE, STOP_CA_FILE, STOP_TIMEOUT, STOP_N_OPTS };
-enum { DEFAULT_TIMEOUT_S = 60 };
+enum { TELL_SERVER, TELL_KEY_FILE, TELL_CA_FILE, TELL_TIMEOUT, TELL_N_OPTS };
+enum { SLEEP_TIMEOUT_S = 60, LOAD_TIMEOUT_S = 600, LOOK_MS = 100, NAME_BYTES = 400, PATH_BYTES = NAME_BYTES + 40 };
 
-static const struct opt stop_options[STOP_N_OPTS] = {
-    [STOP_SERVER] = OPT_SERVER_ROW,
-    [STOP_KEY_FILE] = OPT_KEY_FILE_ROW,
-    [STOP_CA_FILE] = OPT_CA_FILE_ROW,
-    [STOP_TIMEOUT] = { .name = "timeout", .type = OPT_INT, .value = "S", .least = 0, .most = 86400, .dflt = "60",
-                       .help = "how long to wait until it sleeps, in seconds; it sleeps when nobody has a slot of it" },
+#define TELL_ROWS(seconds, what)                                                                                 \
+    [TELL_SERVER] = OPT_SERVER_ROW, [TELL_KEY_FILE] = OPT_KEY_FILE_ROW, [TELL_CA_FILE] = OPT_CA_FILE_ROW,         \
+    [TELL_TIMEOUT] = { .name = "timeout", .type = OPT_INT, .value = "S", .least = 0, .most = 86400, .dflt = seconds, \
+                       .help = what }
+
+static const struct opt stop_options[TELL_N_OPTS] = {
+    TELL_ROWS("60", "how long to wait until it sleeps, in seconds; it sleeps when nobody has a slot of it"),
 };
+static const struct opt load_options[TELL_N_OPTS] = {
+    TELL_ROWS("600", "how long to wait until its weights are read, in seconds"),
+};
+
+static double timeout_ms(const struct args *a, int dflt_s)
+{
+    const struct opt_value *v = &a->value[TELL_TIMEOUT];
+    return 1000.0 * (v->origin == OPT_UNSET ? dflt_s : (double)v->i);
+}
 
 /* As it stands in a path. */
 static void put_name(char *out, size_t room, const char *name)
@@ -168,34 +178,39 @@ static void put_name(char *out, size_t room, const char *name)
     out[n] = 0;
 }
 
-static bool sleeps(struct asked_server *s, const char *path, bool post, hearth_error *err)
+/* What it says of the model once it is told. NULL: *err. */
+static json_t *tell(struct asked_server *s, const struct args *a, const char *what, hearth_error *err)
 {
-    json_t *o = asked_json(s, path, post, err);
-    bool asleep = strcmp(text_of(o, "state", ""), "asleep") == 0;
-    json_decref(o);
-    return asleep;
+    char name[NAME_BYTES], path[PATH_BYTES];
+    const struct opt_value *v = a->value;
+    put_name(name, sizeof name, a->word[0]);
+    snprintf(path, sizeof path, "/hearth/models/%s/%s", name, what);
+    return asked_open(s, &v[TELL_SERVER], &v[TELL_KEY_FILE], &v[TELL_CA_FILE], err) ? asked_json(s, path, true, err)
+                                                                                    : NULL;
 }
+
+/* ---- putting it to sleep ---- */
+
+static bool is_asleep(const json_t *model) { return strcmp(text_of(model, "state", ""), "asleep") == 0; }
 
 static int stop(const struct args *a)
 {
-    enum { LOOK_MS = 100, NAME_BYTES = 400 };
-    struct asked_server server;
+    struct asked_server server = { 0 };
     hearth_error err = { 0 };
-    const struct opt_value *v = a->value;
-    char name[NAME_BYTES], tell[NAME_BYTES + 40], look[NAME_BYTES + 40];
+    char name[NAME_BYTES], look[PATH_BYTES];
     if (a->n_words != 1)
         return usage_error(&cmd_stop, "which model is to sleep? hearth ps lists them");
     put_name(name, sizeof name, a->word[0]);
-    snprintf(tell, sizeof tell, "/hearth/models/%s/unload", name);
     snprintf(look, sizeof look, "/v1/models/%s", name);
     int64_t start = clock_ns();
-    double most_ms = 1000.0 * (v[STOP_TIMEOUT].origin == OPT_UNSET ? DEFAULT_TIMEOUT_S : (double)v[STOP_TIMEOUT].i);
-    bool asleep = asked_open(&server, &v[STOP_SERVER], &v[STOP_KEY_FILE], &v[STOP_CA_FILE], &err)
-                  && sleeps(&server, tell, true, &err);
-    while (!asleep && !err.status && clock_ms_since(start) < most_ms) {
+    json_t *model = tell(&server, a, "unload", &err);
+    while (model && !is_asleep(model) && clock_ms_since(start) < timeout_ms(a, SLEEP_TIMEOUT_S)) {
         thread_sleep_ms(LOOK_MS);
-        asleep = sleeps(&server, look, false, &err);
+        json_decref(model);
+        model = asked_json(&server, look, false, &err);
     }
+    bool asleep = is_asleep(model);
+    json_decref(model);
     asked_close(&server);
     if (err.status)
         return asked_report(&cmd_stop, &err);
@@ -215,6 +230,103 @@ const struct command cmd_stop = {
              "--preload, --lock) does not sleep. Where the server has keys it takes one that is admin.\n"
              "Ends with 1 where it is still awake after --timeout.\n",
     .opts = stop_options,
-    .n_opts = STOP_N_OPTS,
+    .n_opts = TELL_N_OPTS,
     .run = stop,
+};
+
+/* ---- waking it ---- */
+
+struct waking {
+    struct asked_server server;
+    struct progress progress;
+    char id[128];
+    long long n_wakes;  /* when it was told */
+    uint64_t n_read;    /* at the last look, and since when it is so */
+    int64_t since_ns;
+};
+
+/* The model in what the server says of all; NULL: it is not there any more. */
+static json_t *find(const json_t *status, const char *id)
+{
+    size_t i;
+    json_t *model;
+    json_array_foreach(json_object_get(status, "models"), i, model)
+        if (strcmp(text_of(model, "id", ""), id) == 0)
+            return model;
+    return NULL;
+}
+
+/* How far it is; more: of a disk that stands still. */
+static void show(struct waking *w, uint64_t n_read, uint64_t n_all)
+{
+    enum { STALL_S = 5 };
+    char more[60] = "";
+    int64_t now = clock_ns();
+    if (n_read != w->n_read)
+        w->since_ns = now;
+    w->n_read = n_read;
+    double still_s = (double)(now - w->since_ns) / 1e9;
+    if (still_s >= STALL_S)
+        snprintf(more, sizeof more, "; nothing came for %.0f s", still_s);
+    progress_show(&w->progress, n_read, n_all, more);
+}
+
+/* True: there is nothing to wait for any more; *problem says why it is not ready, "" where it is. */
+static bool look(struct waking *w, const char **problem, hearth_error *err)
+{
+    json_t *status = asked_json(&w->server, "/hearth/status", false, err);
+    const json_t *model = find(status, w->id), *weights = json_object_get(model, "weights");
+    bool asleep = is_asleep(model), reading = json_is_true(json_object_get(weights, "reading"));
+    *problem = !model ? "is not served there any more" : "";
+    if (asleep && whole_of(model, "n_wakes") > w->n_wakes)
+        *problem = "woke, and sleeps again: another model needed the room, or it was told to";
+    progress_doing(&w->progress, asleep ? "waiting for room" : "reading the weights");
+    if (reading)
+        show(w, (uint64_t)whole_of(weights, "read_bytes"), (uint64_t)whole_of(weights, "file_bytes"));
+    json_decref(status);
+    return err->status || **problem || (!asleep && !reading);
+}
+
+static int load(const struct args *a)
+{
+    struct waking w = { .since_ns = clock_ns() };
+    hearth_error err = { 0 };
+    const char *problem = "";
+    if (a->n_words != 1)
+        return usage_error(&cmd_load, "which model is to wake? hearth ps lists them");
+    int64_t start = w.since_ns;
+    json_t *told = tell(&w.server, a, "load", &err);
+    snprintf(w.id, sizeof w.id, "%s", text_of(told, "model", ""));
+    w.n_wakes = whole_of(told, "n_wakes");
+    progress_begin(&w.progress, NULL);
+    while (told && !look(&w, &problem, &err)) {
+        if (clock_ms_since(start) >= timeout_ms(a, LOAD_TIMEOUT_S)) {
+            problem = "is not ready yet; it goes on without this command";
+            break;
+        }
+        thread_sleep_ms(LOOK_MS);
+    }
+    progress_end(&w.progress);
+    json_decref(told);
+    asked_close(&w.server);
+    if (err.status)
+        return asked_report(&cmd_load, &err);
+    if (!*problem)
+        return EXIT_DONE;
+    say("%.127s %s", a->word[0], problem);
+    return EXIT_FAILED;
+}
+
+const struct command cmd_load = {
+    .name = "load",
+    .positionals = "MODEL",
+    .max_words = 1,
+    .summary = "wake a model of a running server before a request does",
+    .about = "It is waited for until its weights are in memory: share, rate and time left stand on standard\n"
+             "error, and that nothing comes, where a disk stands still. Where there is no room beside models\n"
+             "that are awake it waits for its turn (docs/operating.md). Where the server has keys it takes\n"
+             "one that is admin. Ends with 1 where it is not ready after --timeout, or sleeps again.\n",
+    .opts = load_options,
+    .n_opts = TELL_N_OPTS,
+    .run = load,
 };

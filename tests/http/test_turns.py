@@ -167,12 +167,32 @@ def test_ps_and_stop_and_load(files, serve, tmp_path):
     told = s.http.post("/hearth/models/a%20b%2Fc/load").json()
     assert told["model"] == "a b/c" and told["told_to"] == "wake"
     until(s, **{"a b/c": "ready"})
-    missing = hearth("stop", "Flnt", *asked)
-    assert missing.returncode == 1 and "the nearest name is 'Flint'" in missing.stderr
-    assert hearth("stop", *asked).returncode == 2
+    for command in ("stop", "load"):
+        missing = hearth(command, "Flnt", *asked)
+        assert missing.returncode == 1 and "the nearest name is 'Flint'" in missing.stderr
+        assert hearth(command, *asked).returncode == 2
+    assert hearth("stop", "Flint.gguf", *asked).returncode == 0  # by any of its names
+    assert hearth("load", "Flint.gguf", *asked).returncode == 0
+    assert states(s) == {"a b/c": "ready", "Flint": "ready"}
     nobody = hearth("ps", "--server", "http://127.0.0.1:9")
     assert nobody.returncode == 1 and "127.0.0.1:9" in nobody.stderr and not nobody.stdout
     assert hearth("ps", "--server", "ftp://x").returncode == 2
+
+
+def test_who_loads_waits_for_its_turn(files, budget, serve):
+    s = serve(*SMALL, "--budget", budget, models=files)
+    body = {**ASKED, "model": "ember", "max_tokens": 900, "ignore_eos": True, "stream": True}
+    with s.http.stream("POST", "/v1/completions", json=body) as r:
+        lines = r.iter_lines()
+        assert next(lines).startswith("data: ")
+        done = hearth("load", "Flint", "--server", s.base, "--timeout", "0")
+        if states(s)["ember"] == "ready":  # it may have come to its end meanwhile
+            assert done.returncode == 1 and "is not ready yet" in done.stderr
+        for _ in lines:
+            pass
+    until(s, Flint="ready")  # what was asked for stays asked for
+    assert hearth("load", "ember", "--server", s.base).returncode == 0
+    assert states(s) == {"ember": "ready", "Flint": "asleep"}
 
 
 def test_who_may_tell_a_model(files, serve, tmp_path):
