@@ -55,9 +55,9 @@ void give_look(struct hearth_engine *e, struct lane *const *lanes, int n)
         wanted -= min_size(bytes, wanted);
         if (!n_pages && !bytes)
             continue;
-        atomic_fetch_add(&g->n_pages, n_pages);
-        atomic_fetch_add(&g->bytes, bytes);
         atomic_fetch_add(&g->n_times, 1);
+        atomic_fetch_add(&g->bytes, bytes);
+        atomic_fetch_add(&g->n_pages, n_pages); /* last: who sees them sees the rest */
     }
 }
 
