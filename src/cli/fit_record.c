@@ -27,7 +27,7 @@ struct look {
 
 static void add(struct ratios *r, double times)
 {
-    if (times > 0.05 && times < 20) /* else it tells of something else */
+    if (times > 1e-3 && times < 1e3) /* else it tells of something else */
         r->v[r->n++ % MOST] = times;
 }
 
