@@ -13,7 +13,7 @@ import time
 
 import openai
 
-from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, Server
+from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANDBOX, Server
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "store"))
@@ -70,7 +70,7 @@ def test_each_step_names_the_next(tmp_path):
     words = next_of(screen, "pull")
     assert words[1] == "hf:OWNER/REPO"
     with Hub({"tiny-Q8_0.gguf": data}) as hub:
-        screen = said([program, "pull", "hf:tolstoy/tiny-gguf", "--hub", hub.url], env)
+        screen = said([program, "pull", "hf:tolstoy/tiny-gguf", "--hub", hub.url, *SANDBOX], env)
     words = next_of(screen, "chat")
     assert "tiny-Q8_0.gguf" in said([program, "fit", words[1], "--roofs", "80,980,250", "--min-speed", "0"], env)
     screen = typed([program, *words], env, ["Hello"])

@@ -119,7 +119,7 @@ class Server(Probed):
             return json.load(r)["sandbox"]
 
     def answers(self):
-        body = json.dumps({"prompt": "It", "max_tokens": 8}).encode()
+        body = json.dumps({"prompt": "It", "max_tokens": 8, "ignore_eos": True}).encode()
         with urllib.request.urlopen(self.base + "/v1/completions", body, timeout=PATIENCE_S) as r:
             return json.load(r)
 
