@@ -18,9 +18,10 @@ const char help_overview[] =
 const char help_general[] =
     "The answer is on standard output and nothing else is; all the rest is on standard error.\n"
     "Every option can stand in the environment as HEARTH_ and its name in capitals (HEARTH_CTX for --ctx);\n"
-    "the command line wins. In long names - and _ are the same. MODEL is a GGUF file; when none is named it\n"
-    "is HEARTH_MODEL, else the built-in model. Every option can also stand in a settings file, hearth.toml: the\n"
-    "environment wins over it. `hearth config` shows each value and where it comes from (docs/settings.md).\n";
+    "the command line wins. In long names - and _ are the same. MODEL is a GGUF file, or one that was pulled\n"
+    "(hf:OWNER/REPO, or a name of hearth list); when none is named it is HEARTH_MODEL, else the built-in model.\n"
+    "Every option can also stand in a settings file, hearth.toml: the environment wins over it. `hearth config`\n"
+    "shows each value and where it comes from (docs/settings.md).\n";
 
 const struct help_exit help_exits[] = {
     { EXIT_DONE, "done" },
