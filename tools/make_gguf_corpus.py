@@ -728,10 +728,11 @@ def hyper_parameters():
         refused("rope_factor_" + name, "llama.rope.scaling.factor is", rope__scaling__type=(STR, "linear"),
                 rope__scaling__factor=(F32, x))
     refused("rope_base_type", "llama.rope.freq_base is of type u32", rope__freq_base=(U32, 10000))
-    refused("scaling_yarn", '"yarn"; this version knows', rope__scaling__type=(STR, "yarn"))
-    refused("scaling_longrope", '"longrope"; this version knows', rope__scaling__type=(STR, "longrope"))
+    refused("scaling_dynamic", '"dynamic"; this version knows', rope__scaling__type=(STR, "dynamic"))
     refused("scaling_type", "llama.rope.scaling.type is of type u32", rope__scaling__type=(U32, 1))
-    refused("experts", "the model has 8 experts", expert_count=(U32, 8))
+    refused("experts", "the file lacks llama.expert_used_count", expert_count=(U32, 8))
+    refused("experts_used_9", "llama.expert_used_count is 9; it must lie", expert_count=(U32, 8),
+            expert_used_count=(U32, 9))
     refused("experts_4097", "llama.expert_count is 4097", expert_count=(U32, 4097))
     refused("vocab_2_22", "llama.vocab_size is 4194305", vocab_size=(U32, 2**22 + 1))
     refused("vocabulary_only", "the file lacks token_embd.weight")

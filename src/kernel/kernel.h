@@ -20,6 +20,16 @@ enum { KV_PAGE_TOKENS = 64 };      /* keys per page, and per attention block */
 
 enum { KERNEL_MAX_BLOCK = 128 };   /* logits that share one value of block_max */
 
+/* What stands between the two matrices of a feed-forward block. */
+enum activation {
+    ACTIVATION_SILU,      /* x / (1 + e^-x) */
+    ACTIVATION_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    ACTIVATION_GELU_ERF,  /* x/2 (1 + erf(x / sqrt 2)) */
+    ACTIVATION_RELU2,     /* max(x, 0)^2 */
+    ACTIVATION_SWIGLU_CLAMPED, /* g = min(gate, 7), u = up within -7..7: g / (1 + e^(-1.702 g)) (u + 1); gpt-oss */
+    N_ACTIVATIONS
+};
+
 /* A token and its logit. */
 struct candidate {
     int32_t id;
@@ -83,9 +93,13 @@ struct kernels {
 
     /* y[i] = (x[i] / sqrt(mean(x^2) + eps)) * weight[i]. y may be x. */
     void (*rmsnorm)(float *y, const float *x, const float *weight, int n, float eps);
-    void (*add)(float *y, const float *x, int n);                                 /* y += x */
-    /* y = silu(gate) * up; y may be either */
-    void (*silu_mul)(float *y, const float *gate, const float *up, int n);
+    /* y[i] = (x[i] - mean) / sqrt(variance + eps) * weight[i] + bias[i]; bias NULL: none. y may be x. */
+    void (*layernorm)(float *y, const float *x, const float *weight, const float *bias, int n, float eps);
+    void (*add)(float *y, const float *x, int n);                     /* y += x */
+    void (*add_scaled)(float *y, const float *x, float scale, int n); /* y += x * scale, one rounding */
+    void (*scale)(float *y, const float *x, float scale, int n);      /* y = x * scale; y may be x */
+    /* y = activation(gate) * up; up NULL: y = activation(gate); y may be either. */
+    void (*activate[N_ACTIVATIONS])(float *y, const float *gate, const float *up, int n);
     /* Rotate n_rot leading values of each head in place. cos/sin: [n_rot/2]. halves: pair
      * (i, i + n_rot/2); else pair (2i, 2i + 1). */
     void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);

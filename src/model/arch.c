@@ -43,10 +43,53 @@ const struct tensor_spec tensors_attention[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_qkv_biases[] = {
+    { "blk.%d.attn_q.bias", W_Q_BIAS, D_Q, D_NONE, false },
+    { "blk.%d.attn_k.bias", W_K_BIAS, D_KV, D_NONE, false },
+    { "blk.%d.attn_v.bias", W_V_BIAS, D_KV, D_NONE, false },
+    { 0 },
+};
+
+const struct tensor_spec tensors_optional_biases[] = {
+    { "blk.%d.attn_q.bias", W_Q_BIAS, D_Q, D_NONE, true },
+    { "blk.%d.attn_k.bias", W_K_BIAS, D_KV, D_NONE, true },
+    { "blk.%d.attn_v.bias", W_V_BIAS, D_KV, D_NONE, true },
+    { "blk.%d.attn_output.bias", W_O_BIAS, D_EMBD, D_NONE, true },
+    { 0 },
+};
+
+const struct tensor_spec tensors_qk_norm[] = {
+    { "blk.%d.attn_q_norm.weight", W_Q_NORM, D_HEAD, D_NONE, false },
+    { "blk.%d.attn_k_norm.weight", W_K_NORM, D_HEAD, D_NONE, false },
+    { 0 },
+};
+
 const struct tensor_spec tensors_gated_ffn[] = {
     { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
     { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
     { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
+    { 0 },
+};
+
+const struct tensor_spec tensors_post_norms[] = {
+    { "blk.%d.post_attention_norm.weight", W_ATTN_POST_NORM, D_EMBD, D_NONE, false },
+    { "blk.%d.post_ffw_norm.weight", W_FFN_POST_NORM, D_EMBD, D_NONE, false },
+    { 0 },
+};
+
+const struct tensor_spec tensors_experts[] = {
+    { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
+    { "blk.%d.ffn_gate_inp.weight", W_ROUTER, D_EMBD, D_EXPERTS, false },
+    { "blk.%d.ffn_gate_exps.weight", W_EXPERT_GATE, D_EMBD, D_FF_EXPERT, false, .mats = D_EXPERTS },
+    { "blk.%d.ffn_up_exps.weight", W_EXPERT_UP, D_EMBD, D_FF_EXPERT, false, .mats = D_EXPERTS },
+    { "blk.%d.ffn_down_exps.weight", W_EXPERT_DOWN, D_FF_EXPERT, D_EMBD, false, .mats = D_EXPERTS },
+    { 0 },
+};
+
+const struct tensor_spec tensors_shared_expert[] = {
+    { "blk.%d.ffn_gate_shexp.weight", W_SHARED_GATE, D_EMBD, D_FF_SHARED, false },
+    { "blk.%d.ffn_up_shexp.weight", W_SHARED_UP, D_EMBD, D_FF_SHARED, false },
+    { "blk.%d.ffn_down_shexp.weight", W_SHARED_DOWN, D_FF_SHARED, D_EMBD, false },
     { 0 },
 };

@@ -1,8 +1,10 @@
 /* arch.h: an architecture is a description, not a copy of the forward pass.
  *
  * It names its tensors with their exact shapes and sets the switches in which families of
- * decoders differ. model/forward.c runs all of them. */
+ * decoders differ. model/forward.c runs all of them. Where a tensor that is there says it all
+ * there is no switch: a norm or a bias acts when the file has it. */
 #pragma once
+#include "kernel/kernel.h"
 #include "model/hparams.h"
 
 /* Shapes are written in these, so that a file can be checked before it runs. */
@@ -12,31 +14,72 @@ enum dim {
     D_VOCAB,
     D_Q,    /* n_heads * head_dim */
     D_KV,   /* n_kv_heads * head_dim */
+    D_QKV,  /* D_Q + 2 * D_KV: the three in one */
     D_HEAD, /* head_dim */
+    D_HEADS,
     D_FF,
+    D_FF_TWICE, /* gate and up in one */
     D_ROT, /* n_rot / 2 */
+    D_EXPERTS,
+    D_FF_EXPERT,
+    D_FF_SHARED,
+    D_ONE,
 };
 
 /* Tensors that exist once. */
-enum global_slot { G_TOKEN_EMBD, G_OUTPUT_NORM, G_OUTPUT, G_ROPE_FREQS, N_GLOBAL_SLOTS };
+enum global_slot {
+    G_TOKEN_EMBD,
+    G_OUTPUT_NORM,
+    G_OUTPUT_NORM_BIAS,
+    G_OUTPUT,
+    G_OUTPUT_BIAS,
+    G_ROPE_FREQS, /* a factor of every frequency */
+    G_ROPE_SHORT, /* the same, within the original context and beyond it */
+    G_ROPE_LONG,
+    N_GLOBAL_SLOTS
+};
 
-/* Tensors that every layer has. */
+/* Tensors that layers have. */
 enum layer_slot {
-    W_ATTN_NORM,
+    W_ATTN_NORM, /* absent: the block reads the residual stream as it is */
+    W_ATTN_NORM_BIAS,
+    W_QKV, /* three matrices in one, one after the other; split when the file is bound */
     W_Q,
     W_K,
     W_V,
     W_O,
+    W_QKV_BIAS,
     W_Q_BIAS,
     W_K_BIAS,
     W_V_BIAS,
     W_O_BIAS,
-    W_Q_NORM,
+    W_Q_NORM, /* as long as a head: over each; as long as the row: over all of it */
     W_K_NORM,
+    W_SINKS,
+    W_ATTN_POST_NORM, /* over what attention adds */
     W_FFN_NORM,
-    W_GATE,
+    W_FFN_NORM_BIAS,
+    W_GATE_UP, /* gate, then up, in one matrix; split as W_QKV is */
+    W_GATE,    /* absent: the block has no gate, and what is up is activated */
     W_UP,
     W_DOWN,
+    W_GATE_BIAS,
+    W_UP_BIAS,
+    W_DOWN_BIAS,
+    W_FFN_POST_NORM,
+    W_ROUTER, /* there: the layer has experts */
+    W_ROUTER_BIAS,
+    W_SELECT_BIAS, /* added to a router's weights for choosing, not for weighing */
+    W_EXPERT_GATE,
+    W_EXPERT_UP,
+    W_EXPERT_DOWN,
+    W_EXPERT_GATE_BIAS,
+    W_EXPERT_UP_BIAS,
+    W_EXPERT_DOWN_BIAS,
+    W_SHARED_GATE, /* an expert that every token has */
+    W_SHARED_UP,
+    W_SHARED_DOWN,
+    W_SHARED_ROUTER, /* its weight is the sigmoid of this */
     N_LAYER_SLOTS
 };
 
@@ -45,21 +88,62 @@ struct tensor_spec {
     int slot;
     enum dim row, rows; /* row length, number of rows (D_NONE: a vector) */
     bool optional;
+    enum dim mats;      /* so many matrices behind one another; D_NONE: one */
+    enum dim row_else;  /* the row may be as long as this instead; D_NONE: no */
 };
 
-enum { ARCH_MAX_PARTS = 4 };
+/* In which layers the tensors of a list are. */
+enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS };
+
+struct layer_part {
+    const struct tensor_spec *list; /* ends with a NULL name */
+    enum layers in;
+};
+
+enum { ARCH_MAX_PARTS = 6 };
+enum norm_kind { NORM_RMS, NORM_LAYER };
+
+/* Which layers a window's width, and no rotation, belong to. A layer is full when it is the last of window_period. */
+enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_ALL };
+enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD };
+
+struct router {
+    enum gating gating;   /* where metadata say nothing; GATING_DEFAULT: softmax */
+    bool weights_norm;    /* the same: the weights of the chosen are made to sum to 1 */
+    float weights_scale;  /* the same; 0: 1 */
+};
 
 struct arch {
-    const char *name;                                /* general.architecture */
-    bool rope_halves;                                /* rotate (i, i + n/2); else (2i, 2i + 1) */
-    const struct tensor_spec *global;                /* ends with a NULL name */
-    const struct tensor_spec *layer[ARCH_MAX_PARTS]; /* lists, NULL-terminated */
+    const char *name;          /* general.architecture */
+    bool rope_halves;          /* rotate (i, i + n/2); else (2i, 2i + 1) */
+    enum norm_kind norm;
+    enum activation activation;
+    bool parallel;             /* attention and feed-forward read the same norm, and both are added */
+    enum windows windows;
+    int window_period;         /* of so many layers the last is full */
+    enum rotated rotated;
+    int rotated_period;        /* ROTATED_BUT_PERIOD: of so many layers the last is not rotated */
+    bool rope_local;           /* layers with a window rotate by a base of their own, and without scaling */
+    bool rope_local_same_base; /* ... only without scaling: the base is the same */
+    bool yarn_fractional;      /* YaRN's borders between pairs are not rounded to whole pairs */
+    bool embedding_sqrt;       /* embeddings times sqrt(n_embd) */
+    bool logits_divided;       /* logit_scale divides; else it multiplies */
+    struct router router;
+    void (*adjust)(struct hparams *hp);             /* what no key says; may be NULL */
+    const struct tensor_spec *global;               /* ends with a NULL name */
+    struct layer_part layer[ARCH_MAX_PARTS];        /* lists; the first without one ends them */
 };
 
 /* Shared by every decoder of the Llama form; in arch.c. */
 extern const struct tensor_spec tensors_global[];
-extern const struct tensor_spec tensors_attention[];
-extern const struct tensor_spec tensors_gated_ffn[];
+extern const struct tensor_spec tensors_attention[];     /* with a norm before it; Q, K and V apart */
+extern const struct tensor_spec tensors_qkv_biases[];    /* all of them there */
+extern const struct tensor_spec tensors_optional_biases[]; /* of Q, K, V and the output */
+extern const struct tensor_spec tensors_qk_norm[];       /* of each head */
+extern const struct tensor_spec tensors_gated_ffn[];     /* with a norm before it */
+extern const struct tensor_spec tensors_post_norms[];    /* after attention and feed-forward */
+extern const struct tensor_spec tensors_experts[];       /* with a norm before them */
+extern const struct tensor_spec tensors_shared_expert[];
 
 /* NULL when unknown. */
 const struct arch *arch_find(struct str name);

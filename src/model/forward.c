@@ -10,13 +10,12 @@ static void begin_row(struct pass *p, int row)
     struct workspace *ws = p->ws;
     const struct mat *embd = &m->global[G_TOKEN_EMBD].mat;
     size_t n_half = (size_t)m->hp.n_rot / 2, r = (size_t)row;
-    p->k->row_to_f32[embd->type](ws->x + r * (size_t)m->hp.n_embd,
-                                 embd->data + (size_t)p->b->tokens[row] * embd->row_bytes, m->hp.n_embd);
-    for (size_t i = 0; i < n_half; i++) {
-        double angle = ws->row_pos[row] * m->rope_freq[i];
-        ws->cos[r * n_half + i] = (float)num_cos(angle);
-        ws->sin[r * n_half + i] = (float)num_sin(angle);
-    }
+    float *x = ws->x + r * (size_t)m->hp.n_embd;
+    p->k->row_to_f32[embd->type](x, embd->data + (size_t)p->b->tokens[row] * embd->row_bytes, m->hp.n_embd);
+    if (m->embedding_scale != 1)
+        p->k->scale(x, x, m->embedding_scale, m->hp.n_embd);
+    for (int i = 0; i < m->n_ropes; i++)
+        rope_angles(&m->rope[i], m->hp.n_rot, ws->row_pos[row], ws->cos[i] + r * n_half, ws->sin[i] + r * n_half);
 }
 
 static void stage_begin(void *pass, int thread, int n_threads)
@@ -55,9 +54,28 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
         layer_attention(&p);
         layer_ffn(&p);
     }
-    p.norm_weight = NULL; /* only the last block's sum */
+    p.no_act = true; /* only the last block's sum */
     p.layer = NULL;
     pass_run(&p, stage_norm, token_tiles);
+}
+
+/* Scale and cap of logits. */
+static void stage_finish_logits(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    const struct model *m = p->m;
+    int n = m->hp.n_vocab;
+    for (int row; (row = tiles_take(&p->tiles)) < p->tiles.n;) {
+        float *logits = p->ws->logits + (size_t)row * (size_t)n;
+        if (m->global[G_OUTPUT_BIAS].vec)
+            p->k->add(logits, m->global[G_OUTPUT_BIAS].vec, n);
+        if (m->logit_scale != 1)
+            p->k->scale(logits, logits, m->logit_scale, n);
+        if (m->hp.logit_cap > 0)
+            p->k->soft_cap(logits, logits, n, m->hp.logit_cap);
+    }
 }
 
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
@@ -66,10 +84,13 @@ void model_logits(const struct model *m, const struct kernels *k, struct pool *p
     struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .rows = rows, .n_rows = n };
     p.observer = ws->seen && observer && observer->see ? observer : NULL;
     const struct weight *out = &m->global[G_OUTPUT];
-    p.norm_weight = m->global[G_OUTPUT_NORM].vec;
+    p.norm = &m->global[G_OUTPUT_NORM];
+    p.norm_bias = &m->global[G_OUTPUT_NORM_BIAS];
     pass_act_begin(&p, n, m->hp.n_embd, &out, 1);
     pass_run(&p, stage_norm, (n + TILE_TOKENS - 1) / TILE_TOKENS);
     pass_gemm_begin(&p);
     pass_gemm_add(&p, out, ws->logits, (size_t)m->hp.n_vocab);
     pass_gemm_run(&p);
+    if (m->global[G_OUTPUT_BIAS].vec || m->logit_scale != 1 || m->hp.logit_cap > 0)
+        pass_run(&p, stage_finish_logits, n);
 }

@@ -29,7 +29,8 @@ struct workspace {
     float *q, *k, *v, *att; /* [max_tokens][..] */
     float *gate, *up;       /* [max_tokens][n_ff] */
     float *out;             /* [max_tokens][n_embd] what a block adds to x */
-    float *cos, *sin;       /* [max_tokens][n_rot/2] */
+    float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
+    float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;

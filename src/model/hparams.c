@@ -41,22 +41,78 @@ static double float_or(struct keys *k, const char *rest, double least, double mo
     return v;
 }
 
-static bool read_rope(struct hparams *hp, struct keys *k)
+static bool read_rope_scaling(struct rope_params *r, struct keys *k)
 {
-    hp->rope_base = float_or(k, "rope.freq_base", 1e-6, 1e12, 10000.0);
-    hp->rope_linear_factor = float_or(k, "rope.scale_linear", 1e-6, 1e6, 1.0);
+    static const struct { const char *name; enum rope_scaling scaling; } known[] = {
+        { "none", ROPE_PLAIN }, { "linear", ROPE_LINEAR }, { "yarn", ROPE_YARN }, { "longrope", ROPE_LONG },
+    };
     struct str type = STR("none");
     k->ok = k->ok && gguf_str_or(k->g, key_of(k, "rope.scaling.type"), type, &type, k->err);
-    if (!k->ok)
+    for (size_t i = 0; k->ok && i < ARRAY_LEN(known); i++)
+        if (str_eq_z(type, known[i].name)) {
+            r->scaling = known[i].scaling;
+            return true;
+        }
+    return k->ok
+           && fail(k->err, HEARTH_ERR_FORMAT,
+                   "%s is \"" STR_FMT "\"; this version knows \"none\", \"linear\", \"yarn\" and \"longrope\"; "
+                   "use a file without that scaling",
+                   k->key, STR_ARG(type));
+}
+
+static bool read_rope(struct hparams *hp, struct keys *k)
+{
+    struct rope_params *r = &hp->rope;
+    r->base = float_or(k, "rope.freq_base", 1e-6, 1e12, 10000.0);
+    hp->rope_local_base = float_or(k, "rope.freq_base_swa", 1e-6, 1e12, 10000.0);
+    r->factor = float_or(k, "rope.scale_linear", 1e-6, 1e6, 1.0);
+    if (!k->ok || !read_rope_scaling(r, k))
         return false;
-    if (str_eq_z(type, "linear"))
-        hp->rope_linear_factor = float_or(k, "rope.scaling.factor", 1e-6, 1e6, hp->rope_linear_factor);
-    else if (!str_eq_z(type, "none"))
-        return fail(k->err, HEARTH_ERR_FORMAT,
-                    "%s is \"" STR_FMT
-                    "\"; this version knows \"none\" and \"linear\"; use a file without that scaling",
-                    k->key, STR_ARG(type));
+    if (r->scaling == ROPE_LINEAR || r->scaling == ROPE_YARN)
+        r->factor = float_or(k, "rope.scaling.factor", 1e-6, 1e6, r->factor);
+    r->n_ctx_original = int_or(k, "rope.scaling.original_context_length", 1, MAX_CTX, max_int(hp->n_ctx_train, 1));
+    r->attn_factor = float_or(k, "rope.scaling.attn_factor", 0, 1e3, 0);
+    r->attn_factor = float_or(k, "rope.scaling.yarn_attn_factor", 0, 1e3, r->attn_factor);
+    r->beta_fast = float_or(k, "rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32);
+    r->beta_slow = float_or(k, "rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1);
+    r->log_multiplier = float_or(k, "rope.scaling.yarn_log_multiplier", 0, 1e3, 0);
     return k->ok;
+}
+
+static void read_scales(struct hparams *hp, struct keys *k)
+{
+    hp->embedding_scale = (float)float_or(k, "embedding_scale", 0, 1e6, 0);
+    hp->residual_scale = (float)float_or(k, "residual_scale", 0, 1e6, 0);
+    hp->logit_scale = (float)float_or(k, "logit_scale", 0, 1e6, 0);
+    hp->attention_scale = (float)float_or(k, "attention.scale", 0, 1e6, 0);
+    hp->score_cap = (float)float_or(k, "attn_logit_softcapping", 0, 1e6, 0);
+    hp->logit_cap = (float)float_or(k, "final_logit_softcapping", 0, 1e6, 0);
+    hp->temperature_scale = (float)float_or(k, "attention.temperature_scale", 0, 1e3, 0);
+    hp->window = int_or(k, "attention.sliding_window", 0, MAX_CTX, 0);
+}
+
+/* Keys of a model with experts; n_ff_expert 0 where there are none. */
+static void read_experts(struct hparams *hp, struct keys *k)
+{
+    if (!k->ok || !hp->n_experts)
+        return;
+    hp->n_experts_used = need_int(k, "expert_used_count", 1, hp->n_experts);
+    hp->n_dense_layers = int_or(k, "leading_dense_block_count", 0, MAX_LAYERS, 0);
+    hp->n_ff_expert = int_or(k, "expert_feed_forward_length", 1, MAX_FF, max_int(hp->n_ff, 1));
+    hp->n_shared_experts = int_or(k, "expert_shared_count", 0, MAX_EXPERTS, 0);
+    hp->n_ff_shared = int_or(k, "expert_shared_feed_forward_length", 0, MAX_FF, 0);
+    if (!hp->n_ff_shared)
+        hp->n_ff_shared = (int)min_size((size_t)hp->n_ff_expert * (size_t)hp->n_shared_experts, MAX_FF);
+    hp->n_expert_groups = int_or(k, "expert_group_count", 0, MAX_EXPERTS, 0);
+    hp->n_expert_groups_used = int_or(k, "expert_group_used_count", 0, MAX_EXPERTS, 0);
+    hp->gating = (enum gating)int_or(k, "expert_gating_func", 0, GATING_SOFTMAX_CHOSEN, GATING_DEFAULT);
+    bool norm = false;
+    hp->expert_weights_norm = gguf_find(k->g, key_of(k, "expert_weights_norm")) ? 1 : -1;
+    if (hp->expert_weights_norm > 0) {
+        k->ok = k->ok && gguf_bool_or(k->g, key_of(k, "expert_weights_norm"), false, &norm, k->err);
+        hp->expert_weights_norm = norm;
+    }
+    hp->expert_weights_scale = (float)float_or(k, "expert_weights_scale", 0, 1e4, 0);
 }
 
 static bool check(const struct hparams *hp, struct keys *k)
@@ -81,11 +137,15 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, he
     *hp = (struct hparams){ 0 };
     hp->n_layers = need_int(&k, "block_count", 1, MAX_LAYERS);
     hp->n_embd = need_int(&k, "embedding_length", 1, MAX_EMBD);
-    hp->n_ff = need_int(&k, "feed_forward_length", 1, MAX_FF);
+    hp->n_experts = int_or(&k, "expert_count", 0, MAX_EXPERTS, 0);
+    hp->n_ff = need_int(&k, "feed_forward_length", hp->n_experts ? 0 : 1, MAX_FF);
+    read_experts(hp, &k);
     hp->n_heads = need_int(&k, "attention.head_count", 1, MAX_HEADS);
     hp->n_kv_heads = int_or(&k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
     hp->n_ctx_train = need_int(&k, "context_length", 1, MAX_CTX);
-    hp->norm_eps = (float)float_or(&k, "attention.layer_norm_rms_epsilon", 1e-12, 1e-1, 1e-5);
+    double eps = float_or(&k, "attention.layer_norm_epsilon", 1e-12, 1e-1, 1e-5);
+    hp->norm_eps = (float)float_or(&k, "attention.layer_norm_rms_epsilon", 1e-12, 1e-1, eps);
+    read_scales(hp, &k);
     if (!k.ok)
         return false;
     if (!gguf_find(g, key_of(&k, "attention.key_length")) && hp->n_embd % hp->n_heads)
@@ -96,14 +156,14 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, he
     hp->head_dim = int_or(&k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
     int value_dim = int_or(&k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
     hp->n_rot = int_or(&k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
-    int n_experts = int_or(&k, "expert_count", 0, 4096, 0);
     hp->n_vocab = int_or(&k, "vocab_size", 0, MAX_VOCAB, 0);
     if (!read_rope(hp, &k))
         return false;
     if (value_dim != hp->head_dim)
         return fail(err, HEARTH_ERR_FORMAT, "key size %d and value size %d differ; this version needs them equal",
                     hp->head_dim, value_dim);
-    if (n_experts > 0)
-        return fail(err, HEARTH_ERR_FORMAT, "the model has %d experts; this version runs dense models only", n_experts);
+    if (hp->n_ff < 1 && hp->n_dense_layers)
+        return fail(err, HEARTH_ERR_FORMAT, "%s.feed_forward_length is 0, and some layers have no experts; "
+                                            "the file's metadata is damaged", arch);
     return check(hp, &k);
 }

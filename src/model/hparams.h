@@ -11,13 +11,41 @@ enum {
     MAX_VOCAB = 1 << 22,
     MAX_CTX = 1 << 24,
     MAX_HEAD_DIM = 512, /* what the attention kernels take */
+    MAX_EXPERTS = 4096,
 };
+
+enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_YARN, ROPE_LONG };
+
+/* How positions become angles (rope.h). */
+struct rope_params {
+    enum rope_scaling scaling;
+    double base;
+    double factor;         /* positions are divided by this; 1: none */
+    int n_ctx_original;    /* the context that it was trained with before it was stretched */
+    double beta_fast, beta_slow; /* YaRN: pairs that turn more often within that context are left alone, those that
+                                  * turn less are stretched */
+    double attn_factor;    /* cosines and sines times this; YaRN has its own times this; 0: what the factor asks for */
+    double log_multiplier; /* YaRN's 0.1; 0: as the paper */
+};
+
+/* How a router's logits become weights of experts. */
+enum gating { GATING_DEFAULT, GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
 
 struct hparams {
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_rot, n_ff, n_vocab, n_ctx_train;
     float norm_eps;
-    double rope_base;
-    double rope_linear_factor; /* positions are divided by this; 1: none */
+    struct rope_params rope;
+    double rope_local_base;      /* of layers with a window, where the architecture has two */
+    int window;                  /* positions a layer with a window sees */
+    float embedding_scale, residual_scale, logit_scale, attention_scale; /* 0: not stated */
+    float score_cap, logit_cap;  /* cap * tanh(x / cap); 0: none */
+    float temperature_scale;     /* queries times 1 + this * log(1 + floor(position / n_ctx_original)); 0: none */
+    int n_experts, n_experts_used, n_ff_expert, n_ff_shared, n_shared_experts;
+    int n_dense_layers;          /* of a model with experts: the first layers that have none */
+    int n_expert_groups, n_expert_groups_used;
+    enum gating gating;
+    int expert_weights_norm;     /* -1: not stated */
+    float expert_weights_scale;  /* 0: not stated */
 };
 
 /* Read ARCH.* keys. HEARTH_ERR_FORMAT names key, value and range. */

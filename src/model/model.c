@@ -5,14 +5,13 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "kernel/num.h"
-
 enum { NAME_BYTES = 96, MODEL_ARENA_BYTES = 64 << 20 };
 
 static uint64_t dim_value(const struct hparams *hp, enum dim d)
 {
     switch (d) {
     case D_NONE:
+    case D_ONE:
         return 1;
     case D_EMBD:
         return (uint64_t)hp->n_embd;
@@ -22,27 +21,55 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
     case D_KV:
         return (uint64_t)hp->n_kv_heads * (uint64_t)hp->head_dim;
+    case D_QKV:
+        return dim_value(hp, D_Q) + 2 * dim_value(hp, D_KV);
     case D_HEAD:
         return (uint64_t)hp->head_dim;
+    case D_HEADS:
+        return (uint64_t)hp->n_heads;
     case D_FF:
         return (uint64_t)hp->n_ff;
+    case D_FF_TWICE:
+        return 2 * (uint64_t)hp->n_ff;
     case D_ROT:
         return (uint64_t)hp->n_rot / 2;
+    case D_EXPERTS:
+        return (uint64_t)hp->n_experts;
+    case D_FF_EXPERT:
+        return (uint64_t)hp->n_ff_expert;
+    case D_FF_SHARED:
+        return (uint64_t)hp->n_ff_shared;
     }
     return 0;
 }
 
-static bool check_shape(const struct gguf_tensor *t, uint64_t row, uint64_t rows, hearth_error *err)
+/* What a tensor must be. */
+struct shape {
+    uint64_t row, rows, mats;
+    bool vector; /* of f32, or some of them */
+};
+
+static struct shape shape_of(const struct hparams *hp, const struct tensor_spec *spec, const struct gguf_tensor *t)
 {
-    uint64_t have_rows = t->dim[1];
-    if (t->dim[0] == row && have_rows == rows && t->dim[2] == 1 && t->dim[3] == 1)
+    struct shape s = { dim_value(hp, spec->row), dim_value(hp, spec->rows), dim_value(hp, spec->mats),
+                       .vector = spec->rows == D_NONE };
+    if (t && spec->row_else != D_NONE && t->dim[0] == dim_value(hp, spec->row_else))
+        s.row = t->dim[0];
+    return s;
+}
+
+static bool check_shape(const struct gguf_tensor *t, const struct shape *s, hearth_error *err)
+{
+    /* Vectors behind one another are a matrix to the file. */
+    uint64_t second = s->vector ? s->mats : s->rows, third = s->vector ? 1 : s->mats;
+    if (t->dim[0] == s->row && t->dim[1] == second && t->dim[2] == third && t->dim[3] == 1)
         return true;
-    return fail(
-        err, HEARTH_ERR_FORMAT,
-        STR_FMT
-        " has shape [%llu, %llu, %llu, %llu], this model needs [%llu, %llu]; the file does not match its metadata",
-        STR_ARG(t->name), (unsigned long long)t->dim[0], (unsigned long long)t->dim[1], (unsigned long long)t->dim[2],
-        (unsigned long long)t->dim[3], (unsigned long long)row, (unsigned long long)rows);
+    return fail(err, HEARTH_ERR_FORMAT,
+                STR_FMT " has shape [%llu, %llu, %llu, %llu], this model needs [%llu, %llu, %llu]; the file does not "
+                        "match its metadata",
+                STR_ARG(t->name), (unsigned long long)t->dim[0], (unsigned long long)t->dim[1],
+                (unsigned long long)t->dim[2], (unsigned long long)t->dim[3], (unsigned long long)s->row,
+                (unsigned long long)second, (unsigned long long)third);
 }
 
 static bool check_type(const struct gguf_tensor *t, bool vector, enum dtype *type, hearth_error *err)
@@ -59,45 +86,106 @@ static bool check_type(const struct gguf_tensor *t, bool vector, enum dtype *typ
     return true;
 }
 
+static bool fail_missing(const struct model *m, const char *name, const struct shape *s, hearth_error *err)
+{
+    if (s->vector)
+        return fail(err, HEARTH_ERR_FORMAT, "the file lacks %s (f32 [%llu]), which %s models need; it is incomplete",
+                    name, (unsigned long long)s->row, m->arch->name);
+    return fail(err, HEARTH_ERR_FORMAT, "the file lacks %s ([%llu, %llu]), which %s models need; it is incomplete",
+                name, (unsigned long long)s->row, (unsigned long long)s->rows, m->arch->name);
+}
+
+/* What running a token reads and multiplies. Of experts it has a few. */
+static void count(struct model *m, const struct gguf_tensor *t, const struct tensor_spec *spec, int layer,
+                  const struct shape *s)
+{
+    uint64_t of = s->mats, used = spec->mats == D_EXPERTS ? (uint64_t)m->hp.n_experts_used : of;
+    m->weight_bytes += t->bytes;
+    if (!s->vector && !(spec->slot == G_TOKEN_EMBD && layer < 0))
+        m->decode_bytes += t->bytes / of * used;
+    if (!s->vector && layer >= 0)
+        m->layer_macs += s->row * s->rows * used;
+}
+
 static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec *spec, int layer, struct weight *w,
                  hearth_error *err)
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, spec->name, layer); /* the names are ours: arch/ *.c */
     const struct gguf_tensor *t = gguf_find_tensor(g, str_z(name));
-    uint64_t row = dim_value(&m->hp, spec->row), rows = dim_value(&m->hp, spec->rows);
-    bool vector = spec->rows == D_NONE;
-    if (!t) {
-        if (spec->optional)
-            return true;
-        if (vector)
-            return fail(err, HEARTH_ERR_FORMAT,
-                        "the file lacks %s (f32 [%llu]), which %s models need; it is incomplete", name,
-                        (unsigned long long)row, m->arch->name);
-        return fail(err, HEARTH_ERR_FORMAT, "the file lacks %s ([%llu, %llu]), which %s models need; it is incomplete",
-                    name, (unsigned long long)row, (unsigned long long)rows, m->arch->name);
-    }
+    struct shape s = shape_of(&m->hp, spec, t);
+    if (!t)
+        return spec->optional || fail_missing(m, name, &s, err);
     enum dtype type;
-    if (!check_shape(t, row, rows, err) || !check_type(t, vector, &type, err))
+    if (!check_shape(t, &s, err) || !check_type(t, s.vector, &type, err))
         return false;
     /* Offsets are multiples of 8: it is the file itself that lies there. */
-    if (vector && (uintptr_t)t->data % _Alignof(float))
+    if (s.vector && (uintptr_t)t->data % _Alignof(float))
         return fail(err, HEARTH_ERR_USAGE,
                     STR_FMT " lies at no multiple of %zu bytes in memory; move the model's bytes", STR_ARG(t->name),
                     _Alignof(float));
     w->name = t->name;
-    w->mat = (struct mat){
-        .type = type, .data = t->data, .row_bytes = dtype_row_bytes(type, row), .n_rows = (int)rows, .n_cols = (int)row
-    };
-    if (vector)
+    w->mat = (struct mat){ .type = type,
+                           .data = t->data,
+                           .row_bytes = dtype_row_bytes(type, s.row),
+                           .n_rows = (int)s.rows,
+                           .n_cols = (int)s.row };
+    if (s.vector)
         w->vec = (const float *)(const void *)t->data;
     else
         m->act_kinds |= 1u << dtype_table[type].act;
-    m->weight_bytes += t->bytes;
-    if (!vector && !(spec->slot == G_TOKEN_EMBD && layer < 0))
-        m->decode_bytes += t->bytes;
-    if (!vector && layer >= 0)
-        m->layer_macs += row * rows;
+    count(m, t, spec, layer, &s);
+    return true;
+}
+
+static bool is_in(const struct hparams *hp, enum layers which, int layer)
+{
+    bool experts = hp->n_experts > 0 && layer >= hp->n_dense_layers;
+    return which == LAYERS_ALL || experts == (which == LAYERS_EXPERTS);
+}
+
+/* Some rows, or values, of a tensor under the slot of one that has only them. */
+static void split(struct weight *part, const struct weight *whole, int *row, int n_rows)
+{
+    if (!whole->mat.data)
+        return;
+    *part = *whole;
+    if (whole->vec) {
+        part->vec = whole->vec + *row;
+        part->mat.data = whole->mat.data + (size_t)*row * sizeof *whole->vec;
+        part->mat.n_cols = n_rows;
+    } else {
+        part->mat.data = whole->mat.data + (size_t)*row * whole->mat.row_bytes;
+        part->mat.n_rows = n_rows;
+    }
+    *row += n_rows;
+}
+
+static void split_fused(const struct hparams *hp, struct weight *w)
+{
+    static const struct { int whole, parts[3]; enum dim rows[3]; } fused[] = {
+        { W_QKV, { W_Q, W_K, W_V }, { D_Q, D_KV, D_KV } },
+        { W_QKV_BIAS, { W_Q_BIAS, W_K_BIAS, W_V_BIAS }, { D_Q, D_KV, D_KV } },
+        { W_GATE_UP, { W_GATE, W_UP }, { D_FF, D_FF } },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(fused); i++)
+        for (int row = 0, k = 0; k < 3 && fused[i].rows[k] != D_NONE; k++)
+            split(&w[fused[i].parts[k]], &w[fused[i].whole], &row, (int)dim_value(hp, fused[i].rows[k]));
+}
+
+static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_bound, hearth_error *err)
+{
+    struct weight *w = m->layers[layer].w;
+    for (const struct layer_part *part = m->arch->layer; part < m->arch->layer + ARCH_MAX_PARTS && part->list; part++) {
+        if (!is_in(&m->hp, part->in, layer))
+            continue;
+        for (const struct tensor_spec *s = part->list; s->name; s++) {
+            if (!bind(m, g, s, layer, &w[s->slot], err))
+                return false;
+            *n_bound += w[s->slot].mat.data != NULL;
+        }
+    }
+    split_fused(&m->hp, w);
     return true;
 }
 
@@ -109,15 +197,9 @@ static bool bind_all(struct model *m, const struct gguf *g, hearth_error *err)
             return false;
         n_bound += m->global[s->slot].mat.data != NULL;
     }
-    for (int i = 0; i < m->hp.n_layers; i++) {
-        for (int part = 0; part < ARCH_MAX_PARTS && m->arch->layer[part]; part++) {
-            for (const struct tensor_spec *s = m->arch->layer[part]; s->name; s++) {
-                if (!bind(m, g, s, i, &m->layers[i].w[s->slot], err))
-                    return false;
-                n_bound += m->layers[i].w[s->slot].mat.data != NULL;
-            }
-        }
-    }
+    for (int i = 0; i < m->hp.n_layers; i++)
+        if (!bind_layer(m, g, i, &n_bound, err))
+            return false;
     m->n_unused_tensors = (int)g->n_tensors - n_bound;
     return true;
 }
@@ -146,27 +228,64 @@ static void name_unused(struct model *m, const struct gguf *g)
     }
 }
 
-/* Radians per position for each rotated pair: base^(-2i/n_rot), divided by the file's factor
- * for that frequency where it has one (Llama 3.1: arXiv 2407.21783) and by the linear factor. */
+/* Which window and which rotation each layer has. */
+static void place_layers(struct model *m)
+{
+    const struct arch *a = m->arch;
+    const struct hparams *hp = &m->hp;
+    int period = a->window_period;
+    for (int i = 0; i < hp->n_layers; i++) {
+        struct layer *l = &m->layers[i];
+        bool full = a->windows == WINDOWS_NONE || (a->windows == WINDOWS_BUT_FULL && period && (i + 1) % period == 0);
+        l->window = full ? 0 : hp->window;
+        l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
+        if ((a->rotated == ROTATED_BUT_FULL && !l->window)
+            || (a->rotated == ROTATED_BUT_PERIOD && (i + 1) % a->rotated_period == 0))
+            l->rope = ROPE_NONE;
+    }
+}
+
+/* Beyond the original context LongRoPE has factors of their own; which holds for all of a model's positions, since
+ * keys are kept after they are rotated. */
+static const struct weight *rope_factors(const struct model *m)
+{
+    if (m->global[G_ROPE_LONG].vec)
+        return &m->global[m->hp.n_ctx_train > m->hp.rope.n_ctx_original ? G_ROPE_LONG : G_ROPE_SHORT];
+    return &m->global[G_ROPE_FREQS];
+}
+
+static bool check_factors(const struct weight *w, hearth_error *err)
+{
+    for (int i = 0; w->vec && i < w->mat.n_cols; i++)
+        if (!(w->vec[i] > 0))
+            return fail(err, HEARTH_ERR_FORMAT, STR_FMT "[%d] is %g; factors must be above 0; the file is damaged",
+                        STR_ARG(w->name), i, (double)w->vec[i]);
+    return true;
+}
+
 static bool make_rope(struct model *m, hearth_error *err)
 {
-    int n = m->hp.n_rot / 2;
-    m->rope_freq = arena_array(&m->arena, double, n);
-    if (!m->rope_freq)
-        return fail_memory(err, "RoPE frequencies");
-    const float *factors = m->global[G_ROPE_FREQS].vec;
-    for (int i = 0; i < n; i++) {
-        double f = num_pow(m->hp.rope_base, -2.0 * i / m->hp.n_rot) / m->hp.rope_linear_factor;
-        if (factors) {
-            if (!(factors[i] > 0))
-                return fail(err, HEARTH_ERR_FORMAT,
-                            "rope_freqs.weight[%d] is %g; factors must be above 0; the file is damaged", i,
-                            (double)factors[i]);
-            f /= (double)factors[i];
-        }
-        m->rope_freq[i] = f;
-    }
-    return true;
+    struct rope_params local = { .base = m->hp.rope_local_base, .factor = 1, .n_ctx_original = m->hp.n_ctx_train };
+    if (m->arch->rope_local_same_base)
+        local.base = m->hp.rope.base;
+    const struct weight *factors = rope_factors(m);
+    m->n_ropes = m->arch->rope_local ? N_ROPE_TABLES : 1;
+    return check_factors(factors, err)
+           && rope_make(&m->rope[ROPE_SCALED], &m->arena, &m->hp.rope, m->hp.n_rot, factors->vec,
+                        m->arch->yarn_fractional, err)
+           && (m->n_ropes == 1
+               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err));
+}
+
+static float or_one(float scale) { return scale > 0 ? scale : 1; }
+
+static void set_scales(struct model *m)
+{
+    const struct hparams *hp = &m->hp;
+    m->attention_scale = hp->attention_scale > 0 ? hp->attention_scale : (float)(1.0 / sqrt((double)hp->head_dim));
+    m->embedding_scale = m->arch->embedding_sqrt ? sqrtf((float)hp->n_embd) : or_one(hp->embedding_scale);
+    m->residual_scale = or_one(hp->residual_scale);
+    m->logit_scale = m->arch->logits_divided ? 1 / or_one(hp->logit_scale) : or_one(hp->logit_scale);
 }
 
 /* The vocabulary decides the number of rows of embedding and output; a vocab_size key may
@@ -188,6 +307,14 @@ static bool read_vocab_size(struct model *m, const struct gguf *g, hearth_error 
     return true;
 }
 
+static bool arch_has_experts(const struct arch *a)
+{
+    for (const struct layer_part *part = a->layer; part < a->layer + ARCH_MAX_PARTS && part->list; part++)
+        if (part->in == LAYERS_EXPERTS)
+            return true;
+    return false;
+}
+
 static bool load(struct model *m, const struct gguf *g, hearth_error *err)
 {
     struct str name;
@@ -199,13 +326,21 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
                     STR_ARG(name), arch_names());
     if (!hparams_read(&m->hp, g, m->arch->name, err) || !read_vocab_size(m, g, err))
         return false;
+    if (m->hp.n_experts && !arch_has_experts(m->arch))
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "the file has %d experts, and %s models have none as this version knows them; is "
+                    "general.architecture right?",
+                    m->hp.n_experts, m->arch->name);
+    if (m->arch->adjust)
+        m->arch->adjust(&m->hp);
     m->layers = arena_array(&m->arena, struct layer, m->hp.n_layers);
     if (!m->layers)
         return fail_memory(err, "the layer table");
     if (!bind_all(m, g, err) || !make_rope(m, err))
         return false;
     name_unused(m, g);
-    m->attention_scale = (float)(1.0 / sqrt((double)m->hp.head_dim));
+    place_layers(m);
+    set_scales(m);
     struct weight *embd = &m->global[G_TOKEN_EMBD];
     if (!m->global[G_OUTPUT].mat.data) {
         m->global[G_OUTPUT] = *embd; /* tied */

@@ -5,16 +5,30 @@
 #include "base/arena.h"
 #include "kernel/gemm.h"
 #include "model/arch.h"
+#include "model/rope.h"
 
-/* A matrix, or a vector of f32 (then mat.n_rows is 1 and vec is set). */
+/* A matrix, or a vector of f32 (then mat.n_rows is 1 and vec is set). Experts are matrices, or vectors, behind one
+ * another: mat is the first. */
 struct weight {
     struct mat mat; /* data NULL: the optional tensor is absent */
     const float *vec;
     struct str name; /* as in the file */
 };
 
+/* The i-th of matrices behind one another. */
+static inline struct mat weight_mat(const struct weight *w, int i)
+{
+    struct mat m = w->mat;
+    m.data += (size_t)i * m.row_bytes * (size_t)m.n_rows;
+    return m;
+}
+
+enum { ROPE_SCALED, ROPE_LOCAL, N_ROPE_TABLES, ROPE_NONE = -1 };
+
 struct layer {
     struct weight w[N_LAYER_SLOTS];
+    int window; /* positions it sees; 0: all */
+    int rope;   /* which table; ROPE_NONE: keys and queries are not rotated */
 };
 
 struct model {
@@ -22,8 +36,10 @@ struct model {
     struct hparams hp;
     struct weight global[N_GLOBAL_SLOTS];
     struct layer *layers;     /* [n_layers] */
-    float attention_scale;    /* of query-key products: 1 / sqrt(head_dim) */
-    double *rope_freq;        /* [n_rot/2] radians per position */
+    float attention_scale;    /* of query-key products: 1 / sqrt(head_dim) where metadata say nothing */
+    float embedding_scale, residual_scale, logit_scale; /* 1: as it is */
+    struct rope_table rope[N_ROPE_TABLES];
+    int n_ropes;              /* that layers use */
     unsigned act_kinds;       /* bit k: some weight multiplies activations of kind k */
     uint64_t weight_bytes;    /* of all tensors in use */
     uint64_t decode_bytes;    /* read for one token: every matrix once, one row of the embedding unless tied */

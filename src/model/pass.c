@@ -36,21 +36,42 @@ void pass_act_row(struct pass *p, int token, const float *x)
         memcpy(p->ws->seen + (size_t)token * (size_t)p->act_cols, x, (size_t)p->act_cols * sizeof *x);
 }
 
+void pass_norm(const struct pass *p, float *y, const float *x, const float *weight, const float *bias, int n)
+{
+    if (p->m->arch->norm == NORM_LAYER) {
+        p->k->layernorm(y, x, weight, bias, n, p->m->hp.norm_eps);
+        return;
+    }
+    p->k->rmsnorm(y, x, weight, n, p->m->hp.norm_eps);
+    if (bias)
+        p->k->add(y, bias, n);
+}
+
+/* What the block before left is now added to the residual stream. */
+static void add_pending(const struct pass *p, float *x, size_t at)
+{
+    int n = p->m->hp.n_embd;
+    float *out = p->ws->out + at;
+    if (p->pending.out_bias)
+        p->k->add(out, p->pending.out_bias, n);
+    if (p->pending.out_norm)
+        pass_norm(p, out, out, p->pending.out_norm, NULL, n);
+    if (p->pending.beside)
+        p->k->add(out, p->ws->beside + at, n);
+    p->k->add_scaled(x, out, p->m->residual_scale, n);
+}
+
 static void norm_row(struct pass *p, int i, float *h)
 {
-    const struct hparams *hp = &p->m->hp;
-    size_t n = (size_t)hp->n_embd, row = p->rows ? (size_t)p->rows[i] : (size_t)i;
+    size_t n = (size_t)p->m->hp.n_embd, row = p->rows ? (size_t)p->rows[i] : (size_t)i;
     float *x = p->ws->x + row * n;
-    if (p->add_out) {
-        float *out = p->ws->out + row * n;
-        if (p->out_bias)
-            p->k->add(out, p->out_bias, hp->n_embd);
-        p->k->add(x, out, hp->n_embd);
-    }
-    if (!p->norm_weight)
+    if (p->pending.out)
+        add_pending(p, x, row * n);
+    if (p->no_act)
         return;
-    p->k->rmsnorm(h, x, p->norm_weight, hp->n_embd, hp->norm_eps);
-    pass_act_row(p, i, h);
+    if (p->norm && p->norm->vec)
+        pass_norm(p, h, x, p->norm->vec, p->norm_bias ? p->norm_bias->vec : NULL, (int)n);
+    pass_act_row(p, i, p->norm && p->norm->vec ? h : x);
 }
 
 void stage_norm(void *pass, int thread, int n_threads)
@@ -63,12 +84,31 @@ void stage_norm(void *pass, int thread, int n_threads)
             norm_row(p, i, h);
 }
 
+void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights)
+{
+    bool beside = p->m->arch->parallel; /* then it reads what attention read, and both are added after it */
+    p->norm = &p->layer->w[beside ? W_ATTN_NORM : W_FFN_NORM];
+    p->norm_bias = &p->layer->w[beside ? W_ATTN_NORM_BIAS : W_FFN_NORM_BIAS];
+    pass_act_begin(p, p->b->n_tokens, p->m->hp.n_embd, w, n_weights);
+    pass_run(p, stage_norm, (p->b->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS);
+}
+
+void pass_end_ffn(struct pass *p, const float *bias)
+{
+    p->pending = (struct pending){ .out = true,
+                                   .out_bias = bias,
+                                   .out_norm = p->layer->w[W_FFN_POST_NORM].vec,
+                                   .beside = p->m->arch->parallel };
+}
+
 /* ---- matrix products ---- */
 
 void pass_gemm_begin(struct pass *p) { p->n_jobs = 0; }
 
 void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride)
 {
+    if (!w->mat.data)
+        return;
     const struct gemm_job *last = p->n_jobs ? &p->jobs[p->n_jobs - 1] : NULL;
     int first = last ? last->first_tile + (last->w->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
     p->jobs[p->n_jobs++] = (struct gemm_job){ w, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };

@@ -38,9 +38,16 @@ struct pass {
 
     const int *rows; /* logits: which rows of x; NULL: all */
     int n_rows;
-    const float *norm_weight; /* norm stage: weight; NULL: none */
-    bool add_out;             /* norm stage: x += out first */
-    const float *out_bias;    /* added with out; may be NULL */
+
+    /* norm stage: the norm, NULL vec: none; and what is added to x before it */
+    const struct weight *norm, *norm_bias;
+    bool no_act; /* nobody reads the normed rows: x alone is brought up to date */
+    struct pending {
+        bool out;              /* x += out */
+        const float *out_bias; /* added to out before; may be NULL */
+        const float *out_norm; /* weight of a norm of out before it is added; may be NULL */
+        bool beside;           /* out has the sum of two blocks */
+    } pending;
 };
 
 static inline uint8_t *pass_scratch(const struct pass *p, int thread)
@@ -53,8 +60,10 @@ static inline uint8_t *pass_scratch(const struct pass *p, int thread)
 void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights);
 void pass_act_row(struct pass *p, int token, const float *x);
 
-/* Stage: x += out (+ bias) where asked; then h = rmsnorm(x) * norm_weight as activations. */
+/* Stage: x += out where it is pending, as pending says; then h = norm(x), or x where there is none, as activations. */
 void stage_norm(void *pass, int thread, int n_threads);
+/* y = norm(x) of this model's kind; bias may be NULL. */
+void pass_norm(const struct pass *p, float *y, const float *x, const float *weight, const float *bias, int n);
 
 /* Run products of prepared activations; NULL-data weights are skipped. */
 void pass_gemm_begin(struct pass *p);
@@ -65,6 +74,11 @@ void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
 
 /* Remember the first tensor whose output is not finite (only with a probe). */
 void pass_probe(struct pass *p, const float *values, size_t n, const struct weight *w);
+
+/* What every kind of feed-forward begins and ends with: normed rows as activations for these weights; and what is left
+ * in ws->out, with a bias (may be NULL), waits to be added. */
+void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights);
+void pass_end_ffn(struct pass *p, const float *bias);
 
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */

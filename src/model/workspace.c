@@ -46,8 +46,12 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->gate = cut(&c, t * n_ff, f);
     ws->up = cut(&c, t * n_ff, f);
     ws->out = cut(&c, t * n_embd, f);
-    ws->cos = cut(&c, t * n_half, f);
-    ws->sin = cut(&c, t * n_half, f);
+    if (m->arch->parallel)
+        ws->beside = cut(&c, t * n_embd, f);
+    for (int i = 0; i < m->n_ropes; i++) {
+        ws->cos[i] = cut(&c, t * n_half, f);
+        ws->sin[i] = cut(&c, t * n_half, f);
+    }
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (m->act_kinds >> kind & 1)
             ws->act[kind] = cut(&c, act_bytes(shape->max_tokens, widest), 1);

@@ -127,7 +127,7 @@ static void use_model(const struct gguf *g)
                 fuzz_read(m.layers[i].w[s].mat.data,
                           (uint64_t)m.layers[i].w[s].mat.n_rows * m.layers[i].w[s].mat.row_bytes);
     for (int i = 0; i < m.hp.n_rot / 2; i++)
-        must(m.rope_freq[i] >= 0);
+        must(m.rope[ROPE_SCALED].freq[i] >= 0);
     model_free(&m);
 }
 

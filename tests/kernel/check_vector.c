@@ -55,32 +55,125 @@ static void rmsnorm_follows_its_formula(void **state)
     }
 }
 
-static void add_and_silu_follow_their_formulas(void **state)
+static double ref_activation(enum activation a, double gate, double up)
+{
+    switch (a) {
+    case ACTIVATION_SILU:
+        return gate / (1 + exp(-gate)) * up;
+    case ACTIVATION_GELU_TANH:
+        return gate / 2 * (1 + tanh(sqrt(2 / acos(-1.0)) * (gate + 0.044715 * gate * gate * gate))) * up;
+    case ACTIVATION_GELU_ERF:
+        return gate / 2 * (1 + erf(gate / sqrt(2))) * up;
+    case ACTIVATION_RELU2:
+        return gate > 0 ? gate * gate * up : 0;
+    case ACTIVATION_SWIGLU_CLAMPED: {
+        double g = fmin(gate, 7);
+        return g / (1 + exp(-1.702 * g)) * (fmin(fmax(up, -7), 7) + 1);
+    }
+    case N_ACTIVATIONS:
+        break;
+    }
+    return NAN;
+}
+
+static void activations_follow_their_formulas(void **state)
 {
     (void)state;
     struct rng rng = { 2, 0 };
-    for (int n = 1; n <= MAX_N; n++) {
-        float *x = random_row(&rng, n, 10), *u = random_row(&rng, n, 1), *y = random_row(&rng, n, 1), want[MAX_N];
-        x[0] = n % 2 ? -INFINITY : 200.0f;
-        scalar_table()->silu_mul(want, x, u, n);
-        for (int i = n % 2; i < n; i++) {
-            double ref = (double)x[i] / (1 + exp(-(double)x[i])) * (double)u[i];
-            near("silu", n, want[i], ref, 1e-6 * fabs(ref) + 1e-37);
+    for (int at = 0; at < MAX_N * N_ACTIVATIONS; at++) {
+        enum activation a = (enum activation)(at % N_ACTIVATIONS);
+        int n = 1 + at / N_ACTIVATIONS, extreme = a == ACTIVATION_SILU && n % 2;
+        float *x = random_row(&rng, n, 10), *u = random_row(&rng, n, 9), *y = random_row(&rng, n, 1), want[MAX_N];
+        x[0] = extreme ? -INFINITY : 200.0f;
+        scalar_table()->activate[a](want, x, u, n);
+        for (int i = extreme; i < n; i++) {
+            double ref = ref_activation(a, (double)x[i], (double)u[i]);
+            near("activation", n, want[i], ref, 1e-6 * fabs(ref) + 3e-7 * fabs((double)x[i] * (double)u[i]) + 1e-37);
         }
         EACH_TABLE(k)
         {
-            k->silu_mul(y, x, u, n);
-            same(k, "silu_mul", n, y, want, n);
+            k->activate[a](y, x, u, n);
+            same(k, "activation", n, y, want, n);
             memcpy(y, x, sizeof(float) * (size_t)n);
-            k->silu_mul(y, y, u, n);
-            same(k, "silu_mul in place", n, y, want, n);
+            k->activate[a](y, y, u, n);
+            same(k, "activation in place", n, y, want, n);
+        }
+        scalar_table()->activate[a](want, x, NULL, n);
+        if (a != ACTIVATION_SWIGLU_CLAMPED)
+            for (int i = extreme; i < n; i++)
+                near("without up", n, want[i], ref_activation(a, (double)x[i], 1),
+                     1e-6 * fabs((double)want[i]) + 3e-7 * fabs((double)x[i]));
+        EACH_TABLE(k)
+        {
+            k->activate[a](y, x, NULL, n);
+            same(k, "activation without up", n, y, want, n);
+        }
+        row_free(x, n);
+        row_free(u, n);
+        row_free(y, n);
+    }
+}
+
+static void sums_and_scales_are_one_rounding(void **state)
+{
+    (void)state;
+    struct rng rng = { 12, 0 };
+    for (int n = 1; n <= MAX_N; n++) {
+        float *x = random_row(&rng, n, 10), *u = random_row(&rng, n, 1), *y = random_row(&rng, n, 1);
+        EACH_TABLE(k)
+        {
             memcpy(y, u, sizeof(float) * (size_t)n);
             k->add(y, x, n);
             for (int i = 0; i < n; i++)
                 assert_true(y[i] == u[i] + x[i]);
+            memcpy(y, u, sizeof(float) * (size_t)n);
+            k->add_scaled(y, x, 1, n); /* as add() has it: a model without scales keeps its bits */
+            for (int i = 0; i < n; i++)
+                assert_true(y[i] == u[i] + x[i]);
+            memcpy(y, u, sizeof(float) * (size_t)n);
+            k->add_scaled(y, x, 0.22f, n);
+            for (int i = 0; i < n; i++)
+                assert_true(y[i] == fmaf(x[i], 0.22f, u[i]));
+            k->scale(y, x, 0.22f, n);
+            for (int i = 0; i < n; i++)
+                assert_true(y[i] == x[i] * 0.22f);
         }
         row_free(x, n);
         row_free(u, n);
+        row_free(y, n);
+    }
+}
+
+static void layernorm_follows_its_formula(void **state)
+{
+    (void)state;
+    struct rng rng = { 13, 0 };
+    for (int n = 1; n <= MAX_N; n++) {
+        float *x = random_row(&rng, n, 2), *w = random_row(&rng, n, 1), *b = random_row(&rng, n, 1);
+        float *y = random_row(&rng, n, 1), want[MAX_N];
+        double mean = 0, squares = 0;
+        for (int i = 0; i < n; i++)
+            mean += (double)(x[i] += 3) / n;
+        for (int i = 0; i < n; i++)
+            squares += ((double)x[i] - mean) * ((double)x[i] - mean) / n;
+        scalar_table()->layernorm(want, x, w, b, n, 1e-5f);
+        double s = 1 / sqrt(squares + 1e-5);
+        for (int i = 0; i < n; i++)
+            near("layernorm", n, want[i], ((double)x[i] - mean) * s * (double)w[i] + (double)b[i], 2e-5);
+        EACH_TABLE(k)
+        {
+            k->layernorm(y, x, w, b, n, 1e-5f);
+            same(k, "layernorm", n, y, want, n);
+            k->layernorm(y, x, w, NULL, n, 1e-5f);
+            k->add(y, b, n);
+            same(k, "layernorm, then the bias", n, y, want, n);
+            memcpy(y, x, sizeof(float) * (size_t)n);
+            k->layernorm(y, y, w, b, n, 1e-5f);
+            same(k, "layernorm in place", n, y, want, n);
+        }
+        row_free(x, n);
+        row_free(w, n);
+        row_free(b, n);
         row_free(y, n);
     }
 }
@@ -323,7 +416,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rmsnorm_follows_its_formula),
-        cmocka_unit_test(add_and_silu_follow_their_formulas),
+        cmocka_unit_test(layernorm_follows_its_formula),
+        cmocka_unit_test(activations_follow_their_formulas),
+        cmocka_unit_test(sums_and_scales_are_one_rounding),
         cmocka_unit_test(rope_follows_its_formula),
         cmocka_unit_test(exp_is_within_one_unit_and_monotone_enough),
         cmocka_unit_test(argmax_takes_the_lowest_of_equals_and_never_a_nan),

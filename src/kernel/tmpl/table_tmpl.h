@@ -130,8 +130,15 @@ const struct kernels PASTE(kernels_, ISA) = {
 #define DTYPE(name, id, n_values, block_bytes, act, ...) .row_to_f32[DTYPE_##name] = row_##name,
 #include "dtype/dtype.def"
     .rmsnorm = rmsnorm,
+    .layernorm = layernorm,
     .add = add,
-    .silu_mul = silu_mul,
+    .add_scaled = add_scaled,
+    .scale = scale,
+    .activate = { [ACTIVATION_SILU] = activate_silu,
+                  [ACTIVATION_GELU_TANH] = activate_gelu_tanh,
+                  [ACTIVATION_GELU_ERF] = activate_gelu_erf,
+                  [ACTIVATION_RELU2] = activate_relu2,
+                  [ACTIVATION_SWIGLU_CLAMPED] = activate_swiglu_clamped },
     .rope = rope,
 #define KV_TYPE(name, value_bytes, group, help) .kv_store[HEARTH_KV_##name] = kv_store_##name,
 #include "hearth/kv_types.def"

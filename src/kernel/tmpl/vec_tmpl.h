@@ -97,6 +97,25 @@ static void rmsnorm(float *y, const float *x, const float *weight, int n, float 
     }
 }
 
+static void layernorm(float *y, const float *x, const float *weight, const float *bias, int n, float eps)
+{
+    vf32 sum = v_zerof(), squares = v_zerof();
+    for (int i = 0; i < n; i += 16)
+        sum = v_addf(sum, v_loadf_n(x + i, min_int(16, n - i)));
+    vf32 mean = v_setf(v_sumf(sum) / (float)n);
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 v = v_keep(v_subf(v_loadf_n(x + i, m), mean), v_zerof(), m);
+        squares = v_fma(v, v, squares);
+    }
+    vf32 s = v_setf(1.0f / sqrtf(v_sumf(squares) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 v = v_mulf(v_mulf(v_subf(v_loadf_n(x + i, m), mean), s), v_loadf_n(weight + i, m));
+        v_storef_n(y + i, bias ? v_addf(v, v_loadf_n(bias + i, m)) : v, m);
+    }
+}
+
 static void add(float *y, const float *x, int n)
 {
     for (int i = 0; i < n; i += 16) {
@@ -105,14 +124,83 @@ static void add(float *y, const float *x, int n)
     }
 }
 
-/* silu(x) = x / (1 + e^-x) */
-static void silu_mul(float *y, const float *gate, const float *up, int n)
+static void add_scaled(float *y, const float *x, float scale, int n)
 {
     for (int i = 0; i < n; i += 16) {
         int m = min_int(16, n - i);
-        vf32 g = v_loadf_n(gate + i, m);
-        vf32 below = v_addf(v_setf(1.0f), v_exp(v_subf(v_zerof(), g)));
-        v_storef_n(y + i, v_mulf(v_divf(g, below), v_loadf_n(up + i, m)), m);
+        v_storef_n(y + i, v_fma(v_loadf_n(x + i, m), v_setf(scale), v_loadf_n(y + i, m)), m);
+    }
+}
+
+static void scale(float *y, const float *x, float by, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        v_storef_n(y + i, v_mulf(v_loadf_n(x + i, m), v_setf(by)), m);
+    }
+}
+
+/* ---- activations ---- */
+
+TEMPLATE vf32 v_negf(vf32 x) { return v_subf(v_zerof(), x); }
+
+/* x / (1 + e^minus) */
+TEMPLATE vf32 v_swish(vf32 x, vf32 minus) { return v_divf(x, v_addf(v_setf(1.0f), v_exp(minus))); }
+
+/* erf |x| within 2e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26. */
+TEMPLATE vf32 v_erf_positive(vf32 x)
+{
+    static const float a[] = { 1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f };
+    vf32 t = v_divf(v_setf(1.0f), v_fma(v_setf(0.3275911f), x, v_setf(1.0f))), p = v_setf(a[0]);
+    UNROLLED
+    for (int i = 1; i < (int)(sizeof a / sizeof a[0]); i++)
+        p = v_fma(p, t, v_setf(a[i]));
+    return v_fnma(v_mulf(p, t), v_exp(v_negf(v_mulf(x, x))), v_setf(1.0f));
+}
+
+TEMPLATE vf32 v_silu(vf32 x) { return v_swish(x, v_negf(x)); }
+TEMPLATE vf32 v_gelu_tanh(vf32 x)
+{
+    vf32 inner = v_mulf(x, v_fma(v_mulf(x, x), v_setf(0.7978845608f * 0.044715f), v_setf(0.7978845608f)));
+    return v_mulf(v_mulf(x, v_setf(0.5f)), v_addf(v_tanh(inner), v_setf(1.0f)));
+}
+TEMPLATE vf32 v_gelu_erf(vf32 x)
+{
+    vi32 sign = v_and32(v_bitsf(x), v_set32(INT32_MIN));
+    vf32 most = v_asf(v_and32(v_bitsf(x), v_set32(INT32_MAX)));
+    vf32 e = v_asf(v_or32(v_bitsf(v_erf_positive(v_mulf(most, v_setf(0.7071067812f)))), sign));
+    return v_mulf(v_mulf(x, v_setf(0.5f)), v_addf(e, v_setf(1.0f)));
+}
+TEMPLATE vf32 v_relu2(vf32 x)
+{
+    vf32 positive = v_maxf(v_zerof(), x);
+    return v_mulf(positive, positive);
+}
+
+#define ACTIVATE(name)                                                                                              \
+    static void activate_##name(float *y, const float *gate, const float *up, int n)                                \
+    {                                                                                                               \
+        for (int i = 0; i < n; i += 16) {                                                                           \
+            int m = min_int(16, n - i);                                                                             \
+            vf32 v = v_##name(v_loadf_n(gate + i, m));                                                              \
+            v_storef_n(y + i, up ? v_mulf(v, v_loadf_n(up + i, m)) : v, m);                                         \
+        }                                                                                                           \
+    }
+ACTIVATE(silu)
+ACTIVATE(gelu_tanh)
+ACTIVATE(gelu_erf)
+ACTIVATE(relu2)
+
+static void activate_swiglu_clamped(float *y, const float *gate, const float *up, int n)
+{
+    const vf32 limit = v_setf(7.0f), least = v_setf(-7.0f);
+    for (int i = 0; i < n; i += 16) {
+        int m = min_int(16, n - i);
+        vf32 g = v_minf(limit, v_loadf_n(gate + i, m));
+        vf32 v = v_swish(g, v_mulf(g, v_setf(-1.702f)));
+        if (up)
+            v = v_mulf(v, v_addf(v_maxf(least, v_minf(limit, v_loadf_n(up + i, m))), v_setf(1.0f)));
+        v_storef_n(y + i, v, m);
     }
 }
 

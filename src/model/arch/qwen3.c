@@ -4,15 +4,9 @@
  * RoPE. Trap: the head size is independent of the width (attention.key_length). */
 #include "model/arch.h"
 
-static const struct tensor_spec qk_norm[] = {
-    { "blk.%d.attn_q_norm.weight", W_Q_NORM, D_HEAD, D_NONE, false },
-    { "blk.%d.attn_k_norm.weight", W_K_NORM, D_HEAD, D_NONE, false },
-    { 0 },
-};
-
 const struct arch arch_qwen3 = {
     .name = "qwen3",
     .rope_halves = true,
     .global = tensors_global,
-    .layer = { tensors_attention, qk_norm, tensors_gated_ffn },
+    .layer = { { tensors_attention }, { tensors_qk_norm }, { tensors_gated_ffn } },
 };

@@ -1,16 +1,22 @@
 /* attention.c: the attention half of a decoder layer: norm, Q K V, biases, head norms, RoPE,
  * KV write, attention over the pages, output projection. */
+#include "kernel/num.h"
 #include "model/pass.h"
 
-static void head_norms(const struct pass *p, float *x, int n_heads, const struct weight *w)
+/* Over pieces as long as the norm is: each head, or the whole row. */
+static void qk_norm(const struct pass *p, float *x, size_t n, const struct weight *w)
+{
+    for (size_t at = 0; w->vec && at < n; at += (size_t)w->mat.n_cols)
+        pass_norm(p, x + at, x + at, w->vec, NULL, w->mat.n_cols);
+}
+
+/* Queries that see far are made longer: Llama 4's and Ministral 3's temperature. */
+static void lengthen(const struct pass *p, float *q, int n, int pos)
 {
     const struct hparams *hp = &p->m->hp;
-    if (!w->vec)
-        return;
-    for (int h = 0; h < n_heads; h++) {
-        float *head = x + (size_t)h * (size_t)hp->head_dim;
-        p->k->rmsnorm(head, head, w->vec, hp->head_dim, hp->norm_eps);
-    }
+    int far = pos / hp->rope.n_ctx_original;
+    if (hp->temperature_scale > 0 && far > 0)
+        p->k->scale(q, q, (float)(1 + (double)hp->temperature_scale * num_log(1 + far)), n);
 }
 
 static void add_bias(const struct pass *p, float *x, const struct weight *w)
@@ -32,11 +38,15 @@ static void finish_qkv(struct pass *p, int row)
     add_bias(p, q, &w[W_Q_BIAS]);
     add_bias(p, k, &w[W_K_BIAS]);
     add_bias(p, v, &w[W_V_BIAS]);
-    head_norms(p, q, hp->n_heads, &w[W_Q_NORM]);
-    head_norms(p, k, hp->n_kv_heads, &w[W_K_NORM]);
-    const float *cos = ws->cos + r * n_half, *sin = ws->sin + r * n_half;
-    p->k->rope(q, hp->n_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
-    p->k->rope(k, hp->n_kv_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
+    qk_norm(p, q, n_q, &w[W_Q_NORM]);
+    qk_norm(p, k, n_kv, &w[W_K_NORM]);
+    int table = p->layer->rope;
+    if (table != ROPE_NONE) {
+        const float *cos = ws->cos[table] + r * n_half, *sin = ws->sin[table] + r * n_half;
+        p->k->rope(q, hp->n_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
+        p->k->rope(k, hp->n_kv_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
+    }
+    lengthen(p, q, (int)n_q, ws->row_pos[row]);
 
     /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
     const struct kv_view *kv = &p->b->slices[ws->row_slice[row]].kv;
@@ -89,6 +99,9 @@ static void attend(struct pass *p, int task, void *scratch)
         .n_heads = hp->n_heads,
         .n_kv_heads = hp->n_kv_heads,
         .scale = p->m->attention_scale,
+        .window = p->layer->window,
+        .soft_cap = hp->score_cap,
+        .sinks = p->layer->w[W_SINKS].vec,
         .n_tokens = slice->n_tokens,
         .first_pos = slice->first_pos,
         .q = ws->q + first,
@@ -135,8 +148,10 @@ void layer_attention(struct pass *p)
     struct workspace *ws = p->ws;
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
+    float *out = p->m->arch->parallel ? ws->beside : ws->out;
 
-    p->norm_weight = w[W_ATTN_NORM].vec;
+    p->norm = &w[W_ATTN_NORM];
+    p->norm_bias = &w[W_ATTN_NORM_BIAS];
     pass_act_begin(p, t, hp->n_embd, (const struct weight *[]){ &w[W_Q], &w[W_K], &w[W_V] }, 3);
     pass_run(p, stage_norm, token_tiles);
 
@@ -156,9 +171,10 @@ void layer_attention(struct pass *p)
     pass_act_begin(p, t, (int)n_q, (const struct weight *[]){ &w[W_O] }, 1);
     pass_run(p, stage_att_to_act, token_tiles);
     pass_gemm_begin(p);
-    pass_gemm_add(p, &w[W_O], ws->out, (size_t)hp->n_embd);
+    pass_gemm_add(p, &w[W_O], out, (size_t)hp->n_embd);
     pass_gemm_run(p);
-    pass_probe(p, ws->out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
-    p->add_out = true;
-    p->out_bias = w[W_O_BIAS].vec;
+    pass_probe(p, out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
+    p->pending = (struct pending){ .out = !p->m->arch->parallel,
+                                   .out_bias = w[W_O_BIAS].vec,
+                                   .out_norm = w[W_ATTN_POST_NORM].vec };
 }

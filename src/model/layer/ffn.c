@@ -1,19 +1,30 @@
-/* ffn.c: the gated feed-forward half of a decoder layer: norm, gate and up, SiLU, down. */
+/* ffn.c: the feed-forward half of a decoder layer: norm, up with or without a gate, activation, down. */
 #include "model/pass.h"
 
-static void stage_silu(void *pass, int thread, int n_threads)
+static void activate_row(struct pass *p, int row)
+{
+    const struct weight *w = p->layer->w;
+    int n_ff = p->m->hp.n_ff;
+    float *up = p->ws->up + (size_t)row * (size_t)n_ff, *gate = p->ws->gate + (size_t)row * (size_t)n_ff;
+    if (w[W_UP_BIAS].vec)
+        p->k->add(up, w[W_UP_BIAS].vec, n_ff);
+    if (w[W_GATE_BIAS].vec)
+        p->k->add(gate, w[W_GATE_BIAS].vec, n_ff);
+    if (w[W_GATE].mat.data)
+        p->k->activate[p->m->arch->activation](gate, gate, up, n_ff);
+    else
+        p->k->activate[p->m->arch->activation](gate, up, NULL, n_ff);
+    pass_act_row(p, row, gate);
+}
+
+static void stage_activate(void *pass, int thread, int n_threads)
 {
     (void)thread;
     (void)n_threads;
     struct pass *p = pass;
-    int n_ff = p->m->hp.n_ff;
-    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;) {
-        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++) {
-            size_t at = (size_t)row * (size_t)n_ff;
-            p->k->silu_mul(p->ws->gate + at, p->ws->gate + at, p->ws->up + at, n_ff);
-            pass_act_row(p, row, p->ws->gate + at);
-        }
-    }
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
+            activate_row(p, row);
 }
 
 void layer_ffn(struct pass *p)
@@ -24,23 +35,20 @@ void layer_ffn(struct pass *p)
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
     size_t n_ff = (size_t)hp->n_ff, n_embd = (size_t)hp->n_embd;
 
-    p->norm_weight = w[W_FFN_NORM].vec;
-    pass_act_begin(p, t, hp->n_embd, (const struct weight *[]){ &w[W_GATE], &w[W_UP] }, 2);
-    pass_run(p, stage_norm, token_tiles);
+    pass_begin_ffn(p, (const struct weight *[]){ &w[W_GATE], &w[W_UP] }, 2);
 
     pass_gemm_begin(p);
     pass_gemm_add(p, &w[W_GATE], ws->gate, n_ff);
     pass_gemm_add(p, &w[W_UP], ws->up, n_ff);
     pass_gemm_run(p);
-    pass_probe(p, ws->gate, (size_t)t * n_ff, &w[W_GATE]);
+    pass_probe(p, ws->gate, w[W_GATE].mat.data ? (size_t)t * n_ff : 0, &w[W_GATE]);
     pass_probe(p, ws->up, (size_t)t * n_ff, &w[W_UP]);
 
     pass_act_begin(p, t, hp->n_ff, (const struct weight *[]){ &w[W_DOWN] }, 1);
-    pass_run(p, stage_silu, token_tiles);
+    pass_run(p, stage_activate, token_tiles);
     pass_gemm_begin(p);
     pass_gemm_add(p, &w[W_DOWN], ws->out, n_embd);
     pass_gemm_run(p);
     pass_probe(p, ws->out, (size_t)t * n_embd, &w[W_DOWN]);
-    p->add_out = true;
-    p->out_bias = NULL;
+    pass_end_ffn(p, w[W_DOWN_BIAS].vec);
 }
