@@ -137,7 +137,8 @@ bool fit_row_model(struct fit_model *m, const struct fit_row *r, const char *mix
     walk(&w, r);
     if (w.failed)
         return fail(err, HEARTH_ERR_USAGE, "%s cannot be had as %s", r->name, mix);
-    static const double of_value[] = { [HEARTH_KV_f16] = 2, [HEARTH_KV_bf16] = 2, [HEARTH_KV_q8] = 1.0625 };
+    static const double of_value[] = { [HEARTH_KV_f16] = 2, [HEARTH_KV_bf16] = 2, [HEARTH_KV_q8] = 1.0625,
+                                       [HEARTH_KV_f32] = 4 };
     m->n_parameters = (uint64_t)w.values;
     m->weight_bytes = m->file_bytes = (uint64_t)w.bytes;
     m->kv_bytes = 2.0 * r->n_layers * r->n_kv_heads * r->head_dim * of_value[kv_type];

@@ -299,7 +299,8 @@ static void plans_and_costs_count_the_bytes_of_a_kv_type(void **state)
     hearth_error err = { 0 };
     make(path, sizeof path, "kv_bytes", (struct tiny){ .arch = "llama", .type = DTYPE_q8_0 });
     hearth_file *f = hearth_file_open(&(hearth_source){ .path = path }, NULL);
-    static const uint64_t of_head[] = { [HEARTH_KV_f16] = 128, [HEARTH_KV_bf16] = 128, [HEARTH_KV_q8] = 68 };
+    static const uint64_t of_head[] = { [HEARTH_KV_f16] = 128, [HEARTH_KV_bf16] = 128, [HEARTH_KV_q8] = 68,
+                                        [HEARTH_KV_f32] = 256 };
     for (int t = 0; t < HEARTH_N_KV_TYPES; t++) { /* 2 layers, K and V, 2 heads of 64 */
         hearth_cost c;
         hearth_plan p;

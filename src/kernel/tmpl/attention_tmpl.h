@@ -18,12 +18,6 @@ enum { ATTEND_FEW = 2 * ISA_ATTEND_COLS };
 #define KIND_ARGS const int group, const int bytes, kv_values_fn *values
 #define KIND      group, bytes, values
 
-TEMPLATE vf32 kv_values_made(const uint8_t *made, ptrdiff_t i, int n)
-{
-    const float *f = (const float *)(const void *)made + i;
-    return n == 16 ? v_loadf(f) : v_loadf_n(f, n);
-}
-
 /* What the steps of a page hand each other; in page->scratch. */
 struct attend_room {
     float *made;      /* [KV_PAGE_TOKENS * head_dim] keys, then values, as floats */

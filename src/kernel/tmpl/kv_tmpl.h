@@ -31,6 +31,13 @@ TEMPLATE vf32 kv_values_bf16(const uint8_t *values, ptrdiff_t i, int n)
     return n == 16 ? v_load_bf16(kv_halves(values) + i) : v_load_bf16_n(kv_halves(values) + i, n);
 }
 
+/* Floats as they are, of a type or made before. */
+TEMPLATE vf32 kv_values_made(const uint8_t *made, ptrdiff_t i, int n)
+{
+    const float *f = (const float *)(const void *)made + i;
+    return n == 16 ? v_loadf(f) : v_loadf_n(f, n);
+}
+
 typedef void kv_round_fn(uint16_t *half, const float *x, int n);
 TEMPLATE void kv_round_f16(uint16_t *half, const float *x, int n) { v_store_f16_n(half, v_loadf_n(x, n), n); }
 TEMPLATE void kv_round_bf16(uint16_t *half, const float *x, int n)
@@ -59,6 +66,17 @@ static void kv_store_f16(uint8_t *k_page, uint8_t *v_page, const float *k, const
 static void kv_store_bf16(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim, int slot)
 {
     kv_store_halves(k_page, v_page, k, v, head_dim, slot, kv_round_bf16);
+}
+
+/* --- f32: nothing is rounded --- */
+TEMPLATE vf32 kv_values_f32(const uint8_t *values, ptrdiff_t i, int n) { return kv_values_made(values, i, n); }
+
+static void kv_store_f32(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim, int slot)
+{
+    float *keys = (float *)(void *)k_page, *values = (float *)(void *)v_page;
+    for (int d = 0; d < head_dim; d++)
+        keys[(ptrdiff_t)d * KV_PAGE_TOKENS + slot] = k[d];
+    memcpy(values + (ptrdiff_t)slot * head_dim, v, (size_t)head_dim * sizeof *v);
 }
 
 /* --- q8: value = scale * code --- */
