@@ -5,6 +5,7 @@ import struct
 from gguf_reader import ARRAY, SCALARS, STRING, Gguf
 
 U32, F32, F16, ALIGNMENT = 4, 0, 1, 32
+KIND_OF = {bool: 7, int: 5, float: 6}  # of the elements of a list
 
 
 def text(words):
@@ -13,9 +14,13 @@ def text(words):
 
 
 def pair(key, value, kind=U32):
-    """One key and its value (a number of a SCALARS kind, a text, or a list of texts), as bytes."""
-    if isinstance(value, list):
+    """One key and its value (a number of a SCALARS kind, a text, or a list of texts, i32, f32 or bools), as bytes."""
+    if isinstance(value, list) and isinstance(value[0], str):
         return text(key) + struct.pack("<IIQ", ARRAY, STRING, len(value)) + b"".join(map(text, value))
+    if isinstance(value, list):
+        of = KIND_OF[type(value[0])]
+        head = text(key) + struct.pack("<IIQ", ARRAY, of, len(value))
+        return head + b"".join(struct.pack(SCALARS[of], v) for v in value)
     if isinstance(value, str):
         return text(key) + struct.pack("<I", STRING) + text(value)
     return text(key) + struct.pack("<I", kind) + struct.pack(SCALARS[kind], value)

@@ -1,0 +1,27 @@
+"""table.py: the architectures that have a description in arch/. A line here, a file there."""
+
+ARCHITECTURES = [
+    "llama",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "mistral3",
+    "smollm3",
+    "olmo2",
+    "granite",
+    "glm4",
+    "cohere2",
+    "exaone4",
+    "seed_oss",
+    "ernie4_5",
+    "starcoder2",
+    "stablelm",
+    "mixtral",
+    "olmoe",
+    "granitemoe",
+    "qwen2moe",
+    "qwen3moe",
+    "gpt_oss",
+]
