@@ -2,7 +2,7 @@
 
 import torch
 
-from form import GATED_FFN, PLAIN, SAME, Of, Stacked, matrix
+from form import GATED_FFN, PLAIN, SAME, Of, Stacked, matrix, uniform
 
 # Logits of the router far apart, so that the choice does not hang on rounding.
 ROUTER = matrix(3.0)
@@ -14,6 +14,10 @@ def expert_rows(c, router="mlp.gate.weight", experts="mlp.experts", router_fill=
     return [("ffn_gate_inp.weight", router, router_fill, SAME),
             (["ffn_gate_exps.weight", "ffn_up_exps.weight"], experts + ".gate_up_proj", PLAIN, Stacked(2)),
             ("ffn_down_exps.weight", experts + ".down_proj", PLAIN, SAME)]
+
+
+# Added to the sigmoids for the choice, not for the weights.
+CHOICE_BIAS = uniform(0.3)
 
 
 def shared_rows(of):

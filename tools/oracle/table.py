@@ -24,4 +24,7 @@ ARCHITECTURES = [
     "qwen2moe",
     "qwen3moe",
     "gpt_oss",
+    "glm4moe",
+    "deepseek2",
+    "lfm2",
 ]
