@@ -27,4 +27,7 @@ ARCHITECTURES = [
     "glm4moe",
     "deepseek2",
     "lfm2",
+    "qwen3next",
+    "qwen35",
+    "granitehybrid",
 ]
