@@ -26,6 +26,7 @@ TOLERANCE = 1e-3
 SWITCH = 100 * TOLERANCE
 # chunk, threads, sequences in one pass
 WAYS = ((256, 2, 1), (7, 1, 1), (1, 2, 3), (256, 1, 3), (33, 2, 2))
+WHOLE_WAYS = tuple(way for way in WAYS if way[0] == 256)  # encoders: a sequence is computed in one step
 # Goldens of architectures that are known, but not with this: why. The test fails when one of them passes.
 PENDING = {
     "llama-moe": "experts",
@@ -111,7 +112,7 @@ class Architectures(unittest.TestCase):
         g, output, _ = self.close_to_reference(name)
         path, want = self.file(g), hashlib.sha256(output).hexdigest()
         for isa in isas(path, g):
-            for chunk, threads, together in WAYS:
+            for chunk, threads, together in WHOLE_WAYS if "hidden" in g["runs"][0]["rows"][0] else WAYS:
                 with self.subTest(isa=isa, chunk=chunk, threads=threads, together=together):
                     found, used, error = run(path, g, chunk, threads, together, isa=isa)
                     self.assertEqual((error, used), ("", isa))

@@ -173,9 +173,9 @@ def bias_rows(c, form=None, output=False):
     return [*rows, ("attn_output.bias", "self_attn.o_proj.bias", BIAS, SAME)] if output else rows
 
 
-def qk_norm_rows(form=SAME):
-    return [("attn_q_norm.weight", "self_attn.q_norm.weight", SHARP_NORM, form),
-            ("attn_k_norm.weight", "self_attn.k_norm.weight", SHARP_NORM, form)]
+def qk_norm_rows(form=SAME, fill=SHARP_NORM):
+    return [("attn_q_norm.weight", "self_attn.q_norm.weight", fill, form),
+            ("attn_k_norm.weight", "self_attn.k_norm.weight", fill, form)]
 
 
 GATED_FFN = [("ffn_gate.weight", "mlp.gate_proj.weight", PLAIN, SAME),
@@ -189,9 +189,10 @@ def decoder_metadata(arch, c, **more):
     """Keys of every decoder of the usual form; more: rest of the key, with __ for dots, and its value."""
     keys = {"block_count": c.num_hidden_layers, "context_length": c.max_position_embeddings,
             "embedding_length": c.hidden_size, "feed_forward_length": c.intermediate_size,
-            "attention.head_count": c.num_attention_heads, "attention.head_count_kv": c.num_key_value_heads,
+            "attention.head_count": c.num_attention_heads,
+            "attention.head_count_kv": getattr(c, "num_key_value_heads", None),
             "vocab_size": c.vocab_size}
-    if getattr(c, "rms_norm_eps", None):
+    if getattr(c, "rms_norm_eps", None) is not None:
         keys["attention.layer_norm_rms_epsilon"] = c.rms_norm_eps
     rope = getattr(c, "rope_parameters", None) or {}
     rope = rope.get("full_attention", rope)
@@ -205,3 +206,4 @@ def decoder_metadata(arch, c, **more):
 TINY = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 128, "max_position_embeddings": 256, "pad_token_id": None,
         "bos_token_id": 1, "eos_token_id": 2}
+ENCODER = {k: v for k, v in TINY.items() if k != "num_key_value_heads"}

@@ -77,7 +77,7 @@ def make(case):
         found, sharp = answers(model, case, tokens)
         runs.append({"tokens": tokens, "rows": [{"after": r, case.output: floats(found[r])} for r in rows]})
     said = {"made_by": f"tools/oracle/generate.py, transformers {transformers.__version__}, "
-                       f"torch {torch.__version__.split('+')[0]}, {case.model.__name__}",
+                       f"torch {torch.__version__.split('+')[0]}, {type(model).__name__}",
             "seed": case.seed or case.name, "attention": sharp and float(f"{sharp:.3g}"),
             "vocabulary": case.vocabulary,
             "metadata": {"general.architecture": case.arch, "general.name": case.name, **case.metadata},

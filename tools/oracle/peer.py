@@ -2,11 +2,12 @@
 """peer.py: the files of tests/golden/arch, computed by llama.cpp: do names and numbers mean there what they mean here?
 
     python3 -m venv VENV && VENV/bin/pip install llama-cpp-python==0.3.36     (compiles it: minutes)
-    VENV/bin/python tools/oracle/peer.py [NAME...]
+    VENV/bin/python tools/oracle/peer.py [--switches] [NAME...]
 
 Prints the largest distance of the peer's logits to the reference's, in standard deviations of the reference's. Keys
 and values are kept as f32. Of products with f32 weights the peer rounds nothing, so 1e-3 and more says that one of
-the three is wrong.
+the three is wrong; GELU it takes out of a table of f16, which gives up to 4e-3. With --switches also what each of the
+golden's switches moves.
 """
 
 import os
@@ -77,15 +78,21 @@ def distance(g, found):
     return most
 
 
+def compared(g, path):
+    golden.write(g, path)
+    found = said(path, g)
+    return found if isinstance(found, str) else format(distance(g, found), ".2g")
+
+
 def main():
     llama_cpp.llama_log_set(keep_log, None)
     llama_cpp.llama_backend_init()
     with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or golden.names():
-            g, path = golden.read(name), os.path.join(folder, name + ".gguf")
-            golden.write(g, path)
-            found = said(path, g)
-            print(f"{name}: {found if isinstance(found, str) else format(distance(g, found), '.2g')}", flush=True)
+        path, switches = os.path.join(folder, "model.gguf"), "--switches" in sys.argv
+        for name in [a for a in sys.argv[1:] if a != "--switches"] or golden.names():
+            g = golden.read(name)
+            moved = [f"; {k} {compared(golden.flipped(g, flip), path)}" for k, flip in g["flips"].items() if switches]
+            print(f"{name}: {compared(g, path)}{''.join(moved)}", flush=True)
 
 
 if __name__ == "__main__":

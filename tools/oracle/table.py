@@ -30,4 +30,9 @@ ARCHITECTURES = [
     "qwen3next",
     "qwen35",
     "granitehybrid",
+    "gemma4",
+    "bert",
+    "nomic_bert",
+    "modern_bert",
+    "gemma_embedding",
 ]

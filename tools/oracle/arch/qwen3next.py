@@ -3,13 +3,13 @@
 Delta net: attn_qkv gives queries and keys of ssm.group_count heads and values of ssm.time_step_rank heads, all of
 ssm.state_size; they go through a causal convolution of ssm.conv_kernel taps and SiLU; queries and keys are divided by
 sqrt(sum of squares + 1e-6), queries by sqrt(state_size) more; a key head serves time_step_rank / group_count
-neighbouring value heads. Of a value head, with b and a of ssm_ba: g = exp(ssm_a softplus(a + dt)), beta = sigmoid(b),
-state S: S *= g; S += k (beta (v - k S)); out = q S. That is normed by head (ssm_norm, without 1 added), times
-SiLU(attn_gate x), ssm_out. Attention: attn_q has of each head its query, then its gate; the output times sigmoid(gate)
-goes into attn_output.
+neighbouring value heads. Of a value head, with b and a of ssm_ba: g = exp(ssm_a softplus(a + dt)),
+beta = sigmoid(b), state S: S *= g; S += k (beta (v - k S)); out = q S. That is normed by head (ssm_norm, without 1
+added), times SiLU(attn_gate x), ssm_out. Attention: attn_q has of each head its query, then its gate; the output
+times sigmoid(gate) goes into attn_output.
 
-Traps: ssm_a has no ".weight" and is -exp(A_log) already; ssm_ba has of each key head its b's, then its a's; norms have 1
-added in the file, but for ssm_norm; the norm before feed-forward is called post_attention_norm; which layers are
+Traps: ssm_a has no ".weight" and is -exp(A_log) already; ssm_ba has of each key head its b's, then its a's; norms have
+1 added in the file, but for ssm_norm; the norm before feed-forward is called post_attention_norm; which layers are
 recurrent: attention.recurrent_layers, or all but every full_attention_interval-th where the key is absent (files
 before 2026)."""
 
