@@ -63,7 +63,7 @@ def cases():
                                            "rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}})
     yield case("deepseek2", DeepseekV3ForCausalLM, c, LOW_RANK_Q, expert_rows(c, router_fill=SIGMOID_ROUTER) + CHOICE,
                {"multiplier": {"metadata": {"deepseek2.rope.scaling.yarn_log_multiplier": 0.01}},
-                "groups": {"metadata": {"deepseek2.expert_group_used_count": 4}},
+                "groups": {"metadata": {"deepseek2.expert_group_used_count": 3}},
                 "bias of the choice": {"tensors": {"exp_probs_b.bias": ZEROS}},
                 "scale of experts": {"metadata": {"deepseek2.expert_weights_scale": 1.0}},
                 "sum of 1": {"metadata": {"deepseek2.expert_weights_norm": False}}},
