@@ -534,7 +534,7 @@ class Inspect(CliTest):
         plan = json.loads(self.done(hearth("inspect", self.tiny, "--json")).text)["plan"]
         parts = ("weights_bytes", "kv_bytes", "workspace_bytes", "vocabulary_bytes", "request_bytes")
         self.assertEqual(sum(plan[part] for part in parts), plan["total_bytes"])
-        self.assertEqual(sorted(plan["longest_ctx_tokens"]), ["bf16", "f16", "q8"])
+        self.assertEqual(sorted(plan["longest_ctx_tokens"]), ["bf16", "f16", "f32", "q8"])
 
     def test_what_does_not_fit_is_shown_with_what_would(self):
         args = (self.tiny, "--ctx", str(1 << 30))
@@ -547,7 +547,7 @@ class Inspect(CliTest):
         self.assertEqual(plan["longest_ctx_tokens"]["f16"], n)
 
     def test_a_plan_for_another_type_of_keys_and_values(self):
-        for kv_type, of_32 in ("f16", 64), ("bf16", 64), ("q8", 34):
+        for kv_type, of_32 in ("f16", 64), ("bf16", 64), ("q8", 34), ("f32", 128):
             o = json.loads(self.done(hearth("inspect", self.tiny, "--json", "--ctx", "128", "--kv-type", kv_type)).text)
             shape, plan = o["shape"], o["plan"]
             per_token = 2 * shape["n_layers"] * shape["n_kv_heads"] * shape["head_dim"] // 32 * of_32

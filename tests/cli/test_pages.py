@@ -115,7 +115,7 @@ class Completion(Pages):
             want = {s for spellings, _ in options + table()[""] for s in spellings if s.startswith("--")}
             got = {w for w in self.words(*command.split(), "--") if w != "--help"}
             self.assertEqual(got, want, command)
-        self.assertEqual(set(self.words("run", "--kv-type", "")), {"f16", "bf16", "q8"})
+        self.assertEqual(set(self.words("run", "--kv-type", "")), {"f16", "bf16", "q8", "f32"})
         self.assertEqual(set(self.words("run", "--kv-type", "b")), {"bf16"})
         self.assertEqual(self.words("run", "--ctx", ""), [])
 
@@ -132,7 +132,7 @@ class Bash(Completion):
 
     def test_values_may_follow_an_equals_sign_as_bash_takes_them_apart(self):
         self.assertEqual(set(self.words("run", "--kv-type", "=", "b")), {"bf16"})
-        self.assertEqual(set(self.words("run", "--kv-type", "=")), {"f16", "bf16", "q8"})
+        self.assertEqual(set(self.words("run", "--kv-type", "=")), {"f16", "bf16", "q8", "f32"})
         self.assertEqual(set(self.words("run", "--kv_type", "q")), {"q8"})
 
     def test_names_of_files_are_completed_where_files_belong(self):

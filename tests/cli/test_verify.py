@@ -234,7 +234,7 @@ class Broken(unittest.TestCase):
     def test_a_file_that_does_not_run_says_why_and_is_looked_at_all_the_same(self):
         self.damage("tolstoy-4m-q8_0", "blk.2.ffn_down.weight", 0, b"\x01\x7e")
         key = "llama.rope.scaling.type"
-        rewrite(Gguf(self.path), self.path, {key: pair(key, "yarn")})
+        rewrite(Gguf(self.path), self.path, {key: pair(key, "dynamic")})
         self.assertIn(key, self.finding("does-not-run")["message"])
         self.assertEqual(self.finding("bad-scale")["where"], "blk.2.ffn_down.weight")
 
