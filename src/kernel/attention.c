@@ -52,14 +52,24 @@ size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim)
 /* The oldest position that one at pos sees. */
 static int first_key(const struct attention *a, int pos)
 {
-    return a->window > 0 && pos >= a->window ? pos - a->window + 1 : 0;
+    int before = a->both_ways ? a->window / 2 : a->window - 1;
+    return a->window > 0 ? max_int(0, pos - before) : 0;
+}
+
+/* The one after the newest that it sees. */
+static int end_key(const struct attention *a, int pos)
+{
+    int end = a->first_pos + a->n_tokens;
+    if (!a->both_ways)
+        return pos + 1;
+    return a->window > 0 ? min_int(end, pos + a->window / 2 + 1) : end;
 }
 
 static struct key_span keys_seen(const struct attention *a, int pos, int page)
 {
     int start = page * KV_PAGE_TOKENS;
     return (struct key_span){ .first = max_int(0, first_key(a, pos) - start),
-                              .end = max_int(0, min_int(pos + 1 - start, KV_PAGE_TOKENS)) };
+                              .end = max_int(0, min_int(end_key(a, pos) - start, KV_PAGE_TOKENS)) };
 }
 
 void attention_task(const struct attention *a, int kv_head, int t0, int t1, void *scratch)
@@ -76,7 +86,7 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
         t.l[i] = 0;
     }
     const float *sinks = a->sinks ? a->sinks + (ptrdiff_t)kv_head * per_kv : NULL;
-    int last = (a->first_pos + t1 - 1) / KV_PAGE_TOKENS;
+    int last = (end_key(a, a->first_pos + t1 - 1) - 1) / KV_PAGE_TOKENS;
     bool all_seen = false; /* all keys of the page before, by all */
     for (int page = first_key(a, a->first_pos + t0) / KV_PAGE_TOKENS; page <= last; page++) {
         bool were = all_seen;

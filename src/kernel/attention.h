@@ -42,6 +42,8 @@ struct attention {
     float soft_cap;          /* scores become cap * tanh(score / cap) before they are weighed; 0: as they are */
     const float *sinks;      /* [n_heads] a logit of each query head that joins the sum of its weights and has no
                               * value (attention sinks as in gpt-oss); NULL: none */
+    bool both_ways;          /* a position sees all of the sequence, of which these rows are the last, also what comes
+                              * after it; with a window those at most window / 2 away on either side */
     int n_tokens, first_pos; /* these rows are positions first_pos .. first_pos + n_tokens - 1 */
     const float *q;          /* [n_tokens][q_stride], head h at h * head_dim, already rotated */
     size_t q_stride;

@@ -120,9 +120,11 @@ static void check_reference(const struct attention *a, const struct cache *c, co
         for (int h = 0; h < a->n_heads; h++) {
             int kv = h / (a->n_heads / a->n_kv_heads);
             const float *q = a->q + (ptrdiff_t)t * (ptrdiff_t)a->q_stride + h * head_dim;
-            struct ref_rules rules = { a->window, (double)a->soft_cap, a->sinks ? &a->sinks[h] : NULL };
+            int pos = a->first_pos + t, before = a->window > 0 ? a->both_ways ? a->window / 2 : a->window - 1 : pos;
+            int end = !a->both_ways ? pos + 1 : a->window > 0 ? pos + a->window / 2 + 1 : a->first_pos + a->n_tokens;
+            struct ref_rules rules = { max_int(0, pos - before), (double)a->soft_cap, a->sinks ? &a->sinks[h] : NULL };
             ref_attention(want, q, c->k + (ptrdiff_t)kv * MAX_KEYS * head_dim,
-                          c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, a->first_pos + t + 1, head_dim,
+                          c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, min_int(end, a->first_pos + a->n_tokens), head_dim,
                           (double)a->scale, &rules);
             for (int d = 0; d < head_dim; d++) {
                 float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * head_dim + d];
@@ -139,6 +141,7 @@ struct place {
     float soft_cap;
     bool sinks;
     hearth_kv_type type;
+    bool both_ways;
 };
 
 static void check_case(struct place p, uint64_t seed)
@@ -157,6 +160,7 @@ static void check_case(struct place p, uint64_t seed)
         sinks[i] = i == 0 ? 40.0f : i == 1 ? -40.0f : rng_normal(&rng) * 3;
     struct attention a = { .kv = c.view, .n_heads = (int)n_heads, .n_kv_heads = 2,
                            .scale = 2.4f / sqrtf((float)p.head_dim), .window = p.window, .soft_cap = p.soft_cap,
+                           .both_ways = p.both_ways,
                            .sinks = p.sinks ? sinks : NULL, .n_tokens = p.n_tokens, .first_pos = p.first_pos,
                            .q = q, .q_stride = row, .out_stride = row };
     attend(&a, scalar_table(), 1, want);
@@ -170,9 +174,10 @@ static void check_case(struct place p, uint64_t seed)
             attend(&a, k, at_once, got);
             int i = first_difference(got, want, (int)n);
             if (i >= 0)
-                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d, cap %g, %d together, "
+                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d%s, cap %g, %d together, "
                          "seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
-                         p.heads_per_kv, p.n_tokens, p.first_pos, p.window, (double)p.soft_cap, at_once,
+                         p.heads_per_kv, p.n_tokens, p.first_pos, p.window,
+                         p.both_ways ? " both ways" : "", (double)p.soft_cap, at_once,
                          (unsigned long long)seed, (double)got[i], (double)want[i], i);
         }
     }
@@ -214,6 +219,20 @@ static void windows_caps_and_sinks_follow_their_formulas(void **state)
                                        rules & 1 ? 1.5f : 0, rules & 2,
                                        (hearth_kv_type)((w + p) % HEARTH_N_KV_TYPES) }, seed++);
         }
+}
+
+/* Whole sequences, as encoders have them. */
+static void encoders_see_both_ways(void **state)
+{
+    (void)state;
+    static const int lengths[] = { 1, 5, 63, 64, 65, 128, 150 }, windows[] = { 0, 1, 2, 16, 17, 63, 128, 130, 1000 };
+    uint64_t seed = 300;
+    for (size_t n = 0; n < ARRAY_LEN(lengths); n++)
+        for (size_t w = 0; w < ARRAY_LEN(windows); w++)
+            check_case((struct place){ .head_dim = dims[(n + 2 * w) % (ARRAY_LEN(dims) - 1)],
+                                       .heads_per_kv = 1 + (int)(n % 3), .n_tokens = lengths[n], .window = windows[w],
+                                       .type = (hearth_kv_type)((n + w) % HEARTH_N_KV_TYPES), .both_ways = true },
+                       seed++);
 }
 
 static void soft_caps_are_tanh_to_the_last_digits(void **state)
@@ -381,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_softmax_in_every_table_and_grouping),
         cmocka_unit_test(windows_caps_and_sinks_follow_their_formulas),
+        cmocka_unit_test(encoders_see_both_ways),
         cmocka_unit_test(soft_caps_are_tanh_to_the_last_digits),
         cmocka_unit_test(queries_without_keys_keep_their_state),
         cmocka_unit_test(stored_halves_round_to_nearest_even_everywhere),

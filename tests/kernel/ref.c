@@ -25,8 +25,7 @@ void ref_attention(double *out, const float *q, const float *k, const float *v, 
                    double scale, const struct ref_rules *rules)
 {
     double score[1024], most = rules->sink ? (double)*rules->sink : -INFINITY;
-    int first = rules->window > 0 && n_keys > rules->window ? n_keys - rules->window : 0;
-    for (int i = first; i < n_keys; i++) {
+    for (int i = rules->first; i < n_keys; i++) {
         score[i] = 0;
         for (int d = 0; d < head_dim; d++)
             score[i] += (double)q[d] * (double)k[(long)i * head_dim + d];
@@ -38,7 +37,7 @@ void ref_attention(double *out, const float *q, const float *k, const float *v, 
     double sum = rules->sink ? exp((double)*rules->sink - most) : 0;
     for (int d = 0; d < head_dim; d++)
         out[d] = 0;
-    for (int i = first; i < n_keys; i++) {
+    for (int i = rules->first; i < n_keys; i++) {
         double p = exp(score[i] - most);
         sum += p;
         for (int d = 0; d < head_dim; d++)
