@@ -277,6 +277,8 @@ bool hearth_file_plan_seqs(const hearth_file *f, int n_ctx_tokens, int n_seqs, h
             *err = f->problem;
         return false;
     }
+    if (!model_check_context(&f->model, n_ctx_tokens, err))
+        return false;
     struct machine m;
     machine_read(&m);
     int64_t n_kv = n_seqs > 1 ? (int64_t)n_ctx_tokens * n_seqs : 0;

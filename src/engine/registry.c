@@ -170,6 +170,8 @@ static bool take_place(hearth_model *m, const hearth_model_options *o, hearth_er
     r.others_weights_bytes = e->weights_bytes;
     if (e->take_turns && !o->budget_bytes) /* it has no share in that */
         r.others_own_bytes += e->turn_room_bytes;
+    if (!model_check_context(&m->file->model, o->n_ctx_tokens, err))
+        return false;
     plan_make(&m->plan, m->file, &r);
     if (!m->plan.fits)
         return plan_refuse(&m->plan, m->file, err);

@@ -71,6 +71,8 @@ static bool check_count(const char *name, long long value, long long most, heart
 static bool check(const hearth_model *m, const hearth_request *r, hearth_error *err)
 {
     int n_vocab = m->file->model.hp.n_vocab;
+    if (!model_check_writes(&m->file->model, err))
+        return false;
     if ((r->n_spans > 0) + (r->n_prompt_ids > 0) + (r->chat != NULL) > 1)
         return fail(err, HEARTH_ERR_USAGE,
                     "the prompt is given in two forms; give a conversation, text or ids, one of the three");

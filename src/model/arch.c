@@ -78,6 +78,14 @@ const struct tensor_spec tensors_post_norms[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_sum_norms[] = {
+    { "blk.%d.attn_output_norm.weight", W_ATTN_SUM_NORM, D_EMBD, D_NONE, false },
+    { "blk.%d.attn_output_norm.bias", W_ATTN_SUM_NORM_BIAS, D_EMBD, D_NONE, false },
+    { "blk.%d.layer_output_norm.weight", W_FFN_SUM_NORM, D_EMBD, D_NONE, false },
+    { "blk.%d.layer_output_norm.bias", W_FFN_SUM_NORM_BIAS, D_EMBD, D_NONE, false },
+    { 0 },
+};
+
 const struct tensor_spec tensors_experts[] = {
     { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.ffn_gate_inp.weight", W_ROUTER, D_EMBD, D_EXPERTS, false },

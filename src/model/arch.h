@@ -1,7 +1,7 @@
 /* arch.h: an architecture is a description, not a copy of the forward pass.
  *
  * It names its tensors with their exact shapes and sets the switches in which families of
- * decoders differ. model/forward.c runs all of them. Where a tensor that is there says it all
+ * models differ. model/forward.c runs all of them. Where a tensor that is there says it all
  * there is no switch: a norm or a bias acts when the file has it. */
 #pragma once
 #include "kernel/kernel.h"
@@ -12,6 +12,8 @@ enum dim {
     D_NONE, /* no such dimension: the tensor is a vector */
     D_EMBD, /* model width */
     D_VOCAB,
+    D_CTX,  /* positions, of a model that has learned each */
+    D_TOKEN_TYPES,
     D_Q,    /* n_heads * head_dim */
     D_KV,   /* n_kv_heads * head_dim */
     D_QKV,  /* D_Q + 2 * D_KV: the three in one */
@@ -29,6 +31,10 @@ enum dim {
 /* Tensors that exist once. */
 enum global_slot {
     G_TOKEN_EMBD,
+    G_POSITION_EMBD, /* added to a token's embedding; there: no position beyond its rows */
+    G_TOKEN_TYPES,   /* row 0 is added: all tokens are of the first type */
+    G_EMBD_NORM,     /* over the sum */
+    G_EMBD_NORM_BIAS,
     G_OUTPUT_NORM,
     G_OUTPUT_NORM_BIAS,
     G_OUTPUT,
@@ -57,6 +63,8 @@ enum layer_slot {
     W_K_NORM,
     W_SINKS,
     W_ATTN_POST_NORM, /* over what attention adds */
+    W_ATTN_SUM_NORM,  /* over the residual stream after attention is added, which goes on from there */
+    W_ATTN_SUM_NORM_BIAS,
     W_FFN_NORM,
     W_FFN_NORM_BIAS,
     W_GATE_UP, /* gate, then up, in one matrix; split as W_QKV is */
@@ -67,6 +75,8 @@ enum layer_slot {
     W_UP_BIAS,
     W_DOWN_BIAS,
     W_FFN_POST_NORM,
+    W_FFN_SUM_NORM, /* the same after feed-forward */
+    W_FFN_SUM_NORM_BIAS,
     W_ROUTER, /* there: the layer has experts */
     W_ROUTER_BIAS,
     W_SELECT_BIAS, /* added to a router's weights for choosing, not for weighing */
@@ -105,7 +115,7 @@ enum norm_kind { NORM_RMS, NORM_LAYER };
 
 /* Which layers a window's width, and no rotation, belong to. A layer is full when it is the last of window_period. */
 enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_ALL };
-enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD };
+enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD, ROTATED_NONE };
 
 struct router {
     enum gating gating;   /* where metadata say nothing; GATING_DEFAULT: softmax */
@@ -115,6 +125,7 @@ struct router {
 
 struct arch {
     const char *name;          /* general.architecture */
+    bool encoder;              /* tokens see what comes after them, too; there is no output */
     bool rope_halves;          /* rotate (i, i + n/2); else (2i, 2i + 1) */
     enum norm_kind norm;
     enum activation activation;
@@ -134,7 +145,7 @@ struct arch {
     struct layer_part layer[ARCH_MAX_PARTS];        /* lists; the first without one ends them */
 };
 
-/* Shared by every decoder of the Llama form; in arch.c. */
+/* Shared by decoders of the Llama form; in arch.c. */
 extern const struct tensor_spec tensors_global[];
 extern const struct tensor_spec tensors_attention[];     /* with a norm before it; Q, K and V apart */
 extern const struct tensor_spec tensors_qkv_biases[];    /* all of them there */
@@ -144,6 +155,8 @@ extern const struct tensor_spec tensors_gated_ffn[];     /* with a norm before i
 extern const struct tensor_spec tensors_post_norms[];    /* after attention and feed-forward */
 extern const struct tensor_spec tensors_experts[];       /* with a norm before them */
 extern const struct tensor_spec tensors_shared_expert[];
+/* By encoders of the BERT form. */
+extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed-forward, with biases */
 
 /* NULL when unknown. */
 const struct arch *arch_find(struct str name);

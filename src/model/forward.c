@@ -1,10 +1,22 @@
 #include "model/forward.h"
 
+#include <string.h>
+
 #include "kernel/num.h"
 #include "model/pass.h"
 
+/* Adds a row of a table to x. */
+static void add_row(const struct pass *p, float *x, const struct weight *table, int row, float *scratch)
+{
+    const struct mat *t = &table->mat;
+    if (!t->data)
+        return;
+    p->k->row_to_f32[t->type](scratch, t->data + (size_t)row * t->row_bytes, t->n_cols);
+    p->k->add(x, scratch, t->n_cols);
+}
+
 /* Embedding row, position and rotation angles of one token. */
-static void begin_row(struct pass *p, int row)
+static void begin_row(struct pass *p, int row, float *scratch)
 {
     const struct model *m = p->m;
     struct workspace *ws = p->ws;
@@ -14,18 +26,22 @@ static void begin_row(struct pass *p, int row)
     p->k->row_to_f32[embd->type](x, embd->data + (size_t)p->b->tokens[row] * embd->row_bytes, m->hp.n_embd);
     if (m->embedding_scale != 1)
         p->k->scale(x, x, m->embedding_scale, m->hp.n_embd);
+    add_row(p, x, &m->global[G_TOKEN_TYPES], 0, scratch);
+    add_row(p, x, &m->global[G_POSITION_EMBD], ws->row_pos[row], scratch);
+    if (m->global[G_EMBD_NORM].vec)
+        pass_norm(p, x, x, m->global[G_EMBD_NORM].vec, m->global[G_EMBD_NORM_BIAS].vec, m->hp.n_embd);
     for (int i = 0; i < m->n_ropes; i++)
         rope_angles(&m->rope[i], m->hp.n_rot, ws->row_pos[row], ws->cos[i] + r * n_half, ws->sin[i] + r * n_half);
 }
 
 static void stage_begin(void *pass, int thread, int n_threads)
 {
-    (void)thread;
     (void)n_threads;
     struct pass *p = pass;
+    float *scratch = (float *)(void *)pass_scratch(p, thread);
     for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
         for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
-            begin_row(p, row);
+            begin_row(p, row, scratch);
 }
 
 static void place_rows(struct workspace *ws, const struct batch *b)
@@ -57,6 +73,31 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
     p.no_act = true; /* only the last block's sum */
     p.layer = NULL;
     pass_run(&p, stage_norm, token_tiles);
+}
+
+static void stage_states(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    size_t n = (size_t)p->m->hp.n_embd;
+    const float *weight = p->m->global[G_OUTPUT_NORM].vec, *bias = p->m->global[G_OUTPUT_NORM_BIAS].vec;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int i = tile * TILE_TOKENS; i < min_int(p->n_rows, (tile + 1) * TILE_TOKENS); i++) {
+            const float *x = p->ws->x + (size_t)p->rows[i] * n;
+            float *y = p->ws->out + (size_t)i * n;
+            if (weight)
+                pass_norm(p, y, x, weight, bias, (int)n);
+            else
+                memcpy(y, x, n * sizeof *y);
+        }
+}
+
+void model_states(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                  const int *rows, int n)
+{
+    struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws, .rows = rows, .n_rows = n };
+    pass_run(&p, stage_states, (n + TILE_TOKENS - 1) / TILE_TOKENS);
 }
 
 /* Scale and cap of logits. */

@@ -1,4 +1,4 @@
-/* forward.h: tokens in, logits out. One pass for every architecture.
+/* forward.h: tokens in, logits or states out. One pass for every architecture.
  *
  * A pass runs over a batch: slices of several sequences side by side. Matrix products do not
  * care which row belongs to whom; attention runs per slice. The result of a row depends on
@@ -8,7 +8,8 @@
 #include "kernel/attention.h"
 #include "model/model.h"
 
-/* Consecutive tokens of one sequence. Its KV pages cover first_pos + n_tokens. */
+/* Consecutive tokens of one sequence. Its KV pages cover first_pos + n_tokens. Where the model is not causal: all of
+ * them, and first_pos is 0. */
 struct batch_slice {
     int first_row, n_tokens, first_pos;
     struct kv_view kv;
@@ -28,14 +29,14 @@ struct workspace {
     float *x;               /* [max_tokens][n_embd] residual stream */
     float *q, *k, *v, *att; /* [max_tokens][..] */
     float *gate, *up;       /* [max_tokens][n_ff] */
-    float *out;             /* [max_tokens][n_embd] what a block adds to x */
+    float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;
     int *slice_task;  /* [max_tokens] first attention task of each slice */
-    float *logits;    /* [max_logit_rows][n_vocab] */
+    float *logits;    /* [max_logit_rows][n_vocab]; NULL where the model is not causal */
     float *seen;      /* [max_tokens][widest input of a matrix] for an observer; NULL: there is none */
     uint8_t *scratch; /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
@@ -67,6 +68,11 @@ struct probe {
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
                    const struct batch *b, struct probe *probe, const struct observer *observer);
 
-/* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. */
+/* States of n rows (at most max_tokens) of the batch just run, after the last norm, into ws->out: [n][n_embd]. What
+ * embeddings are made of. */
+void model_states(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
+                  const int *rows, int n);
+
+/* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. The model is causal. */
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
                   const int *rows, int n, const struct observer *observer);

@@ -41,6 +41,13 @@ static double float_or(struct keys *k, const char *rest, double least, double mo
     return v;
 }
 
+static bool bool_or(struct keys *k, const char *rest, bool dflt)
+{
+    bool v = dflt;
+    k->ok = k->ok && gguf_bool_or(k->g, key_of(k, rest), dflt, &v, k->err);
+    return v;
+}
+
 static bool read_rope_scaling(struct rope_params *r, struct keys *k)
 {
     static const struct { const char *name; enum rope_scaling scaling; } known[] = {
@@ -106,12 +113,9 @@ static void read_experts(struct hparams *hp, struct keys *k)
     hp->n_expert_groups = int_or(k, "expert_group_count", 0, MAX_EXPERTS, 0);
     hp->n_expert_groups_used = int_or(k, "expert_group_used_count", 0, MAX_EXPERTS, 0);
     hp->gating = (enum gating)int_or(k, "expert_gating_func", 0, GATING_SOFTMAX_CHOSEN, GATING_DEFAULT);
-    bool norm = false;
     hp->expert_weights_norm = gguf_find(k->g, key_of(k, "expert_weights_norm")) ? 1 : -1;
-    if (hp->expert_weights_norm > 0) {
-        k->ok = k->ok && gguf_bool_or(k->g, key_of(k, "expert_weights_norm"), false, &norm, k->err);
-        hp->expert_weights_norm = norm;
-    }
+    if (hp->expert_weights_norm > 0)
+        hp->expert_weights_norm = bool_or(k, "expert_weights_norm", false);
     hp->expert_weights_scale = (float)float_or(k, "expert_weights_scale", 0, 1e4, 0);
 }
 
@@ -131,7 +135,7 @@ static bool check(const struct hparams *hp, struct keys *k)
     return true;
 }
 
-bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, hearth_error *err)
+bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bool causal, hearth_error *err)
 {
     struct keys k = { .g = g, .arch = arch, .ok = true, .err = err };
     *hp = (struct hparams){ 0 };
@@ -143,7 +147,8 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, he
     hp->n_heads = need_int(&k, "attention.head_count", 1, MAX_HEADS);
     hp->n_kv_heads = int_or(&k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
     hp->n_ctx_train = need_int(&k, "context_length", 1, MAX_CTX);
-    double eps = float_or(&k, "attention.layer_norm_epsilon", 1e-12, 1e-1, 1e-5);
+    hp->causal = bool_or(&k, "attention.causal", causal);
+    double eps = float_or(&k, "attention.layer_norm_epsilon", 1e-13, 1e-1, 1e-5);
     hp->norm_eps = (float)float_or(&k, "attention.layer_norm_rms_epsilon", 1e-12, 1e-1, eps);
     read_scales(hp, &k);
     if (!k.ok)
@@ -156,6 +161,9 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, he
     hp->head_dim = int_or(&k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
     int value_dim = int_or(&k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
     hp->n_rot = int_or(&k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
+    uint64_t n_types = 1;
+    k.ok = k.ok && gguf_uint_or(g, "tokenizer.ggml.token_type_count", 1, MAX_VOCAB, 1, &n_types, err);
+    hp->n_token_types = (int)n_types;
     hp->n_vocab = int_or(&k, "vocab_size", 0, MAX_VOCAB, 0);
     if (!read_rope(hp, &k))
         return false;

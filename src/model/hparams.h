@@ -32,7 +32,8 @@ struct rope_params {
 enum gating { GATING_DEFAULT, GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
 
 struct hparams {
-    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_rot, n_ff, n_vocab, n_ctx_train;
+    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_rot, n_ff, n_vocab, n_ctx_train, n_token_types;
+    bool causal;                 /* tokens see only what came before them; else the model writes no text */
     float norm_eps;
     struct rope_params rope;
     double rope_local_base;      /* of layers with a window, where the architecture has two */
@@ -48,5 +49,5 @@ struct hparams {
     float expert_weights_scale;  /* 0: not stated */
 };
 
-/* Read ARCH.* keys. HEARTH_ERR_FORMAT names key, value and range. */
-bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, hearth_error *err);
+/* Read ARCH.* keys; causal: what holds where the file does not say. HEARTH_ERR_FORMAT names key, value and range. */
+bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bool causal, hearth_error *err);

@@ -17,6 +17,10 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_embd;
     case D_VOCAB:
         return (uint64_t)hp->n_vocab;
+    case D_CTX:
+        return (uint64_t)hp->n_ctx_train;
+    case D_TOKEN_TYPES:
+        return (uint64_t)hp->n_token_types;
     case D_Q:
         return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
     case D_KV:
@@ -95,13 +99,19 @@ static bool fail_missing(const struct model *m, const char *name, const struct s
                 name, (unsigned long long)s->row, (unsigned long long)s->rows, m->arch->name);
 }
 
+/* Of which a token takes a row. */
+static bool is_looked_up(const struct tensor_spec *spec, int layer)
+{
+    return layer < 0 && (spec->slot == G_TOKEN_EMBD || spec->slot == G_POSITION_EMBD || spec->slot == G_TOKEN_TYPES);
+}
+
 /* What running a token reads and multiplies. Of experts it has a few. */
 static void count(struct model *m, const struct gguf_tensor *t, const struct tensor_spec *spec, int layer,
                   const struct shape *s)
 {
     uint64_t of = s->mats, used = spec->mats == D_EXPERTS ? (uint64_t)m->hp.n_experts_used : of;
     m->weight_bytes += t->bytes;
-    if (!s->vector && !(spec->slot == G_TOKEN_EMBD && layer < 0))
+    if (!s->vector && !is_looked_up(spec, layer))
         m->decode_bytes += t->bytes / of * used;
     if (!s->vector && layer >= 0)
         m->layer_macs += s->row * s->rows * used;
@@ -132,7 +142,7 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
                            .n_cols = (int)s.row };
     if (s.vector)
         w->vec = (const float *)(const void *)t->data;
-    else
+    else if (!is_looked_up(spec, layer))
         m->act_kinds |= 1u << dtype_table[type].act;
     count(m, t, spec, layer, &s);
     return true;
@@ -239,7 +249,7 @@ static void place_layers(struct model *m)
         bool full = a->windows == WINDOWS_NONE || (a->windows == WINDOWS_BUT_FULL && period && (i + 1) % period == 0);
         l->window = full ? 0 : hp->window;
         l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
-        if ((a->rotated == ROTATED_BUT_FULL && !l->window)
+        if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_BUT_FULL && !l->window)
             || (a->rotated == ROTATED_BUT_PERIOD && (i + 1) % a->rotated_period == 0))
             l->rope = ROPE_NONE;
     }
@@ -269,12 +279,12 @@ static bool make_rope(struct model *m, hearth_error *err)
     if (m->arch->rope_local_same_base)
         local.base = m->hp.rope.base;
     const struct weight *factors = rope_factors(m);
-    m->n_ropes = m->arch->rope_local ? N_ROPE_TABLES : 1;
-    return check_factors(factors, err)
+    m->n_ropes = m->arch->rotated == ROTATED_NONE ? 0 : m->arch->rope_local ? N_ROPE_TABLES : 1;
+    return m->n_ropes == 0 || (check_factors(factors, err)
            && rope_make(&m->rope[ROPE_SCALED], &m->arena, &m->hp.rope, m->hp.n_rot, factors->vec,
                         m->arch->yarn_fractional, err)
            && (m->n_ropes == 1
-               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err));
+               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err)));
 }
 
 static float or_one(float scale) { return scale > 0 ? scale : 1; }
@@ -324,8 +334,13 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     if (!m->arch)
         return fail(err, HEARTH_ERR_FORMAT, "architecture \"" STR_FMT "\" is not supported; this version runs %s",
                     STR_ARG(name), arch_names());
-    if (!hparams_read(&m->hp, g, m->arch->name, err) || !read_vocab_size(m, g, err))
+    if (!hparams_read(&m->hp, g, m->arch->name, !m->arch->encoder, err) || !read_vocab_size(m, g, err))
         return false;
+    if (m->arch->encoder && m->hp.causal)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.attention.causal is true, and tokens of %s models see both ways as this version knows them; "
+                    "is general.architecture right?",
+                    m->arch->name, m->arch->name);
     if (m->hp.n_experts && !arch_has_experts(m->arch))
         return fail(err, HEARTH_ERR_FORMAT,
                     "the file has %d experts, and %s models have none as this version knows them; is "
@@ -342,8 +357,9 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     place_layers(m);
     set_scales(m);
     struct weight *embd = &m->global[G_TOKEN_EMBD];
-    if (!m->global[G_OUTPUT].mat.data) {
+    if (m->hp.causal && !m->global[G_OUTPUT].mat.data) {
         m->global[G_OUTPUT] = *embd; /* tied */
+        m->act_kinds |= 1u << dtype_table[embd->mat.type].act;
         m->decode_bytes += (uint64_t)embd->mat.row_bytes * (uint64_t)embd->mat.n_rows;
     } else {
         m->decode_bytes += embd->mat.row_bytes;
@@ -365,6 +381,20 @@ void model_free(struct model *m)
 {
     arena_free(&m->arena);
     *m = (struct model){ 0 };
+}
+
+bool model_check_context(const struct model *m, int n_ctx, hearth_error *err)
+{
+    int most = m->global[G_POSITION_EMBD].mat.data ? m->hp.n_ctx_train : MAX_CTX;
+    return n_ctx <= most
+           || fail(err, HEARTH_ERR_USAGE,
+                   "a context of %d tokens: the model has learned %d positions, and there are no others; lower --ctx",
+                   n_ctx, most);
+}
+
+bool model_check_writes(const struct model *m, hearth_error *err)
+{
+    return m->hp.causal || fail(err, HEARTH_ERR_USAGE, "this model makes embeddings, it does not write text");
 }
 
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)

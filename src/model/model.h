@@ -55,6 +55,11 @@ struct model {
 bool model_load(struct model *m, const struct gguf *g, hearth_error *err);
 void model_free(struct model *m); /* fine on a zeroed struct */
 
+/* HEARTH_ERR_USAGE where a sequence may not be so long: learned positions end. */
+bool model_check_context(const struct model *m, int n_ctx, hearth_error *err);
+/* HEARTH_ERR_USAGE for a model without logits. */
+bool model_check_writes(const struct model *m, hearth_error *err);
+
 /* Bytes of keys and values for one position of one sequence. */
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);
 /* Multiply-adds of one token with one position that it sees, in all layers: scores, and the sum of values. */

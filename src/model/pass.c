@@ -59,6 +59,8 @@ static void add_pending(const struct pass *p, float *x, size_t at)
     if (p->pending.beside)
         p->k->add(out, p->ws->beside + at, n);
     p->k->add_scaled(x, out, p->m->residual_scale, n);
+    if (p->pending.sum_norm)
+        pass_norm(p, x, x, p->pending.sum_norm, p->pending.sum_norm_bias, n);
 }
 
 static void norm_row(struct pass *p, int i, float *h)
@@ -98,6 +100,8 @@ void pass_end_ffn(struct pass *p, const float *bias)
     p->pending = (struct pending){ .out = true,
                                    .out_bias = bias,
                                    .out_norm = p->layer->w[W_FFN_POST_NORM].vec,
+                                   .sum_norm = p->layer->w[W_FFN_SUM_NORM].vec,
+                                   .sum_norm_bias = p->layer->w[W_FFN_SUM_NORM_BIAS].vec,
                                    .beside = p->m->arch->parallel };
 }
 

@@ -46,6 +46,7 @@ struct pass {
         bool out;              /* x += out */
         const float *out_bias; /* added to out before; may be NULL */
         const float *out_norm; /* weight of a norm of out before it is added; may be NULL */
+        const float *sum_norm, *sum_norm_bias; /* of a norm of x after it is, which is x then; may be NULL */
         bool beside;           /* out has the sum of two blocks */
     } pending;
 };

@@ -58,7 +58,8 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->row_pos = cut(&c, t, sizeof(int32_t));
     ws->row_slice = cut(&c, t, sizeof(int32_t));
     ws->slice_task = cut(&c, t + 1, sizeof(int));
-    ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
+    if (hp->causal)
+        ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
     if (shape->observed)
         ws->seen = cut(&c, max_size(t, (size_t)shape->max_logit_rows) * (size_t)widest, f);
     ws->scratch_bytes = thread_scratch_bytes(hp);

@@ -124,8 +124,8 @@ static void check_reference(const struct attention *a, const struct cache *c, co
             int end = !a->both_ways ? pos + 1 : a->window > 0 ? pos + a->window / 2 + 1 : a->first_pos + a->n_tokens;
             struct ref_rules rules = { max_int(0, pos - before), (double)a->soft_cap, a->sinks ? &a->sinks[h] : NULL };
             ref_attention(want, q, c->k + (ptrdiff_t)kv * MAX_KEYS * head_dim,
-                          c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, min_int(end, a->first_pos + a->n_tokens), head_dim,
-                          (double)a->scale, &rules);
+                          c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, min_int(end, a->first_pos + a->n_tokens),
+                          head_dim, (double)a->scale, &rules);
             for (int d = 0; d < head_dim; d++) {
                 float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * head_dim + d];
                 if (!(fabs((double)y - want[d]) <= 2e-5))
@@ -174,8 +174,8 @@ static void check_case(struct place p, uint64_t seed)
             attend(&a, k, at_once, got);
             int i = first_difference(got, want, (int)n);
             if (i >= 0)
-                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d%s, cap %g, %d together, "
-                         "seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
+                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d%s, cap %g, %d "
+                         "together, seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
                          p.heads_per_kv, p.n_tokens, p.first_pos, p.window,
                          p.both_ways ? " both ways" : "", (double)p.soft_cap, at_once,
                          (unsigned long long)seed, (double)got[i], (double)want[i], i);

@@ -1,10 +1,11 @@
-/* arch_logits.c: what a model gives after tokens of several sequences, from the model layer alone.
+/* arch_logits.c: what a model gives after tokens of several sequences, from the model layer alone:
+ * logits, or the states of one that has none.
  *
  *   arch_logits MODEL.gguf KV-TYPE CHUNK THREADS TOGETHER < sequences
  *
  * Standard input has a line of token ids for each sequence. They go CHUNK tokens at a time; TOGETHER sequences share a
  * pass, so that rows of several meet in one batch. Standard output is the logits after every token, little-endian f32,
- * sequence after sequence. */
+ * sequence after sequence; or the states. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ struct sequence {
     int32_t tokens[MAX_TOKENS];
     int n_tokens, n_done;
     struct kv_seq kv;
-    float *logits; /* [n_tokens][n_vocab] */
+    float *given; /* [n_tokens][width] */
 };
 
 struct run {
@@ -42,6 +43,7 @@ struct run {
     const struct kernels *k;
     struct sequence seqs[MAX_SEQS];
     int n_seqs;
+    size_t width; /* of a row: n_vocab or n_embd */
 };
 
 static void read_sequences(struct run *r)
@@ -68,13 +70,14 @@ static void run_open(struct run *r, struct gguf *g, hearth_kv_type type, int n_t
     need(model_load(&r->m, g, &err), "model");
     need((r->k = kernels_get(&err)) != NULL, "kernels");
     need((r->pool = pool_create(n_threads, &err)) != NULL, "threads");
+    r->width = (size_t)(r->m.hp.causal ? r->m.hp.n_vocab : r->m.hp.n_embd);
     uint32_t n_pages = MAX_TOKENS / KV_PAGE_TOKENS;
     need(kv_create(&r->kv, &r->m.hp, type, MAX_SEQS * n_pages, &err), "KV");
     for (int i = 0; i < r->n_seqs; i++) {
         struct sequence *s = &r->seqs[i];
         need(kv_seq_create(&s->kv, n_pages, &err), "KV of a sequence");
-        s->logits = mem_alloc(sizeof(float) * (size_t)r->m.hp.n_vocab * (size_t)max_int(1, s->n_tokens));
-        need(s->logits != NULL, "memory for logits");
+        s->given = mem_alloc(sizeof(float) * r->width * (size_t)max_int(1, s->n_tokens));
+        need(s->given != NULL, "memory for logits");
     }
     struct workspace_shape shape = { .max_tokens = MAX_ROWS, .max_logit_rows = MAX_ROWS, .n_threads = n_threads };
     workspace_layout(&r->ws, &r->m, &shape, NULL);
@@ -91,7 +94,6 @@ static bool step(struct run *r, struct sequence *seqs, int n_seqs, int chunk)
     static int rows[MAX_ROWS];
     struct batch_slice slices[MAX_SEQS];
     struct batch b = { .tokens = tokens, .slices = slices };
-    size_t n_vocab = (size_t)r->m.hp.n_vocab;
     for (int i = 0; i < n_seqs; i++) {
         struct sequence *s = &seqs[i];
         int n = min_int(chunk, s->n_tokens - s->n_done);
@@ -108,12 +110,15 @@ static bool step(struct run *r, struct sequence *seqs, int n_seqs, int chunk)
     if (b.n_tokens == 0)
         return false;
     model_forward(&r->m, r->k, r->pool, &r->ws, &b, NULL, NULL);
-    model_logits(&r->m, r->k, r->pool, &r->ws, rows, b.n_tokens, NULL);
+    if (r->m.hp.causal)
+        model_logits(&r->m, r->k, r->pool, &r->ws, rows, b.n_tokens, NULL);
+    else
+        model_states(&r->m, r->k, r->pool, &r->ws, rows, b.n_tokens);
+    const float *from = r->m.hp.causal ? r->ws.logits : r->ws.out;
     for (int i = 0, row = 0; i < n_seqs; i++) {
         struct sequence *s = &seqs[i];
         for (int n = min_int(chunk, s->n_tokens - s->n_done); n > 0; n--, row++, s->n_done++)
-            memcpy(s->logits + (size_t)s->n_done * n_vocab, r->ws.logits + (size_t)row * n_vocab,
-                   n_vocab * sizeof(float));
+            memcpy(s->given + (size_t)s->n_done * r->width, from + (size_t)row * r->width, r->width * sizeof(float));
     }
     return true;
 }
@@ -136,8 +141,8 @@ int main(int argc, char **argv)
         while (step(&r, &r.seqs[i], min_int(together, r.n_seqs - i), chunk))
             continue;
     for (int i = 0; i < r.n_seqs; i++) {
-        size_t n = (size_t)r.m.hp.n_vocab * (size_t)r.seqs[i].n_tokens;
-        need(fwrite(r.seqs[i].logits, sizeof(float), n, stdout) == n, "standard output");
+        size_t n = r.width * (size_t)r.seqs[i].n_tokens;
+        need(fwrite(r.seqs[i].given, sizeof(float), n, stdout) == n, "standard output");
     }
     pool_destroy(r.pool);
     gguf_free(&g);

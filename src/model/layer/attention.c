@@ -1,4 +1,4 @@
-/* attention.c: the attention half of a decoder layer: norm, Q K V, biases, head norms, RoPE,
+/* attention.c: the attention half of a layer: norm, Q K V, biases, head norms, RoPE,
  * KV write, attention over the pages, output projection. */
 #include "kernel/num.h"
 #include "model/pass.h"
@@ -100,6 +100,7 @@ static void attend(struct pass *p, int task, void *scratch)
         .n_kv_heads = hp->n_kv_heads,
         .scale = p->m->attention_scale,
         .window = p->layer->window,
+        .both_ways = !hp->causal,
         .soft_cap = hp->score_cap,
         .sinks = p->layer->w[W_SINKS].vec,
         .n_tokens = slice->n_tokens,
@@ -176,5 +177,7 @@ void layer_attention(struct pass *p)
     pass_probe(p, out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
     p->pending = (struct pending){ .out = !p->m->arch->parallel,
                                    .out_bias = w[W_O_BIAS].vec,
-                                   .out_norm = w[W_ATTN_POST_NORM].vec };
+                                   .out_norm = w[W_ATTN_POST_NORM].vec,
+                                   .sum_norm = w[W_ATTN_SUM_NORM].vec,
+                                   .sum_norm_bias = w[W_ATTN_SUM_NORM_BIAS].vec };
 }

@@ -1,4 +1,4 @@
-/* ffn.c: the feed-forward half of a decoder layer: norm, up with or without a gate, activation, down. */
+/* ffn.c: the feed-forward half of a layer: norm, up with or without a gate, activation, down. */
 #include "model/pass.h"
 
 static void activate_row(struct pass *p, int row)
