@@ -1,5 +1,7 @@
 #include "model/arch.h"
 
+#include <stdio.h>
+
 #define ARCH(name) extern const struct arch arch_##name;
 #include "model/arch.def"
 
@@ -17,13 +19,12 @@ const struct arch *arch_find(struct str name)
     return NULL;
 }
 
-const char *arch_names(void)
+const char *arch_names(char *out, size_t room)
 {
-#define ARCH(name) ", " #name
-    static const char names[] =
-#include "model/arch.def"
-        ;
-    return names + 2; /* without the first comma */
+    out[0] = '\0';
+    for (size_t i = 0, n = 0; arch_all[i] && n < room; i++)
+        n += (size_t)snprintf(out + n, room - n, "%s%s", i ? ", " : "", arch_all[i]->name);
+    return out;
 }
 
 const struct tensor_spec tensors_global[] = {

@@ -162,5 +162,5 @@ extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed
 const struct arch *arch_find(struct str name);
 /* NULL-terminated. */
 extern const struct arch *const arch_all[];
-/* "llama, qwen2, qwen3". Static. */
-const char *arch_names(void);
+/* "bert, llama, qwen2", as far as there is room, of which there is some; returns out. */
+const char *arch_names(char *out, size_t room);

@@ -328,12 +328,13 @@ static bool arch_has_experts(const struct arch *a)
 static bool load(struct model *m, const struct gguf *g, hearth_error *err)
 {
     struct str name;
+    char known[400];
     if (!gguf_need_str(g, "general.architecture", &name, err))
         return false;
     m->arch = arch_find(name);
     if (!m->arch)
         return fail(err, HEARTH_ERR_FORMAT, "architecture \"" STR_FMT "\" is not supported; this version runs %s",
-                    STR_ARG(name), arch_names());
+                    STR_ARG(name), arch_names(known, sizeof known));
     if (!hparams_read(&m->hp, g, m->arch->name, !m->arch->encoder, err) || !read_vocab_size(m, g, err))
         return false;
     if (m->arch->encoder && m->hp.causal)
