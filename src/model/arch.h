@@ -113,8 +113,9 @@ struct layer_part {
 enum { ARCH_MAX_PARTS = 6 };
 enum norm_kind { NORM_RMS, NORM_LAYER };
 
-/* Which layers a window's width, and no rotation, belong to. A layer is full when it is the last of window_period. */
-enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_ALL };
+/* Which layers a window's width, and no rotation, belong to. A layer is full when it is the last of window_period;
+ * WINDOWS_BUT_FIRST: the first. */
+enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_BUT_FIRST, WINDOWS_ALL };
 enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD, ROTATED_NONE };
 
 struct router {
@@ -131,7 +132,7 @@ struct arch {
     enum activation activation;
     bool parallel;             /* attention and feed-forward read the same norm, and both are added */
     enum windows windows;
-    int window_period;         /* of so many layers the last is full */
+    int window_period;         /* of so many layers one is full, where no key says otherwise */
     enum rotated rotated;
     int rotated_period;        /* ROTATED_BUT_PERIOD: of so many layers the last is not rotated */
     bool rope_local;           /* layers with a window rotate by a base of their own, and without scaling */

@@ -86,6 +86,13 @@ static bool read_rope(struct hparams *hp, struct keys *k)
     return k->ok;
 }
 
+/* Where each layer says of itself whether it has a window, the key is a list and no period. */
+static int read_window_period(struct keys *k)
+{
+    const struct gguf_value *v = gguf_find(k->g, key_of(k, "attention.sliding_window_pattern"));
+    return v && v->type != GGUF_ARRAY ? int_or(k, "attention.sliding_window_pattern", 1, MAX_LAYERS, 0) : 0;
+}
+
 static void read_scales(struct hparams *hp, struct keys *k)
 {
     hp->embedding_scale = (float)float_or(k, "embedding_scale", 0, 1e6, 0);
@@ -96,6 +103,7 @@ static void read_scales(struct hparams *hp, struct keys *k)
     hp->logit_cap = (float)float_or(k, "final_logit_softcapping", 0, 1e6, 0);
     hp->temperature_scale = (float)float_or(k, "attention.temperature_scale", 0, 1e3, 0);
     hp->window = int_or(k, "attention.sliding_window", 0, MAX_CTX, 0);
+    hp->window_period = read_window_period(k);
 }
 
 /* Keys of a model with experts; n_ff_expert 0 where there are none. */

@@ -38,6 +38,7 @@ struct hparams {
     struct rope_params rope;
     double rope_local_base;      /* of layers with a window, where the architecture has two */
     int window;                  /* positions a layer with a window sees */
+    int window_period;           /* 0: not stated */
     float embedding_scale, residual_scale, logit_scale, attention_scale; /* 0: not stated */
     float score_cap, logit_cap;  /* cap * tanh(x / cap); 0: none */
     float temperature_scale;     /* queries times 1 + this * log(1 + floor(position / n_ctx_original)); 0: none */

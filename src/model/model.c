@@ -243,10 +243,11 @@ static void place_layers(struct model *m)
 {
     const struct arch *a = m->arch;
     const struct hparams *hp = &m->hp;
-    int period = a->window_period;
+    int period = hp->window_period ? hp->window_period : a->window_period;
+    int full_at = a->windows == WINDOWS_BUT_FIRST ? 0 : period - 1; /* of a period's layers */
     for (int i = 0; i < hp->n_layers; i++) {
         struct layer *l = &m->layers[i];
-        bool full = a->windows == WINDOWS_NONE || (a->windows == WINDOWS_BUT_FULL && period && (i + 1) % period == 0);
+        bool full = a->windows == WINDOWS_NONE || (a->windows != WINDOWS_ALL && period && i % period == full_at);
         l->window = full ? 0 : hp->window;
         l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
         if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_BUT_FULL && !l->window)
