@@ -463,6 +463,7 @@ typedef struct {
     bool lock;
     /* It never sleeps; nor does one that is preloaded or locked. */
     bool pinned;
+    int keep_awake_ms; /* of this model: 0: what the engine's options say; below 0: idle it never sleeps */
     /* Called while opening, on the calling thread; in phase "weights" every few MB. False ends it with
      * HEARTH_ERR_CANCELLED. NULL: not wanted. */
     bool (*progress)(void *arg, const hearth_progress *at);
@@ -505,7 +506,7 @@ void hearth_model_release(hearth_model *model); /* NULL is a no-op */
 typedef enum {
     HEARTH_SLEEP_NOT,   /* it has not slept */
     HEARTH_SLEEP_START, /* models take turns, and nobody has asked for it yet */
-    HEARTH_SLEEP_IDLE,  /* keep_awake_ms are over */
+    HEARTH_SLEEP_IDLE,  /* its keep_awake_ms are over */
     HEARTH_SLEEP_ROOM,  /* another one needed the room */
     HEARTH_SLEEP_TOLD,  /* hearth_model_sleep() */
     HEARTH_SLEEP_SHORT, /* memory was short (hearth_engine_short()), and nobody used it */
@@ -571,6 +572,7 @@ typedef struct {
     double gaps_s;                 /* all of them together */
     bool asleep, pinned;
     bool takes_turns;              /* it sleeps when others need the room */
+    double keep_awake_ms;          /* and when it is idle for so long; 0: that is no reason */
     hearth_sleep why_asleep;       /* of the last time that it slept */
     uint64_t n_wakes, n_sleeps;    /* a sleep from the start on is none of them */
     uint64_t awake_bytes;          /* that it gives back when it sleeps */

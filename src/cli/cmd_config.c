@@ -238,7 +238,7 @@ static bool list_command(struct report_to *to, const struct settings *s, const s
         struct model_choice choice = { .source.path = model };
         model_file_id(&choice, name);
         const struct toml_section *preset = preset_find(s, name, NULL);
-        if (preset && !settings_fill_from(s, preset, c->opts, c->n_opts, a.value, OPT_FROM_PRESET, err))
+        if (preset && !preset_fill(s, preset, c, a.value, err))
             return false;
         if (!preset)
             say("the settings have no preset [model.\"%s\"]", name);

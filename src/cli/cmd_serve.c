@@ -100,10 +100,7 @@ static const struct opt options[N_OPTS] = {
     [THREADS_PREFILL] = OPT_THREADS_PREFILL_ROW,
     [PRELOAD] = OPT_PRELOAD_ROW,
     [LOCK] = OPT_LOCK_ROW,
-    [KEEP_ALIVE] = { .name = "keep-alive", .type = OPT_FLOAT, .value = "SECONDS", .least = 0, .most = 604800,
-                     .dflt = "0",
-                     .help = "a model that nobody has asked for so long sleeps: its memory goes back to the system, "
-                             "and the next request wakes it; 0: only when another model needs the room" },
+    [KEEP_ALIVE] = OPT_KEEP_ALIVE_ROW,
     [PIN] = { .name = "pin", .type = OPT_LIST, .value = "NAME",
               .help = "a model that never sleeps, by its alias or its file's name; may be given several times" },
     [TEMPLATE] = OPT_TEMPLATE_ROW,
@@ -145,7 +142,7 @@ struct serving {
     char section[TOML_MAX_NAME_BYTES + 16]; /* without, for clients */
     struct template_choice template;
     struct sampling_choice sampling;
-    const char *of_model[4];              /* for the preset */
+    const char *of_model[5];              /* for the preset */
     struct preset preset;
     bool pinned;
     hearth_model *model;
@@ -268,10 +265,26 @@ static const struct opt_value *of_model(const struct service *s, const struct se
     return own->origin > all->origin ? own : all;
 }
 
+/* --pin names it, or its preset says so. */
+static bool read_stay(const struct service *s, struct serving *m, hearth_error *err)
+{
+    const struct opt_value *pin = &m->said[PRESET_PIN];
+    if (pin->on && m->said[PRESET_KEEP_ALIVE].f > 0)
+        return fail(err, HEARTH_ERR_USAGE, "%.200s has pin and keep-alive, but what is pinned never sleeps; take one "
+                    "out", m->preset_name);
+    if (pin->origin > s->args->value[PIN].origin)
+        m->pinned = pin->on;
+    m->pinned = m->pinned || pin->on;
+    return true;
+}
+
+static int keep_ms(const struct opt_value *v) { return v->f > 0 ? max_int((int)(v->f * 1000 + 0.5), 1) : 0; }
+
 static bool read_preset(const struct service *s, struct serving *m, hearth_error *err)
 {
-    static const int of_models[] = { PRESET_CTX, PRESET_KV_TYPE, PRESET_TEMPLATE };
-    static const int in_line[] = { CTX, KV_TYPE, TEMPLATE }; /* the same */
+    enum { N_UNSEEN = 2 }; /* of these the last: no request goes by them */
+    static const int of_models[] = { PRESET_CTX, PRESET_KV_TYPE, PRESET_TEMPLATE, PRESET_PIN, PRESET_KEEP_ALIVE };
+    static const int in_line[] = { CTX, KV_TYPE, TEMPLATE, PIN, KEEP_ALIVE }; /* the same */
     const struct toml_section *section = preset_find(s->args->settings, m->model_id, m->file_id);
     const struct opt_value *v = m->said;
     struct preset *p = &m->preset;
@@ -281,6 +294,8 @@ static bool read_preset(const struct service *s, struct serving *m, hearth_error
         if (!settings_fill_from(s->args->settings, section, preset_opts, PRESET_N_OPTS, m->said, OPT_FROM_PRESET, err))
             return false;
     }
+    if (!read_stay(s, m, err))
+        return false;
     if (!template_choose(&m->template, &m->choice.source, true, of_model(s, m, TEMPLATE, PRESET_TEMPLATE),
                          &v[PRESET_KWARGS], &v[PRESET_THINKING], &v[PRESET_NO_THINKING], err))
         return !section ? false : err_context(err, "%.200s", m->preset_name);
@@ -292,8 +307,10 @@ static bool read_preset(const struct service *s, struct serving *m, hearth_error
                           .breakers = m->sampling.has_breakers ? m->sampling.breakers : NULL,
                           .n_breakers = m->sampling.n_breakers };
     for (size_t i = 0; i < ARRAY_LEN(of_models); i++)
-        if (v[of_models[i]].origin > s->args->value[in_line[i]].origin) /* it was taken: of_model() */
+        if (v[of_models[i]].origin > s->args->value[in_line[i]].origin) { /* it was taken: of_model() */
             m->of_model[p->n_of_model++] = preset_opts[of_models[i]].name;
+            p->n_unseen += i + N_UNSEEN >= ARRAY_LEN(of_models);
+        }
     for (int i = 0; i < HEARTH_N_SAMPLING; i++) {
         const struct opt_value *x = &v[PRESET_SAMPLING + i];
         p->has_sampling[i] = x->origin != OPT_UNSET;
@@ -355,14 +372,15 @@ static int open_models(struct service *s, hearth_error *err)
                                      .n_threads_prefill = (int)v[THREADS_PREFILL].i,
                                      .budget_bytes = (uint64_t)v[BUDGET].i << 20,
                                      .take_turns = true,
-                                     .keep_awake_ms = (int)(v[KEEP_ALIVE].f * 1000 + 0.5),
+                                     .keep_awake_ms = keep_ms(&v[KEEP_ALIVE]),
                                      .n_seqs = number(s, PARALLEL, 4) };
     int code = EXIT_DONE;
     cache_fill(&engine, &v[CACHE_DIR], &v[CACHE_DISK], 0);
     s->engine = hearth_engine_create(&engine, err);
     if (!s->engine)
         return report(err);
-    for (int i = 0; i < s->n_models; i++)
+    for (int i = 0; i < s->n_models; i++) {
+        int own_ms = keep_ms(of_model(s, &s->models[i], KEEP_ALIVE, PRESET_KEEP_ALIVE));
         wanted[i] = (hearth_model_options){
             .source = s->models[i].choice.source,
             .n_ctx_tokens = (int)of_model(s, &s->models[i], CTX, PRESET_CTX)->i,
@@ -370,7 +388,9 @@ static int open_models(struct service *s, hearth_error *err)
             .preload = v[PRELOAD].on,
             .lock = v[LOCK].on,
             .pinned = s->models[i].pinned,
+            .keep_awake_ms = own_ms ? own_ms : -1,
         };
+    }
     if (s->n_models > 1 && !share_budget(s, wanted, &code, err))
         return code;
     for (int i = 0; i < s->n_models; i++) {

@@ -45,6 +45,12 @@ extern const char kv_type_choices[]; /* "|f16|bf16|...": those of hearth_kv_type
         .name = "offline", .type = OPT_FLAG,                                                                  \
         .help = "connect to nothing: the kernel refuses it to the whole process, or the command does not start" \
     }
+#define OPT_KEEP_ALIVE_ROW                                                                                    \
+    {                                                                                                         \
+        .name = "keep-alive", .type = OPT_FLOAT, .value = "SECONDS", .least = 0, .most = 604800, .dflt = "0", \
+        .help = "a model that nobody has asked for so long sleeps: its memory goes back to the " \
+                "system, and the next request wakes it; 0: only when another model needs the room"            \
+    }
 #define OPT_CACHE_DIR_ROW                                                                                     \
     {                                                                                                         \
         .name = "cache-dir", .type = OPT_TEXT, .value = "DIR",                                                \

@@ -17,6 +17,8 @@ const struct opt preset_opts[PRESET_N_OPTS] = {
     [PRESET_NO_THINKING] = OPT_NO_THINKING_ROW,
     [PRESET_CTX] = OPT_CTX_ROW,
     [PRESET_KV_TYPE] = OPT_KV_TYPE_ROW,
+    [PRESET_PIN] = { .name = "pin", .type = OPT_FLAG, .help = "of hearth serve: the model never sleeps" },
+    [PRESET_KEEP_ALIVE] = OPT_KEEP_ALIVE_ROW,
     [PRESET_SAMPLERS] = OPT_SAMPLERS_ROW,
     [PRESET_BREAKER] = OPT_BREAKER_ROW,
 #include "cli/sampling_rows.def"
@@ -26,6 +28,20 @@ const struct toml_section *preset_find(const struct settings *s, const char *nam
 {
     const struct toml_section *found = s ? toml_section_find(&s->toml, "model", name) : NULL;
     return found || !s || !other ? found : toml_section_find(&s->toml, "model", other);
+}
+
+bool preset_fill(const struct settings *s, const struct toml_section *preset, const struct command *c,
+                 struct opt_value *values, hearth_error *err)
+{
+    struct opt_value said[PRESET_N_OPTS] = { 0 };
+    if (!settings_fill_from(s, preset, preset_opts, PRESET_N_OPTS, said, OPT_FROM_PRESET, err))
+        return false;
+    for (int i = 0; i < c->n_opts; i++)
+        for (int k = 0; k < PRESET_N_OPTS; k++)
+            if (said[k].origin != OPT_UNSET && values[i].origin <= OPT_FROM_PRESET
+                && preset_opts[k].type == c->opts[i].type && strcmp(preset_opts[k].name, c->opts[i].name) == 0)
+                values[i] = said[k];
+    return true;
 }
 
 void preset_name(const struct settings *s, const struct toml_section *preset, char out[PRESET_NAME_BYTES])
@@ -40,7 +56,7 @@ bool preset_apply(struct args *a, const struct command *c, const struct model_ch
     const struct toml_section *preset = preset_find(a->settings, file, NULL);
     if (!preset)
         return true;
-    if (!settings_fill_from(a->settings, preset, c->opts, c->n_opts, a->value, OPT_FROM_PRESET, err))
+    if (!preset_fill(a->settings, preset, c, a->value, err))
         return false;
     preset_name(a->settings, preset, name);
     fprintf(stderr, "preset: %s", name);

@@ -40,7 +40,7 @@ struct hearth_engine {
     uint64_t budget_bytes, request_bytes, program_bytes;
     bool may_take_turns, take_turns; /* not all of its models are awake at once (sleep.c) */
     uint64_t turn_room_bytes;        /* for those that are */
-    int64_t keep_awake_ns;           /* an idle one stays awake so long; 0: for ever */
+    int64_t keep_awake_ns;           /* an idle model that says nothing else stays awake so long; 0: for ever */
     int64_t sleep_look_ns;           /* on the engine thread: when to look who sleeps; 0: when something happens */
     struct disk *disk;     /* the cache on disk; NULL: none */
     struct pressure pressure; /* on the engine thread */

@@ -96,6 +96,7 @@ void hearth_model_look(hearth_model *m, hearth_model_now *out)
                                .gaps_s = (double)atomic_load(&f->gaps_ns) / 1e9,
                                .asleep = atomic_load(&m->asleep),
                                .pinned = m->pinned,
+                               .keep_awake_ms = m->pinned ? 0 : (double)m->keep_awake_ns / 1e6,
                                .takes_turns = m->engine->take_turns && !m->pinned,
                                .why_asleep = (hearth_sleep)atomic_load(&m->why_asleep),
                                .n_wakes = atomic_load(&m->n_wakes),

@@ -233,9 +233,14 @@ hearth_model *hearth_model_open(hearth_engine *engine, const hearth_model_option
     atomic_init(&m->n_refs, 1);
     m->engine = engine;
     m->pinned = registry_stays(options);
+    m->keep_awake_ns = options->keep_awake_ms ? (int64_t)max_int(options->keep_awake_ms, 0) * 1000000
+                                              : engine->keep_awake_ns;
     m->observer = (struct observer){ options->on_product, options->on_product_arg };
-    if (open_model(m, options, err))
+    if (open_model(m, options, err)) {
+        if (m->keep_awake_ns)
+            engine_poke(engine); /* it is idle from now on, also if nobody ever asks */
         return m;
+    }
     destroy(m);
     return NULL;
 }

@@ -97,6 +97,7 @@ struct hearth_model {
     double weights_ms;          /* waited for them */
     struct model_figures figures;
     bool pinned;               /* it never sleeps */
+    int64_t keep_awake_ns;     /* idle it stays awake so long; 0: for ever */
     uint64_t awake_bytes;      /* that it gives back when it does */
     atomic_bool asleep, told_to_sleep;
     atomic_llong told_to_wake_ns; /* 0: it is not */

@@ -56,6 +56,7 @@ static struct turn look_at(struct lane *l, int64_t now)
                           .pinned = m->pinned,
                           .busy = busy || is_writing(l, now),
                           .told = atomic_load(&m->told_to_sleep),
+                          .keep_ns = m->keep_awake_ns,
                           .used_ns = l->used_ns,
                           .woke_ns = l->woke_ns };
 }
@@ -117,9 +118,9 @@ static void move(struct lane *const *lanes, int n, const struct turn *turns, int
 /* Awake, and nothing says that one should not be. */
 static bool nothing_to_decide(const struct hearth_engine *e, const struct turn *turns, int n)
 {
-    bool some = e->take_turns || e->keep_awake_ns;
+    bool some = e->take_turns;
     for (int i = 0; i < n; i++)
-        some = some || !turns[i].awake || turns[i].told;
+        some = some || !turns[i].awake || turns[i].told || turns[i].keep_ns;
     return !some;
 }
 
@@ -128,7 +129,6 @@ int64_t sleep_look(struct hearth_engine *e, struct lane *const *lanes, int n)
     struct turn turns[ENGINE_MAX_MODELS];
     int64_t now = clock_ns();
     struct turn_rules rules = { .room_bytes = e->take_turns ? e->turn_room_bytes : UINT64_MAX,
-                                .keep_ns = e->keep_awake_ns,
                                 .least_ns = LEAST_NS };
     static_assert((int)ENGINE_MAX_MODELS <= (int)TURNS_MAX, "each has a turn");
     for (int i = 0; i < n; i++)

@@ -16,17 +16,17 @@ static bool is_idle(const struct turn *t)
 }
 
 /* Those whose time is over, and those that were told to. */
-static int64_t send_to_bed(struct turn *turns, int n, const struct turn_rules *r, int64_t now)
+static int64_t send_to_bed(struct turn *turns, int n, int64_t now)
 {
     int64_t again = 0;
     for (int i = 0; i < n; i++) {
         struct turn *t = &turns[i];
         if (!is_idle(t))
             continue;
-        if (t->told || (r->keep_ns && now - t->used_ns >= r->keep_ns))
+        if (t->told || (t->keep_ns && now - t->used_ns >= t->keep_ns))
             t->move = TURN_SLEEP;
-        else if (r->keep_ns)
-            again = sooner(again, t->used_ns + r->keep_ns);
+        else if (t->keep_ns)
+            again = sooner(again, t->used_ns + t->keep_ns);
     }
     return again;
 }
@@ -127,7 +127,7 @@ int64_t turns_decide(struct turn *turns, int n, const struct turn_rules *r, int6
         turns[i].move = TURN_STAY;
         turns[i].for_room = turns[i].held = false;
     }
-    int64_t again = send_to_bed(turns, n, r, now);
+    int64_t again = send_to_bed(turns, n, now);
     uint64_t used = awake_bytes(turns, n);
     for (int i = 0; i < n; i++)
         used -= turns[i].move == TURN_SLEEP ? turns[i].bytes : 0;

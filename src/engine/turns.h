@@ -19,6 +19,7 @@ struct turn {
     bool pinned;       /* awake for ever */
     bool busy;         /* somebody has a slot of it */
     bool told;         /* somebody wants it to sleep when it is idle */
+    int64_t keep_ns;   /* idle it stays awake for so long; 0: for ever */
     int64_t wanted_ns; /* since when somebody waits for one of its slots; 0: nobody does */
     int64_t used_ns;   /* when it was busy last, or woke */
     int64_t woke_ns;
@@ -30,7 +31,6 @@ struct turn {
 
 struct turn_rules {
     uint64_t room_bytes; /* for those that are awake, together */
-    int64_t keep_ns;     /* an idle one stays awake for so long; 0: for ever */
     int64_t least_ns;    /* one that woke is not held before */
 };
 

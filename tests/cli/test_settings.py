@@ -257,6 +257,13 @@ class Presets(SettingsTest):
 
 
 class Config(SettingsTest):
+    def test_a_models_pin_is_no_list_of_names(self):
+        path = self.file('[serve]\npin = "x"\n[model.m]\npin = true\nkeep-alive = 2.5\n')
+        done = self.done(hearth("config", "serve", "m.gguf", "--config", path))
+        self.assertRegex(done.text, rf"(?m)^  pin +x +{re.escape(path)}:2$")
+        self.assertRegex(done.text, rf"(?m)^  keep-alive +2.5 +{re.escape(path)}:5 \(preset\)$")
+        self.assertRegex(done.text, rf"(?m)^  pin +true +{re.escape(path)}:4 \(preset\)$")
+
     def test_it_shows_value_and_origin_of_every_option(self):
         path = self.file("[run]\nmax-tokens = 5\n")
         page = self.done(hearth("config", "run", "--config", path, env={"HEARTH_CTX_SIZE": "77"})).text

@@ -148,6 +148,28 @@ def test_an_idle_model_sleeps_after_its_while(files, serve):
     assert [line["why"] for line in turns(s, 2)][:2] == ["idle", "wanted"]
 
 
+def test_each_model_has_its_own_while_and_pin(files, serve, tmp_path):
+    """By its preset: over what the file says for serve; no request goes by it, so no receipt says so."""
+    path = tmp_path / "own.toml"
+    path.write_text('[serve]\nkeep-alive = 0.2\npin = "ember"\n[model.ember]\npin = false\ntemperature = 0.5\n'
+                    '[model.flat]\nkeep-alive = 0\n', encoding="utf-8")
+    s = serve("--config", str(path), "--alias", "ember", "--alias", "flat", *SMALL, models=files)
+    assert [(m["pinned"], m["keep_alive_s"]) for m in s.status()["models"]] == [(False, 0.2), (False, None)]
+    assert [m["preset"]["keys"] for m in s.status()["models"]] == [["pin", "temperature"], ["keep-alive"]]
+    assert ask(s, "flat")["request"]["preset"]["used"] == []
+    assert ask(s, "ember")["request"]["preset"]["used"] == []
+    until(s, ember="asleep")
+    assert states(s)["flat"] == "ready"
+    path.write_text("[model.ember]\npin = true\n[model.flat]\nkeep-alive = 0.2\n", encoding="utf-8")
+    s = serve("--config", str(path), "--alias", "ember", "--alias", "flat", *SMALL, models=files)
+    assert [(m["pinned"], m["keep_alive_s"]) for m in s.status()["models"]] == [(True, None), (False, 0.2)]
+    s.refused(s.http.post("/hearth/models/ember/unload"), 409, "model_pinned")
+    until(s, flat="asleep")
+    path.write_text("[model.ember]\npin = true\nkeep-alive = 5\n", encoding="utf-8")
+    done = hearth("serve", "--port", "0", "--config", str(path), files[0])
+    assert done.returncode == 2 and "what is pinned never sleeps" in done.stderr
+
+
 def hearth(*words):
     return subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=60, env=CLEAN_ENV, check=False)
 

@@ -128,17 +128,24 @@ static void no_more_are_held_than_must_be(void **state)
 static void idle_ones_sleep_when_their_time_is_over(void **state)
 {
     (void)state;
-    const struct turn_rules rules = { .room_bytes = UINT64_MAX, .keep_ns = 30000000000 };
+    const struct turn_rules rules = { .room_bytes = UINT64_MAX };
     struct turn t[] = { awake(5, 80, 1), awake(5, 70, 1), awake(5, 10, 1), awake(5, 10, 1), awake(5, 10, 1) };
+    for (int i = 0; i < 5; i++)
+        t[i].keep_ns = 30 * SECOND;
     t[2].pinned = true;
     t[3].busy = true;
     wants(&t[4], 99);
     assert_true(decide(t, 5, &rules, 100) == 110 * SECOND);
     assert_true(t[0].move == TURN_STAY && t[1].move == TURN_SLEEP && !t[1].for_room);
     assert_true(t[2].move == TURN_STAY && t[3].move == TURN_STAY && t[4].move == TURN_STAY);
-    const struct turn_rules never = { .room_bytes = UINT64_MAX };
-    assert_true(decide(t, 5, &never, 1e6) == 0);
-    assert_true(t[1].move == TURN_STAY);
+    t[0].keep_ns = 40 * SECOND; /* each has its own */
+    t[1].keep_ns = 0;
+    assert_true(decide(t, 5, &rules, 111) == 120 * SECOND);
+    assert_true(t[0].move == TURN_STAY && t[1].move == TURN_STAY);
+    for (int i = 0; i < 5; i++)
+        t[i].keep_ns = 0;
+    assert_true(decide(t, 5, &rules, 1e6) == 0);
+    assert_true(t[0].move == TURN_STAY && t[1].move == TURN_STAY);
 }
 
 static void who_is_told_to_sleeps_when_nobody_wants_it(void **state)
@@ -347,6 +354,31 @@ static void an_idle_one_sleeps_when_its_time_is_over(void **state)
     close_two(&t);
 }
 
+/* One model's own while wins, also where it is never. */
+static void each_model_has_its_own_while(void **state)
+{
+    struct two t;
+    static struct answer got;
+    hearth_request r = request_of(ids, 50, 5);
+    hearth_model_now now;
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        write_two(&t);
+        t.options[0].keep_awake_ms = first ? -1 : 50;
+        assert_true(open_two(&t, (hearth_engine_options){ .n_seqs = 1, .keep_awake_ms = first ? 50 : 0 }));
+        for (int i = 0; i < 2; i++) {
+            hearth_model_look(t.model[i], &now);
+            assert_true(now.keep_awake_ms == (i == first ? 50 : 0));
+            collect(ask(t.model[i], &r), &got);
+        }
+        wait_until(t.model[first], true);
+        const struct timespec longer = { .tv_nsec = 120000000 };
+        nanosleep(&longer, NULL);
+        assert_false(is_asleep(t.model[!first], NULL));
+        close_two(&t);
+    }
+}
+
 /* Both with their weights, but one of them: not enough for both. */
 static uint64_t room_for_one_model(struct two *t)
 {
@@ -507,6 +539,7 @@ int main(void)
         cmocka_unit_test(the_same_bits_after_a_sleep),
         cmocka_unit_test(a_model_is_told),
         cmocka_unit_test(an_idle_one_sleeps_when_its_time_is_over),
+        cmocka_unit_test(each_model_has_its_own_while),
         cmocka_unit_test(two_models_alternate_in_a_budget_for_one),
         cmocka_unit_test(neither_keeps_the_other_out),
         cmocka_unit_test(one_that_is_always_busy_lets_the_other_in),

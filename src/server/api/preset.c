@@ -115,7 +115,7 @@ static json_t *keys_of(const struct ask *a, const struct preset *p)
     json_t *list = json_array();
     const hearth_request *r = a ? &a->request : NULL;
     bool failed = !list;
-    for (int i = 0; i < p->n_of_model; i++)
+    for (int i = 0; i < p->n_of_model - (a ? p->n_unseen : 0); i++)
         put_key(list, p->of_model[i], true, &failed);
     put_key(list, "system", a ? a->preset_system : p->system != NULL, &failed);
     put_key(list, "chat-template-kwargs", a ? a->preset_kwargs : p->template_kwargs != NULL, &failed);

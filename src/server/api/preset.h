@@ -9,7 +9,7 @@
 struct preset {
     const char *name;                 /* "[model.\"qwen3\"]": clients see it, so no path of a file */
     const char *const *of_model;      /* [n_of_model]: keys that hold whatever a request says: "ctx", "chat-template" */
-    int n_of_model;
+    int n_of_model, n_unseen;         /* the last of them that no request goes by: "pin" */
     const char *system;               /* the system message of conversations that do not begin with one; NULL: none */
     const char *template_kwargs;      /* JSON text of an object; a request's own values win; NULL: none */
     hearth_thinking thinking;

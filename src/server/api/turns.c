@@ -9,6 +9,7 @@ void turns_put(struct json_out *o, const hearth_model_now *now)
     json_key(o, "state", json_string(now->asleep ? "asleep" : "ready"));
     json_key(o, "why_asleep", now->asleep ? json_string(hearth_sleep_name(now->why_asleep)) : json_null());
     json_key(o, "pinned", json_boolean(now->pinned));
+    json_key(o, "keep_alive_s", now->keep_awake_ms > 0 ? json_real(now->keep_awake_ms / 1000) : json_null());
     json_key(o, "takes_turns", json_boolean(now->takes_turns));
     json_key(o, "n_wakes", json_integer((json_int_t)now->n_wakes));
     json_key(o, "n_sleeps", json_integer((json_int_t)now->n_sleeps));
