@@ -15,6 +15,7 @@ struct fit_model {
     char types[160];          /* "Q4_K 78 %, Q6_K 22 %", or the name of a mix */
     uint64_t n_parameters, file_bytes, weight_bytes;
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab, n_ctx_train;
+    int n_used; /* experts of a token; 0: there are none, and n_ff is all of a token's */
     struct fit_format {
         const char *name;     /* "q4_K"; static */
         double bytes, layer_macs, output_macs; /* read in a pass; multiply-adds of a token */

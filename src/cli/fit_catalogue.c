@@ -21,6 +21,7 @@ struct walk {
     struct quantize_mix_shape shape;
     const struct quantize_mix *mix;
     struct fit_model *m;
+    int n_used; /* of experts */
     double values, bytes;
     bool failed;
 };
@@ -100,25 +101,25 @@ static void weigh(struct walk *w, const char *name, double rows, double columns,
     if (rows < 2 || lookup)
         return;
     struct fit_format *f = format_of(w->m, dtype_table[type].name);
-    f->bytes += bytes;
-    *(output ? &f->output_macs : &f->layer_macs) += rows * columns * n;
+    double used = n > 1 ? w->n_used : n; /* matrices behind one another are of experts */
+    f->bytes += bytes / n * used;
+    *(output ? &f->output_macs : &f->layer_macs) += rows * columns * used;
 }
 
 static void say_whether_it_runs(struct fit_model *m, const struct fit_row *r)
 {
-    const char *names[32];
+    const char *names[128];
     size_t n = hearth_architectures(names, ARRAY_LEN(names));
     for (size_t i = 0; i < n && i < ARRAY_LEN(names); i++)
-        m->runs |= strcmp(names[i], r->architecture) == 0 && r->n_experts == 0;
+        m->runs |= strcmp(names[i], r->architecture) == 0;
     if (!m->runs)
-        snprintf(m->problem, sizeof m->problem, "architecture %s%s", r->architecture,
-                 r->n_experts ? " with experts" : "");
+        snprintf(m->problem, sizeof m->problem, "architecture %s", r->architecture);
 }
 
 bool fit_row_model(struct fit_model *m, const struct fit_row *r, const char *mix, hearth_kv_type kv_type,
                    hearth_error *err)
 {
-    struct walk w = { .see = weigh, .m = m, .shape = { (uint64_t)r->n_layers,
+    struct walk w = { .see = weigh, .m = m, .n_used = r->n_used, .shape = { (uint64_t)r->n_layers,
                                                        (uint64_t)(r->n_heads / r->n_kv_heads), r->tied } };
     for (int i = 0; quantize_mixes[i].name && !w.mix; i++)
         if (strcmp(quantize_mixes[i].name, mix) == 0)
@@ -127,9 +128,10 @@ bool fit_row_model(struct fit_model *m, const struct fit_row *r, const char *mix
         return fail(err, HEARTH_ERR_USAGE, "--type %.40s is none that is known; it is one of %s", mix,
                     QUANTIZE_MIX_CHOICES);
     *m = (struct fit_model){ .n_layers = r->n_layers, .n_embd = r->n_embd, .n_heads = r->n_heads,
-                             .n_kv_heads = r->n_kv_heads, .head_dim = r->head_dim, .n_ff = r->n_ff,
-                             .n_vocab = r->n_vocab, .n_ctx_train = r->n_ctx_train, .kv_type = kv_type,
-                             .from_dimensions = true };
+                             .n_kv_heads = r->n_kv_heads, .head_dim = r->head_dim,
+                             .n_ff = r->n_experts ? r->n_used * r->n_expert_ff : r->n_ff,
+                             .n_used = r->n_experts ? r->n_used : 0, .n_vocab = r->n_vocab,
+                             .n_ctx_train = r->n_ctx_train, .kv_type = kv_type, .from_dimensions = true };
     snprintf(m->name, sizeof m->name, "%s %s", r->name, mix);
     snprintf(m->architecture, sizeof m->architecture, "%s", r->architecture);
     snprintf(m->types, sizeof m->types, "%s", mix);

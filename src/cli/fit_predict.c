@@ -202,6 +202,7 @@ static double workspace_of_shape(const struct fit_model *m, const struct fit_tas
     double tokens = min_int(STEP_TOKENS, task->n_context);
     double q = (double)m->n_heads * m->head_dim, kv = (double)m->n_kv_heads * m->head_dim;
     double of_token = 4 * (3.0 * m->n_embd + 2 * q + 2 * kv + 2.0 * m->n_ff) + 1.2 * (m->n_embd + m->n_ff);
+    of_token += (4 + 1.2) * m->n_used * m->n_embd; /* each expert's input and result */
     double logits = 4.0 * m->n_vocab * max_int(task->n_users, LOGIT_ROWS);
     double room = 24.0 * m->n_vocab + 16.0 * task->n_context * task->n_users;
     return tokens * of_token + logits + room + n_threads * 1.0e6;

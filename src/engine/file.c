@@ -380,11 +380,12 @@ bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost 
 
 /* ---- cost by number format ---- */
 
-static void add_cost(hearth_format_cost costs[N_DTYPES], const struct mat *m, bool output)
+/* n: of so many matrices under one name. */
+static void add_cost(hearth_format_cost costs[N_DTYPES], const struct mat *m, bool output, int n)
 {
     hearth_format_cost *c = &costs[m->type];
-    uint64_t macs = (uint64_t)m->n_rows * (uint64_t)m->n_cols;
-    c->pass_bytes += (uint64_t)m->row_bytes * (uint64_t)m->n_rows;
+    uint64_t macs = (uint64_t)m->n_rows * (uint64_t)m->n_cols * (uint64_t)n;
+    c->pass_bytes += (uint64_t)m->row_bytes * (uint64_t)m->n_rows * (uint64_t)n;
     *(output ? &c->output_macs : &c->layer_macs) += macs;
 }
 
@@ -402,12 +403,14 @@ size_t hearth_file_format_costs(const hearth_file *f, hearth_format_cost *out, s
         return 0;
     for (int i = 0; i < N_DTYPES; i++)
         costs[i].name = dtype_table[i].name;
-    add_cost(costs, &f->model.global[G_OUTPUT].mat, true);
+    add_cost(costs, &f->model.global[G_OUTPUT].mat, true, 1);
     for (int i = 0; i < f->model.hp.n_layers; i++) {
         for (int s = 0; s < N_LAYER_SLOTS; s++) {
             const struct weight *w = &f->model.layers[i].w[s];
-            if (w->mat.data && !w->vec)
-                add_cost(costs, &w->mat, false);
+            bool expert = s == W_EXPERT_GATE || s == W_EXPERT_UP || s == W_EXPERT_DOWN;
+            bool whole = s == W_QKV || s == W_GATE_UP; /* their parts are there, too */
+            if (w->mat.data && !w->vec && !whole)
+                add_cost(costs, &w->mat, false, expert ? f->model.hp.n_experts_used : 1);
         }
     }
     qsort(costs, N_DTYPES, sizeof *costs, more_bytes);

@@ -37,6 +37,12 @@ size_t act_bytes(int n_tokens, int n_cols)
     return (float_stride(n_cols) * sizeof(float) + 3 * ALIGN) * (size_t)n_tokens;
 }
 
+size_t act_kind_bytes(enum act_kind kind, int n_tokens, int n_cols)
+{
+    const struct act one = { .kind = kind, .n_cols = n_cols };
+    return group_bytes(&one, 1) * (size_t)n_tokens; /* columns side by side are rounded up less often */
+}
+
 void act_init(struct act *a, const struct kernels *k, enum act_kind kind, int n_tokens, int n_cols, void *mem)
 {
     a->kind = kind;

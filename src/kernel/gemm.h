@@ -22,6 +22,8 @@ struct act {
 
 /* Memory for n_tokens rows of n_cols values, in the most demanding kind. 64-byte aligned. */
 size_t act_bytes(int n_tokens, int n_cols);
+/* In this kind; a multiple of 64. Of n rows and of m it is together what it is of n + m. */
+size_t act_kind_bytes(enum act_kind kind, int n_tokens, int n_cols);
 /* Lay a batch out in mem (act_bytes(), 64-byte aligned). */
 void act_init(struct act *a, const struct kernels *k, enum act_kind kind, int n_tokens, int n_cols, void *mem);
 /* Prepare row `token`. Rows are independent: any thread, any order. */

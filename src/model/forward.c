@@ -68,7 +68,10 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
         p.layer_index = i;
         p.layer = &m->layers[i];
         layer_attention(&p);
-        layer_ffn(&p);
+        if (p.layer->w[W_ROUTER].mat.data)
+            layer_moe(&p);
+        else
+            layer_ffn(&p);
     }
     p.no_act = true; /* only the last block's sum */
     p.layer = NULL;

@@ -22,17 +22,36 @@ struct batch {
     const struct batch_slice *slices; /* in order of rows, no gaps */
 };
 
+struct gemm_job;    /* pass.h */
+struct expert_rows; /* pass.h */
+
+/* A token goes to n_experts_used experts: so many rows it has, "pairs" all tokens together. */
+struct expert_space {
+    float *logits;        /* [max_tokens][n_experts] of the router */
+    int32_t *chosen;      /* [max_tokens][n_experts_used] the token's experts, the best first */
+    float *weight;        /* the same: of each expert's result */
+    int32_t *place;       /* the same: its row among all, which are sorted by expert */
+    int32_t *token, *of;  /* [pairs] of each row: the token, and which of the active experts */
+    int32_t *end;         /* [n_experts] where each expert's rows end */
+    struct expert_rows *active; /* experts that have rows; [the fewer of n_experts and pairs] */
+    float *down;          /* [pairs][n_embd] results; what goes in is in gate and up */
+    float *shared_weight; /* [max_tokens] of the expert that all tokens have */
+    void *act[N_ACT_KINDS];
+};
+
 /* All memory a pass touches besides weights and KV, laid out once. */
 struct workspace {
     int max_tokens, max_logit_rows, n_threads;
     size_t bytes;
     float *x;               /* [max_tokens][n_embd] residual stream */
     float *q, *k, *v, *att; /* [max_tokens][..] */
-    float *gate, *up;       /* [max_tokens][n_ff] */
+    float *gate, *up;       /* [max_tokens][n_ff]; of layers with experts first [pairs][n_ff_expert] */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
+    struct expert_space experts; /* of a model that has some */
+    struct gemm_job *jobs;  /* products of a stage */
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;
     int *slice_task;  /* [max_tokens] first attention task of each slice */
@@ -51,7 +70,8 @@ struct workspace_shape {
 /* With base NULL only bytes is meaningful. base must be 64-byte aligned and live as long as the workspace. */
 void workspace_layout(struct workspace *ws, const struct model *m, const struct workspace_shape *shape, void *base);
 
-/* Sees what each matrix is multiplied with, after the product, on the thread that runs the pass. */
+/* Sees what each matrix is multiplied with, but for those of experts, after the product, on the thread that runs the
+ * pass. */
 struct observer {
     void (*see)(void *arg, const hearth_product *product); /* NULL: nobody looks */
     void *arg;

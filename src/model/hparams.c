@@ -136,6 +136,14 @@ static bool check(const struct hparams *hp, struct keys *k)
     if (hp->head_dim % 8 || hp->head_dim > MAX_HEAD_DIM)
         return fail(k->err, HEARTH_ERR_FORMAT, "head size %d is not supported (a multiple of 8, at most %d)",
                     hp->head_dim, MAX_HEAD_DIM);
+    if (hp->n_expert_groups > 1
+        && (hp->n_experts % hp->n_expert_groups || hp->n_expert_groups_used < 1
+            || hp->n_expert_groups_used > hp->n_expert_groups
+            || hp->n_experts / hp->n_expert_groups * hp->n_expert_groups_used < hp->n_experts_used))
+        return fail(k->err, HEARTH_ERR_FORMAT,
+                    "%d experts in %d groups, %d of them of the best %d groups used: that cannot be; the file's "
+                    "metadata is damaged",
+                    hp->n_experts, hp->n_expert_groups, hp->n_experts_used, hp->n_expert_groups_used);
     if (hp->n_rot % 2 || hp->n_rot > hp->head_dim)
         return fail(k->err, HEARTH_ERR_FORMAT,
                     "%s.rope.dimension_count is %d; it must be even and at most the head size %d", k->arch, hp->n_rot,

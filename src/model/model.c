@@ -288,6 +288,23 @@ static bool make_rope(struct model *m, hearth_error *err)
                || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err)));
 }
 
+static void set_router(struct model *m)
+{
+    const struct hparams *hp = &m->hp;
+    struct router *r = &m->router;
+    *r = m->arch->router;
+    if (hp->gating != GATING_DEFAULT)
+        r->gating = hp->gating;
+    else if (r->gating == GATING_DEFAULT)
+        r->gating = GATING_SOFTMAX;
+    if (hp->expert_weights_norm >= 0)
+        r->weights_norm = hp->expert_weights_norm;
+    if (hp->expert_weights_scale > 0)
+        r->weights_scale = hp->expert_weights_scale;
+    if (!(r->weights_scale > 0))
+        r->weights_scale = 1;
+}
+
 static float or_one(float scale) { return scale > 0 ? scale : 1; }
 
 static void set_scales(struct model *m)
@@ -358,6 +375,7 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     name_unused(m, g);
     place_layers(m);
     set_scales(m);
+    set_router(m);
     struct weight *embd = &m->global[G_TOKEN_EMBD];
     if (m->hp.causal && !m->global[G_OUTPUT].mat.data) {
         m->global[G_OUTPUT] = *embd; /* tied */

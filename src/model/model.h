@@ -15,12 +15,16 @@ struct weight {
     struct str name; /* as in the file */
 };
 
-/* The i-th of matrices behind one another. */
+/* The i-th of matrices behind one another; and of vectors. */
 static inline struct mat weight_mat(const struct weight *w, int i)
 {
     struct mat m = w->mat;
     m.data += (size_t)i * m.row_bytes * (size_t)m.n_rows;
     return m;
+}
+static inline const float *weight_vec(const struct weight *w, int i)
+{
+    return w->vec ? w->vec + (size_t)i * (size_t)w->mat.n_cols : NULL;
 }
 
 enum { ROPE_SCALED, ROPE_LOCAL, N_ROPE_TABLES, ROPE_NONE = -1 };
@@ -36,6 +40,7 @@ struct model {
     struct hparams hp;
     struct weight global[N_GLOBAL_SLOTS];
     struct layer *layers;     /* [n_layers] */
+    struct router router;     /* metadata first, then the architecture's; weights_scale 1: as they are */
     float attention_scale;    /* of query-key products: 1 / sqrt(head_dim) where metadata say nothing */
     float embedding_scale, residual_scale, logit_scale; /* 1: as it is */
     struct rope_table rope[N_ROPE_TABLES];

@@ -14,14 +14,20 @@ void pass_run(struct pass *p, pool_fn *stage, int n_tiles)
 
 /* ---- activations ---- */
 
-void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights)
+unsigned pass_act_mask(const struct weight *const *w, int n_weights)
 {
-    p->act_mask = 0;
-    p->act_tokens = n_tokens;
-    p->act_cols = n_cols;
+    unsigned mask = 0;
     for (int i = 0; i < n_weights; i++)
         if (w[i]->mat.data)
-            p->act_mask |= 1u << dtype_table[w[i]->mat.type].act;
+            mask |= 1u << dtype_table[w[i]->mat.type].act;
+    return mask;
+}
+
+void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights)
+{
+    p->act_mask = pass_act_mask(w, n_weights);
+    p->act_tokens = n_tokens;
+    p->act_cols = n_cols;
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (p->act_mask >> kind & 1)
             act_init(&p->act[kind], p->k, (enum act_kind)kind, n_tokens, n_cols, p->ws->act[kind]);
@@ -73,7 +79,10 @@ static void norm_row(struct pass *p, int i, float *h)
         return;
     if (p->norm && p->norm->vec)
         pass_norm(p, h, x, p->norm->vec, p->norm_bias ? p->norm_bias->vec : NULL, (int)n);
-    pass_act_row(p, i, p->norm && p->norm->vec ? h : x);
+    const float *normed = p->norm && p->norm->vec ? h : x;
+    if (p->normed)
+        memcpy(p->normed + (size_t)i * n, normed, n * sizeof *normed);
+    pass_act_row(p, i, normed);
 }
 
 void stage_norm(void *pass, int thread, int n_threads)
@@ -109,45 +118,88 @@ void pass_end_ffn(struct pass *p, const float *bias)
 
 void pass_gemm_begin(struct pass *p) { p->n_jobs = 0; }
 
+/* The tile after the last job's. */
+static int n_tiles(const struct pass *p)
+{
+    const struct gemm_job *last = &p->ws->jobs[p->n_jobs - 1];
+    return p->n_jobs ? last->first_tile + (last->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
+}
+
 void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride)
 {
-    if (!w->mat.data)
-        return;
-    const struct gemm_job *last = p->n_jobs ? &p->jobs[p->n_jobs - 1] : NULL;
-    int first = last ? last->first_tile + (last->w->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS : 0;
-    p->jobs[p->n_jobs++] = (struct gemm_job){ w, &p->act[dtype_table[w->mat.type].act], y, y_stride, first };
+    if (w->mat.data)
+        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = w->mat, .x = &p->act[dtype_table[w->mat.type].act],
+                                                    .y = y, .y_stride = y_stride, .first_tile = n_tiles(p) };
+    p->n_jobs += w->mat.data != NULL;
+}
+
+void pass_gemm_add_expert(struct pass *p, const struct weight *w, const struct expert_rows *rows, float *y,
+                          size_t y_stride)
+{
+    if (w->mat.data)
+        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = weight_mat(w, rows->expert), .of_expert = true,
+                                                    .x = &rows->act[dtype_table[w->mat.type].act], .y = y,
+                                                    .y_stride = y_stride, .first_tile = n_tiles(p) };
+    p->n_jobs += w->mat.data != NULL;
+}
+
+/* The job whose tile this is; jobs stand in the order of their tiles. */
+static const struct gemm_job *job_of(const struct pass *p, int tile)
+{
+    int low = 0, high = p->n_jobs - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (p->ws->jobs[middle].first_tile <= tile)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return &p->ws->jobs[low];
 }
 
 /* Tiles begin .. end of all jobs, those that belong to this one. */
 static void gemm_tiles(const struct pass *p, const struct gemm_job *job, int begin, int end, void *scratch)
 {
-    const struct mat *w = &job->w->mat;
     int row0 = max_int(0, begin - job->first_tile) * TILE_ROWS;
-    int row1 = min_int(w->n_rows, (end - job->first_tile) * TILE_ROWS);
-    gemm_rows(p->k, w, row0, row1, job->x, job->y, job->y_stride, scratch);
+    int row1 = min_int(job->mat.n_rows, (end - job->first_tile) * TILE_ROWS);
+    gemm_rows(p->k, &job->mat, row0, row1, job->x, job->y, job->y_stride, scratch);
 }
 
 static void stage_gemm(void *pass, int thread, int n_threads)
 {
     struct pass *p = pass;
     for (int n, tile; (tile = tiles_take_run(&p->tiles, n_threads, &n)) < p->tiles.n;)
-        for (int j = 0; j < p->n_jobs; j++)
-            gemm_tiles(p, &p->jobs[j], tile, tile + n, pass_scratch(p, thread));
+        for (const struct gemm_job *job = job_of(p, tile), *end = p->ws->jobs + p->n_jobs;
+             job < end && job->first_tile < tile + n; job++)
+            gemm_tiles(p, job, tile, tile + n, pass_scratch(p, thread));
 }
 
-static void show_product(const struct pass *p, const struct weight *w)
+static void show_product(const struct pass *p, const struct gemm_job *job)
 {
-    const hearth_product seen = { .tensor = { w->name.ptr, w->name.len }, .x = p->ws->seen, .n_rows = p->act_tokens,
-                                  .n_cols = p->act_cols };
+    const hearth_product seen = { .tensor = { job->w->name.ptr, job->w->name.len }, .x = p->ws->seen,
+                                  .n_rows = p->act_tokens, .n_cols = p->act_cols };
     p->observer->see(p->observer->arg, &seen);
 }
 
 void pass_gemm_run(struct pass *p)
 {
-    const struct gemm_job *last = &p->jobs[p->n_jobs - 1];
-    pass_run(p, stage_gemm, last->first_tile + (last->w->mat.n_rows + TILE_ROWS - 1) / TILE_ROWS);
+    pass_run(p, stage_gemm, n_tiles(p));
     for (int j = 0; p->observer && j < p->n_jobs; j++)
-        show_product(p, p->jobs[j].w);
+        if (!p->ws->jobs[j].of_expert)
+            show_product(p, &p->ws->jobs[j]);
+}
+
+void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
+                   const float *up_bias, int n)
+{
+    if (up_bias)
+        p->k->add(up, up_bias, n);
+    if (gate_bias)
+        p->k->add(gate, gate_bias, n);
+    if (gated)
+        p->k->activate[p->m->arch->activation](gate, gate, up, n);
+    else
+        p->k->activate[p->m->arch->activation](gate, up, NULL, n);
 }
 
 /* ---- the probe ---- */

@@ -5,15 +5,23 @@
 #pragma once
 #include "model/forward.h"
 
-enum { PASS_MAX_JOBS = 3, TILE_ROWS = 64, TILE_TOKENS = 4 };
+enum { PASS_MAX_JOBS = 4, TILE_ROWS = 64, TILE_TOKENS = 4 }; /* jobs besides those of experts */
 
-/* One matrix product of a stage: y = w * act. */
+/* One matrix product of a stage: y = mat * x. */
 struct gemm_job {
     const struct weight *w;
+    struct mat mat; /* w's, or of its experts' one */
+    bool of_expert;
     const struct act *x;
     float *y;
     size_t y_stride;
     int first_tile;
+};
+
+/* Rows first .. first + n - 1 of all that go to experts are this one's. */
+struct expert_rows {
+    int expert, first, n;
+    struct act act[N_ACT_KINDS];
 };
 
 struct pass {
@@ -32,15 +40,17 @@ struct pass {
     struct act act[N_ACT_KINDS];
     unsigned act_mask;
     int act_tokens, act_cols;
+    unsigned expert_act_mask; /* the same of rows by expert (layer/moe.c) */
 
-    struct gemm_job jobs[PASS_MAX_JOBS];
-    int n_jobs;
+    int n_jobs;   /* in ws->jobs */
+    int n_active; /* in ws->experts.active */
 
     const int *rows; /* logits: which rows of x; NULL: all */
     int n_rows;
 
     /* norm stage: the norm, NULL vec: none; and what is added to x before it */
     const struct weight *norm, *norm_bias;
+    float *normed; /* [n_rows][n_embd] where normed rows are kept, too; NULL: nowhere */
     bool no_act; /* nobody reads the normed rows: x alone is brought up to date */
     struct pending {
         bool out;              /* x += out */
@@ -57,9 +67,12 @@ static inline uint8_t *pass_scratch(const struct pass *p, int thread)
 }
 
 /* Prepare activations of n_cols values for the kinds these weights need (absent ones are skipped). Every row of every
- * product goes through pass_act_row(), and every product through pass_gemm_run(): that is what an observer sees. */
+ * product goes through pass_act_row(), and every product through pass_gemm_run(): that is what an observer sees. Those
+ * of experts it does not see. */
 void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights);
 void pass_act_row(struct pass *p, int token, const float *x);
+/* The kinds that they need: bit k is kind k. */
+unsigned pass_act_mask(const struct weight *const *w, int n_weights);
 
 /* Stage: x += out where it is pending, as pending says; then h = norm(x), or x where there is none, as activations. */
 void stage_norm(void *pass, int thread, int n_threads);
@@ -69,7 +82,13 @@ void pass_norm(const struct pass *p, float *y, const float *x, const float *weig
 /* Run products of prepared activations; NULL-data weights are skipped. */
 void pass_gemm_begin(struct pass *p);
 void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride);
+/* The product of one expert's rows. */
+void pass_gemm_add_expert(struct pass *p, const struct weight *w, const struct expert_rows *rows, float *y,
+                          size_t y_stride);
 void pass_gemm_run(struct pass *p);
+/* gate = activation(gate) * up, or activation(up) where there is no gate, after biases (NULL: none) are added. */
+void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
+                   const float *up_bias, int n);
 
 void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
 
@@ -83,3 +102,4 @@ void pass_end_ffn(struct pass *p, const float *bias);
 
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
+void layer_moe(struct pass *p);       /* layer/moe.c: the same */

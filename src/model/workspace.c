@@ -1,6 +1,6 @@
 #include <stdalign.h>
 
-#include "model/forward.h"
+#include "model/pass.h"
 
 enum { ALIGN_BYTES = 64 };
 
@@ -17,13 +17,56 @@ static void *cut(struct cutter *c, size_t n, size_t each)
     return p;
 }
 
-static size_t thread_scratch_bytes(const struct hparams *hp)
+/* What feed-forward blocks of this model need for a token. */
+struct ffn_needs {
+    size_t inner;           /* values between the two matrices, of all blocks that a token goes through */
+    int widest;             /* of a block that all tokens go through */
+    unsigned expert_kinds;  /* bit k: rows of experts are prepared as kind k */
+};
+
+static struct ffn_needs ffn_needs(const struct model *m)
 {
-    int n_q = hp->n_heads * hp->head_dim;
-    int widest = max_int(max_int(hp->n_embd, n_q), hp->n_ff);
+    const struct hparams *hp = &m->hp;
+    struct ffn_needs n = { 0 };
+    for (int i = 0; i < hp->n_layers; i++) {
+        const struct weight *w = m->layers[i].w;
+        int dense = w[W_UP].mat.data ? hp->n_ff : 0, shared = w[W_SHARED_UP].mat.data ? hp->n_ff_shared : 0;
+        size_t experts = w[W_ROUTER].mat.data ? (size_t)hp->n_experts_used * (size_t)hp->n_ff_expert : 0;
+        n.inner = max_size(n.inner, max_size((size_t)dense, experts + (size_t)shared));
+        n.widest = max_int(n.widest, max_int(dense, shared));
+        n.expert_kinds |= pass_act_mask(
+            (const struct weight *[]){ &w[W_EXPERT_GATE], &w[W_EXPERT_UP], &w[W_EXPERT_DOWN] }, 3);
+    }
+    return n;
+}
+
+static void cut_experts(struct workspace *ws, struct cutter *c, const struct model *m, unsigned kinds)
+{
+    const struct hparams *hp = &m->hp;
+    struct expert_space *e = &ws->experts;
+    size_t t = (size_t)ws->max_tokens, n = (size_t)hp->n_experts, used = (size_t)hp->n_experts_used, pairs = t * used;
+    int widest = max_int(hp->n_embd, hp->n_ff_expert);
+    e->logits = cut(c, t * n, sizeof(float));
+    e->chosen = cut(c, pairs, sizeof *e->chosen);
+    e->weight = cut(c, pairs, sizeof *e->weight);
+    e->place = cut(c, pairs, sizeof *e->place);
+    e->token = cut(c, pairs, sizeof *e->token);
+    e->of = cut(c, pairs, sizeof *e->of);
+    e->end = cut(c, n, sizeof *e->end);
+    e->active = cut(c, min_size(n, pairs), sizeof *e->active);
+    e->down = cut(c, pairs * (size_t)hp->n_embd, sizeof(float));
+    e->shared_weight = cut(c, t, sizeof(float));
+    for (int kind = 0; kind < N_ACT_KINDS; kind++)
+        if (kinds >> kind & 1)
+            e->act[kind] = cut(c, act_kind_bytes((enum act_kind)kind, (int)pairs, widest), 1);
+}
+
+static size_t thread_scratch_bytes(const struct hparams *hp, int widest)
+{
     size_t bytes = kernel_scratch_bytes(widest);
     bytes = max_size(bytes, attention_scratch_bytes(hp->n_heads / hp->n_kv_heads, hp->head_dim));
     bytes = max_size(bytes, (size_t)widest * sizeof(float));
+    bytes = max_size(bytes, 2 * (size_t)hp->n_experts * sizeof(float));
     return align_size(bytes, 4096); /* threads never share a page of scratch */
 }
 
@@ -31,9 +74,10 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
 {
     const struct hparams *hp = &m->hp;
     size_t t = (size_t)shape->max_tokens, f = sizeof(float);
-    size_t n_embd = (size_t)hp->n_embd, n_ff = (size_t)hp->n_ff, n_half = (size_t)hp->n_rot / 2;
+    const struct ffn_needs ffn = ffn_needs(m);
+    size_t n_embd = (size_t)hp->n_embd, n_half = (size_t)hp->n_rot / 2;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    int widest = max_int(max_int(hp->n_embd, (int)n_q), hp->n_ff);
+    int widest = max_int(max_int(hp->n_embd, (int)n_q), ffn.widest);
     struct cutter c = { base, 0 };
 
     *ws = (struct workspace){ .max_tokens = shape->max_tokens, .max_logit_rows = shape->max_logit_rows,
@@ -43,8 +87,8 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->k = cut(&c, t * n_kv, f);
     ws->v = cut(&c, t * n_kv, f);
     ws->att = cut(&c, t * n_q, f);
-    ws->gate = cut(&c, t * n_ff, f);
-    ws->up = cut(&c, t * n_ff, f);
+    ws->gate = cut(&c, t * ffn.inner, f);
+    ws->up = cut(&c, t * ffn.inner, f);
     ws->out = cut(&c, t * n_embd, f);
     if (m->arch->parallel)
         ws->beside = cut(&c, t * n_embd, f);
@@ -55,6 +99,10 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (m->act_kinds >> kind & 1)
             ws->act[kind] = cut(&c, act_bytes(shape->max_tokens, widest), 1);
+    if (hp->n_experts)
+        cut_experts(ws, &c, m, ffn.expert_kinds);
+    ws->jobs = cut(&c, PASS_MAX_JOBS + 2 * min_size((size_t)hp->n_experts, t * (size_t)hp->n_experts_used),
+                   sizeof *ws->jobs);
     ws->row_pos = cut(&c, t, sizeof(int32_t));
     ws->row_slice = cut(&c, t, sizeof(int32_t));
     ws->slice_task = cut(&c, t + 1, sizeof(int));
@@ -62,7 +110,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
         ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
     if (shape->observed)
         ws->seen = cut(&c, max_size(t, (size_t)shape->max_logit_rows) * (size_t)widest, f);
-    ws->scratch_bytes = thread_scratch_bytes(hp);
+    ws->scratch_bytes = thread_scratch_bytes(hp, widest);
     c.used = align_size(c.used, 4096);
     ws->scratch = cut(&c, (size_t)shape->n_threads, ws->scratch_bytes);
     ws->bytes = c.used;

@@ -6,14 +6,7 @@ static void activate_row(struct pass *p, int row)
     const struct weight *w = p->layer->w;
     int n_ff = p->m->hp.n_ff;
     float *up = p->ws->up + (size_t)row * (size_t)n_ff, *gate = p->ws->gate + (size_t)row * (size_t)n_ff;
-    if (w[W_UP_BIAS].vec)
-        p->k->add(up, w[W_UP_BIAS].vec, n_ff);
-    if (w[W_GATE_BIAS].vec)
-        p->k->add(gate, w[W_GATE_BIAS].vec, n_ff);
-    if (w[W_GATE].mat.data)
-        p->k->activate[p->m->arch->activation](gate, gate, up, n_ff);
-    else
-        p->k->activate[p->m->arch->activation](gate, up, NULL, n_ff);
+    pass_activate(p, gate, up, w[W_GATE].mat.data != NULL, w[W_GATE_BIAS].vec, w[W_UP_BIAS].vec, n_ff);
     pass_act_row(p, row, gate);
 }
 
