@@ -156,6 +156,8 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     struct keys k = { .g = g, .arch = arch, .ok = true, .err = err };
     *hp = (struct hparams){ 0 };
     hp->n_layers = need_int(&k, "block_count", 1, MAX_LAYERS);
+    /* The last of them predict further tokens and take no part in a pass. */
+    hp->n_layers -= int_or(&k, "nextn_predict_layers", 0, max_int(hp->n_layers - 1, 0), 0);
     hp->n_embd = need_int(&k, "embedding_length", 1, MAX_EMBD);
     hp->n_experts = int_or(&k, "expert_count", 0, MAX_EXPERTS, 0);
     hp->n_ff = need_int(&k, "feed_forward_length", hp->n_experts ? 0 : 1, MAX_FF);
