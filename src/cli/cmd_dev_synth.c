@@ -13,7 +13,7 @@ enum { SHAPE, TYPE, SEED, THREADS, N_OPTS };
 
 static const struct opt options[N_OPTS] = {
     [SHAPE] = { .name = "shape", .type = OPT_CHOICE, .value = "llama-3.2-1b|qwen3-0.6b|qwen3-1.7b|qwen3-4b|"
-                                                                 "llama-3.1-8b|tiny",
+                                                                 "qwen3-30b-a3b-8l|llama-3.1-8b|tiny",
                 .help = "whose dimensions to take; needed" },
     [TYPE] = { .name = "type", .type = OPT_CHOICE, .value = "Q4_K_M|Q6_K|Q8_0|Q4_0|F16", .dflt = "Q4_K_M",
                .help = "types of the tensors, mixed as in published files" },
@@ -70,8 +70,9 @@ const struct command cmd_dev_synth = {
     .max_words = 1,
     .summary = "write a full-size model with random weights",
     .about = "For benchmarks and tests without downloads: every dimension, the tensor types, and the sizes of\n"
-             "vocabulary and merge list are those of the published model (tiny is for tests); attention is not\n"
-             "uniform; there is a chat template. The bytes depend on shape, type and seed alone.\n",
+             "vocabulary and merge list are those of the published model (tiny is for tests, and -8l has 8 of\n"
+             "the layers); attention is not uniform; there is a chat template. The bytes depend on shape, type\n"
+             "and seed alone.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,

@@ -14,6 +14,7 @@ struct synth_shape {
     const char *name; /* as in --shape */
     enum synth_family family;
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff;
+    int n_experts, n_experts_used, n_ff_expert; /* 0: the layers are dense */
     int n_ctx_train;
     double rope_base;
     double rope_factor; /* of llama-3's frequency scaling; 0: none */
@@ -71,6 +72,7 @@ struct synth_tensor {
     char name[48];
     uint32_t dtype;    /* enum dtype */
     uint64_t dim[2];   /* dim[0] is the row length; dim[1] is 1 for vectors */
+    uint64_t n_mats;   /* experts: so many matrices behind one another; else 1 */
     float mean, std;
     bool is_rope;      /* rope_freqs.weight: computed, not random */
     uint64_t offset;   /* in the data part */

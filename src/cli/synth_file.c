@@ -84,18 +84,21 @@ static size_t encode_tile(struct scratch *s, const struct job *job, const struct
 
 static uint64_t tile_rows(const struct synth_tensor *t) { return max_size(1, TILE_VALUES / t->dim[0]); }
 
+static uint64_t all_rows(const struct synth_tensor *t) { return t->dim[1] * t->n_mats; }
+
 static bool list_tiles(struct job *job, hearth_error *err)
 {
     uint64_t n = 0;
     for (int i = 0; i < job->list.n; i++)
-        n += (job->list.tensors[i].dim[1] + tile_rows(&job->list.tensors[i]) - 1) / tile_rows(&job->list.tensors[i]);
+        n += (all_rows(&job->list.tensors[i]) + tile_rows(&job->list.tensors[i]) - 1)
+             / tile_rows(&job->list.tensors[i]);
     job->tiles = mem_alloc(n * sizeof *job->tiles);
     if (!job->tiles)
         return fail_memory(err, "the list of tiles");
     for (int i = 0; i < job->list.n; i++) {
         const struct synth_tensor *t = &job->list.tensors[i];
-        for (uint64_t row = 0; row < t->dim[1]; row += tile_rows(t))
-            job->tiles[job->n_tiles++] = (struct tile){ t, row, min_size(tile_rows(t), t->dim[1] - row) };
+        for (uint64_t row = 0; row < all_rows(t); row += tile_rows(t))
+            job->tiles[job->n_tiles++] = (struct tile){ t, row, min_size(tile_rows(t), all_rows(t) - row) };
     }
     return true;
 }
@@ -163,7 +166,7 @@ static void put_f32(struct gguf_writer *w, const char *arch, const char *key, do
 static void put_metadata(struct gguf_writer *w, const struct synth_options *o)
 {
     const struct synth_shape *s = o->shape;
-    const char *arch = s->family == SYNTH_LLAMA3 ? "llama" : "qwen3";
+    const char *arch = s->family == SYNTH_LLAMA3 ? "llama" : s->n_experts ? "qwen3moe" : "qwen3";
     char name[80];
     snprintf(name, sizeof name, "Random weights in the shape of %s", s->name);
     gguf_put_str(w, "general.architecture", str_z(arch));
@@ -181,6 +184,11 @@ static void put_metadata(struct gguf_writer *w, const struct synth_options *o)
     put_u32(w, arch, "attention.value_length", s->head_dim);
     put_f32(w, arch, "attention.layer_norm_rms_epsilon", s->rms_eps);
     put_f32(w, arch, "rope.freq_base", s->rope_base);
+    if (s->n_experts) {
+        put_u32(w, arch, "expert_count", s->n_experts);
+        put_u32(w, arch, "expert_used_count", s->n_experts_used);
+        put_u32(w, arch, "expert_feed_forward_length", s->n_ff_expert);
+    }
     if (s->family == SYNTH_LLAMA3) {
         put_u32(w, arch, "rope.dimension_count", s->head_dim);
         put_u32(w, arch, "vocab_size", s->n_vocab);
@@ -191,8 +199,9 @@ static void declare_tensors(struct job *job)
 {
     for (int i = 0; i < job->list.n; i++) {
         struct synth_tensor *t = &job->list.tensors[i];
-        uint32_t n_dims = t->dim[1] > 1 ? 2 : 1;
-        t->offset = gguf_declare_tensor(&job->writer, t->name, dtype_table[t->dtype].gguf_id, n_dims, t->dim);
+        uint64_t dims[] = { t->dim[0], t->dim[1], t->n_mats };
+        uint32_t n_dims = t->n_mats > 1 ? 3 : t->dim[1] > 1 ? 2 : 1;
+        t->offset = gguf_declare_tensor(&job->writer, t->name, dtype_table[t->dtype].gguf_id, n_dims, dims);
     }
 }
 

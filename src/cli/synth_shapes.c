@@ -16,6 +16,10 @@ const struct synth_shape synth_shapes[] = {
     { .name = "qwen3-4b", .family = SYNTH_QWEN3, .n_layers = 36, .n_embd = 2560, .n_heads = 32, .n_kv_heads = 8,
       .head_dim = 128, .n_ff = 9728, .n_ctx_train = 40960, .rope_base = 1e6, .rms_eps = 1e-6,
       .tied = true, .n_vocab = 151936, .n_base = 151643, .n_merges = 151387 },
+    /* 48 layers as published; these are so many that a benchmark has room for them. */
+    { .name = "qwen3-30b-a3b-8l", .family = SYNTH_QWEN3, .n_layers = 8, .n_embd = 2048, .n_heads = 32, .n_kv_heads = 4,
+      .head_dim = 128, .n_ff = 6144, .n_experts = 128, .n_experts_used = 8, .n_ff_expert = 768, .n_ctx_train = 40960,
+      .rope_base = 1e6, .rms_eps = 1e-6, .tied = false, .n_vocab = 151936, .n_base = 151643, .n_merges = 151387 },
     { .name = "llama-3.1-8b", .family = SYNTH_LLAMA3, .n_layers = 32, .n_embd = 4096, .n_heads = 32, .n_kv_heads = 8,
       .head_dim = 128, .n_ff = 14336, .n_ctx_train = 131072, .rope_base = 500000, .rope_factor = 8, .rms_eps = 1e-5,
       .tied = false, .n_vocab = 128256, .n_base = 128000, .n_merges = 280147 },

@@ -13,6 +13,7 @@
 
 static const double SCORE_STD = 2.0;
 static const double LOGIT_STD = 2.0;
+static const double ROUTER_STD = 1.0;
 
 struct list {
     struct synth_tensors *t;
@@ -30,33 +31,40 @@ static uint32_t dtype_of(struct list *l, const char *name)
 }
 
 static struct synth_tensor *add(struct list *l, const char *dtype, uint64_t n_in, uint64_t n_out, double mean,
-                                double std)
+                                double std, uint64_t n_mats)
 {
     static struct synth_tensor spare; /* when there is no room, which synth_tensors_make() checks */
     struct synth_tensor *t = l->t->n < l->room ? &l->t->tensors[l->t->n] : &spare;
     l->t->n++;
-    *t = (struct synth_tensor){ .dim = { n_in, n_out }, .mean = (float)mean, .std = (float)std };
+    *t = (struct synth_tensor){ .dim = { n_in, n_out }, .n_mats = n_mats, .mean = (float)mean, .std = (float)std };
     t->dtype = dtype_of(l, dtype);
-    l->t->bytes += dtype_row_bytes((enum dtype)t->dtype, n_in) * n_out;
-    l->t->n_values += n_in * n_out;
+    l->t->bytes += dtype_row_bytes((enum dtype)t->dtype, n_in) * n_out * n_mats;
+    l->t->n_values += n_in * n_out * n_mats;
     return t;
 }
 
 static void add_matrix(struct list *l, int layer, const char *name, const char *dtype, int n_in, int n_out, double std)
 {
-    struct synth_tensor *t = add(l, dtype, (uint64_t)n_in, (uint64_t)n_out, 0, std);
+    struct synth_tensor *t = add(l, dtype, (uint64_t)n_in, (uint64_t)n_out, 0, std, 1);
     snprintf(t->name, sizeof t->name, "blk.%d.%s.weight", layer, name);
+}
+
+static void add_experts(struct list *l, int layer, const char *name, const char *dtype, int n_in, int n_out, double std)
+{
+    uint64_t n = (uint64_t)l->t->shape->n_experts;
+    struct synth_tensor *t = add(l, dtype, (uint64_t)n_in, (uint64_t)n_out, 0, std, n);
+    snprintf(t->name, sizeof t->name, "blk.%d.%s_exps.weight", layer, name);
 }
 
 static void add_norm(struct list *l, int layer, const char *name, int n, double mean)
 {
-    struct synth_tensor *t = add(l, "f32", (uint64_t)n, 1, mean, 0.05 * mean);
+    struct synth_tensor *t = add(l, "f32", (uint64_t)n, 1, mean, 0.05 * mean, 1);
     snprintf(t->name, sizeof t->name, "blk.%d.%s.weight", layer, name);
 }
 
 static void add_whole(struct list *l, const char *name, const char *dtype, int n_in, int n_out, double mean, double std)
 {
-    struct synth_tensor *t = add(l, dtype, (uint64_t)n_in, (uint64_t)n_out, mean, std);
+    struct synth_tensor *t = add(l, dtype, (uint64_t)n_in, (uint64_t)n_out, mean, std, 1);
     snprintf(t->name, sizeof t->name, "%s", name);
 }
 
@@ -89,6 +97,16 @@ static void add_layer(struct list *l, int i)
         add_norm(l, i, "attn_k_norm", s->head_dim, qk);
     }
     add_norm(l, i, "ffn_norm", s->n_embd, 1);
+    if (s->n_experts) {
+        int used = s->n_experts_used, n = s->n_ff_expert;
+        /* Logits of the router as wide as ROUTER_STD; of so many experts' results each has about 1 / used of the
+         * weight, and they are independent. */
+        add_matrix(l, i, "ffn_gate_inp", "f32", s->n_embd, s->n_experts, ROUTER_STD * in);
+        add_experts(l, i, "ffn_gate", normal, s->n_embd, n, in);
+        add_experts(l, i, "ffn_up", normal, s->n_embd, n, in);
+        add_experts(l, i, "ffn_down", more, n, s->n_embd, residual / 0.6 * sqrt(used) / sqrt((double)n));
+        return;
+    }
     add_matrix(l, i, "ffn_gate", normal, s->n_embd, s->n_ff, in);
     add_matrix(l, i, "ffn_up", normal, s->n_embd, s->n_ff, in);
     /* silu(gate) * up of unit normals has a root mean square of 0.6. */
@@ -101,7 +119,7 @@ static void add_all(struct list *l)
     double out = LOGIT_STD / sqrt((double)s->n_embd);
     add_whole(l, "token_embd.weight", s->tied ? l->type->output : l->type->embedding, s->n_embd, s->n_vocab, 0, out);
     if (s->rope_factor > 0) {
-        struct synth_tensor *t = add(l, "f32", (uint64_t)s->head_dim / 2, 1, 1, 0);
+        struct synth_tensor *t = add(l, "f32", (uint64_t)s->head_dim / 2, 1, 1, 0, 1);
         snprintf(t->name, sizeof t->name, "rope_freqs.weight");
         t->is_rope = true;
     }
@@ -117,7 +135,7 @@ bool synth_tensors_make(struct synth_tensors *t, const struct synth_shape *shape
 {
     *t = (struct synth_tensors){ .shape = shape };
     arena_init(&t->arena, 4 << 20);
-    struct list l = { .t = t, .type = type, .room = shape->n_layers * 11 + 4 };
+    struct list l = { .t = t, .type = type, .room = shape->n_layers * 12 + 4 };
     t->tensors = arena_array(&t->arena, struct synth_tensor, l.room);
     if (!t->tensors)
         return fail_memory(err, "the list of tensors");
