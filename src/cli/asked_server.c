@@ -21,6 +21,9 @@ bool asked_open(struct asked_server *s, const struct opt_value *url, const struc
 {
     *s = (struct asked_server){ 0 };
     const char *text = url->text ? url->text : "http://127.0.0.1:8080";
+    const char *socket = strncmp(text, "unix:", 5) == 0 ? text : NULL;
+    if (socket)
+        text = "http://localhost"; /* for the server, which wants a Host that is its own */
     if (!http_place_of(text, &s->place, err))
         return err_context(err, "--server");
     if (snprintf(s->base, sizeof s->base, "%s", text) >= (int)sizeof s->base)
@@ -30,6 +33,10 @@ bool asked_open(struct asked_server *s, const struct opt_value *url, const struc
     if (!key_text_read(s->key, sizeof s->key, "--key-file", key_file->text, err))
         return false;
     s->http = http_client_create(ca_file->text, err);
+    if (s->http && socket && !http_client_through(s->http, socket, err))
+        return err_context(err, "--server");
+    if (socket)
+        snprintf(s->place.name, sizeof s->place.name, "%.*s", (int)sizeof s->place.name - 1, socket);
     return s->http != NULL;
 }
 

@@ -10,7 +10,8 @@ enum { ASKED_KEY_BYTES = 2048 };
 
 /* Options of commands that do so. */
 #define OPT_SERVER_ROW { .name = "server", .type = OPT_TEXT, .value = "URL", .dflt = "http://127.0.0.1:8080", \
-                         .help = "where hearth serve listens, as its start screen says; /v1 may be left out" }
+                         .help = "where hearth serve listens, as its start screen says; /v1 may be left out; " \
+                                 "unix:PATH: the Unix socket of --host" }
 #define OPT_KEY_FILE_ROW { .name = "key-file", .type = OPT_TEXT, .value = "FILE", \
                            .help = "a file with the key for the server in its first line that is not empty and no # " \
                                    "comment; it goes over https, or to this machine, and is never shown" }

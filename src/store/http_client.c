@@ -7,11 +7,16 @@
 #include "base/alloc.h"
 #include "store/foreign.h"
 
-enum { MOST_HEADER_BYTES = 64 << 10 }; /* of an answer, all lines together */
+#define SOCKET_PREFIX "unix:"
+enum {
+    MOST_HEADER_BYTES = 64 << 10, /* of an answer, all lines together */
+    SOCKET_PATH_BYTES = 108       /* of a Unix socket, with the NUL: unix(7) */
+};
 
 struct http_client {
     CURL *easy;
     const char *ca_file;
+    char socket[HTTP_PLACE_BYTES]; /* "unix:PATH"; "": connections are by the address */
     char detail[CURL_ERROR_SIZE]; /* what libcurl says of the last failure */
 };
 
@@ -411,6 +416,8 @@ static void set_up(struct http_client *c, struct transfer *t, const struct http_
     }
     if (place->is_here) /* nothing for this machine goes through a proxy, whatever the environment says */
         curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    if (c->socket[0])
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, c->socket + strlen(SOCKET_PREFIX));
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hearth/" HEARTH_VERSION);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -476,8 +483,9 @@ static bool describe(const struct transfer *t, CURLcode code, const char *said)
         return fail(t->err, HEARTH_ERR_IO, "%s: the name of the proxy is not known; check http_proxy, https_proxy and "
                     "all_proxy in the environment", t->place);
     case CURLE_COULDNT_CONNECT:
-        return fail(t->err, HEARTH_ERR_IO, "%s: no connection: %s; is the server running, and is the port right?",
-                    t->place, number ? strerror((int)number) : detail);
+        return fail(t->err, HEARTH_ERR_IO, "%s: no connection: %s; is the server running, and is the %s right?",
+                    t->place, number ? strerror((int)number) : detail,
+                    strncmp(t->place, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) == 0 ? "path" : "port");
     case CURLE_OPERATION_TIMEDOUT:
         if (was_connecting(t))
             return fail(t->err, HEARTH_ERR_IO, "%s: no connection within %.3g s; check the address and the network",
@@ -519,7 +527,8 @@ bool http_send(struct http_client *c, const struct http_request *r, struct http_
     *answer = (struct http_answer){ .n_content = UINT64_MAX };
     if (!place_of(r->url, r->any_query, &place, err) || (r->key && !http_key_may_go(&place, r->key, err)))
         return false;
-    struct transfer t = { .easy = c->easy, .r = r, .answer = answer, .place = place.name, .err = err };
+    struct transfer t = { .easy = c->easy, .r = r, .answer = answer, .place = c->socket[0] ? c->socket : place.name,
+                          .err = err };
     struct curl_slist *headers = make_headers(r);
     if (!headers)
         return fail_memory(err, "the request");
@@ -529,7 +538,7 @@ bool http_send(struct http_client *c, const struct http_request *r, struct http_
     read_times(&t);
     bool ok = code == CURLE_OK;
     if (t.stopped)
-        ok = fail(err, HEARTH_ERR_CANCELLED, "%s: interrupted before the answer was whole", place.name);
+        ok = fail(err, HEARTH_ERR_CANCELLED, "%s: interrupted before the answer was whole", t.place);
     else if (!ok && !t.refused)
         ok = describe(&t, code, c->detail);
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL); /* it has the key */
@@ -553,6 +562,16 @@ struct http_client *http_client_create(const char *ca_file, hearth_error *err)
     else
         fail_memory(err, "the connection");
     return c;
+}
+
+bool http_client_through(struct http_client *c, const char *socket, hearth_error *err)
+{
+    size_t n = strlen(socket + strlen(SOCKET_PREFIX));
+    if (n == 0 || n >= SOCKET_PATH_BYTES)
+        return fail(err, HEARTH_ERR_USAGE, "%.120s has a path of %zu bytes; a Unix socket's has 1 to %d", socket, n,
+                    SOCKET_PATH_BYTES - 1);
+    snprintf(c->socket, sizeof c->socket, "%s", socket);
+    return true;
 }
 
 void http_client_destroy(struct http_client *c)

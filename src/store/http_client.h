@@ -73,6 +73,9 @@ struct http_request {
  * trust instead of the system's, which must live as long; NULL: the system's. HEARTH_ERR_MEMORY. */
 struct http_client *http_client_create(const char *ca_file, hearth_error *err);
 void http_client_destroy(struct http_client *c); /* NULL is a no-op */
+/* From now on all of its connections are through the Unix socket "unix:PATH" of this machine, and sentences name that:
+ * the urls are to name this machine, http://localhost/... HEARTH_ERR_USAGE: a path that is empty or too long. */
+bool http_client_through(struct http_client *c, const char *socket, hearth_error *err);
 
 /* True: a whole answer came, of whatever status. False: HEARTH_ERR_IO for what the network did, HEARTH_ERR_FORMAT for
  * an answer that is too long or none of HTTP, HEARTH_ERR_USAGE for a request that is not sent (the key's rule); *answer

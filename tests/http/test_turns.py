@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from serving import CLEAN_ENV, PROGRAM, Server
+from serving import CLEAN_ENV, PROGRAM, Gate, Server
 
 # 27 MiB for requests, and each model about as much again with its weights.
 SMALL = ("--parallel", "2", "--request-memory", "16", "--connections", "64", "--ctx", "1024", "--log-format", "json",
@@ -199,6 +199,19 @@ def test_ps_and_stop_and_load(files, serve, tmp_path):
     nobody = hearth("ps", "--server", "http://127.0.0.1:9")
     assert nobody.returncode == 1 and "127.0.0.1:9" in nobody.stderr and not nobody.stdout
     assert hearth("ps", "--server", "ftp://x").returncode == 2
+
+
+def test_ps_and_stop_and_load_reach_a_unix_socket(tmp_path):
+    path = f"unix:{tmp_path}/hearth.sock"
+    with Gate(host=path):
+        for words, said in ((("ps",), "ready"), (("stop", "tolstoy-4m-q8_0"), ""), (("ps",), "asleep: told to"),
+                            (("load", "tolstoy-4m-q8_0"), ""), (("ps",), "ready")):
+            done = hearth(*words, "--server", path)
+            assert done.returncode == 0 and said in done.stdout, done.stderr
+    gone = hearth("ps", "--server", path)
+    assert gone.returncode == 1 and f"{path}: no connection" in gone.stderr and "path right?" in gone.stderr
+    for wrong in ("unix:", "unix:/" + "x" * 108):
+        assert hearth("ps", "--server", wrong).returncode == 2
 
 
 def test_who_loads_waits_for_its_turn(files, budget, serve):
