@@ -218,6 +218,24 @@ bool hearth_file_plan(const hearth_file *file, int n_ctx_tokens, hearth_kv_type 
 /* The same for n_seqs sequences at once (1 to 64), each with keys and values of a whole context. */
 bool hearth_file_plan_seqs(const hearth_file *file, int n_ctx_tokens, int n_seqs, hearth_kv_type kv_type, int n_threads,
                            uint64_t budget_bytes, hearth_plan *plan, hearth_error *err);
+/* What else: all that hearth_file_plan() is told; what is 0 is the default there, n_seqs 0: 1. */
+typedef struct {
+    int n_ctx_tokens, n_seqs;
+    hearth_kv_type kv_type;
+    int n_threads;
+    uint64_t budget_bytes, program_bytes, request_bytes; /* as in hearth_engine_options */
+} hearth_plan_options;
+bool hearth_file_plan_with(const hearth_file *file, const hearth_plan_options *options, hearth_plan *plan,
+                           hearth_error *err);
+
+/* What would fit in a plan's budget, with its weights, threads and sequences. */
+typedef struct {
+    int longest_ctx_tokens[HEARTH_N_KV_TYPES]; /* with each type of keys and values, up to n_ctx_train; 0: none */
+    int n_ctx_train;
+    double bits_per_weight, most_bits_per_weight; /* that it has, and that would fit beside this context; 0: none */
+} hearth_plan_choices;
+/* By planning again. All 0 for a file that this build cannot run. */
+void hearth_file_plan_choices(const hearth_file *file, const hearth_plan *plan, hearth_plan_choices *out);
 
 /* Tokenize with the file's own vocabulary. parse_special: texts of special tokens become
  * those tokens (only for text you trust). add_bos: as the file asks. Writes up to cap ids,

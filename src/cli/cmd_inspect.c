@@ -9,6 +9,7 @@
 #include "cli/inspect_plan.h"
 #include "cli/inspect_template.h"
 #include "cli/json_out.h"
+#include "cli/program.h"
 #include "cli/template_choice.h"
 #include "cli/units.h"
 #include "record/receipt_json.h"
@@ -40,19 +41,22 @@ struct report {
     const char *problem; /* why it does not run here; "" when it does */
     hearth_file *file;
     hearth_error plan_error;
-    char sum[240]; /* of a plan that does not fit */
+    char sum[280]; /* of a plan that does not fit */
+    uint64_t program_bytes; /* of a server, before it opens a model */
+    struct plan_asked asked;
 };
 
 /* Weights may be read from disk again and again; the rest must be there. */
 static const char *sum_in_words(struct report *r)
 {
     const hearth_plan *p = &r->plan;
-    char a[UNITS_BYTES], b[UNITS_BYTES], c[UNITS_BYTES], d[UNITS_BYTES], e[UNITS_BYTES];
+    char a[UNITS_BYTES], b[UNITS_BYTES], c[UNITS_BYTES], d[UNITS_BYTES], e[UNITS_BYTES], f[UNITS_BYTES];
     snprintf(r->sum, sizeof r->sum,
-             "KV %s for %d tokens + workspace %s + vocabulary %s = %s, but the budget is %s; --plan has what would fit",
+             "KV %s for %d tokens + workspace %s + vocabulary %s + program %s = %s, but the budget is %s; --plan has "
+             "what would fit",
              text_of_bytes(a, p->kv_bytes), p->n_ctx_tokens, text_of_bytes(b, p->workspace_bytes),
-             text_of_bytes(c, p->vocabulary_bytes), text_of_bytes(d, p->total_bytes - p->weights_bytes),
-             text_of_bytes(e, p->budget_bytes));
+             text_of_bytes(c, p->vocabulary_bytes), text_of_bytes(f, p->program_bytes),
+             text_of_bytes(d, p->total_bytes - p->weights_bytes), text_of_bytes(e, p->budget_bytes));
     return r->sum;
 }
 
@@ -63,8 +67,14 @@ static void look(struct report *r, hearth_file *file, const struct args *a)
     r->kv_type = (hearth_kv_type)a->value[KV_TYPE].i;
     r->kv_bytes_per_token = hearth_file_cost(file, r->kv_type, &cost) ? cost.kv_bytes : 0;
     hearth_file_describe(file, &r->info);
-    r->has_plan = hearth_file_plan(file, (int)a->value[CTX].i, r->kv_type, (int)a->value[THREADS].i, 0, &r->plan,
-                                   &r->plan_error);
+    const hearth_plan_options wanted = { .n_ctx_tokens = (int)a->value[CTX].i,
+                                         .kv_type = r->kv_type,
+                                         .n_threads = (int)a->value[THREADS].i,
+                                         .program_bytes = r->program_bytes };
+    r->asked = (struct plan_asked){ .ctx = a->value[CTX].i > 0,
+                                    .threads = a->value[THREADS].i > 0,
+                                    .kv_type = a->value[KV_TYPE].origin != OPT_UNSET };
+    r->has_plan = hearth_file_plan_with(file, &wanted, &r->plan, &r->plan_error);
     r->problem = "";
     if (!r->info.runs)
         r->problem = r->info.problem;
@@ -170,7 +180,7 @@ static void print_text(const struct report *r, const struct args *a)
     print_shape(r);
     print_template(r);
     if (r->has_plan && a->value[PLAN].on)
-        inspect_plan_print(r->file, &r->plan, a->value[CTX].i > 0, a->value[THREADS].i > 0);
+        inspect_plan_print(r->file, &r->plan, &r->asked);
     else if (r->has_plan)
         print_plan(&r->plan);
     line("runs here", "%s%s", r->problem[0] ? "no: " : "yes", r->problem);
@@ -196,6 +206,13 @@ static json_t *tokens_json(const hearth_file_info *i)
     return o;
 }
 
+static json_t *plan_json(const struct report *r)
+{
+    hearth_plan_choices choices;
+    hearth_file_plan_choices(r->file, &r->plan, &choices);
+    return plan_why_to_json(&r->plan, &r->asked, &choices);
+}
+
 static json_t *report_json(const struct report *r)
 {
     const hearth_file_info *i = &r->info;
@@ -212,7 +229,7 @@ static json_t *report_json(const struct report *r)
         "tokenizer", json_of_text(i->tokenizer), "warnings",
         i->warning[0] ? json_pack("[s]", i->warning) : json_array(), "chat_template",
         i->template_text[0] ? json_of_text(i->template_text) : json_null(), "template", template_to_json(r->file),
-        "plan", r->has_plan ? inspect_plan_json(r->file, &r->plan) : json_null(), "runs", !r->problem[0], "problem",
+        "plan", r->has_plan ? plan_json(r) : json_null(), "runs", !r->problem[0], "problem",
         json_of_text(r->problem), "tokens", tokens_json(i), "pooling",
         i->pooling[0] ? json_of_text(i->pooling) : json_null());
 }
@@ -242,9 +259,9 @@ static int inspect_template(hearth_file *file, bool json)
     return code == EXIT_DONE && n[HEARTH_FINDING_PROBLEM] > 0 ? EXIT_FAILED : code;
 }
 
-static int inspect(hearth_file *file, const struct model_choice *choice, const struct args *a)
+static int inspect(hearth_file *file, const struct model_choice *choice, const struct args *a, uint64_t program_bytes)
 {
-    struct report r = { .choice = choice };
+    struct report r = { .choice = choice, .program_bytes = program_bytes };
     int code = EXIT_DONE;
     if (a->value[TEMPLATE].on)
         return inspect_template(file, a->value[JSON].on);
@@ -271,8 +288,9 @@ static int run(const struct args *a)
         template_choice_free(&template);
         return report(&err);
     }
+    uint64_t program_bytes = program_memory_bytes((int)a->value[THREADS].i); /* without pages of the file */
     hearth_file *file = hearth_file_open(&choice.source, &err);
-    int code = file ? inspect(file, &choice, a) : model_report(&choice, &err);
+    int code = file ? inspect(file, &choice, a, program_bytes) : model_report(&choice, &err);
     hearth_file_close(file);
     template_choice_free(&template);
     return code;

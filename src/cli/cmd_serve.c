@@ -452,7 +452,11 @@ static bool start(struct service *s, hearth_error *err)
         if (!check_preset(m, err))
             return false;
         s->served[i] = (struct server_model){ m->model, m->model_id, m->file_id,
-                                              m->preset_name[0] ? &m->preset : NULL };
+                                              m->preset_name[0] ? &m->preset : NULL,
+                                              { .ctx = of_model(s, m, CTX, PRESET_CTX)->i > 0,
+                                                .threads = v[THREADS].i > 0 || v[THREADS_PREFILL].i > 0,
+                                                .kv_type = of_model(s, m, KV_TYPE, PRESET_KV_TYPE)->origin != OPT_UNSET,
+                                                .n_seqs = v[PARALLEL].origin != OPT_UNSET } };
     }
     struct server_options o = {
         .engine = s->engine,

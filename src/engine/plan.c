@@ -264,11 +264,11 @@ bool kv_type_ok(hearth_kv_type type, hearth_error *err)
                       HEARTH_N_KV_TYPES - 1);
 }
 
-bool hearth_file_plan_seqs(const hearth_file *f, int n_ctx_tokens, int n_seqs, hearth_kv_type kv_type, int n_threads,
-                           uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
+static bool plan_file(const hearth_file *f, const hearth_plan_options *o, int n_seqs, int n_kv_tokens,
+                      hearth_plan *plan, hearth_error *err)
 {
     err_clear(err);
-    if (!kv_type_ok(kv_type, err))
+    if (!kv_type_ok(o->kv_type, err))
         return false;
     if (n_seqs < 1 || n_seqs > SCHED_MAX_SEQS)
         return fail(err, HEARTH_ERR_USAGE, "a plan for %d sequences; give 1 to %d", n_seqs, SCHED_MAX_SEQS);
@@ -277,20 +277,38 @@ bool hearth_file_plan_seqs(const hearth_file *f, int n_ctx_tokens, int n_seqs, h
             *err = f->problem;
         return false;
     }
-    if (!model_check_context(&f->model, n_ctx_tokens, err))
+    if (!model_check_context(&f->model, o->n_ctx_tokens, err))
         return false;
     struct machine m;
     machine_read(&m);
-    int64_t n_kv = n_seqs > 1 ? (int64_t)n_ctx_tokens * n_seqs : 0;
-    struct plan_request r = { .n_ctx = n_ctx_tokens,
+    struct plan_request r = { .n_ctx = o->n_ctx_tokens,
                               .n_seqs = n_seqs,
-                              .n_kv_tokens = n_kv < INT32_MAX ? (int)n_kv : INT32_MAX,
-                              .n_threads = n_threads > 0 ? n_threads : machine_default_threads(&m),
+                              .n_kv_tokens = n_kv_tokens,
+                              .n_threads = o->n_threads > 0 ? o->n_threads : machine_default_threads(&m),
                               .n_step_tokens = ENGINE_STEP_TOKENS,
-                              .kv_type = kv_type,
-                              .budget_bytes = budget_bytes };
+                              .kv_type = o->kv_type,
+                              .budget_bytes = o->budget_bytes,
+                              .program_bytes = o->program_bytes,
+                              .request_bytes = o->request_bytes };
     plan_make(plan, f, &r);
     return true;
+}
+
+bool hearth_file_plan_with(const hearth_file *f, const hearth_plan_options *o, hearth_plan *plan, hearth_error *err)
+{
+    return plan_file(f, o, o->n_seqs ? o->n_seqs : 1, 0, plan, err);
+}
+
+bool hearth_file_plan_seqs(const hearth_file *f, int n_ctx_tokens, int n_seqs, hearth_kv_type kv_type, int n_threads,
+                           uint64_t budget_bytes, hearth_plan *plan, hearth_error *err)
+{
+    int64_t n_kv = n_seqs > 1 ? (int64_t)n_ctx_tokens * n_seqs : 0;
+    const hearth_plan_options o = { .n_ctx_tokens = n_ctx_tokens,
+                                    .n_seqs = n_seqs,
+                                    .kv_type = kv_type,
+                                    .n_threads = n_threads,
+                                    .budget_bytes = budget_bytes };
+    return plan_file(f, &o, n_seqs, n_kv < INT32_MAX ? (int)n_kv : INT32_MAX, plan, err);
 }
 
 bool hearth_file_plan(const hearth_file *f, int n_ctx_tokens, hearth_kv_type kv_type, int n_threads,

@@ -405,8 +405,8 @@ void model_free(struct model *m)
 
 bool model_check_context(const struct model *m, int n_ctx, hearth_error *err)
 {
-    int most = m->global[G_POSITION_EMBD].mat.data ? m->hp.n_ctx_train : MAX_CTX;
-    return n_ctx <= most
+    int most = m->hp.n_ctx_train;
+    return !m->global[G_POSITION_EMBD].mat.data || n_ctx <= most
            || fail(err, HEARTH_ERR_USAGE,
                    "a context of %d tokens: the model has learned %d positions, and there are no others; lower --ctx",
                    n_ctx, most);

@@ -31,6 +31,8 @@ static void fill_view(struct server *s, int i)
     verified_read(v->model_identity, digest, served->file, &v->verified);
     hearth_file_describe(served->file, &v->info);
     hearth_model_plan(model->model, &v->plan);
+    hearth_file_plan_choices(served->file, &v->plan, &v->plan_choices);
+    v->plan_asked = model->asked;
     bool has_template = hearth_file_template(served->file, &template);
     if (has_template && template.problem[0]) /* for want of memory: then not when it is asked once more */
         hearth_file_template(served->file, &template);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "hearth/hearth.h"
+#include "record/plan_why.h"
 
 struct preset;   /* api/preset.h */
 struct recorder; /* record/recorder.h */
@@ -15,6 +16,7 @@ struct server_model {
     const char *model_id; /* the name that clients see; no other has it, as a file's name neither */
     const char *file_id;  /* the file's own, without folders and .gguf */
     const struct preset *preset; /* what requests have that do not say it; NULL: nothing */
+    struct plan_asked asked; /* of its plan */
 };
 
 /* Texts and models must live as long as the server. */

@@ -249,3 +249,20 @@ def test_who_may_tell_a_model(files, serve, tmp_path):
         assert hearth("ps", "--server", s.base, "--key-file", own).returncode == 0
     assert states(s) == {"ember": "asleep"}
     assert hearth("ps", "--server", s.base).returncode == 1
+
+
+def test_the_plan_says_why_and_what_would_fit_instead(serve, tmp_path):
+    """As `hearth inspect --plan` does, in the same words; the program's own bytes are counted alike."""
+    s = serve(*SMALL, "--threads", "1")
+    plan = s.status()["models"][0]["plan"]
+    assert plan["why"]["n_ctx_tokens"].startswith("as asked") and plan["why"]["n_ctx_tokens"].endswith("(--ctx)")
+    assert plan["why"]["n_threads"] == "as asked (--threads)"
+    assert plan["why"]["kv_type"].startswith("the default; ")
+    assert plan["why"]["n_seqs"] == f"as asked (--parallel); their pool holds {plan['n_kv_tokens']} tokens together"
+    alone = json.loads(hearth("inspect", "--json", "--ctx", "1024", "--threads", "1").stdout)["plan"]
+    assert alone["longest_ctx_tokens"] == plan["longest_ctx_tokens"]  # there is room for all of it
+    assert {k: v for k, v in alone["why"].items() if k != "n_seqs"} == \
+        {k: v for k, v in plan["why"].items() if k != "n_seqs"}
+    assert abs(alone["program_bytes"] - plan["program_bytes"]) <= 512 << 10  # two steps of what it is rounded to
+    text = hearth("inspect", "--plan", "--ctx", "1024", "--threads", "1").stdout
+    assert f"  context 1024: {plan['why']['n_ctx_tokens']}\n" in text and "  threads 1: as asked (--threads)\n" in text

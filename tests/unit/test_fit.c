@@ -241,6 +241,50 @@ static void a_file_costs_what_its_formats_cost(void **state)
     hearth_file_close(file);
 }
 
+/* The context that is named fits in the budget, with the weights, and one page more does not. */
+static void what_a_plan_names_instead_is_the_most_that_fits(void **state)
+{
+    (void)state;
+    const char *dir = getenv("HEARTH_FIXTURES");
+    char path[4096];
+    hearth_error err;
+    hearth_plan plan, p;
+    hearth_plan_choices c;
+    if (!dir)
+        skip();
+    snprintf(path, sizeof path, "%s/models/tolstoy-4m-q4_k_m.gguf", dir);
+    hearth_file *file = hearth_file_open(&(hearth_source){ .path = path }, &err);
+    assert_non_null(file);
+    hearth_plan_options o = { .n_ctx_tokens = 64, .n_seqs = 1, .n_threads = 2, .budget_bytes = 1 << 30,
+                              .program_bytes = 5 << 20, .request_bytes = 3 << 20 };
+    assert_true(hearth_file_plan_with(file, &o, &plan, &err));
+    assert_true(plan.program_bytes == 5 << 20 && plan.request_bytes == 3 << 20 && plan.n_seqs == 1);
+    hearth_file_plan_choices(file, &plan, &c);
+    assert_true(c.n_ctx_train == 256 && c.longest_ctx_tokens[HEARTH_KV_f16] == c.n_ctx_train);
+    assert_true(hearth_file_plan_with(file, &o, &plan, &err)); /* what was asked of the file takes memory, too */
+    uint64_t own = plan.total_bytes - plan.weights_bytes;
+    o.budget_bytes = plan.total_bytes;
+    assert_true(hearth_file_plan_with(file, &o, &plan, &err));
+    hearth_file_plan_choices(file, &plan, &c);
+    for (int t = 0; t < HEARTH_N_KV_TYPES; t++) {
+        hearth_plan_options other = o;
+        other.kv_type = (hearth_kv_type)t;
+        other.n_ctx_tokens = c.longest_ctx_tokens[t];
+        assert_true(!other.n_ctx_tokens || hearth_file_plan_with(file, &other, &p, &err));
+        assert_true(!other.n_ctx_tokens || p.total_bytes <= o.budget_bytes);
+        if (c.longest_ctx_tokens[t] == c.n_ctx_train)
+            continue;
+        other.n_ctx_tokens += 64;
+        assert_true(hearth_file_plan_with(file, &other, &p, &err));
+        assert_true(p.total_bytes > o.budget_bytes);
+    }
+    assert_true(c.longest_ctx_tokens[HEARTH_KV_f16] >= 64 && c.longest_ctx_tokens[HEARTH_KV_f16] < c.n_ctx_train);
+    assert_true(c.longest_ctx_tokens[HEARTH_KV_f32] <= c.longest_ctx_tokens[HEARTH_KV_q8]);
+    double most = c.most_bits_per_weight * (double)plan.weights_bytes / c.bits_per_weight;
+    assert_true(most > 0.999 * (double)(o.budget_bytes - own) && most < 1.001 * (double)(o.budget_bytes - own));
+    hearth_file_close(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +297,7 @@ int main(void)
         cmocka_unit_test(more_sequences_never_take_less_time),
         cmocka_unit_test(the_disk_decides_a_first_start),
         cmocka_unit_test(what_is_not_measured_has_a_wider_band),
+        cmocka_unit_test(what_a_plan_names_instead_is_the_most_that_fits),
         cmocka_unit_test(the_largest_that_is_fast_enough_is_recommended),
         cmocka_unit_test(a_file_costs_what_its_formats_cost),
     };

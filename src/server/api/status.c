@@ -127,7 +127,7 @@ static json_t *of_model(const struct view *v, const struct model_load *load)
     json_key(&model, "n_ctx_tokens", json_integer(v->plan.n_ctx_tokens));
     json_key(&model, "chat", json_boolean(v->has_template));
     json_key(&model, "preset", preset_keys(v));
-    json_key(&model, "plan", plan_to_json(&v->plan));
+    json_key(&model, "plan", plan_why_to_json(&v->plan, &v->plan_asked, &v->plan_choices));
     json_key(&model, "n_parallel", json_integer(v->n_parallel));
     json_key(&model, "n_running", json_integer(load->n_running));
     json_key(&model, "n_waiting", json_integer(load->n_waiting));

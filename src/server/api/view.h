@@ -2,6 +2,7 @@
 #pragma once
 #include "base/sandbox.h"
 #include "hearth/hearth.h"
+#include "record/plan_why.h"
 #include "record/recorder.h"
 #include "record/verified.h"
 #include "server/api/preset.h"
@@ -96,6 +97,8 @@ struct view {
     int64_t started_s;          /* Unix time */
     hearth_file_info info;
     hearth_plan plan;
+    hearth_plan_choices plan_choices; /* what else would fit */
+    struct plan_asked plan_asked;
     bool has_template, has_thinking_switch;
     const char *thinking_switch; /* the template value that turns thinking on and off; "": there is none */
     const struct preset *preset; /* what the settings say of this model; NULL: nothing */
