@@ -125,7 +125,8 @@ const struct command cmd_imatrix = {
              "Windows begin with BOS where the file asks for it; the rest of the text that fills none is dropped.\n"
              "Take an F32, F16 or Q8_0 file, and text like what the model will be used for. The file is the same on\n"
              "any number of threads. A token's embedding row is looked up, not multiplied: a matrix that is only the\n"
-             "embedding has no sums, one that is also the output has those of the output.\n",
+             "embedding has no sums, one that is also the output has those of the output. Matrices of experts have\n"
+             "none yet.\n",
     .opts = options,
     .n_opts = N_OPTS,
     .run = run,
