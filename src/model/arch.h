@@ -14,6 +14,7 @@ enum dim {
     D_VOCAB,
     D_CTX,  /* positions, of a model that has learned each */
     D_TOKEN_TYPES,
+    D_DENSE, /* between the two layers after pooling */
     D_Q,    /* n_heads * head_dim */
     D_KV,   /* n_kv_heads * head_dim */
     D_QKV,  /* D_Q + 2 * D_KV: the three in one */
@@ -42,6 +43,8 @@ enum global_slot {
     G_ROPE_FREQS, /* a factor of every frequency */
     G_ROPE_SHORT, /* the same, within the original context and beyond it */
     G_ROPE_LONG,
+    G_DENSE_2, /* two matrices that a text's vector goes through after pooling; model_dense() */
+    G_DENSE_3,
     N_GLOBAL_SLOTS
 };
 

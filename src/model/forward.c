@@ -103,6 +103,24 @@ void model_states(const struct model *m, const struct kernels *k, struct pool *p
     pass_run(&p, stage_states, (n + TILE_TOKENS - 1) / TILE_TOKENS);
 }
 
+/* y = w x, of one column. */
+static void multiply_one(struct pass *p, const struct weight *w, float *y, const float *x)
+{
+    pass_act_begin(p, 1, w->mat.n_cols, &w, 1);
+    pass_act_row(p, 0, x);
+    pass_gemm_begin(p);
+    pass_gemm_add(p, w, y, (size_t)w->mat.n_rows);
+    pass_gemm_run(p);
+}
+
+void model_dense(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws, float *y,
+                 const float *x)
+{
+    struct pass p = { .m = m, .k = k, .pool = pool, .ws = ws };
+    multiply_one(&p, &m->global[G_DENSE_2], ws->dense, x);
+    multiply_one(&p, &m->global[G_DENSE_3], y, ws->dense);
+}
+
 /* Scale and cap of logits. */
 static void stage_finish_logits(void *pass, int thread, int n_threads)
 {

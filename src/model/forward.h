@@ -55,6 +55,7 @@ struct workspace {
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;
     int *slice_task;  /* [max_tokens] first attention task of each slice */
+    float *dense;     /* [n_dense] of a text's vector after pooling; NULL where the model has no such layers */
     float *logits;    /* [max_logit_rows][n_vocab]; NULL where the model is not causal */
     float *seen;      /* [max_tokens][widest input of a matrix] for an observer; NULL: there is none */
     uint8_t *scratch; /* [n_threads][scratch_bytes] */
@@ -92,6 +93,10 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
  * embeddings are made of. */
 void model_states(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
                   const int *rows, int n);
+
+/* What the layers after pooling make of one vector: y[n_embd]; y may be x. For a model that has them. */
+void model_dense(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws, float *y,
+                 const float *x);
 
 /* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. The model is causal. */
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,

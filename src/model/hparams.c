@@ -179,6 +179,7 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     hp->head_dim = int_or(&k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
     int value_dim = int_or(&k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
     hp->n_rot = int_or(&k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
+    hp->n_dense = int_or(&k, "dense_2_feat_out", 1, MAX_FF, 0);
     uint64_t n_types = 1;
     k.ok = k.ok && gguf_uint_or(g, "tokenizer.ggml.token_type_count", 1, MAX_VOCAB, 1, &n_types, err);
     hp->n_token_types = (int)n_types;

@@ -21,6 +21,8 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_ctx_train;
     case D_TOKEN_TYPES:
         return (uint64_t)hp->n_token_types;
+    case D_DENSE:
+        return (uint64_t)hp->n_dense;
     case D_Q:
         return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
     case D_KV:
@@ -372,6 +374,8 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
         return fail_memory(err, "the layer table");
     if (!bind_all(m, g, err) || !make_rope(m, err))
         return false;
+    if (!m->global[G_DENSE_2].mat.data != !m->global[G_DENSE_3].mat.data)
+        return fail(err, HEARTH_ERR_FORMAT, "the file has one of dense_2.weight and dense_3.weight; it is incomplete");
     name_unused(m, g);
     place_layers(m);
     set_scales(m);
@@ -402,6 +406,8 @@ void model_free(struct model *m)
     arena_free(&m->arena);
     *m = (struct model){ 0 };
 }
+
+bool model_has_dense(const struct model *m) { return m->global[G_DENSE_2].mat.data && m->global[G_DENSE_3].mat.data; }
 
 bool model_check_context(const struct model *m, int n_ctx, hearth_error *err)
 {

@@ -62,6 +62,8 @@ void model_free(struct model *m); /* fine on a zeroed struct */
 
 /* HEARTH_ERR_USAGE where a sequence may not be so long: learned positions end. */
 bool model_check_context(const struct model *m, int n_ctx, hearth_error *err);
+/* A text's vector is not what pooling gives, but what model_dense() makes of it. */
+bool model_has_dense(const struct model *m);
 /* HEARTH_ERR_USAGE for a model without logits. */
 bool model_check_writes(const struct model *m, hearth_error *err);
 

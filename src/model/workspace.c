@@ -77,7 +77,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     const struct ffn_needs ffn = ffn_needs(m);
     size_t n_embd = (size_t)hp->n_embd, n_half = (size_t)hp->n_rot / 2;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    int widest = max_int(max_int(hp->n_embd, (int)n_q), ffn.widest);
+    int widest = max_int(max_int(hp->n_embd, (int)n_q), max_int(ffn.widest, hp->n_dense));
     struct cutter c = { base, 0 };
 
     *ws = (struct workspace){ .max_tokens = shape->max_tokens, .max_logit_rows = shape->max_logit_rows,
@@ -106,6 +106,8 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->row_pos = cut(&c, t, sizeof(int32_t));
     ws->row_slice = cut(&c, t, sizeof(int32_t));
     ws->slice_task = cut(&c, t + 1, sizeof(int));
+    if (model_has_dense(m))
+        ws->dense = cut(&c, (size_t)hp->n_dense, f);
     if (hp->causal)
         ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
     if (shape->observed)

@@ -1,5 +1,5 @@
 /* arch_logits.c: what a model gives after tokens of several sequences, from the model layer alone:
- * logits, or the states of one that has none.
+ * logits, or the states of one that has none, after its dense layers.
  *
  *   arch_logits MODEL.gguf KV-TYPE CHUNK THREADS TOGETHER < sequences
  *
@@ -114,6 +114,10 @@ static bool step(struct run *r, struct sequence *seqs, int n_seqs, int chunk)
         model_logits(&r->m, r->k, r->pool, &r->ws, rows, b.n_tokens, NULL);
     else
         model_states(&r->m, r->k, r->pool, &r->ws, rows, b.n_tokens);
+    for (int i = 0; i < b.n_tokens && model_has_dense(&r->m); i++) { /* as if each state were a text's vector */
+        float *state = r->ws.out + (size_t)i * r->width;
+        model_dense(&r->m, r->k, r->pool, &r->ws, state, state);
+    }
     const float *from = r->m.hp.causal ? r->ws.logits : r->ws.out;
     for (int i = 0, row = 0; i < n_seqs; i++) {
         struct sequence *s = &seqs[i];

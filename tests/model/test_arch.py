@@ -11,6 +11,7 @@ switches show. Goldens of architectures that this build does not know are skippe
 """
 
 import hashlib
+import operator
 import os
 import re
 import statistics
@@ -128,6 +129,27 @@ class Architectures(unittest.TestCase):
                 self.assertGreater(moved[what], SWITCH)
         if REPORT:
             print(f"{name}: {off:.2g}; " + ", ".join(f"{k} {v:.2g}" for k, v in moved.items()), flush=True)
+
+
+    def test_dense_layers_come_after_the_last_norm(self):
+        """Of EmbeddingGemma's files; against the products of the golden's states in double."""
+        g, _, _ = self.close_to_reference("gemma-embedding")
+        n, between = 64, 160
+        shapes = {"dense_2.weight": [n, between], "dense_3.weight": [between, n]}
+        fills = {name: {"scale": 0.3} for name in shapes}
+        g["tensors"] += [[name, shape, fills[name]] for name, shape in shapes.items()]
+        g["metadata"] |= {"gemma-embedding.dense_2_feat_in": n, "gemma-embedding.dense_2_feat_out": between,
+                          "gemma-embedding.dense_3_feat_in": between, "gemma-embedding.dense_3_feat_out": n}
+        output, _, error = run(self.file(g), g)
+        self.assertEqual(error, "")
+        rows = rows_of(g, output)
+        for name, (row, _) in shapes.items():
+            w = golden.values(g["seed"], name, shapes[name], fills[name])
+            rows = [([sum(map(operator.mul, w[at:at + row], want)) for at in range(0, len(w), row)], have)
+                    for want, have in rows]
+        self.assertLess(distance(rows), TOLERANCE)
+        g["tensors"].pop()
+        self.assertIn("incomplete", run(self.file(g), g)[2])
 
 
 def isas(path, g):
