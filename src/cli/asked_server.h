@@ -34,3 +34,12 @@ void asked_close(struct asked_server *s);
 /* GET path, or POST with nothing in it. The answer's JSON, to be released with json_decref(). NULL: HEARTH_ERR_IO, also
  * for a refusal in the server's words; HEARTH_ERR_FORMAT: it is no answer of hearth's. */
 json_t *asked_json(struct asked_server *s, const char *path, bool post, hearth_error *err);
+
+/* POST path with nothing in it, for events: each as JSON, until the server has no more, or `event` returns false (with
+ * or without what is in err), or `stop` true: then *err is HEARTH_ERR_CANCELLED. */
+struct asked_events {
+    bool (*event)(void *arg, const json_t *o, hearth_error *err);
+    bool (*stop)(void *arg); /* asked once a second at least */
+    void *arg;
+};
+bool asked_events(struct asked_server *s, const char *path, const struct asked_events *e, hearth_error *err);

@@ -148,7 +148,8 @@ const struct command cmd_ps = {
 /* ---- telling one of them ---- */
 
 enum { TELL_SERVER, TELL_KEY_FILE, TELL_CA_FILE, TELL_TIMEOUT, TELL_N_OPTS };
-enum { SLEEP_TIMEOUT_S = 60, LOAD_TIMEOUT_S = 600, LOOK_MS = 100, NAME_BYTES = 400, PATH_BYTES = NAME_BYTES + 40 };
+enum { SLEEP_TIMEOUT_S = 60, LOAD_TIMEOUT_S = 600, LOOK_MS = 100, FIRST_MS = 15000 };
+enum { NAME_BYTES = 400, PATH_BYTES = NAME_BYTES + 40 };
 
 #define TELL_ROWS(seconds, what)                                                                                 \
     [TELL_SERVER] = OPT_SERVER_ROW, [TELL_KEY_FILE] = OPT_KEY_FILE_ROW, [TELL_CA_FILE] = OPT_CA_FILE_ROW,         \
@@ -237,83 +238,66 @@ const struct command cmd_stop = {
 /* ---- waking it ---- */
 
 struct waking {
-    struct asked_server server;
     struct progress progress;
-    char id[128];
-    long long n_wakes;  /* when it was told */
-    uint64_t n_read;    /* at the last look, and since when it is so */
-    int64_t since_ns;
+    const char *problem; /* why it is not ready, "": it is; NULL: nothing is known yet */
+    int64_t start_ns;
+    double timeout_ms;
+    char why[100];
 };
 
-/* The model in what the server says of all; NULL: it is not there any more. */
-static json_t *find(const json_t *status, const char *id)
+static bool is_over(void *waking)
 {
-    size_t i;
-    json_t *model;
-    json_array_foreach(json_object_get(status, "models"), i, model)
-        if (strcmp(text_of(model, "id", ""), id) == 0)
-            return model;
-    return NULL;
+    struct waking *w = waking;
+    bool late = clock_ms_since(w->start_ns) >= w->timeout_ms;
+    if (late && w->problem) /* it has heard of it */
+        w->problem = "is not ready yet; it goes on without this command";
+    return (late && w->problem) || (!w->problem && clock_ms_since(w->start_ns) >= w->timeout_ms + FIRST_MS);
 }
 
-/* How far it is; more: of a disk that stands still. */
-static void show(struct waking *w, uint64_t n_read, uint64_t n_all)
+/* How far it is, by the server's own count; more: of a disk that stands still. */
+static bool see(void *waking, const json_t *o, hearth_error *err)
 {
-    enum { STALL_S = 5 };
+    struct waking *w = waking;
     char more[60] = "";
-    int64_t now = clock_ns();
-    if (n_read != w->n_read)
-        w->since_ns = now;
-    w->n_read = n_read;
-    double still_s = (double)(now - w->since_ns) / 1e9;
-    if (still_s >= STALL_S)
-        snprintf(more, sizeof more, "; nothing came for %.0f s", still_s);
-    progress_show(&w->progress, n_read, n_all, more);
-}
-
-/* True: there is nothing to wait for any more; *problem says why it is not ready, "" where it is. */
-static bool look(struct waking *w, const char **problem, hearth_error *err)
-{
-    json_t *status = asked_json(&w->server, "/hearth/status", false, err);
-    const json_t *model = find(status, w->id), *weights = json_object_get(model, "weights");
-    bool asleep = is_asleep(model), reading = json_is_true(json_object_get(weights, "reading"));
-    *problem = !model ? "is not served there any more" : "";
-    if (asleep && whole_of(model, "n_wakes") > w->n_wakes)
-        *problem = "woke, and sleeps again: another model needed the room, or it was told to";
-    progress_doing(&w->progress, asleep ? "waiting for room" : "reading the weights");
+    const char *phase = text_of(o, "phase", "");
+    bool reading = strcmp(phase, "reading") == 0, ready = strcmp(phase, "ready") == 0;
+    w->problem = ready ? "" : "did not become ready: the server ended the stream";
+    progress_doing(&w->progress, reading ? "reading the weights" : "waiting for room");
+    if (json_is_true(json_object_get(o, "stalled")))
+        snprintf(more, sizeof more, "; nothing came for %.0f s", json_number_value(json_object_get(o, "still_s")));
     if (reading)
-        show(w, (uint64_t)whole_of(weights, "read_bytes"), (uint64_t)whole_of(weights, "file_bytes"));
-    json_decref(status);
-    return err->status || **problem || (!asleep && !reading);
+        progress_show(&w->progress, (uint64_t)whole_of(o, "read_bytes"), (uint64_t)whole_of(o, "total_bytes"), more);
+    if (strcmp(phase, "asleep") == 0) {
+        foreign_line(w->why, sizeof w->why, str_z(text_of(o, "why_asleep", "?")));
+        w->problem = "woke, and sleeps again";
+    } else if (!ready && is_over(w)) {
+        return fail(err, HEARTH_ERR_CANCELLED, "interrupted");
+    }
+    return true;
 }
 
 static int load(const struct args *a)
 {
-    struct waking w = { .since_ns = clock_ns() };
+    struct asked_server server = { 0 };
+    struct waking w = { .start_ns = clock_ns(), .timeout_ms = timeout_ms(a, LOAD_TIMEOUT_S) };
     hearth_error err = { 0 };
-    const char *problem = "";
+    char name[NAME_BYTES], path[PATH_BYTES];
+    const struct opt_value *v = a->value;
     if (a->n_words != 1)
         return usage_error(&cmd_load, "which model is to wake? hearth ps lists them");
-    int64_t start = w.since_ns;
-    json_t *told = tell(&w.server, a, "load", &err);
-    snprintf(w.id, sizeof w.id, "%s", text_of(told, "model", ""));
-    w.n_wakes = whole_of(told, "n_wakes");
+    put_name(name, sizeof name, a->word[0]);
+    snprintf(path, sizeof path, "/hearth/models/%s/load", name);
     progress_begin(&w.progress, NULL);
-    while (told && !look(&w, &problem, &err)) {
-        if (clock_ms_since(start) >= timeout_ms(a, LOAD_TIMEOUT_S)) {
-            problem = "is not ready yet; it goes on without this command";
-            break;
-        }
-        thread_sleep_ms(LOOK_MS);
-    }
+    bool ok = asked_open(&server, &v[TELL_SERVER], &v[TELL_KEY_FILE], &v[TELL_CA_FILE], &err)
+              && asked_events(&server, path, &(struct asked_events){ see, is_over, &w }, &err);
     progress_end(&w.progress);
-    json_decref(told);
-    asked_close(&w.server);
-    if (err.status)
+    asked_close(&server);
+    if (!ok && !(err.status == HEARTH_ERR_CANCELLED && w.problem))
         return asked_report(&cmd_load, &err);
-    if (!*problem)
+    if (ok && w.problem && !*w.problem)
         return EXIT_DONE;
-    say("%.127s %s", a->word[0], problem);
+    say("%.127s %s%s%s", a->word[0], w.problem ? w.problem : "is in no event of the server",
+        w.why[0] ? ": " : "", w.why);
     return EXIT_FAILED;
 }
 

@@ -46,6 +46,12 @@ struct tape {
     bool lost;                /* there was no memory for it */
 };
 
+/* A model that wakes, for whoever is told how far it is (wake.c). */
+struct waking {
+    int64_t start_ns, came_ns, read_ns; /* came_ns: more of it was there; read_ns: of the first look at that, 0: none */
+    uint64_t n_wakes, n_read, first_bytes;
+};
+
 struct exchange {
     struct server *server;
     atomic_int phase;
@@ -76,6 +82,8 @@ struct exchange {
     bool generates, placed; /* placed: counted among those of its model */
     size_t reserved_bytes; /* of the memory for requests */
     size_t uncounted_bytes; /* of a body that is not with the engine yet, in the server's unread_bytes */
+
+    struct waking waking;
 
     char explained[HEARTH_REQUEST_ID_BYTES + 16]; /* the id of the answer that is to be explained */
     int explain[N_EXPLAIN_PARAMETERS];
@@ -294,6 +302,12 @@ void exchange_begin_stream(struct exchange *x);
 bool refuse_late(const struct exchange *x, struct problem *p);
 /* The engine's error as a refusal. */
 void problem_of_error(struct problem *p, const hearth_error *err);
+
+/* wake.c; http thread. The model that the path names, in *v, wakes or sleeps soon. */
+bool wake_tell(struct server *s, int tells, const char *tail, const struct view **v, struct problem *p);
+/* x is a stream from here on of how x->model wakes. What exchange_pump() is for such. */
+void wake_begin(struct exchange *x);
+bool wake_pump(struct exchange *x);
 
 /* vigil.c */
 enum { STALL_MS = 30000 }; /* the least time without a beat after which the engine counts as stalled */

@@ -171,6 +171,8 @@ static bool is_ended_by_others(struct exchange *x)
 bool exchange_pump(struct exchange *x)
 {
     bool any = false;
+    if (x->route->endpoint->tells)
+        return wake_pump(x);
     if (is_ended_by_others(x) || (atomic_load(&x->late) && !x->cut && !x->ended && cut(x))) {
         fail_all(x);
         return true;

@@ -394,27 +394,6 @@ static bool look_at_requests(struct server *s, const struct route *route, const 
     return true;
 }
 
-/* The model that the path names, in *v, wakes or sleeps soon. */
-static bool tell_model(struct server *s, int tells, const char *tail, const struct view **v, struct problem *p)
-{
-    struct str name = { tail, strcspn(tail, "/") };
-    const struct view *found = named_in_url(s->views, name);
-    hearth_model_now now;
-    if (!found)
-        return named_refuse(s->views, name, p);
-    *v = found;
-    hearth_model *model = s->served[found - s->views].model;
-    hearth_model_look(model, &now);
-    if (tells == TELLS_SLEEP && now.pinned)
-        return refuse(p, PROBLEM_model_pinned, NULL, "'%.100s' never sleeps (--pin, --preload, --lock)",
-                      found->model_id);
-    if (tells == TELLS_SLEEP)
-        hearth_model_sleep(model);
-    else
-        hearth_model_wake(model);
-    return true;
-}
-
 /* A request without a body: answered at once, and its connection goes on. */
 static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con, struct head *head)
 {
@@ -437,7 +416,7 @@ static enum MHD_Result answer_plain(struct server *s, struct MHD_Connection *con
     const struct view *v = s->views;
     if (route->endpoint->of_model && !model_of_query(con, &v, &p))
         return send_problem(s, con, &p, id, false);
-    if (route->endpoint->tells && !tell_model(s, route->endpoint->tells, tail, &v, &p))
+    if (route->endpoint->tells && !wake_tell(s, route->endpoint->tells, tail, &v, &p))
         return send_problem(s, con, &p, id, false);
     if (route->endpoint->get(v, &now, tail, &out, &p)) {
         const char *type = route->endpoint->content_type;
@@ -456,13 +435,14 @@ static bool is_explaining(const char *method, const char *url)
     return route && route->endpoint->explains; /* HEAD, too */
 }
 
-/* A POST that has nothing to say but its path. */
-static bool is_telling(const char *method, const char *url)
+/* A POST that has nothing to say but its path, and wants to hear no more than how it is. */
+static bool is_telling(struct MHD_Connection *con, const char *method, const char *url)
 {
     struct problem p;
-    const char *tail;
+    const char *tail, *accept = MHD_lookup_connection_value(con, MHD_HEADER_KIND, "Accept");
     const struct route *route = route_find(method, url, &tail, &p);
-    return route && route->endpoint->tells;
+    bool listens = accept && strstr(accept, "text/event-stream");
+    return route && route->endpoint->tells && !(listens && route->endpoint->tells == TELLS_WAKE);
 }
 
 /* What stands behind the '?'. */
@@ -513,8 +493,10 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     struct exchange *x = NULL;
     char id[REQUEST_ID_ROOM];
     bool id_taken = request_id_make(head, id);
-    bool has_body = !route->endpoint->explains;
+    const struct view *told = s->views;
+    bool has_body = !route->endpoint->explains && !route->endpoint->tells;
     if ((has_body && !guard_body(head, frame, s->options.body_max_bytes, &p)) || !gate_count(s, peer_of(con), &p)
+        || (route->endpoint->tells && !wake_tell(s, route->endpoint->tells, tail, &told, &p))
         || !admit(s, &x, route, key, frame, &p)) {
         usage_refuse(s, route, key, &p);
         return send_problem(s, con, &p, id, true);
@@ -523,6 +505,7 @@ static enum MHD_Result begin_post(struct server *s, struct MHD_Connection *con, 
     memcpy(x->id, id, sizeof x->id);
     x->id_refused = !id_taken;
     x->connection = con;
+    x->model = (int)(told - s->views);
     x->fd = MHD_get_connection_info(con, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *state = x;
     if (route->endpoint->explains)
@@ -552,7 +535,7 @@ static enum MHD_Result begin_request(struct server *s, struct MHD_Connection *co
     }
     peer_set(s, peer_of(con), PEER_BUSY);
     if (!frame.chunked && frame.length == 0 && !is_explaining(method, url)
-        && (strcmp(method, "POST") != 0 || is_telling(method, url))) {
+        && (strcmp(method, "POST") != 0 || is_telling(con, method, url))) {
         *state = &plain_request; /* an answer from here would end the connection */
         return MHD_YES;
     }
@@ -585,7 +568,10 @@ static enum MHD_Result step_post(struct exchange *x, bool *sleeps)
 static enum MHD_Result continue_post(struct exchange *x)
 {
     struct server *s = x->server;
-    if (atomic_load(&x->phase) == X_READING) {
+    if (atomic_load(&x->phase) == X_READING && x->route->endpoint->tells) {
+        peer_set(s, peer_of(x->connection), PEER_BUSY);
+        wake_begin(x);
+    } else if (atomic_load(&x->phase) == X_READING) {
         peer_set(s, peer_of(x->connection), PEER_BUSY);
         if (x->problem.code != PROBLEM_none)
             return send_problem(s, x->connection, &x->problem, x->id, true);

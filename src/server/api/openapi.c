@@ -72,7 +72,7 @@ static json_t *of_answer(const struct endpoint *e)
 {
     struct json_out content = json_begin();
     json_key(&content, e->content_type ? e->content_type : "application/json", json_object());
-    if (e->dialect && e->read)
+    if ((e->dialect && e->read) || e->tells == TELLS_WAKE)
         json_key(&content, "text/event-stream", json_object());
     return json_pack("{s:s, s:o}", "description", "the answer", "content", json_end(&content));
 }
