@@ -35,6 +35,14 @@ const struct tensor_spec tensors_global[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_global_biased[] = {
+    { "token_embd.weight", G_TOKEN_EMBD, D_EMBD, D_VOCAB, false },
+    { "output_norm.weight", G_OUTPUT_NORM, D_EMBD, D_NONE, false },
+    { "output_norm.bias", G_OUTPUT_NORM_BIAS, D_EMBD, D_NONE, true },
+    { "output.weight", G_OUTPUT, D_EMBD, D_VOCAB, true },
+    { 0 },
+};
+
 const struct tensor_spec tensors_attention[] = {
     { "blk.%d.attn_norm.weight", W_ATTN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.attn_q.weight", W_Q, D_EMBD, D_Q, false },

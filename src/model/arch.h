@@ -20,6 +20,7 @@ enum dim {
     D_QKV,  /* D_Q + 2 * D_KV: the three in one */
     D_HEAD, /* head_dim */
     D_HEADS,
+    D_KV_HEADS,
     D_FF,
     D_FF_TWICE, /* gate and up in one */
     D_ROT, /* n_rot / 2 */
@@ -116,8 +117,8 @@ struct layer_part {
 enum { ARCH_MAX_PARTS = 6 };
 enum norm_kind { NORM_RMS, NORM_LAYER };
 
-/* Which layers a window's width, and no rotation, belong to. A layer is full when it is the last of window_period;
- * WINDOWS_BUT_FIRST: the first. */
+/* Which layers a window's width, and no rotation, belong to. A layer is full when the file says so
+ * (attention.sliding_window_pattern), else when it is the last of window_period; WINDOWS_BUT_FIRST: the first. */
 enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_BUT_FIRST, WINDOWS_ALL };
 enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD, ROTATED_NONE };
 
@@ -133,13 +134,13 @@ struct arch {
     bool rope_halves;          /* rotate (i, i + n/2); else (2i, 2i + 1) */
     enum norm_kind norm;
     enum activation activation;
-    bool parallel;             /* attention and feed-forward read the same norm, and both are added */
+    bool parallel;             /* where layers have no norm before feed-forward, it reads what attention read */
     enum windows windows;
     int window_period;         /* of so many layers one is full, where no key says otherwise */
     enum rotated rotated;
     int rotated_period;        /* ROTATED_BUT_PERIOD: of so many layers the last is not rotated */
     bool rope_local;           /* layers with a window rotate by a base of their own, and without scaling */
-    bool rope_local_same_base; /* ... only without scaling: the base is the same */
+    bool rope_local_same_base; /* ... where the file states none: that of the others; else 10000 */
     bool yarn_fractional;      /* YaRN's borders between pairs are not rounded to whole pairs */
     bool embedding_sqrt;       /* embeddings times sqrt(n_embd) */
     bool logits_divided;       /* logit_scale divides; else it multiplies */
@@ -151,6 +152,7 @@ struct arch {
 
 /* Shared by decoders of the Llama form; in arch.c. */
 extern const struct tensor_spec tensors_global[];
+extern const struct tensor_spec tensors_global_biased[]; /* the last norm has a bias */
 extern const struct tensor_spec tensors_attention[];     /* with a norm before it; Q, K and V apart */
 extern const struct tensor_spec tensors_qkv_biases[];    /* all of them there */
 extern const struct tensor_spec tensors_optional_biases[]; /* of Q, K, V and the output */

@@ -71,7 +71,7 @@ static bool read_rope(struct hparams *hp, struct keys *k)
 {
     struct rope_params *r = &hp->rope;
     r->base = float_or(k, "rope.freq_base", 1e-6, 1e12, 10000.0);
-    hp->rope_local_base = float_or(k, "rope.freq_base_swa", 1e-6, 1e12, 10000.0);
+    hp->rope_local_base = float_or(k, "rope.freq_base_swa", 0, 1e12, 0);
     r->factor = float_or(k, "rope.scale_linear", 1e-6, 1e6, 1.0);
     if (!k->ok || !read_rope_scaling(r, k))
         return false;
@@ -79,7 +79,7 @@ static bool read_rope(struct hparams *hp, struct keys *k)
         r->factor = float_or(k, "rope.scaling.factor", 1e-6, 1e6, r->factor);
     r->n_ctx_original = int_or(k, "rope.scaling.original_context_length", 1, MAX_CTX, max_int(hp->n_ctx_train, 1));
     r->attn_factor = float_or(k, "rope.scaling.attn_factor", 0, 1e3, 0);
-    r->attn_factor = float_or(k, "rope.scaling.yarn_attn_factor", 0, 1e3, r->attn_factor);
+    r->yarn_factor = float_or(k, "rope.scaling.yarn_attn_factor", 0, 1e3, 0);
     r->beta_fast = float_or(k, "rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32);
     r->beta_slow = float_or(k, "rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1);
     r->log_multiplier = float_or(k, "rope.scaling.yarn_log_multiplier", 0, 1e3, 0);

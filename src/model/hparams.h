@@ -24,8 +24,9 @@ struct rope_params {
     int n_ctx_original;    /* the context that it was trained with before it was stretched */
     double beta_fast, beta_slow; /* YaRN: pairs that turn more often within that context are left alone, those that
                                   * turn less are stretched */
-    double attn_factor;    /* cosines and sines times this; YaRN has its own times this; 0: what the factor asks for */
-    double log_multiplier; /* YaRN's 0.1; 0: as the paper */
+    double attn_factor;    /* cosines and sines times this; 0: not stated */
+    double yarn_factor;    /* ... times this with YaRN; 0: not stated, what the factor asks for */
+    double log_multiplier; /* how much of that attention undoes with a scale of its own: 0 to 1 */
 };
 
 /* How a router's logits become weights of experts. */
@@ -36,7 +37,7 @@ struct hparams {
     bool causal;                 /* tokens see only what came before them; else the model writes no text */
     float norm_eps;
     struct rope_params rope;
-    double rope_local_base;      /* of layers with a window, where the architecture has two */
+    double rope_local_base;      /* of layers with a window, where the architecture has two; 0: not stated */
     int window;                  /* positions a layer with a window sees */
     int window_period;           /* 0: not stated */
     float embedding_scale, residual_scale, logit_scale, attention_scale; /* 0: not stated */

@@ -33,6 +33,8 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->head_dim;
     case D_HEADS:
         return (uint64_t)hp->n_heads;
+    case D_KV_HEADS:
+        return (uint64_t)hp->n_kv_heads;
     case D_FF:
         return (uint64_t)hp->n_ff;
     case D_FF_TWICE:
@@ -137,6 +139,7 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
                     STR_FMT " lies at no multiple of %zu bytes in memory; move the model's bytes", STR_ARG(t->name),
                     _Alignof(float));
     w->name = t->name;
+    w->n_mats = (int)s.mats;
     w->mat = (struct mat){ .type = type,
                            .data = t->data,
                            .row_bytes = dtype_row_bytes(type, s.row),
@@ -240,22 +243,57 @@ static void name_unused(struct model *m, const struct gguf *g)
     }
 }
 
-/* Which window and which rotation each layer has. */
-static void place_layers(struct model *m)
+/* The file's own word on which layers have the window: a period, or one bool for each layer; nothing in most files. */
+struct windows_said {
+    int period;
+    struct gguf_array of_layer; /* n 0: not said */
+};
+
+static bool read_windows(const struct model *m, const struct gguf *g, struct windows_said *said, hearth_error *err)
+{
+    char key[NAME_BYTES];
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch->name);
+    const struct gguf_value *v = gguf_find(g, key);
+    *said = (struct windows_said){ .period = m->hp.window_period ? m->hp.window_period : m->arch->window_period };
+    if (!v || v->type != GGUF_ARRAY)
+        return true;
+    if (!gguf_array_or_none(g, key, GGUF_BOOL, MAX_LAYERS, &said->of_layer, err))
+        return false;
+    return said->of_layer.n == (uint64_t)m->hp.n_layers
+           || fail(err, HEARTH_ERR_FORMAT, "%s has %llu items for %d layers; the file's metadata is damaged", key,
+                   (unsigned long long)said->of_layer.n, m->hp.n_layers);
+}
+
+static bool is_full(const struct model *m, const struct windows_said *said, int layer)
+{
+    if (m->arch->windows == WINDOWS_NONE || !m->hp.window)
+        return true;
+    if (said->of_layer.n)
+        return !said->of_layer.data[layer];
+    if (m->arch->windows == WINDOWS_BUT_FIRST)
+        return layer % said->period == 0;
+    return m->arch->windows == WINDOWS_BUT_FULL && (layer + 1) % said->period == 0;
+}
+
+/* Which window and which rotation each layer has, and what its feed-forward reads. */
+static bool place_layers(struct model *m, const struct gguf *g, hearth_error *err)
 {
     const struct arch *a = m->arch;
     const struct hparams *hp = &m->hp;
-    int period = hp->window_period ? hp->window_period : a->window_period;
-    int full_at = a->windows == WINDOWS_BUT_FIRST ? 0 : period - 1; /* of a period's layers */
+    struct windows_said said;
+    if (!read_windows(m, g, &said, err))
+        return false;
     for (int i = 0; i < hp->n_layers; i++) {
         struct layer *l = &m->layers[i];
-        bool full = a->windows == WINDOWS_NONE || (a->windows != WINDOWS_ALL && period && i % period == full_at);
+        bool full = is_full(m, &said, i);
         l->window = full ? 0 : hp->window;
         l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
-        if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_BUT_FULL && !l->window)
+        if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_BUT_FULL && full && hp->window)
             || (a->rotated == ROTATED_BUT_PERIOD && (i + 1) % a->rotated_period == 0))
             l->rope = ROPE_NONE;
+        l->parallel = a->parallel && !l->w[W_FFN_NORM].vec;
     }
+    return true;
 }
 
 /* Beyond the original context LongRoPE has factors of their own; which holds for all of a model's positions, since
@@ -279,8 +317,8 @@ static bool check_factors(const struct weight *w, hearth_error *err)
 static bool make_rope(struct model *m, hearth_error *err)
 {
     struct rope_params local = { .base = m->hp.rope_local_base, .factor = 1, .n_ctx_original = m->hp.n_ctx_train };
-    if (m->arch->rope_local_same_base)
-        local.base = m->hp.rope.base;
+    if (!(local.base > 0))
+        local.base = m->arch->rope_local_same_base ? m->hp.rope.base : 10000;
     const struct weight *factors = rope_factors(m);
     m->n_ropes = m->arch->rotated == ROTATED_NONE ? 0 : m->arch->rope_local ? N_ROPE_TABLES : 1;
     return m->n_ropes == 0 || (check_factors(factors, err)
@@ -372,12 +410,11 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     m->layers = arena_array(&m->arena, struct layer, m->hp.n_layers);
     if (!m->layers)
         return fail_memory(err, "the layer table");
-    if (!bind_all(m, g, err) || !make_rope(m, err))
+    if (!bind_all(m, g, err) || !place_layers(m, g, err) || !make_rope(m, err))
         return false;
     if (!m->global[G_DENSE_2].mat.data != !m->global[G_DENSE_3].mat.data)
         return fail(err, HEARTH_ERR_FORMAT, "the file has one of dense_2.weight and dense_3.weight; it is incomplete");
     name_unused(m, g);
-    place_layers(m);
     set_scales(m);
     set_router(m);
     struct weight *embd = &m->global[G_TOKEN_EMBD];

@@ -12,6 +12,7 @@
 struct weight {
     struct mat mat; /* data NULL: the optional tensor is absent */
     const float *vec;
+    int n_mats;     /* so many behind one another */
     struct str name; /* as in the file */
 };
 
@@ -33,6 +34,7 @@ struct layer {
     struct weight w[N_LAYER_SLOTS];
     int window; /* positions it sees; 0: all */
     int rope;   /* which table; ROPE_NONE: keys and queries are not rotated */
+    bool parallel; /* feed-forward reads what attention read, and both are added after it */
 };
 
 struct model {

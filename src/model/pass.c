@@ -97,7 +97,7 @@ void stage_norm(void *pass, int thread, int n_threads)
 
 void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights)
 {
-    bool beside = p->m->arch->parallel; /* then it reads what attention read, and both are added after it */
+    bool beside = p->layer->parallel;
     p->norm = &p->layer->w[beside ? W_ATTN_NORM : W_FFN_NORM];
     p->norm_bias = &p->layer->w[beside ? W_ATTN_NORM_BIAS : W_FFN_NORM_BIAS];
     pass_act_begin(p, p->b->n_tokens, p->m->hp.n_embd, w, n_weights);
@@ -111,7 +111,7 @@ void pass_end_ffn(struct pass *p, const float *bias)
                                    .out_norm = p->layer->w[W_FFN_POST_NORM].vec,
                                    .sum_norm = p->layer->w[W_FFN_SUM_NORM].vec,
                                    .sum_norm_bias = p->layer->w[W_FFN_SUM_NORM_BIAS].vec,
-                                   .beside = p->m->arch->parallel };
+                                   .beside = p->layer->parallel };
 }
 
 /* ---- matrix products ---- */

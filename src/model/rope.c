@@ -36,7 +36,10 @@ static double attention_factor(const struct rope_params *p)
     double own = p->attn_factor > 0 ? p->attn_factor : 1;
     if (p->scaling != ROPE_YARN || p->factor <= 1)
         return own;
-    return own * (1 + 0.1 * num_log(p->factor));
+    if (p->yarn_factor > 0)
+        return own * p->yarn_factor;
+    double longer = 0.1 * num_log(p->factor);
+    return own * (1 + longer) / (1 + longer * p->log_multiplier);
 }
 
 bool rope_make(struct rope_table *t, struct arena *arena, const struct rope_params *p, int n_rot, const float *factors,

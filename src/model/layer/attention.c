@@ -3,11 +3,12 @@
 #include "kernel/num.h"
 #include "model/pass.h"
 
-/* Over pieces as long as the norm is: each head, or the whole row. */
+/* Over pieces as long as the norm is: each head, or the whole row. All by the same weights, or each by its own. */
 static void qk_norm(const struct pass *p, float *x, size_t n, const struct weight *w)
 {
-    for (size_t at = 0; w->vec && at < n; at += (size_t)w->mat.n_cols)
-        pass_norm(p, x + at, x + at, w->vec, NULL, w->mat.n_cols);
+    size_t step = (size_t)w->mat.n_cols;
+    for (size_t at = 0; w->vec && at < n; at += step)
+        pass_norm(p, x + at, x + at, w->vec + (w->n_mats > 1 ? at : 0), NULL, w->mat.n_cols);
 }
 
 /* Queries that see far are made longer: Llama 4's and Ministral 3's temperature. */
@@ -149,7 +150,7 @@ void layer_attention(struct pass *p)
     struct workspace *ws = p->ws;
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    float *out = p->m->arch->parallel ? ws->beside : ws->out;
+    float *out = p->layer->parallel ? ws->beside : ws->out;
 
     p->norm = &w[W_ATTN_NORM];
     p->norm_bias = &w[W_ATTN_NORM_BIAS];
@@ -175,7 +176,7 @@ void layer_attention(struct pass *p)
     pass_gemm_add(p, &w[W_O], out, (size_t)hp->n_embd);
     pass_gemm_run(p);
     pass_probe(p, out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
-    p->pending = (struct pending){ .out = !p->m->arch->parallel,
+    p->pending = (struct pending){ .out = !p->layer->parallel,
                                    .out_bias = w[W_O_BIAS].vec,
                                    .out_norm = w[W_ATTN_POST_NORM].vec,
                                    .sum_norm = w[W_ATTN_SUM_NORM].vec,
