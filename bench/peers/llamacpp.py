@@ -10,8 +10,9 @@
 The peer is PyPI llama-cpp-python, compiled here for this machine at the first call, into a virtual environment of its
 own in BUILD/bench/peers (minutes); it is driven through its low-level batch interface, so Python is not in the way:
 llama_decode() computes nearly all of the time. It is not charged for choosing tokens; hearth is. A prompt goes to it
-in batches of 2048, which it computes in its own default pieces. With --isa avx2 or avxvnni both are held to that
-instruction set.
+in batches of 2048, which it computes in its own default pieces. With --isa avx2, avxvnni or avx512vnni both are
+held to that instruction set; the last is also for machines that announce AMX and do not let programs use it, where
+what is compiled for the machine itself ends with an illegal instruction.
 
 hearth's figures are those of `hearth bench`, one run a turn, with the roof beside it. The peer holds its model all the
 time; who goes first changes with every round. Rows are appended to
@@ -35,7 +36,10 @@ SHORT_PROMPT, CHUNK = 16, 2048
 # What is measured in one turn of each: the long prompt is computed once for both of its figures.
 TURNS = ((("prefill", 512),), (("decode", 0),), (("batch", 8),), (("prefill", 8192), ("decode", 8192)))
 GGML_OFF = "-DGGML_NATIVE=OFF -DGGML_AVX512=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON"
-ISAS = {"": "-DGGML_NATIVE=ON", "avx2": GGML_OFF, "avxvnni": GGML_OFF + " -DGGML_AVX_VNNI=ON"}
+GGML_512 = (" -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON -DGGML_AVX_VNNI=ON"
+            " -DGGML_BMI2=ON")
+ISAS = {"": "-DGGML_NATIVE=ON", "avx2": GGML_OFF, "avxvnni": GGML_OFF + " -DGGML_AVX_VNNI=ON",
+        "avx512vnni": GGML_OFF.replace(" -DGGML_AVX512=OFF", "") + GGML_512}
 
 
 # --- the peer: this same file, run by the peer's own python ---
