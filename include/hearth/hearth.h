@@ -191,7 +191,8 @@ size_t hearth_file_format_costs(const hearth_file *file, hearth_format_cost *out
 typedef struct {
     uint64_t weights_bytes;   /* file pages, shared and reclaimable */
     hearth_kv_type kv_type;
-    uint64_t kv_bytes;        /* the paged pool */
+    uint64_t kv_bytes;        /* the paged pool, and where layers keep recurrent states the pool of those */
+    uint64_t state_bytes;     /* of these, the second: of sequences that run, and snapshots that others go on from */
     uint64_t workspace_bytes; /* activations, logits, scratch of every thread, what each sequence has beside its keys
                                * and values, lists of pages; with a cache on disk, copies of pages on their way there */
     uint64_t vocabulary_bytes; /* tokens, merges, and what is read of the file's metadata */
@@ -887,6 +888,7 @@ typedef enum {
     HEARTH_PREFIX_DIFFERS,   /* what is kept goes on with another token */
     HEARTH_PREFIX_EVICTED,   /* what followed was given up for others */
     HEARTH_PREFIX_NO_PAGE,   /* what followed is part of a page, and there was none free to copy it to */
+    HEARTH_PREFIX_NO_STATE,  /* what followed has no recurrent state at its end: only some places have one */
 } hearth_prefix_end;
 
 typedef struct {

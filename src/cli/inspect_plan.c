@@ -28,7 +28,9 @@ void inspect_plan_print(const hearth_file *file, const hearth_plan *p, const str
     row("weights", p->weights_bytes, "pages of the file: shared, never copied");
     snprintf(text, sizeof text, "%d tokens as %s; pages that requests share as prefixes are among them", p->n_kv_tokens,
              hearth_kv_type_name(p->kv_type));
-    row("KV", p->kv_bytes, text);
+    row("KV", p->kv_bytes - p->state_bytes, text);
+    if (p->state_bytes)
+        row("states", p->state_bytes, "of recurrent layers: of each sequence, and snapshots that others go on from");
     row("workspace", p->workspace_bytes, "activations, logits, what each thread needs, the tree of prefixes");
     row("vocabulary", p->vocabulary_bytes, "tables of the tokenizer");
     row("program", p->program_bytes, "code, heap and threads of hearth itself");

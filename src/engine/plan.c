@@ -72,11 +72,19 @@ struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
                                      .observed = r->observed };
 }
 
+/* Slots for recurrent states beside a pool of n_pages; 0: no layer keeps one. */
+static uint32_t n_states(const hearth_file *f, const struct plan_request *r, uint32_t n_pages)
+{
+    return states_count(model_state_bytes(&f->model.hp), r->n_seqs,
+                        n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type));
+}
+
 /* A page of the pool, and its places in the tree and the queue to disk. */
 static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
 {
     size_t kept = r->on_disk ? sizeof(struct keep_page) : 0;
-    return kv_page_bytes(&f->model.hp, r->kv_type) + kv_list_bytes(1) + prefix_bytes(1) - prefix_bytes(0) + kept;
+    size_t bytes = kv_page_bytes(&f->model.hp, r->kv_type), states = model_state_bytes(&f->model.hp) ? bytes / 4 : 0;
+    return bytes + states + kv_list_bytes(1) + prefix_bytes(1) - prefix_bytes(0) + kept;
 }
 
 /* With a pool of n_pages. */
@@ -91,11 +99,13 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->kv_type = r->kv_type;
     p->n_seqs = r->n_seqs;
     p->n_kv_tokens = (int)n_pages * KV_PAGE_TOKENS;
-    p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type);
+    uint32_t n_slots = n_states(f, r, n_pages);
+    p->state_bytes = n_slots * (uint64_t)states_slot_bytes(model_state_bytes(&f->model.hp));
+    p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type) + p->state_bytes;
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
                          + (uint64_t)r->n_seqs * sequence_bytes(n_ctx)
                          + (uint64_t)shape.max_tokens * sizeof(int32_t)
-                         + kv_list_bytes(n_pages) + prefix_bytes(n_pages)
+                         + kv_list_bytes(n_pages) + prefix_bytes(n_pages) + states_list_bytes(n_slots, n_pages)
                          + (r->on_disk ? keep_bytes(n_pages, kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->asleep_bytes = p->vocabulary_bytes + p->workspace_bytes - ws.bytes
@@ -160,6 +170,8 @@ static void add_reason(hearth_plan *p, const char *fmt, ...)
 
 static void add_notes(hearth_plan *p, const struct plan_request *r)
 {
+    if (p->fits && p->state_bytes && r->on_disk)
+        add_reason(p, "; nothing of it is kept on disk: its states are not part of pages");
     if (p->fits && p->n_kv_tokens / r->n_seqs < p->n_ctx_tokens)
         add_reason(p, "; %d sequences share room for %d tokens", p->n_seqs, p->n_kv_tokens);
     if (p->fits && !all_fit(p, r))
@@ -233,7 +245,7 @@ void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan
 bool plan_refuse(const hearth_plan *p, const hearth_file *f, hearth_error *err)
 {
     double mib = 1.0 / (1 << 20);
-    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes + p->program_bytes + p->request_bytes;
+    uint64_t rest = p->workspace_bytes + p->vocabulary_bytes + p->program_bytes + p->request_bytes + p->state_bytes;
     char requests[80] = "";
     if (p->program_bytes || p->request_bytes)
         snprintf(requests, sizeof requests, " + program %.0f MiB + requests %.0f MiB", (double)p->program_bytes * mib,

@@ -27,7 +27,7 @@ static bool make_keep(hearth_model *m, hearth_error *err)
 {
     uint8_t digest[32];
     struct hearth_engine *e = m->engine;
-    if (!e->disk)
+    if (!e->disk || states_kept(&m->kv.states)) /* pages alone could not be gone on from */
         return true;
     return (registry_weights_digest(m->file, m->identity, digest)
             && keep_create(&m->keep, e->disk, &m->kv, digest, e->cache_least_tokens))
@@ -39,7 +39,7 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
     const struct model *model = &m->file->model;
     int n_vocab = model->hp.n_vocab;
     struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
-    if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), err)
+    if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), r->n_seqs, err)
         || !make_keep(m, err))
         return false;
     workspace_layout(&m->ws, model, &shape, NULL);

@@ -144,7 +144,7 @@ static struct seq *free_slot(struct lane *l)
 static void follow(struct lane *l, struct seq *s)
 {
     for (int i = 0; i < l->e->n_seqs; i++) {
-        const struct seq *other = &l->seqs[i];
+        struct seq *other = &l->seqs[i];
         if (other == s || !other->stream || other->preempted || other->n_done >= other->n_prefill
             || other->kv.salt != s->kv.salt || s->stream->request.no_prefix_cache)
             continue;
@@ -152,7 +152,7 @@ static void follow(struct lane *l, struct seq *s)
         while (n < most && other->history[n] == s->history[n])
             n++;
         n = n / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
-        if (n > s->n_done && n > s->n_followed) {
+        if (n > s->n_done && n > s->n_followed && seq_will_save(other, n)) {
             s->n_followed = n;
             s->leader = i;
             s->leader_order = other->order;

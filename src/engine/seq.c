@@ -21,7 +21,28 @@ static struct kv_match find_prefix(struct seq *s)
     struct kv_match match;
     kv_seq_find(&s->stream->model->kv, &s->kv, s->stream->request.cache_salt, s->history, seq_most_cached(s), &match);
     s->n_done = match.n_tokens;
+    s->save_at = s->branch_at = 0;
+    if (states_kept(&s->stream->model->kv.states) && !s->stream->request.no_prefix_cache) {
+        s->save_at = seq_most_cached(s) / KV_PAGE_TOKENS * KV_PAGE_TOKENS;
+        s->branch_at = match.n_paged;
+    }
     return match;
+}
+
+int seq_to_save(const struct seq *s)
+{
+    int first = min_int(s->save_at, s->branch_at), second = max_int(s->save_at, s->branch_at);
+    return first > s->n_done ? first - s->n_done : max_int(second - s->n_done, 0);
+}
+
+bool seq_will_save(struct seq *s, int n_tokens)
+{
+    if (!states_kept(&s->stream->model->kv.states) || n_tokens == s->save_at || n_tokens == s->branch_at)
+        return true;
+    if (n_tokens <= s->n_done || s->branch_at > s->n_done || !s->save_at)
+        return false;
+    s->branch_at = n_tokens;
+    return true;
 }
 
 static void describe_prefix(const struct seq *s, const struct kv_match *match)
@@ -82,6 +103,8 @@ void seq_publish(struct seq *s)
     if (!s->stream)
         return;
     kv_seq_publish(&s->stream->model->kv, &s->kv, s->history, s->n_done);
+    if (s->n_done == s->save_at || s->n_done == s->branch_at)
+        kv_seq_save_state(&s->stream->model->kv, &s->kv, s->n_done);
     seq_keep(s);
 }
 
@@ -322,7 +345,8 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     const struct hparams *hp = &st->model->file->model.hp;
     r->decode_bytes_per_token =
         st->model->file->model.decode_bytes
-        + model_kv_bytes_per_token(hp, st->model->kv.type) * (uint64_t)(s->n_total - s->n_output / 2);
+        + model_kv_bytes_per_token(hp, st->model->kv.type) * (uint64_t)(s->n_total - s->n_output / 2)
+        + model_state_bytes(hp);
     if (st->digest)
         sha256_hex(st->digest, r->digest);
 }
@@ -452,7 +476,7 @@ int seq_draft(struct seq *s, int n_columns)
     const struct hearth_stream *st = s->stream;
     const hearth_request *r = &st->request;
     /* An observer sees the inputs of tokens that are part of the text, and each once. */
-    if (r->speculate == HEARTH_SPECULATE_OFF || st->model->observer.see)
+    if (st->receipt.speculate == HEARTH_SPECULATE_OFF || st->model->observer.see)
         return 0;
     int most = min_int(LOOKUP_MOST, st->model->plan.n_ctx_tokens - s->n_total - 1);
     if (r->max_tokens > 0)

@@ -16,6 +16,8 @@ struct seq {
     bool preempted;        /* its pages were needed: it has none, and waits for some */
     int64_t preempted_ns;
     int n_lost;            /* positions it had before */
+    int save_at, branch_at; /* tokens after which its recurrent state is saved: the prompt's last full page, and where
+                             * it leaves what is kept; 0: nowhere */
     int n_told;            /* prompt tokens that its last event of progress had */
     int n_scored;          /* scoring: the first prompt token whose event was not sent yet */
     struct keep_mark kept; /* pages of it that are noted for the disk */
@@ -74,6 +76,10 @@ void seq_join(struct seq *s);
 void seq_progress(struct seq *s);
 /* Before a step: whether it must wait because nobody reads its events. */
 void seq_note_reader(struct seq *s, bool slow);
+/* Prompt tokens up to where its recurrent state is to be saved next; 0: nowhere. */
+int seq_to_save(const struct seq *s);
+/* Its state after n_tokens, whole pages, will be there for others. False: it is beyond that, or saves one before. */
+bool seq_will_save(struct seq *s, int n_tokens);
 /* After a step: others may have what is full. */
 void seq_publish(struct seq *s);
 

@@ -55,12 +55,14 @@ static_assert(SCORE_CHUNK_TOKENS * (STREAM_RECORD_BYTES + MAX_ALTERNATIVES * siz
 /* Most prompt tokens of it in the next step; 0: as many as there is room for. */
 static int chunk_of(const struct seq *s)
 {
-    const hearth_request *r = &s->stream->request;
-    if (!seq_scores(s))
-        return r->n_chunk_tokens;
     int unscored = seq_score_from(s) - 1 - s->n_done;
-    int most = unscored > 0 ? unscored : SCORE_CHUNK_TOKENS;
-    return r->n_chunk_tokens > 0 ? min_int(r->n_chunk_tokens, most) : most;
+    int limits[] = { (int)s->stream->request.n_chunk_tokens, seq_to_save(s),
+                     !seq_scores(s) ? 0 : unscored > 0 ? unscored : SCORE_CHUNK_TOKENS };
+    int least = 0;
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+        if (limits[i] > 0)
+            least = least > 0 ? min_int(least, limits[i]) : limits[i];
+    return least;
 }
 
 /* Who decodes says in turn what may come next, each knowing the columns that the step has already. A prompt in the
@@ -130,7 +132,8 @@ static void batch_fill(struct lane *l, struct plan *plan)
         l->slices[i] = (struct batch_slice){ .first_row = b->n_tokens,
                                              .n_tokens = slice->n,
                                              .first_pos = slice->first,
-                                             .kv = kv_seq_view(&l->model->kv, &s->kv) };
+                                             .kv = kv_seq_view(&l->model->kv, &s->kv),
+                                             .state = kv_seq_state(&l->model->kv, &s->kv) };
         b->n_tokens += slice->n;
     }
 }
@@ -163,8 +166,9 @@ static int list_wanted(const struct lane *l, const struct plan *plan, struct wan
     return n;
 }
 
-/* NaN or Inf: run the slice again with the probe, up to this row, to name layer and tensor; then the step once more,
- * whose other rows are still wanted. Writes the same KV again, so other sequences are not disturbed. */
+/* NaN or Inf: once more with the probe, up to this row, to name layer and tensor. Writes the same KV again, so other
+ * sequences are not disturbed; a recurrent state is what it was at the beginning of the slice only if all is read
+ * again. The workspace is run over: after all other rows of the step. */
 static void end_not_finite(struct lane *l, const struct wanted *w)
 {
     struct seq *s = &l->seqs[w->seq];
@@ -172,12 +176,16 @@ static void end_not_finite(struct lane *l, const struct wanted *w)
     hearth_error err = { 0 };
     const struct model *m = &l->model->file->model;
     struct batch_slice slice = l->slices[w->slice];
-    struct batch alone = { .tokens = l->batch_tokens + slice.first_row, .slices = &slice, .n_slices = 1,
-                           .n_tokens = w->row - slice.first_row + 1 };
-    slice.n_tokens = alone.n_tokens;
+    int end = slice.first_pos + w->row - slice.first_row + 1;
     slice.first_row = 0;
-    model_forward(m, l->e->kernels, l->e->pool, &l->model->ws, &alone, &probe, NULL);
-    model_forward(m, l->e->kernels, l->e->pool, &l->model->ws, &l->batch, NULL, NULL);
+    if (slice.state)
+        slice.first_pos = 0;
+    for (; slice.first_pos < end && !probe.name[0]; slice.first_pos += slice.n_tokens) {
+        slice.n_tokens = min_int(end - slice.first_pos, l->model->ws.max_tokens);
+        struct batch alone = { .tokens = s->history + slice.first_pos, .slices = &slice, .n_slices = 1,
+                               .n_tokens = slice.n_tokens };
+        model_forward(m, l->e->kernels, l->e->pool, &l->model->ws, &alone, &probe, NULL);
+    }
     if (!probe.name[0])
         snprintf(probe.name, sizeof probe.name, STR_FMT, STR_ARG(m->global[G_OUTPUT].name));
     char layer[32] = "";
@@ -190,9 +198,7 @@ static void end_not_finite(struct lane *l, const struct wanted *w)
     seq_end(s, HEARTH_END_ERROR, "NaN or Inf in the logits", &err);
 }
 
-/* Returns how many of the group's rows were used: all, or up to and with one that went wrong
- * (then the workspace was run over and the rest needs its logits again). */
-static int use_group(struct lane *l, const struct wanted *w, int n)
+static void use_group(struct lane *l, const struct wanted *w, int n, struct wanted *bad, int *n_bad)
 {
     struct workspace *ws = &l->model->ws;
     int n_vocab = l->model->file->model.hp.n_vocab;
@@ -202,20 +208,20 @@ static int use_group(struct lane *l, const struct wanted *w, int n)
         if (!seq_wants(s))
             continue; /* ended earlier in this step, or behind a draft that was wrong */
         if (!l->e->kernels->all_finite(logits, n_vocab)) {
-            end_not_finite(l, &w[i]);
-            return i + 1;
-        }
-        if (w[i].score_index >= 0)
+            bad[(*n_bad)++] = w[i];
+            s->dropped = true;
+        } else if (w[i].score_index >= 0) {
             seq_score(s, l->e->kernels, logits, w[i].score_index);
-        else
+        } else {
             seq_verify(s, l->e->kernels, logits);
+        }
     }
-    return n;
 }
 
 static void use_logits(struct lane *l, const struct wanted *w, int n)
 {
-    int rows[SCHED_MAX_SEQS], most = min_int(l->model->ws.max_logit_rows, SCHED_MAX_SEQS);
+    struct wanted bad[SCHED_MAX_SEQS];
+    int rows[SCHED_MAX_SEQS], most = min_int(l->model->ws.max_logit_rows, SCHED_MAX_SEQS), n_bad = 0;
     for (int at = 0; at < n;) {
         if (!seq_wants(&l->seqs[w[at].seq])) {
             at++;
@@ -226,8 +232,11 @@ static void use_logits(struct lane *l, const struct wanted *w, int n)
             rows[i] = w[at + i].row;
         model_logits(&l->model->file->model, l->e->kernels, l->e->pool, &l->model->ws, rows, group,
                      &l->model->observer);
-        at += use_group(l, w + at, group);
+        use_group(l, w + at, group, bad, &n_bad);
+        at += group;
     }
+    for (int i = 0; i < n_bad; i++)
+        end_not_finite(l, &bad[i]);
 }
 
 static void advance(struct lane *l, const struct plan *plan)

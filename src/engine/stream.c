@@ -359,6 +359,11 @@ static void begin_receipt(struct hearth_stream *s)
     r->n_logit_bias = s->request.n_logit_bias;
     r->ignore_eos = s->request.ignore_eos;
     r->speculate = s->request.speculate;
+    if (r->speculate != HEARTH_SPECULATE_OFF && states_kept(&s->model->kv.states)) {
+        r->speculate = HEARTH_SPECULATE_OFF;
+        if (s->request.speculate > 0)
+            receipt_note(r, "speculation is off: a recurrent state cannot be taken back to before a wrong draft\n");
+    }
     if (r->speculate > 0 && s->model->observer.see) {
         r->speculate = HEARTH_SPECULATE_OFF;
         receipt_note(r, "speculation is off: somebody looks at the inputs of matrix products\n");

@@ -10,7 +10,7 @@ static_assert((int)PREFIX_PAGE_TOKENS == (int)KV_PAGE_TOKENS, "the tree is over 
 
 size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
 {
-    return 2 * kv_half_bytes(type, hp->head_dim) * (size_t)hp->n_kv_heads * (size_t)hp->n_layers;
+    return 2 * kv_half_bytes(type, hp->head_dim) * (size_t)hp->n_kv_heads * (size_t)hp->n_kv_layers;
 }
 
 /* Low pages first, so that short work touches little memory. */
@@ -21,7 +21,7 @@ static void free_all(struct kv_pool *pool)
         pool->free_pages[i] = pool->n_pages - 1 - i;
 }
 
-bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages,
+bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages, int n_seqs,
                hearth_error *err)
 {
     *pool = (struct kv_pool){ .head_dim = hp->head_dim, .type = type, .n_pages = n_pages, .n_free = n_pages };
@@ -45,13 +45,33 @@ bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type ty
                     (size_t)bytes >> 20);
     }
     free_all(pool);
-    return true;
+    size_t state_bytes = model_state_bytes(hp);
+    if (states_create(&pool->states, state_bytes, states_count(state_bytes, n_seqs, pool->bytes), n_pages, err))
+        return true;
+    kv_destroy(pool);
+    return false;
+}
+
+/* Out of the tree, with the state at its end. */
+static void remove_page(struct kv_pool *pool, uint32_t page)
+{
+    prefix_remove(&pool->tree, page);
+    states_drop(&pool->states, page);
+}
+
+static uint32_t give_away(struct kv_pool *pool)
+{
+    uint32_t page = prefix_give_away(&pool->tree);
+    if (page != PREFIX_NONE)
+        states_drop(&pool->states, page);
+    return page;
 }
 
 void kv_forget(struct kv_pool *pool)
 {
     assert(kv_available(pool) == pool->n_pages);
-    while (prefix_give_away(&pool->tree) != PREFIX_NONE) {}
+    while (give_away(pool) != PREFIX_NONE) {}
+    states_forget(&pool->states);
     free_all(pool);
     memset(pool->touched, 0, sizeof *pool->touched * pool->n_pages);
     pool->n_touched = 0;
@@ -65,12 +85,13 @@ void kv_destroy(struct kv_pool *pool)
     mem_free(pool->n_refs);
     mem_free(pool->touched);
     prefix_destroy(&pool->tree);
+    states_destroy(&pool->states);
     *pool = (struct kv_pool){ 0 };
 }
 
 bool kv_seq_create(struct kv_seq *s, uint32_t max_pages, hearth_error *err)
 {
-    *s = (struct kv_seq){ .max_pages = max_pages };
+    *s = (struct kv_seq){ .max_pages = max_pages, .state = STATE_NONE };
     s->pages = mem_alloc(sizeof *s->pages * max_pages);
     return s->pages ? true : fail_memory(err, "a sequence's page table");
 }
@@ -106,7 +127,7 @@ static void let_go(struct kv_pool *pool, uint32_t page)
 static uint32_t next_page(struct kv_pool *pool)
 {
     bool has_memory = pool->n_free && (!pool->tight || pool->touched[pool->free_pages[pool->n_free - 1]]);
-    uint32_t page = has_memory ? PREFIX_NONE : prefix_give_away(&pool->tree);
+    uint32_t page = has_memory ? PREFIX_NONE : give_away(pool);
     return page == PREFIX_NONE && pool->n_free ? pool->free_pages[--pool->n_free] : page;
 }
 
@@ -159,7 +180,7 @@ static bool copy_page(struct kv_pool *pool, struct kv_seq *s, uint32_t from)
         memcpy(pool->data + page * pool->page_bytes, pool->data + from * pool->page_bytes, pool->page_bytes);
         let_go(pool, from);
     } else if (pool->n_refs[from] == 1 && tree->nodes[from].n_children == 0) {
-        prefix_remove(tree, from);
+        remove_page(pool, from);
         page = from;
     } else {
         let_go(pool, from);
@@ -186,16 +207,64 @@ static hearth_prefix_end why_not_more(const struct kv_pool *pool, const struct k
     return pool->tree.nodes[parent].n_children ? HEARTH_PREFIX_DIFFERS : HEARTH_PREFIX_ENDED;
 }
 
+/* How many full pages behind page n - 1 = `page` are in the tree, up to `most` tokens; and up to and with the last that
+ * has a state: *n_state. */
+static uint32_t count_full(const struct kv_pool *pool, uint64_t salt, uint32_t n, uint32_t page, const int32_t *tokens,
+                           int most, uint32_t *n_state)
+{
+    uint32_t last = (uint32_t)most / KV_PAGE_TOKENS;
+    for (*n_state = n; n < last; n++) {
+        page = prefix_find(&pool->tree, page, salt, tokens + n * KV_PAGE_TOKENS);
+        if (page == PREFIX_NONE)
+            break;
+        if (states_has(&pool->states, page))
+            *n_state = n + 1;
+    }
+    return n;
+}
+
+/* Where layers keep states: as far as there is one, be it at the end of a page that is not full. */
+static void find_with_state(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int most,
+                            struct kv_match *match)
+{
+    struct prefix_tree *tree = &pool->tree;
+    uint32_t n_state, n_full = count_full(pool, s->salt, 0, PREFIX_NONE, tokens, most, &n_state);
+    int full = (int)n_full * KV_PAGE_TOKENS, n_common = 0;
+    take_full(pool, s, 0, tokens, full);
+    uint32_t near = prefix_nearest(tree, before(s, n_full), s->salt, tokens + full,
+                                   min_int(most - full, KV_PAGE_TOKENS), &n_common, &match->other);
+    bool part = near != PREFIX_NONE && n_common == tree->nodes[near].n_tokens && states_has(&pool->states, near);
+    s->state = states_begin(&pool->states, part ? near : before(s, n_state));
+    match->n_paged = full;
+    match->n_tokens = full + n_common;
+    if (part && copy_page(pool, s, near)) {
+        match->end = why_not_more(pool, s, tokens, most, match, n_common);
+        return;
+    }
+    while (part && n_state > 0 && !states_has(&pool->states, before(s, n_state)))
+        n_state--; /* it had to go for the one of the page that there was no room for */
+    if (part && n_state > 0)
+        states_load(&pool->states, s->state, before(s, n_state));
+    bool more = n_state < n_full || n_common > 0;
+    kv_seq_cut(pool, s, (int)n_state * KV_PAGE_TOKENS);
+    match->n_tokens = (int)n_state * KV_PAGE_TOKENS;
+    match->end = more ? HEARTH_PREFIX_NO_STATE : why_not_more(pool, s, tokens, most, match, 0);
+}
+
 void kv_seq_find(struct kv_pool *pool, struct kv_seq *s, uint64_t salt, const int32_t *tokens, int most,
                  struct kv_match *match)
 {
     assert(s->n_pages == 0);
     s->salt = salt;
     s->n_in_tree = 0;
+    if (states_kept(&pool->states)) {
+        find_with_state(pool, s, tokens, most, match);
+        return;
+    }
     int full = (int)take_full(pool, s, 0, tokens, most) * KV_PAGE_TOKENS, n_common = 0;
     uint32_t near = prefix_nearest(&pool->tree, before(s, s->n_in_tree), salt, tokens + full,
                                    min_int(most - full, KV_PAGE_TOKENS), &n_common, &match->other);
-    match->n_tokens = full;
+    match->n_tokens = match->n_paged = full;
     if (near != PREFIX_NONE && copy_page(pool, s, near))
         match->n_tokens += n_common;
     match->end = why_not_more(pool, s, tokens, most, match, n_common);
@@ -204,12 +273,13 @@ void kv_seq_find(struct kv_pool *pool, struct kv_seq *s, uint64_t salt, const in
 void kv_look(const struct kv_pool *pool, uint64_t salt, const int32_t *tokens, int most, uint32_t *n_full,
              uint32_t *n_idle)
 {
-    uint32_t page = PREFIX_NONE, last = (uint32_t)most / KV_PAGE_TOKENS;
+    uint32_t page = PREFIX_NONE, last, n_state;
+    last = count_full(pool, salt, 0, PREFIX_NONE, tokens, most, &n_state);
+    if (states_kept(&pool->states))
+        last = n_state;
     *n_idle = 0;
     for (*n_full = 0; *n_full < last; ++*n_full) {
         page = prefix_find(&pool->tree, page, salt, tokens + *n_full * KV_PAGE_TOKENS);
-        if (page == PREFIX_NONE)
-            return;
         *n_idle += pool->n_refs[page] == 0;
     }
 }
@@ -219,6 +289,15 @@ int kv_seq_join(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, i
     uint32_t n = (uint32_t)n_done / KV_PAGE_TOKENS;
     if (n != s->n_in_tree || s->apart)
         return n_done;
+    if (states_kept(&pool->states)) {
+        uint32_t had = n;
+        count_full(pool, s->salt, had, before(s, had), tokens, most, &n);
+        if (n == had)
+            return n_done;
+        take_full(pool, s, had, tokens, (int)n * KV_PAGE_TOKENS);
+        states_load(&pool->states, s->state, before(s, n));
+        return (int)n * KV_PAGE_TOKENS;
+    }
     n = take_full(pool, s, n, tokens, most);
     return max_int(n_done, (int)n * KV_PAGE_TOKENS);
 }
@@ -240,8 +319,9 @@ void kv_seq_publish(struct kv_pool *pool, struct kv_seq *s, const int32_t *token
     }
 }
 
-/* The page that is not full. One that another covers is not kept twice. */
-static void publish_rest(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n)
+/* The page that is not full. One that another covers is not kept twice. Returns the one that ends there in the tree;
+ * PREFIX_NONE: none does. */
+static uint32_t publish_rest(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n)
 {
     struct prefix_tree *tree = &pool->tree;
     uint32_t parent = before(s, s->n_in_tree);
@@ -251,22 +331,32 @@ static void publish_rest(struct kv_pool *pool, struct kv_seq *s, const int32_t *
     if (near != PREFIX_NONE && n_common == n) {
         if (tree->nodes[near].idle)
             prefix_touch(tree, near);
-        return;
+        return tree->nodes[near].n_tokens == n ? near : PREFIX_NONE;
     }
     if (near != PREFIX_NONE && n_common == tree->nodes[near].n_tokens && tree->nodes[near].idle) {
-        prefix_remove(tree, near); /* it is not full, or it would have been gone on with */
+        remove_page(pool, near); /* it is not full, or it would have been gone on with */
         pool->free_pages[pool->n_free++] = near;
     }
     prefix_add(tree, s->pages[s->n_in_tree], parent, s->salt, tokens, n);
+    return s->pages[s->n_in_tree];
 }
 
 void kv_seq_leave(struct kv_pool *pool, struct kv_seq *s, const int32_t *tokens, int n_done)
 {
     kv_seq_publish(pool, s, tokens, n_done);
     int full = (int)s->n_in_tree * KV_PAGE_TOKENS;
+    uint32_t ends_there = n_done == full ? before(s, s->n_in_tree) : PREFIX_NONE;
     if (n_done > full && n_done - full < KV_PAGE_TOKENS)
-        publish_rest(pool, s, tokens + full, n_done - full);
+        ends_there = publish_rest(pool, s, tokens + full, n_done - full);
+    states_leave(&pool->states, s->state, ends_there);
+    s->state = STATE_NONE;
     kv_seq_clear(pool, s);
+}
+
+void kv_seq_save_state(struct kv_pool *pool, const struct kv_seq *s, int n_done)
+{
+    if (states_kept(&pool->states) && n_done > 0 && n_done == (int)s->n_in_tree * KV_PAGE_TOKENS)
+        states_save(&pool->states, s->state, before(s, s->n_in_tree));
 }
 
 /* ---- memory back to the system ---- */
@@ -298,14 +388,14 @@ size_t kv_give_free(struct kv_pool *pool, size_t bytes, uint32_t *n_pages)
             given += give(pool, pool->free_pages[i]);
             ++*n_pages;
         }
-    return given;
+    return given + states_give(&pool->states);
 }
 
 size_t kv_give_kept(struct kv_pool *pool, size_t bytes, uint32_t *n_pages)
 {
     size_t given = 0;
     uint32_t page;
-    for (*n_pages = 0; given < bytes && (page = prefix_give_away(&pool->tree)) != PREFIX_NONE; ++*n_pages) {
+    for (*n_pages = 0; given < bytes && (page = give_away(pool)) != PREFIX_NONE; ++*n_pages) {
         pool->free_pages[pool->n_free++] = page;
         given += give(pool, page);
     }
@@ -324,7 +414,12 @@ bool kv_seq_reserve(struct kv_pool *pool, struct kv_seq *s, int n_tokens)
     return true;
 }
 
-void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s) { kv_seq_cut(pool, s, 0); }
+void kv_seq_clear(struct kv_pool *pool, struct kv_seq *s)
+{
+    states_leave(&pool->states, s->state, STATE_NONE);
+    s->state = STATE_NONE;
+    kv_seq_cut(pool, s, 0);
+}
 
 /* From the end on: prefix.h. */
 void kv_seq_cut(struct kv_pool *pool, struct kv_seq *s, int n_tokens)

@@ -26,6 +26,7 @@ enum activation {
     ACTIVATION_GELU_TANH, /* x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     ACTIVATION_GELU_ERF,  /* x/2 (1 + erf(x / sqrt 2)) */
     ACTIVATION_RELU2,     /* max(x, 0)^2 */
+    ACTIVATION_SIGMOID,   /* 1 / (1 + e^-x) */
     ACTIVATION_SWIGLU_CLAMPED, /* g = min(gate, 7), u = up within -7..7: g / (1 + e^(-1.702 g)) (u + 1); gpt-oss */
     N_ACTIVATIONS
 };
@@ -100,6 +101,19 @@ struct kernels {
     void (*scale)(float *y, const float *x, float scale, int n);      /* y = x * scale; y may be x */
     /* y = activation(gate) * up; up NULL: y = activation(gate); y may be either. */
     void (*activate[N_ACTIVATIONS])(float *y, const float *gate, const float *up, int n);
+    void (*mul)(float *y, const float *a, const float *b, int n); /* y = a * b; y may be either */
+    /* y[i] = bias[i] + sum over j < n_taps of x[j][i] * taps[j * stride + i]: a chain of fused multiply-adds, from the
+     * bias on; bias NULL: 0. */
+    void (*convolve)(float *y, const float *const *x, const float *taps, size_t stride, const float *bias, int n_taps,
+                     int n);
+    /* y = x / sqrt(sum of x^2 + eps) * scale; y may be x. */
+    void (*unit)(float *y, const float *x, int n, float eps, float scale);
+    /* A matrix m[n_rows][n_cols], n_cols a multiple of 16, that forgets and remembers.
+     * y[c] = sum over r of key[r] * (keep * m[r][c]): what it has under a key. */
+    void (*recall)(float *y, const float *m, const float *key, float keep, int n_rows, int n_cols);
+    /* m[r][c] = keep * m[r][c] + key[r] * value[c], then y[c] = sum over r of query[r] * m[r][c]. */
+    void (*remember)(float *y, float *m, const float *key, const float *value, const float *query, float keep,
+                     int n_rows, int n_cols);
     /* Rotate n_rot leading values of each head in place. cos/sin: [n_rot/2]. halves: pair
      * (i, i + n_rot/2); else pair (2i, 2i + 1). */
     void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);

@@ -5,7 +5,7 @@
  * there is no switch: a norm or a bias acts when the file has it. */
 #pragma once
 #include "kernel/kernel.h"
-#include "model/hparams.h"
+#include "model/recurrence.h"
 
 /* Shapes are written in these, so that a file can be checked before it runs. */
 enum dim {
@@ -27,6 +27,10 @@ enum dim {
     D_EXPERTS,
     D_FF_EXPERT,
     D_FF_SHARED,
+    D_MIX,     /* all that a recurrent layer makes of a token (recurrence.h) */
+    D_CONV,    /* channels of it that go through the convolution */
+    D_TAPS,
+    D_INNER,   /* what a recurrent layer gives its output matrix */
     D_ONE,
 };
 
@@ -69,6 +73,9 @@ enum layer_slot {
     W_ATTN_POST_NORM, /* over what attention adds */
     W_ATTN_SUM_NORM,  /* over the residual stream after attention is added, which goes on from there */
     W_ATTN_SUM_NORM_BIAS,
+    W_MIX_IN,  /* recurrent layers: all they make of a token, or what goes through the convolution */
+    W_TAPS,    /* [channels][taps], the newest last */
+    W_MIX_OUT,
     W_FFN_NORM,
     W_FFN_NORM_BIAS,
     W_GATE_UP, /* gate, then up, in one matrix; split as W_QKV is */
@@ -107,7 +114,7 @@ struct tensor_spec {
 };
 
 /* In which layers the tensors of a list are. */
-enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS };
+enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS, LAYERS_ATTENTION, LAYERS_RECURRENT };
 
 struct layer_part {
     const struct tensor_spec *list; /* ends with a NULL name */
@@ -144,6 +151,7 @@ struct arch {
     bool yarn_fractional;      /* YaRN's borders between pairs are not rounded to whole pairs */
     bool embedding_sqrt;       /* embeddings times sqrt(n_embd) */
     bool logits_divided;       /* logit_scale divides; else it multiplies */
+    enum recurrence recurrence; /* what layers do that have no attention */
     struct router router;
     void (*adjust)(struct hparams *hp);             /* what no key says; may be NULL */
     const struct tensor_spec *global;               /* ends with a NULL name */

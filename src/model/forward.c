@@ -55,6 +55,12 @@ static void place_rows(struct workspace *ws, const struct batch *b)
     }
 }
 
+/* What a layer does before its feed-forward. */
+static void (*const mixers[])(struct pass *p) = {
+    [RECURRENCE_NONE] = layer_attention,
+    [RECURRENCE_SHORT_CONV] = layer_short_conv,
+};
+
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
                    const struct batch *b, struct probe *probe, const struct observer *observer)
 {
@@ -67,7 +73,7 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
     for (int i = 0; i < m->hp.n_layers; i++) {
         p.layer_index = i;
         p.layer = &m->layers[i];
-        layer_attention(&p);
+        mixers[p.layer->recurrent ? m->arch->recurrence : RECURRENCE_NONE](&p);
         if (p.layer->w[W_ROUTER].mat.data)
             layer_moe(&p);
         else

@@ -13,6 +13,8 @@
 struct batch_slice {
     int first_row, n_tokens, first_pos;
     struct kv_view kv;
+    float *state; /* model_state_bytes() of what it keeps, after first_pos tokens; left as it is after the last. Nothing
+                   * is read of it where first_pos is 0. 64-byte aligned; NULL: the model has no such layers */
 };
 
 struct batch {
@@ -46,6 +48,7 @@ struct workspace {
     float *x;               /* [max_tokens][n_embd] residual stream */
     float *q, *k, *v, *att; /* [max_tokens][..] */
     float *gate, *up;       /* [max_tokens][n_ff]; of layers with experts first [pairs][n_ff_expert] */
+    float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */

@@ -127,6 +127,39 @@ static void read_experts(struct hparams *hp, struct keys *k)
     hp->expert_weights_scale = (float)float_or(k, "expert_weights_scale", 0, 1e4, 0);
 }
 
+/* One number for all layers, or one for each: 0 where a layer has no attention, else the same. */
+static void read_kv_heads(struct hparams *hp, struct keys *k)
+{
+    const struct gguf_value *v = gguf_find(k->g, key_of(k, "attention.head_count_kv"));
+    struct gguf_array list = { 0 };
+    hp->n_kv_layers = hp->n_layers;
+    if (!k->ok || !v || v->type != GGUF_ARRAY) {
+        hp->n_kv_heads = int_or(k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
+        return;
+    }
+    k->ok = gguf_array_or_none(k->g, k->key, v->elem == GGUF_I32 ? GGUF_I32 : GGUF_U32, MAX_LAYERS, &list, k->err);
+    if (k->ok && list.n != (uint64_t)hp->n_layers)
+        k->ok = fail(k->err, HEARTH_ERR_FORMAT, "%s has %llu numbers for %d layers; the file's metadata is damaged",
+                     k->key, (unsigned long long)list.n, hp->n_layers);
+    for (int i = 0; k->ok && i < hp->n_layers; i++) {
+        int32_t n = gguf_array_i32(&list, (uint64_t)i);
+        if (n == 0) {
+            hp->recurrent[i / 64] |= (uint64_t)1 << (i % 64);
+            hp->n_kv_layers--;
+        } else if (n < 0 || n > MAX_HEADS || (hp->n_kv_heads && n != hp->n_kv_heads)) {
+            k->ok = fail(k->err, HEARTH_ERR_FORMAT,
+                         "%s is %d for layer %d; this version needs one number from 1 to %d for all layers that "
+                         "have attention, and 0 for others",
+                         k->key, n, i, MAX_HEADS);
+        } else {
+            hp->n_kv_heads = n;
+        }
+    }
+    if (k->ok && !hp->n_kv_layers)
+        k->ok = fail(k->err, HEARTH_ERR_FORMAT, "%s is 0 for every layer; this version needs one with attention",
+                     k->key);
+}
+
 static bool check(const struct hparams *hp, struct keys *k)
 {
     if (hp->n_heads % hp->n_kv_heads)
@@ -163,7 +196,7 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     hp->n_ff = need_int(&k, "feed_forward_length", hp->n_experts ? 0 : 1, MAX_FF);
     read_experts(hp, &k);
     hp->n_heads = need_int(&k, "attention.head_count", 1, MAX_HEADS);
-    hp->n_kv_heads = int_or(&k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
+    read_kv_heads(hp, &k);
     hp->n_ctx_train = need_int(&k, "context_length", 1, MAX_CTX);
     hp->causal = bool_or(&k, "attention.causal", causal);
     double eps = float_or(&k, "attention.layer_norm_epsilon", 1e-13, 1e-1, 1e-5);

@@ -43,6 +43,11 @@ struct hparams {
     float embedding_scale, residual_scale, logit_scale, attention_scale; /* 0: not stated */
     float score_cap, logit_cap;  /* cap * tanh(x / cap); 0: none */
     float temperature_scale;     /* queries times 1 + this * log(1 + floor(position / n_ctx_original)); 0: none */
+    uint64_t recurrent[MAX_LAYERS / 64]; /* bit i: layer i keeps a state and has no keys and values */
+    int n_kv_layers;             /* that have them */
+    int n_taps;                  /* of their convolution, the token itself among them */
+    int n_mix, n_conv, n_inner;  /* values of a token: what such a layer makes, of them convolved, before its output */
+    int n_state_heads, n_state, n_state_groups; /* heads have a matrix of n_state rows; those of a group share keys */
     int n_experts, n_experts_used, n_ff_expert, n_ff_shared, n_shared_experts;
     int n_dense_layers;          /* of a model with experts: the first layers that have none */
     int n_expert_groups, n_expert_groups_used;
@@ -50,6 +55,11 @@ struct hparams {
     int expert_weights_norm;     /* -1: not stated */
     float expert_weights_scale;  /* 0: not stated */
 };
+
+static inline bool hparams_is_recurrent(const struct hparams *hp, int layer)
+{
+    return hp->recurrent[layer / 64] >> (layer % 64) & 1;
+}
 
 /* Read ARCH.* keys; causal: what holds where the file does not say. HEARTH_ERR_FORMAT names key, value and range. */
 bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bool causal, hearth_error *err);

@@ -47,6 +47,14 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_ff_expert;
     case D_FF_SHARED:
         return (uint64_t)hp->n_ff_shared;
+    case D_MIX:
+        return (uint64_t)hp->n_mix;
+    case D_CONV:
+        return (uint64_t)hp->n_conv;
+    case D_TAPS:
+        return (uint64_t)hp->n_taps;
+    case D_INNER:
+        return (uint64_t)hp->n_inner;
     }
     return 0;
 }
@@ -156,6 +164,8 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
 static bool is_in(const struct hparams *hp, enum layers which, int layer)
 {
     bool experts = hp->n_experts > 0 && layer >= hp->n_dense_layers;
+    if (which == LAYERS_ATTENTION || which == LAYERS_RECURRENT)
+        return hparams_is_recurrent(hp, layer) == (which == LAYERS_RECURRENT);
     return which == LAYERS_ALL || experts == (which == LAYERS_EXPERTS);
 }
 
@@ -275,7 +285,8 @@ static bool is_full(const struct model *m, const struct windows_said *said, int 
     return m->arch->windows == WINDOWS_BUT_FULL && (layer + 1) % said->period == 0;
 }
 
-/* Which window and which rotation each layer has, and what its feed-forward reads. */
+/* Which window and which rotation each layer has, what its feed-forward reads, and where in a page or
+ * a state it stands. */
 static bool place_layers(struct model *m, const struct gguf *g, hearth_error *err)
 {
     const struct arch *a = m->arch;
@@ -283,6 +294,7 @@ static bool place_layers(struct model *m, const struct gguf *g, hearth_error *er
     struct windows_said said;
     if (!read_windows(m, g, &said, err))
         return false;
+    int n_kv = 0, n_recurrent = 0;
     for (int i = 0; i < hp->n_layers; i++) {
         struct layer *l = &m->layers[i];
         bool full = is_full(m, &said, i);
@@ -292,6 +304,8 @@ static bool place_layers(struct model *m, const struct gguf *g, hearth_error *er
             || (a->rotated == ROTATED_BUT_PERIOD && (i + 1) % a->rotated_period == 0))
             l->rope = ROPE_NONE;
         l->parallel = a->parallel && !l->w[W_FFN_NORM].vec;
+        l->recurrent = hparams_is_recurrent(hp, i);
+        l->place = l->recurrent ? n_recurrent++ : n_kv++;
     }
     return true;
 }
@@ -393,7 +407,8 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     if (!m->arch)
         return fail(err, HEARTH_ERR_FORMAT, "architecture \"" STR_FMT "\" is not supported; this version runs %s",
                     STR_ARG(name), arch_names(known, sizeof known));
-    if (!hparams_read(&m->hp, g, m->arch->name, !m->arch->encoder, err) || !read_vocab_size(m, g, err))
+    if (!hparams_read(&m->hp, g, m->arch->name, !m->arch->encoder, err)
+        || !recurrence_read(&m->hp, g, m->arch->name, m->arch->recurrence, err) || !read_vocab_size(m, g, err))
         return false;
     if (m->arch->encoder && m->hp.causal)
         return fail(err, HEARTH_ERR_FORMAT,
@@ -463,10 +478,15 @@ bool model_check_writes(const struct model *m, hearth_error *err)
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
 {
     uint64_t of_head = 2 * kv_half_bytes(type, hp->head_dim) / KV_PAGE_TOKENS;
-    return of_head * (uint64_t)hp->n_layers * (uint64_t)hp->n_kv_heads;
+    return of_head * (uint64_t)hp->n_kv_layers * (uint64_t)hp->n_kv_heads;
 }
 
 uint64_t model_attention_macs(const struct hparams *hp)
 {
-    return 2 * (uint64_t)hp->n_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+    return 2 * (uint64_t)hp->n_kv_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+}
+
+size_t model_state_bytes(const struct hparams *hp)
+{
+    return (size_t)(hp->n_layers - hp->n_kv_layers) * recurrence_floats(hp) * sizeof(float);
 }

@@ -35,6 +35,8 @@ struct layer {
     int window; /* positions it sees; 0: all */
     int rope;   /* which table; ROPE_NONE: keys and queries are not rotated */
     bool parallel; /* feed-forward reads what attention read, and both are added after it */
+    bool recurrent; /* it keeps a state (recurrence.h) instead of keys and values */
+    int place;  /* among the layers of its kind: in pages, or in the state */
 };
 
 struct model {
@@ -71,5 +73,7 @@ bool model_check_writes(const struct model *m, hearth_error *err);
 
 /* Bytes of keys and values for one position of one sequence. */
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);
+/* Bytes of what one sequence has in layers that keep a state; 0: there are none. */
+size_t model_state_bytes(const struct hparams *hp);
 /* Multiply-adds of one token with one position that it sees, in all layers: scores, and the sum of values. */
 uint64_t model_attention_macs(const struct hparams *hp);

@@ -202,6 +202,37 @@ void pass_activate(const struct pass *p, float *gate, float *up, bool gated, con
         p->k->activate[p->m->arch->activation](gate, up, NULL, n);
 }
 
+/* ---- the end of a mixer ---- */
+
+static void stage_att_to_act(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
+            pass_act_row(p, row, p->ws->att + (size_t)row * (size_t)p->act_cols);
+}
+
+void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias)
+{
+    bool beside = p->layer->parallel;
+    int t = p->b->n_tokens;
+    size_t n_embd = (size_t)p->m->hp.n_embd;
+    float *out = beside ? p->ws->beside : p->ws->out;
+    pass_act_begin(p, t, w->mat.n_cols, &w, 1);
+    pass_run(p, stage_att_to_act, (t + TILE_TOKENS - 1) / TILE_TOKENS);
+    pass_gemm_begin(p);
+    pass_gemm_add(p, w, out, n_embd);
+    pass_gemm_run(p);
+    pass_probe(p, out, (size_t)t * n_embd, w);
+    p->pending = (struct pending){ .out = !beside,
+                                   .out_bias = bias,
+                                   .out_norm = p->layer->w[W_ATTN_POST_NORM].vec,
+                                   .sum_norm = p->layer->w[W_ATTN_SUM_NORM].vec,
+                                   .sum_norm_bias = p->layer->w[W_ATTN_SUM_NORM_BIAS].vec };
+}
+
 /* ---- the probe ---- */
 
 void pass_probe(struct pass *p, const float *values, size_t n, const struct weight *w)

@@ -100,6 +100,17 @@ void pass_probe(struct pass *p, const float *values, size_t n, const struct weig
 void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights);
 void pass_end_ffn(struct pass *p, const float *bias);
 
+/* What attention and recurrent layers end with: rows of ws->att times this weight, left in ws->out (ws->beside where
+ * feed-forward runs beside it), with a bias (may be NULL) that waits to be added. */
+void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias);
+
+/* A slice's state in this layer. */
+static inline float *pass_state(const struct pass *p, const struct batch_slice *slice)
+{
+    return slice->state + (size_t)p->layer->place * recurrence_floats(&p->m->hp);
+}
+
+void layer_short_conv(struct pass *p); /* layer/conv.c: as layer_attention() */
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
 void layer_moe(struct pass *p);       /* layer/moe.c: the same */

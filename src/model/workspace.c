@@ -67,6 +67,7 @@ static size_t thread_scratch_bytes(const struct hparams *hp, int widest)
     bytes = max_size(bytes, attention_scratch_bytes(hp->n_heads / hp->n_kv_heads, hp->head_dim));
     bytes = max_size(bytes, (size_t)widest * sizeof(float));
     bytes = max_size(bytes, 2 * (size_t)hp->n_experts * sizeof(float));
+    bytes = max_size(bytes, recurrence_scratch_bytes(hp));
     return align_size(bytes, 4096); /* threads never share a page of scratch */
 }
 
@@ -77,7 +78,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     const struct ffn_needs ffn = ffn_needs(m);
     size_t n_embd = (size_t)hp->n_embd, n_half = (size_t)hp->n_rot / 2;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    int widest = max_int(max_int(hp->n_embd, (int)n_q), max_int(ffn.widest, hp->n_dense));
+    int widest = max_int(max_int(hp->n_embd, (int)n_q), max_int(ffn.widest, max_int(hp->n_dense, hp->n_inner)));
     struct cutter c = { base, 0 };
 
     *ws = (struct workspace){ .max_tokens = shape->max_tokens, .max_logit_rows = shape->max_logit_rows,
@@ -86,9 +87,11 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->q = cut(&c, t * n_q, f);
     ws->k = cut(&c, t * n_kv, f);
     ws->v = cut(&c, t * n_kv, f);
-    ws->att = cut(&c, t * n_q, f);
+    ws->att = cut(&c, t * max_size(n_q, (size_t)hp->n_inner), f);
     ws->gate = cut(&c, t * ffn.inner, f);
     ws->up = cut(&c, t * ffn.inner, f);
+    ws->mix = cut(&c, t * (size_t)hp->n_mix, f);
+    ws->conv = cut(&c, t * (size_t)hp->n_conv, f);
     ws->out = cut(&c, t * n_embd, f);
     if (m->arch->parallel)
         ws->beside = cut(&c, t * n_embd, f);

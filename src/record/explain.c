@@ -180,6 +180,8 @@ void explain_prefix(const json_t *receipt, hearth_file *file, const int32_t *ids
         { "evicted", "What followed had been given up, because its memory was needed: a larger --kv-tokens, or "
                      "--cache-dir, keeps more." },
         { "no page", "What followed was part of a page, and there was none free to copy it to." },
+        { "no state", "What followed is kept, but has no recurrent state at its end: this model can go on "
+                      "only from where it has one." },
         { "not asked for", "The request wanted all of it computed." },
     };
     double n_prompt = number(receipt, "prefill", "n_prompt_tokens"), n_prefix = number(receipt, "prefix", "n_tokens");

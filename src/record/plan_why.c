@@ -8,7 +8,7 @@
 
 void plan_why(struct plan_why *out, const hearth_plan *p, const struct plan_asked *asked)
 {
-    unsigned long long each = p->n_kv_tokens > 0 ? p->kv_bytes / (uint64_t)p->n_kv_tokens : 0;
+    unsigned long long each = p->n_kv_tokens > 0 ? (p->kv_bytes - p->state_bytes) / (uint64_t)p->n_kv_tokens : 0;
     snprintf(out->ctx, sizeof out->ctx, "%s%s", p->reason, asked->ctx ? " (--ctx)" : "");
     snprintf(out->threads, sizeof out->threads, "%s",
              asked->threads ? "as asked (--threads)" : "one a physical core, held to the quota");

@@ -182,6 +182,7 @@ static json_t *of_prefix(const hearth_receipt *r)
         [HEARTH_PREFIX_NEW] = "new",                 [HEARTH_PREFIX_ENDED] = "ended",
         [HEARTH_PREFIX_DIFFERS] = "differs",         [HEARTH_PREFIX_EVICTED] = "evicted",
         [HEARTH_PREFIX_NO_PAGE] = "no page",
+        [HEARTH_PREFIX_NO_STATE] = "no state",
     };
     json_t *id = r->n_prompt_tokens > 0 ? json_integer(r->prefix_id) : json_null();
     json_t *other = r->prefix_end == HEARTH_PREFIX_DIFFERS && r->prefix_other_id >= 0

@@ -139,7 +139,8 @@ class Why(Recorded):
         self.assertIn("the oldest turns were left out", said)
         for end, words in (("whole", "All that can be known was"), ("new", "Nothing that is kept begins so"),
                            ("ended", "What is kept ends there"), ("evicted", "--kv-tokens"),
-                           ("no page", "none free to copy"), ("not asked for", "wanted all of it computed")):
+                           ("no page", "none free to copy"), ("no state", "no recurrent state"),
+                           ("not asked for", "wanted all of it computed")):
             self.assertIn(words, self.explained({"n_tokens": 4, "end": end, "id": 1, "kept_id": None}))
 
     def test_a_changed_date_is_the_likely_cause(self):

@@ -41,7 +41,7 @@ static void run_open(struct run *r, struct gguf *g, int n_threads)
     need((r->k = kernels_get(&err)) != NULL, "kernels");
     need((r->pool = pool_create(n_threads, &err)) != NULL, "threads");
     uint32_t n_pages = MAX_TOKENS / KV_PAGE_TOKENS;
-    need(kv_create(&r->kv, &r->m.hp, HEARTH_KV_f16, n_pages, &err) && kv_seq_create(&r->seq, n_pages, &err), "KV");
+    need(kv_create(&r->kv, &r->m.hp, HEARTH_KV_f16, n_pages, 1, &err) && kv_seq_create(&r->seq, n_pages, &err), "KV");
     struct workspace_shape shape = { .max_tokens = MAX_TOKENS, .max_logit_rows = 1, .n_threads = n_threads };
     workspace_layout(&r->ws, &r->m, &shape, NULL);
     bool huge;

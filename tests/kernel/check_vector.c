@@ -66,6 +66,8 @@ static double ref_activation(enum activation a, double gate, double up)
         return gate / 2 * (1 + erf(gate / sqrt(2))) * up;
     case ACTIVATION_RELU2:
         return gate > 0 ? gate * gate * up : 0;
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-gate)) * up;
     case ACTIVATION_SWIGLU_CLAMPED: {
         double g = fmin(gate, 7);
         return g / (1 + exp(-1.702 * g)) * (fmin(fmax(up, -7), 7) + 1);

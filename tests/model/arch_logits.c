@@ -33,6 +33,7 @@ struct sequence {
     int n_tokens, n_done;
     struct kv_seq kv;
     float *given; /* [n_tokens][width] */
+    float *state; /* of layers that keep one */
 };
 
 struct run {
@@ -72,12 +73,14 @@ static void run_open(struct run *r, struct gguf *g, hearth_kv_type type, int n_t
     need((r->pool = pool_create(n_threads, &err)) != NULL, "threads");
     r->width = (size_t)(r->m.hp.causal ? r->m.hp.n_vocab : r->m.hp.n_embd);
     uint32_t n_pages = MAX_TOKENS / KV_PAGE_TOKENS;
-    need(kv_create(&r->kv, &r->m.hp, type, MAX_SEQS * n_pages, &err), "KV");
+    need(kv_create(&r->kv, &r->m.hp, type, MAX_SEQS * n_pages, MAX_SEQS, &err), "KV");
     for (int i = 0; i < r->n_seqs; i++) {
         struct sequence *s = &r->seqs[i];
         need(kv_seq_create(&s->kv, n_pages, &err), "KV of a sequence");
         s->given = mem_alloc(sizeof(float) * r->width * (size_t)max_int(1, s->n_tokens));
         need(s->given != NULL, "memory for logits");
+        size_t state_bytes = model_state_bytes(&r->m.hp);
+        need(!state_bytes || (s->state = mem_pages(state_bytes, NULL)), "states");
     }
     struct workspace_shape shape = { .max_tokens = MAX_ROWS, .max_logit_rows = MAX_ROWS, .n_threads = n_threads };
     workspace_layout(&r->ws, &r->m, &shape, NULL);
@@ -101,7 +104,7 @@ static bool step(struct run *r, struct sequence *seqs, int n_seqs, int chunk)
             continue;
         need(kv_seq_reserve(&r->kv, &s->kv, s->n_done + n), "KV pages");
         slices[b.n_slices++] = (struct batch_slice){ .first_row = b.n_tokens, .n_tokens = n, .first_pos = s->n_done,
-                                                     .kv = kv_seq_view(&r->kv, &s->kv) };
+                                                     .kv = kv_seq_view(&r->kv, &s->kv), .state = s->state };
         for (int j = 0; j < n; j++) {
             rows[b.n_tokens] = b.n_tokens;
             tokens[b.n_tokens++] = s->tokens[s->n_done + j];

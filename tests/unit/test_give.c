@@ -166,13 +166,13 @@ static void while_it_is_short_kept_pages_are_used_again(void **state)
 static void free_pages_lose_what_was_in_them(void **state)
 {
     enum { N_PAGES = 8 };
-    struct hparams hp = { .n_layers = 1, .n_kv_heads = 1, .head_dim = 64 };
+    struct hparams hp = { .n_kv_layers = 1, .n_kv_heads = 1, .head_dim = 64 };
     struct kv_pool pool;
     struct kv_seq a, b;
     uint32_t n;
     hearth_error err;
     (void)state;
-    assert_true(kv_create(&pool, &hp, HEARTH_KV_f16, N_PAGES, &err));
+    assert_true(kv_create(&pool, &hp, HEARTH_KV_f16, N_PAGES, 1, &err));
     assert_true(kv_seq_create(&a, N_PAGES, &err) && kv_seq_create(&b, N_PAGES, &err));
     assert_true(kv_seq_reserve(&pool, &a, 3 * KV_PAGE_TOKENS) && kv_seq_reserve(&pool, &b, 2 * KV_PAGE_TOKENS));
     memset(pool.data, 7, 5 * pool.page_bytes);

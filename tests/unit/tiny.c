@@ -39,38 +39,50 @@ static void declare(struct writer *w, const char *name, uint64_t row, uint64_t r
     struct tensor *t = &w->tensors[w->n++];
     uint64_t dim[2] = { row, rows };
     snprintf(t->name, sizeof t->name, "%s", name);
-    t->type = vector ? DTYPE_f32 : w->t->type;
+    bool taps = strstr(name, "conv.weight") != NULL;
+    t->type = vector || taps ? DTYPE_f32 : w->t->type;
     t->row = row;
     t->rows = rows;
     t->norm = strstr(name, "norm") != NULL;
     t->offset = gguf_declare_tensor(&w->w, name, dtype_table[t->type].gguf_id, vector ? 1 : 2, dim);
 }
 
+/* Layers without attention: the first of two. */
+static bool is_recurrent(const struct tiny *t, int layer) { return strcmp(t->arch, "lfm2") == 0 && layer == 0; }
+
 static void declare_layer(struct writer *w, int layer)
 {
+    enum in { ALL, ATTENTION, RECURRENT };
     static const struct {
         const char *name;
         int row, rows; /* rows 0: a vector */
         const char *only; /* architecture; NULL: all */
+        enum in in;
     } parts[] = {
-        { "attn_norm.weight", TINY_EMBD, 0, NULL },
-        { "attn_q.weight", TINY_EMBD, TINY_EMBD, NULL },
-        { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL },
-        { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL },
-        { "attn_output.weight", TINY_EMBD, TINY_EMBD, NULL },
-        { "attn_q.bias", TINY_EMBD, 0, "qwen2" },
-        { "attn_k.bias", TINY_EMBD / 2, 0, "qwen2" },
-        { "attn_v.bias", TINY_EMBD / 2, 0, "qwen2" },
-        { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3" },
-        { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3" },
-        { "ffn_norm.weight", TINY_EMBD, 0, NULL },
-        { "ffn_gate.weight", TINY_EMBD, TINY_FF, NULL },
-        { "ffn_up.weight", TINY_EMBD, TINY_FF, NULL },
-        { "ffn_down.weight", TINY_FF, TINY_EMBD, NULL },
+        { "attn_norm.weight", TINY_EMBD, 0, NULL, ALL },
+        { "shortconv.in_proj.weight", TINY_EMBD, 3 * TINY_EMBD, "lfm2", RECURRENT },
+        { "shortconv.conv.weight", 3, TINY_EMBD, "lfm2", RECURRENT },
+        { "shortconv.out_proj.weight", TINY_EMBD, TINY_EMBD, "lfm2", RECURRENT },
+        { "attn_q.weight", TINY_EMBD, TINY_EMBD, NULL, ATTENTION },
+        { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
+        { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
+        { "attn_output.weight", TINY_EMBD, TINY_EMBD, NULL, ATTENTION },
+        { "attn_q.bias", TINY_EMBD, 0, "qwen2", ATTENTION },
+        { "attn_k.bias", TINY_EMBD / 2, 0, "qwen2", ATTENTION },
+        { "attn_v.bias", TINY_EMBD / 2, 0, "qwen2", ATTENTION },
+        { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3", ATTENTION },
+        { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3", ATTENTION },
+        { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "lfm2", ATTENTION },
+        { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "lfm2", ATTENTION },
+        { "ffn_norm.weight", TINY_EMBD, 0, NULL, ALL },
+        { "ffn_gate.weight", TINY_EMBD, TINY_FF, NULL, ALL },
+        { "ffn_up.weight", TINY_EMBD, TINY_FF, NULL, ALL },
+        { "ffn_down.weight", TINY_FF, TINY_EMBD, NULL, ALL },
     };
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         char name[64];
-        if (parts[i].only && strcmp(parts[i].only, w->t->arch) != 0)
+        if ((parts[i].only && strcmp(parts[i].only, w->t->arch) != 0)
+            || parts[i].in == (is_recurrent(w->t, layer) ? ATTENTION : RECURRENT))
             continue;
         snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
         declare(w, name, (uint64_t)parts[i].row, parts[i].rows ? (uint64_t)parts[i].rows : 1, parts[i].rows == 0);
@@ -93,10 +105,16 @@ static void put_metadata(struct writer *w)
         { "attention.head_count", TINY_HEADS },
         { "attention.head_count_kv", TINY_KV_HEADS },
     };
+    static const int32_t kv_heads[TINY_LAYERS] = { 0, TINY_KV_HEADS };
+    bool recurrent = is_recurrent(t, 0);
     gguf_put_str(g, "general.architecture", str_z(t->arch));
-    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(numbers) - recurrent; i++) {
         snprintf(key, sizeof key, "%s.%s", t->arch, numbers[i].rest);
         gguf_put_u32(g, key, numbers[i].value);
+    }
+    if (recurrent) {
+        gguf_put_i32_array(g, "lfm2.attention.head_count_kv", kv_heads, TINY_LAYERS);
+        gguf_put_u32(g, "lfm2.shortconv.l_cache", 3);
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", t->arch);
     gguf_put_f32(g, key, 1e-5f);
@@ -172,7 +190,7 @@ void tiny_write(const char *path, const struct tiny *t)
     put_metadata(&w);
     put_vocabulary(&w.w);
     declare(&w, "token_embd.weight", TINY_EMBD, TINY_VOCAB, false);
-    declare(&w, "output_norm.weight", TINY_EMBD, 1, true);
+    declare(&w, is_recurrent(t, 0) ? "token_embd_norm.weight" : "output_norm.weight", TINY_EMBD, 1, true);
     if (t->untied)
         declare(&w, "output.weight", TINY_EMBD, TINY_VOCAB, false);
     if (t->rope_freqs)

@@ -6,6 +6,7 @@
 #include "kernel/tmpl/vec_tmpl.h"
 
 #include "kernel/tmpl/kv_tmpl.h"
+#include "kernel/tmpl/state_tmpl.h"
 
 #include "kernel/tmpl/attention_tmpl.h"
 #include "kernel/tmpl/float_tmpl.h"
@@ -138,7 +139,13 @@ const struct kernels PASTE(kernels_, ISA) = {
                   [ACTIVATION_GELU_TANH] = activate_gelu_tanh,
                   [ACTIVATION_GELU_ERF] = activate_gelu_erf,
                   [ACTIVATION_RELU2] = activate_relu2,
+                  [ACTIVATION_SIGMOID] = activate_sigmoid,
                   [ACTIVATION_SWIGLU_CLAMPED] = activate_swiglu_clamped },
+    .mul = mul,
+    .convolve = convolve,
+    .unit = unit,
+    .recall = recall,
+    .remember = remember,
     .rope = rope,
 #define KV_TYPE(name, value_bytes, group, help) .kv_store[HEARTH_KV_##name] = kv_store_##name,
 #include "hearth/kv_types.def"

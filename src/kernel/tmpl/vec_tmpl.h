@@ -171,6 +171,7 @@ TEMPLATE vf32 v_gelu_erf(vf32 x)
     vf32 e = v_asf(v_or32(v_bitsf(v_erf_positive(v_mulf(most, v_setf(0.7071067812f)))), sign));
     return v_mulf(v_mulf(x, v_setf(0.5f)), v_addf(e, v_setf(1.0f)));
 }
+TEMPLATE vf32 v_sigmoid(vf32 x) { return v_swish(v_setf(1.0f), v_negf(x)); }
 TEMPLATE vf32 v_relu2(vf32 x)
 {
     vf32 positive = v_maxf(v_zerof(), x);
@@ -190,6 +191,7 @@ ACTIVATE(silu)
 ACTIVATE(gelu_tanh)
 ACTIVATE(gelu_erf)
 ACTIVATE(relu2)
+ACTIVATE(sigmoid)
 
 static void activate_swiglu_clamped(float *y, const float *gate, const float *up, int n)
 {

@@ -54,7 +54,7 @@ static void finish_qkv(struct pass *p, int row)
     int page = ws->row_pos[row] / KV_PAGE_TOKENS, slot = ws->row_pos[row] % KV_PAGE_TOKENS;
     for (int h = 0; h < hp->n_kv_heads; h++) {
         size_t at = (size_t)h * (size_t)hp->head_dim;
-        p->k->kv_store[kv->type](kv_k(kv, page, p->layer_index, h), kv_v(kv, page, p->layer_index, h), k + at, v + at,
+        p->k->kv_store[kv->type](kv_k(kv, page, p->layer->place, h), kv_v(kv, page, p->layer->place, h), k + at, v + at,
                                  hp->head_dim, slot);
     }
 }
@@ -96,7 +96,7 @@ static void attend(struct pass *p, int task, void *scratch)
     struct attention a = {
         .k = p->k,
         .kv = slice->kv,
-        .layer = p->layer_index,
+        .layer = p->layer->place,
         .n_heads = hp->n_heads,
         .n_kv_heads = hp->n_kv_heads,
         .scale = p->m->attention_scale,
@@ -132,17 +132,6 @@ static int number_tasks(struct pass *p)
     return n;
 }
 
-static void stage_att_to_act(void *pass, int thread, int n_threads)
-{
-    (void)thread;
-    (void)n_threads;
-    struct pass *p = pass;
-    size_t n_q = (size_t)p->m->hp.n_heads * (size_t)p->m->hp.head_dim;
-    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
-        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
-            pass_act_row(p, row, p->ws->att + (size_t)row * n_q);
-}
-
 void layer_attention(struct pass *p)
 {
     const struct hparams *hp = &p->m->hp;
@@ -150,7 +139,6 @@ void layer_attention(struct pass *p)
     struct workspace *ws = p->ws;
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
     size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    float *out = p->layer->parallel ? ws->beside : ws->out;
 
     p->norm = &w[W_ATTN_NORM];
     p->norm_bias = &w[W_ATTN_NORM_BIAS];
@@ -170,15 +158,5 @@ void layer_attention(struct pass *p)
     pass_run(p, stage_attend, number_tasks(p));
     pass_probe(p, ws->att, (size_t)t * n_q, &w[W_V]);
 
-    pass_act_begin(p, t, (int)n_q, (const struct weight *[]){ &w[W_O] }, 1);
-    pass_run(p, stage_att_to_act, token_tiles);
-    pass_gemm_begin(p);
-    pass_gemm_add(p, &w[W_O], out, (size_t)hp->n_embd);
-    pass_gemm_run(p);
-    pass_probe(p, out, (size_t)t * (size_t)hp->n_embd, &w[W_O]);
-    p->pending = (struct pending){ .out = !p->layer->parallel,
-                                   .out_bias = w[W_O_BIAS].vec,
-                                   .out_norm = w[W_ATTN_POST_NORM].vec,
-                                   .sum_norm = w[W_ATTN_SUM_NORM].vec,
-                                   .sum_norm_bias = w[W_ATTN_SUM_NORM_BIAS].vec };
+    pass_end_mixer(p, &w[W_O], w[W_O_BIAS].vec);
 }

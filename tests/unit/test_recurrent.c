@@ -1,0 +1,211 @@
+/* test_recurrent.c: a model whose layers partly keep a state instead of keys and values gives the same bits however its
+ * requests meet: what is gone on from, what is given up, cut into steps, and computed beside others. */
+#include "requests.h"
+
+static const struct tiny tiny = { .arch = "lfm2", .type = DTYPE_q8_0, .n_ctx = 2048 };
+
+/* A request that finds nothing and leaves nothing to others. */
+static hearth_request cold_of(const int32_t *ids, int n, int max_tokens)
+{
+    hearth_request r = request_of(ids, n, max_tokens);
+    r.no_prefix_cache = true;
+    r.cache_salt = 99;
+    return r;
+}
+
+static void it_goes_on_where_a_state_was_saved(void **state)
+{
+    static struct answer alone, got;
+    static int32_t a[1000], b[1000];
+    struct opened o;
+    (void)state;
+    open_model(&o, "saved", tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 2 }, (hearth_model_options){ 0 });
+    hearth_plan plan;
+    hearth_model_plan(o.model, &plan);
+    assert_true(plan.state_bytes >= 4 * 2 * TINY_EMBD * sizeof(float) && plan.state_bytes < plan.kv_bytes);
+    fill_ids(a, 1000, 1);
+    memcpy(b, a, sizeof b);
+    hearth_request cold = cold_of(a, 900, 16), r = request_of(a, 900, 16);
+    answer(&o, &cold, &alone);
+    answer(&o, &r, &got);
+    assert_same(&alone, &got);
+    assert_int_equal(got.receipt.n_cached_tokens, 0);
+    answer(&o, &r, &got); /* the last full page before its last token */
+    assert_same(&alone, &got);
+    assert_int_equal(got.receipt.n_cached_tokens, 896);
+    assert_int_equal(got.receipt.prefix_end, HEARTH_PREFIX_NO_STATE);
+
+    /* Where prompts part there is no state the first time, and then there is. */
+    static const struct { int same, n_cached; } next[] = { { 500, 0 }, { 512, 448 }, { 900, 896 } };
+    for (size_t i = 0; i < ARRAY_LEN(next); i++) {
+        fill_ids(b + next[i].same, 1000 - next[i].same, 2 + i);
+        hearth_request cold_b = cold_of(b, 900, 16), rb = request_of(b, 900, 16);
+        answer(&o, &cold_b, &alone);
+        answer(&o, &rb, &got);
+        assert_same(&alone, &got);
+        assert_int_equal(got.receipt.n_cached_tokens, next[i].n_cached);
+    }
+    close_model(&o);
+}
+
+/* The next turn of a conversation begins with the prompt before it and its answer, to the token. */
+static void an_answer_is_gone_on_from_at_its_end(void **state)
+{
+    static struct answer first, alone, got;
+    static int32_t ids[300];
+    struct opened o;
+    (void)state;
+    open_model(&o, "turns", tiny, (hearth_engine_options){ .n_threads = 1 }, (hearth_model_options){ 0 });
+    fill_ids(ids, 300, 4);
+    hearth_request r = request_of(ids, 100, 40);
+    answer(&o, &r, &first);
+    memcpy(ids + 100, first.ids, 40 * sizeof *ids);
+    hearth_request cold = cold_of(ids, 200, 10), next = request_of(ids, 200, 10);
+    answer(&o, &cold, &alone);
+    answer(&o, &next, &got);
+    assert_same(&alone, &got);
+    assert_int_equal(got.receipt.n_cached_tokens, 139); /* all but the last, which was sampled and not computed */
+    close_model(&o);
+}
+
+/* Chunks of any length, other sequences in the step, one of them cancelled: the same bits. */
+static void steps_and_neighbours_change_nothing(void **state)
+{
+    static struct answer alone, got[4], other;
+    static int32_t ids[4][400];
+    struct opened o;
+    (void)state;
+    open_model(&o, "steps", tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4, .n_step_tokens = 96 },
+               (hearth_model_options){ 0 });
+    for (int i = 0; i < 4; i++)
+        fill_ids(ids[i], 400, 20 + (uint64_t)i);
+    hearth_request cold = cold_of(ids[0], 333, 24);
+    answer(&o, &cold, &alone);
+    for (int chunk = 1; chunk < 200; chunk = chunk * 3 + 4) {
+        hearth_stream *s[4];
+        for (int i = 0; i < 4; i++) {
+            hearth_request r = cold_of(ids[i], 333 - 10 * i, 24);
+            r.n_chunk_tokens = chunk;
+            s[i] = submit(&o, &r);
+        }
+        hearth_stream_cancel(s[3]);
+        for (int i = 0; i < 4; i++)
+            collect(s[i], &got[i]);
+        assert_same(&alone, &got[0]);
+        if (got[3].reason != HEARTH_END_CANCELLED)
+            assert_int_equal(got[3].n, 24);
+        hearth_request r1 = cold_of(ids[1], 323, 24);
+        answer(&o, &r1, &other);
+        assert_same(&other, &got[1]);
+    }
+    close_model(&o);
+}
+
+/* The same prompt three times at once, with and without what others compute. */
+static void several_of_one_prompt_are_computed_once(void **state)
+{
+    static struct answer alone, same[3];
+    static int32_t a[1000];
+    struct opened o;
+    (void)state;
+    open_model(&o, "forks", tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4, .n_step_tokens = 128 },
+               (hearth_model_options){ 0 });
+    fill_ids(a, 1000, 3);
+    hearth_request cold = cold_of(a, 1000, 12), r = request_of(a, 1000, 12);
+    answer(&o, &cold, &alone);
+    hearth_stream *s[3];
+    int n_cached = 0;
+    for (int i = 0; i < 3; i++)
+        s[i] = submit(&o, &r);
+    for (int i = 0; i < 3; i++) {
+        collect(s[i], &same[i]);
+        assert_same(&alone, &same[i]);
+        n_cached += same[i].receipt.n_cached_tokens;
+    }
+    assert_int_equal(n_cached, 2 * 960);
+    close_model(&o);
+}
+
+/* A pool of one context for four: the younger ones give their pages and states up, and are computed again. */
+static void who_was_preempted_has_the_same_bits(void **state)
+{
+    static struct answer alone[4], got[4];
+    static int32_t ids[4][300];
+    struct opened o;
+    int n_preempted = 0;
+    (void)state;
+    open_model(&o, "preempted", tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4 },
+               (hearth_model_options){ .n_ctx_tokens = 512, .n_kv_tokens = 512 });
+    hearth_stream *s[4];
+    for (int i = 0; i < 4; i++) {
+        fill_ids(ids[i], 300, 40 + (uint64_t)i);
+        hearth_request cold = cold_of(ids[i], 60 + i, 200);
+        answer(&o, &cold, &alone[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        hearth_request r = request_of(ids[i], 60 + i, 200);
+        s[i] = submit(&o, &r);
+    }
+    for (int i = 0; i < 4; i++) {
+        collect(s[i], &got[i]);
+        assert_same(&alone[i], &got[i]);
+        n_preempted += got[i].receipt.n_preemptions;
+    }
+    assert_true(n_preempted > 0);
+    close_model(&o);
+}
+
+static void it_does_not_speculate_and_says_so(void **state)
+{
+    static struct answer alone, got;
+    static int32_t ids[64];
+    struct opened o;
+    (void)state;
+    open_model(&o, "drafts", tiny, (hearth_engine_options){ .n_threads = 1 }, (hearth_model_options){ 0 });
+    for (int i = 0; i < 64; i++)
+        ids[i] = 260 + i % 4; /* much to look up */
+    hearth_request cold = cold_of(ids, 64, 100), r = request_of(ids, 64, 100);
+    cold.speculate = HEARTH_SPECULATE_OFF;
+    r.speculate = 4;
+    answer(&o, &cold, &alone);
+    answer(&o, &r, &got);
+    assert_same(&alone, &got);
+    assert_int_equal(got.receipt.speculate, HEARTH_SPECULATE_OFF);
+    assert_int_equal(got.receipt.n_draft_tokens, 0);
+    assert_non_null(strstr(got.receipt.notes, "speculation is off"));
+    close_model(&o);
+}
+
+/* A tensor with a NaN is named, though the state it went into is gone on from. */
+static void what_is_not_finite_is_named(void **state)
+{
+    static struct answer got;
+    static int32_t ids[200];
+    struct tiny damaged = tiny;
+    struct opened o;
+    (void)state;
+    damaged.type = DTYPE_f32;
+    damaged.nan_tensor = "blk.0.shortconv.conv.weight";
+    open_model(&o, "damaged", damaged, (hearth_engine_options){ .n_threads = 1, .n_step_tokens = 32 },
+               (hearth_model_options){ 0 });
+    fill_ids(ids, 200, 6);
+    hearth_request r = request_of(ids, 200, 4);
+    answer(&o, &r, &got);
+    assert_int_equal(got.reason, HEARTH_END_ERROR);
+    assert_non_null(strstr(got.error.message, "layer 0, blk.0.shortconv.conv.weight"));
+    close_model(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_goes_on_where_a_state_was_saved),
+        cmocka_unit_test(an_answer_is_gone_on_from_at_its_end),
+        cmocka_unit_test(steps_and_neighbours_change_nothing),
+        cmocka_unit_test(several_of_one_prompt_are_computed_once),
+        cmocka_unit_test(who_was_preempted_has_the_same_bits),
+        cmocka_unit_test(it_does_not_speculate_and_says_so),
+        cmocka_unit_test(what_is_not_finite_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
