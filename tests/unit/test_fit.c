@@ -185,7 +185,7 @@ static struct fit_candidate candidate(const char *name, const char *mix)
 static void the_largest_that_is_fast_enough_is_recommended(void **state)
 {
     (void)state;
-    struct fit_candidate c[] = { candidate("Gemma-2-2B", "Q4_K_M"), candidate("Qwen3-14B", "Q4_K_M"),
+    struct fit_candidate c[] = { candidate("Command-R", "Q4_K_M"), candidate("Qwen3-14B", "Q4_K_M"),
                                  candidate("Qwen3-0.6B", "Q4_K_M"), candidate("Llama-3.3-70B", "Q4_K_M"),
                                  candidate("Llama-3.1-8B", "Q4_K_M") };
     struct fit_choice choice;
