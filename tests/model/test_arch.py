@@ -131,6 +131,10 @@ class Architectures(unittest.TestCase):
             print(f"{name}: {off:.2g}; " + ", ".join(f"{k} {v:.2g}" for k, v in moved.items()), flush=True)
 
 
+    def test_the_page_of_models_has_what_runs_and_what_it_was_held_to(self):
+        done = harness.subprocess.run([os.path.join(golden.ROOT, "tools", "models_page.py"), "--check"], check=False)
+        self.assertEqual(done.returncode, 0, "remake it: tools/models_page.py >PAGE && mv PAGE docs/models.md")
+
     def test_dense_layers_come_after_the_last_norm(self):
         """Of EmbeddingGemma's files; against the products of the golden's states in double."""
         g, _, _ = self.close_to_reference("gemma-embedding")
