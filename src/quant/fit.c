@@ -25,35 +25,56 @@ static bool has_min(const struct quant_form *f) { return f->min_most != 0; }
 
 /* ---- (1) a group alone ---- */
 
-/* The scale and min that are best for the levels q, and the error that they leave. */
-static void solve_group(struct group_fit *g, const struct quant_form *f, const float *x, const float *w, int n)
+/* The scale and min that are best for the levels q, and the error that they leave. mins: has_min(f). */
+static inline void solve_group(struct group_fit *g, const struct quant_form *f, bool mins, const float *x,
+                               const float *w, int n)
 {
     struct quant_sums s = quant_sum(x, w, g->level, n);
     double determinant = (double)s.w * s.wqq - (double)s.wq * s.wq;
     g->min = 0;
     g->scale = s.wqq > 0 ? s.wxq / s.wqq : 0;
-    if (has_min(f) && determinant > 1e-7 * (double)s.w * s.wqq) {
+    if (mins && determinant > 1e-7 * (double)s.w * s.wqq) {
         double min = ((double)s.wq * s.wxq - (double)s.wqq * s.wx) / determinant;
         if (min >= 0 || f->min_most < 0) { /* stored minima are not negative */
             g->min = (float)min;
             g->scale = (float)(((double)s.w * s.wxq - (double)s.wx * s.wq) / determinant);
         }
-    } else if (has_min(f) && s.w > 0 && s.wqq == 0) {
+    } else if (mins && s.w > 0 && s.wqq == 0) {
         float min = -s.wx / s.w; /* one level for all: the mean is what is left to choose */
         g->min = min >= 0 || f->min_most < 0 ? min : 0;
     }
     g->error = quant_error(x, w, g->level, n, g->scale, g->min);
 }
 
-/* Start from an inverse scale and a min; codes and solution follow each other. Keeps the better in *best. */
-static void try_group(struct group_fit *best, const struct quant_form *f, const float *x, const float *w, int n,
-                      float inverse, float min)
+static inline void try_n(struct group_fit *best, const struct quant_form *f, bool mins, const float *x, const float *w,
+                         int n, float inverse, float min)
 {
     struct group_fit g;
     quant_nearest(f, x, n, min, inverse, g.level);
-    solve_group(&g, f, x, w, n);
-    if (g.error < best->error)
-        *best = g;
+    solve_group(&g, f, mins, x, w, n);
+    if (!(g.error < best->error))
+        return;
+    best->scale = g.scale;
+    best->min = g.min;
+    best->error = g.error;
+    memcpy(best->level, g.level, (size_t)n * sizeof *g.level);
+}
+
+/* Start from an inverse scale and a min; codes and solution follow each other. Keeps the better in *best. The usual
+ * sizes of a group are constants: their loops have no ends to look for, and without a min three sums fall away. */
+static void try_group(struct group_fit *best, const struct quant_form *f, const float *x, const float *w, int n,
+                      float inverse, float min)
+{
+    if (n == 16 && !has_min(f))
+        try_n(best, f, false, x, w, 16, inverse, min);
+    else if (n == 16)
+        try_n(best, f, true, x, w, 16, inverse, min);
+    else if (n == 32 && !has_min(f))
+        try_n(best, f, false, x, w, 32, inverse, min);
+    else if (n == 32)
+        try_n(best, f, true, x, w, 32, inverse, min);
+    else
+        try_n(best, f, has_min(f), x, w, n, inverse, min);
 }
 
 static void polish_group(struct group_fit *best, const struct quant_form *f, const float *x, const float *w, int n)
