@@ -72,6 +72,8 @@ double num_log(double x)
     return (double)n * LN2_HIGH + (2.0 * f + (2.0 * f * sum + (double)n * LN2_LOW));
 }
 
+double num_softplus(double x) { return x > 40 ? x : num_log(1.0 + num_exp(x)); }
+
 double num_pow(double base, double e) { return num_exp(e * num_log(base)); }
 
 /* x minus the nearest multiple of pi / 2; *quadrant: that multiple modulo 4. */

@@ -10,5 +10,6 @@
 double num_exp(double x);              /* overflow: inf; underflow: 0 */
 double num_log(double x);              /* x > 0 */
 double num_pow(double base, double e); /* base > 0 */
+double num_softplus(double x);         /* log(1 + e^x) */
 double num_sin(double x);
 double num_cos(double x);

@@ -16,6 +16,7 @@ enum dim {
     D_TOKEN_TYPES,
     D_DENSE, /* between the two layers after pooling */
     D_Q,    /* n_heads * head_dim */
+    D_Q_TWICE, /* a query and its gate, head by head */
     D_KV,   /* n_kv_heads * head_dim */
     D_QKV,  /* D_Q + 2 * D_KV: the three in one */
     D_HEAD, /* head_dim */
@@ -30,6 +31,9 @@ enum dim {
     D_MIX,     /* all that a recurrent layer makes of a token (recurrence.h) */
     D_CONV,    /* channels of it that go through the convolution */
     D_TAPS,
+    D_STATE_HEADS,
+    D_STATE_HEADS_TWICE,
+    D_STATE_VALUES, /* of one of them */
     D_INNER,   /* what a recurrent layer gives its output matrix */
     D_ONE,
 };
@@ -75,6 +79,14 @@ enum layer_slot {
     W_ATTN_SUM_NORM_BIAS,
     W_MIX_IN,  /* recurrent layers: all they make of a token, or what goes through the convolution */
     W_TAPS,    /* [channels][taps], the newest last */
+    W_TAPS_BIAS,
+    W_MIX_GATE, /* gates of what comes out of the heads */
+    W_BETA,     /* two numbers of each head; both in one: of each group, first those for beta */
+    W_ALPHA,
+    W_BETA_ALPHA,
+    W_STEP_BIAS,
+    W_DECAY,    /* below 0 */
+    W_STATE_NORM,
     W_MIX_OUT,
     W_FFN_NORM,
     W_FFN_NORM_BIAS,
@@ -152,6 +164,8 @@ struct arch {
     bool embedding_sqrt;       /* embeddings times sqrt(n_embd) */
     bool logits_divided;       /* logit_scale divides; else it multiplies */
     enum recurrence recurrence; /* what layers do that have no attention */
+    bool keys_in_turn;         /* delta nets: value head i has keys of group i mod n; else neighbours have the same */
+    bool query_gates;          /* each head's query is followed by gates, whose sigmoid its output is multiplied by */
     struct router router;
     void (*adjust)(struct hparams *hp);             /* what no key says; may be NULL */
     const struct tensor_spec *global;               /* ends with a NULL name */

@@ -59,6 +59,7 @@ static void place_rows(struct workspace *ws, const struct batch *b)
 static void (*const mixers[])(struct pass *p) = {
     [RECURRENCE_NONE] = layer_attention,
     [RECURRENCE_SHORT_CONV] = layer_short_conv,
+    [RECURRENCE_DELTA] = layer_delta,
 };
 
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,

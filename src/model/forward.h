@@ -48,7 +48,7 @@ struct workspace {
     float *x;               /* [max_tokens][n_embd] residual stream */
     float *q, *k, *v, *att; /* [max_tokens][..] */
     float *gate, *up;       /* [max_tokens][n_ff]; of layers with experts first [pairs][n_ff_expert] */
-    float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers */
+    float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers; mix also queries and their gates */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */

@@ -53,6 +53,14 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_conv;
     case D_TAPS:
         return (uint64_t)hp->n_taps;
+    case D_Q_TWICE:
+        return 2 * dim_value(hp, D_Q);
+    case D_STATE_HEADS:
+        return (uint64_t)hp->n_state_heads;
+    case D_STATE_HEADS_TWICE:
+        return 2 * (uint64_t)hp->n_state_heads;
+    case D_STATE_VALUES:
+        return hp->n_state_heads ? (uint64_t)(hp->n_inner / hp->n_state_heads) : 0;
     case D_INNER:
         return (uint64_t)hp->n_inner;
     }

@@ -202,7 +202,15 @@ void pass_activate(const struct pass *p, float *gate, float *up, bool gated, con
         p->k->activate[p->m->arch->activation](gate, up, NULL, n);
 }
 
-/* ---- the end of a mixer ---- */
+/* ---- mixers ---- */
+
+void pass_begin_mixer(struct pass *p, const struct weight *const *w, int n_weights)
+{
+    p->norm = &p->layer->w[W_ATTN_NORM];
+    p->norm_bias = &p->layer->w[W_ATTN_NORM_BIAS];
+    pass_act_begin(p, p->b->n_tokens, p->m->hp.n_embd, w, n_weights);
+    pass_run(p, stage_norm, (p->b->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS);
+}
 
 static void stage_att_to_act(void *pass, int thread, int n_threads)
 {

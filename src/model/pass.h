@@ -33,6 +33,7 @@ struct pass {
     struct probe *probe;
     const struct observer *observer; /* NULL: nobody looks */
     int layer_index;
+    int convolve_from; /* pass_convolve() */
     const struct layer *layer;
     struct tiles tiles;
 
@@ -100,6 +101,8 @@ void pass_probe(struct pass *p, const float *values, size_t n, const struct weig
 void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights);
 void pass_end_ffn(struct pass *p, const float *bias);
 
+/* What attention and recurrent layers begin with: normed rows as activations for these weights. */
+void pass_begin_mixer(struct pass *p, const struct weight *const *w, int n_weights);
 /* What attention and recurrent layers end with: rows of ws->att times this weight, left in ws->out (ws->beside where
  * feed-forward runs beside it), with a bias (may be NULL) that waits to be added. */
 void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias);
@@ -110,7 +113,10 @@ static inline float *pass_state(const struct pass *p, const struct batch_slice *
     return slice->state + (size_t)p->layer->place * recurrence_floats(&p->m->hp);
 }
 
+/* ws->conv = silu(causal convolution of the columns of ws->mix from this one on). */
+void pass_convolve(struct pass *p, int from);
 void layer_short_conv(struct pass *p); /* layer/conv.c: as layer_attention() */
+void layer_delta(struct pass *p);      /* layer/delta.c */
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
 void layer_moe(struct pass *p);       /* layer/moe.c: the same */

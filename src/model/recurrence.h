@@ -13,6 +13,7 @@
 enum recurrence {
     RECURRENCE_NONE,
     RECURRENCE_SHORT_CONV, /* LFM2: a gate, the convolution of each channel, another gate */
+    RECURRENCE_DELTA,      /* gated delta nets */
 };
 
 /* Channels that are convolved together. */
@@ -27,7 +28,8 @@ size_t recurrence_floats(const struct hparams *hp);
 /* Of a thread's scratch. */
 static inline size_t recurrence_scratch_bytes(const struct hparams *hp)
 {
-    return (size_t)hp->n_taps * RECURRENCE_CHANNELS * sizeof(float);
+    int values = hp->n_state_heads ? hp->n_inner / hp->n_state_heads : 0;
+    return (size_t)max_int(hp->n_taps * RECURRENCE_CHANNELS, values) * sizeof(float);
 }
 static inline size_t recurrence_tail_floats(const struct hparams *hp)
 {

@@ -90,7 +90,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->att = cut(&c, t * max_size(n_q, (size_t)hp->n_inner), f);
     ws->gate = cut(&c, t * ffn.inner, f);
     ws->up = cut(&c, t * ffn.inner, f);
-    ws->mix = cut(&c, t * (size_t)hp->n_mix, f);
+    ws->mix = cut(&c, t * max_size((size_t)hp->n_mix, m->arch->query_gates ? 2 * n_q : 0), f);
     ws->conv = cut(&c, t * (size_t)hp->n_conv, f);
     ws->out = cut(&c, t * n_embd, f);
     if (m->arch->parallel)

@@ -1,5 +1,7 @@
 /* attention.c: the attention half of a layer: norm, Q K V, biases, head norms, RoPE,
  * KV write, attention over the pages, output projection. */
+#include <string.h>
+
 #include "kernel/num.h"
 #include "model/pass.h"
 
@@ -26,6 +28,28 @@ static void add_bias(const struct pass *p, float *x, const struct weight *w)
         p->k->add(x, w->vec, w->mat.n_cols);
 }
 
+/* Queries that came with their gates, to where attention reads them. */
+static void part_from_gates(const struct pass *p, int row)
+{
+    const struct hparams *hp = &p->m->hp;
+    size_t n = (size_t)hp->head_dim, at = (size_t)row * (size_t)hp->n_heads;
+    for (size_t h = at; p->m->arch->query_gates && h < at + (size_t)hp->n_heads; h++)
+        memcpy(p->ws->q + h * n, p->ws->mix + 2 * h * n, n * sizeof *p->ws->q);
+}
+
+static void stage_gate(void *pass, int thread, int n_threads)
+{
+    (void)thread;
+    (void)n_threads;
+    struct pass *p = pass;
+    int n = p->m->hp.head_dim, n_heads = p->m->hp.n_heads;
+    for (int row; (row = tiles_take(&p->tiles)) < p->tiles.n;)
+        for (int h = row * n_heads; h < (row + 1) * n_heads; h++) {
+            float *out = p->ws->att + (ptrdiff_t)h * n;
+            p->k->activate[ACTIVATION_SIGMOID](out, p->ws->mix + (ptrdiff_t)(2 * h + 1) * n, out, n);
+        }
+}
+
 /* From raw products to what attention reads: one token. */
 static void finish_qkv(struct pass *p, int row)
 {
@@ -36,6 +60,7 @@ static void finish_qkv(struct pass *p, int row)
     size_t n_half = (size_t)hp->n_rot / 2, r = (size_t)row;
     float *q = ws->q + r * n_q, *k = ws->k + r * n_kv, *v = ws->v + r * n_kv;
 
+    part_from_gates(p, row);
     add_bias(p, q, &w[W_Q_BIAS]);
     add_bias(p, k, &w[W_K_BIAS]);
     add_bias(p, v, &w[W_V_BIAS]);
@@ -146,17 +171,22 @@ void layer_attention(struct pass *p)
     pass_run(p, stage_norm, token_tiles);
 
     pass_gemm_begin(p);
-    pass_gemm_add(p, &w[W_Q], ws->q, n_q);
+    if (p->m->arch->query_gates)
+        pass_gemm_add(p, &w[W_Q], ws->mix, 2 * n_q);
+    else
+        pass_gemm_add(p, &w[W_Q], ws->q, n_q);
     pass_gemm_add(p, &w[W_K], ws->k, n_kv);
     pass_gemm_add(p, &w[W_V], ws->v, n_kv);
     pass_gemm_run(p);
-    pass_probe(p, ws->q, (size_t)t * n_q, &w[W_Q]);
+    pass_probe(p, p->m->arch->query_gates ? ws->mix : ws->q, (size_t)t * (size_t)w[W_Q].mat.n_rows, &w[W_Q]);
     pass_probe(p, ws->k, (size_t)t * n_kv, &w[W_K]);
     pass_probe(p, ws->v, (size_t)t * n_kv, &w[W_V]);
 
     pass_run(p, stage_finish_qkv, token_tiles);
     pass_run(p, stage_attend, number_tasks(p));
     pass_probe(p, ws->att, (size_t)t * n_q, &w[W_V]);
+    if (p->m->arch->query_gates)
+        pass_run(p, stage_gate, t);
 
     pass_end_mixer(p, &w[W_O], w[W_O_BIAS].vec);
 }

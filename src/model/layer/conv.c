@@ -9,6 +9,7 @@ static void convolve(struct pass *p, const struct batch_slice *slice, int from, 
 {
     const struct hparams *hp = &p->m->hp;
     const struct weight *w = &p->layer->w[W_TAPS];
+    const float *bias = p->layer->w[W_TAPS_BIAS].vec;
     int n_taps = hp->n_taps, n_tail = n_taps - 1;
     size_t n_mix = (size_t)hp->n_mix, n_conv = (size_t)hp->n_conv, row = (size_t)slice->first_row;
     const float *in = p->ws->mix + row * n_mix + (size_t)from + (size_t)first;
@@ -22,7 +23,8 @@ static void convolve(struct pass *p, const struct batch_slice *slice, int from, 
     for (int t = 0; t < slice->n_tokens; t++) {
         for (int j = 0; j < n_taps; j++)
             x[j] = t + j < n_tail ? tail + (size_t)(t + j) * n_conv : in + (size_t)(t + j - n_tail) * n_mix;
-        p->k->convolve(out + (size_t)t * n_conv, x, taps, RECURRENCE_CHANNELS, NULL, n_taps, n);
+        p->k->convolve(out + (size_t)t * n_conv, x, taps, RECURRENCE_CHANNELS, bias ? bias + first : NULL, n_taps,
+                       n);
     }
     for (int j = 0; j < n_tail; j++) {
         int t = slice->n_tokens + j; /* it moves towards the front */
@@ -32,6 +34,29 @@ static void convolve(struct pass *p, const struct batch_slice *slice, int from, 
 }
 
 static int n_blocks(const struct hparams *hp) { return (hp->n_conv + RECURRENCE_CHANNELS - 1) / RECURRENCE_CHANNELS; }
+
+static void stage_convolve(void *pass, int thread, int n_threads)
+{
+    (void)n_threads;
+    struct pass *p = pass;
+    const struct hparams *hp = &p->m->hp;
+    for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;) {
+        const struct batch_slice *slice = &p->b->slices[tile / n_blocks(hp)];
+        int first = tile % n_blocks(hp) * RECURRENCE_CHANNELS, n = min_int(RECURRENCE_CHANNELS, hp->n_conv - first);
+        convolve(p, slice, p->convolve_from, first, n, (float *)(void *)pass_scratch(p, thread));
+        for (int t = 0; t < slice->n_tokens; t++) {
+            float *x = p->ws->conv + (size_t)(slice->first_row + t) * (size_t)hp->n_conv + (size_t)first;
+            p->k->activate[ACTIVATION_SILU](x, x, NULL, n);
+        }
+    }
+}
+
+void pass_convolve(struct pass *p, int from)
+{
+    p->convolve_from = from;
+    pass_run(p, stage_convolve, p->b->n_slices * n_blocks(&p->m->hp));
+    pass_probe(p, p->ws->conv, (size_t)p->b->n_tokens * (size_t)p->m->hp.n_conv, &p->layer->w[W_TAPS]);
+}
 
 /* Of some channels B * x, its convolution, and C times that. */
 static void short_conv(struct pass *p, int task, float *scratch)
@@ -65,10 +90,7 @@ void layer_short_conv(struct pass *p)
     const struct hparams *hp = &p->m->hp;
     const struct weight *w = p->layer->w, *in = &w[W_MIX_IN];
     size_t t = (size_t)p->b->n_tokens;
-    p->norm = &w[W_ATTN_NORM];
-    p->norm_bias = &w[W_ATTN_NORM_BIAS];
-    pass_act_begin(p, (int)t, hp->n_embd, &in, 1);
-    pass_run(p, stage_norm, ((int)t + TILE_TOKENS - 1) / TILE_TOKENS);
+    pass_begin_mixer(p, &in, 1);
     pass_gemm_begin(p);
     pass_gemm_add(p, in, p->ws->mix, (size_t)hp->n_mix);
     pass_gemm_run(p);
