@@ -33,6 +33,8 @@ enum dim {
     D_TAPS,
     D_STATE_HEADS,
     D_STATE_HEADS_TWICE,
+    D_STATE_GROUPS,
+    D_GROUP_VALUES, /* of the heads of a group */
     D_STATE_VALUES, /* of one of them */
     D_INNER,   /* what a recurrent layer gives its output matrix */
     D_ONE,
@@ -86,6 +88,7 @@ enum layer_slot {
     W_BETA_ALPHA,
     W_STEP_BIAS,
     W_DECAY,    /* below 0 */
+    W_SKIP,     /* what goes by the matrix */
     W_STATE_NORM,
     W_MIX_OUT,
     W_FFN_NORM,
@@ -139,7 +142,8 @@ enum norm_kind { NORM_RMS, NORM_LAYER };
 /* Which layers a window's width, and no rotation, belong to. A layer is full when the file says so
  * (attention.sliding_window_pattern), else when it is the last of window_period; WINDOWS_BUT_FIRST: the first. */
 enum windows { WINDOWS_NONE, WINDOWS_BUT_FULL, WINDOWS_BUT_FIRST, WINDOWS_ALL };
-enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD, ROTATED_NONE };
+enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */, ROTATED_BUT_PERIOD,
+               ROTATED_AS_SAID /* rope.scaling.finetuned false: none */, ROTATED_NONE };
 
 struct router {
     enum gating gating;   /* where metadata say nothing; GATING_DEFAULT: softmax */

@@ -60,6 +60,7 @@ static void (*const mixers[])(struct pass *p) = {
     [RECURRENCE_NONE] = layer_attention,
     [RECURRENCE_SHORT_CONV] = layer_short_conv,
     [RECURRENCE_DELTA] = layer_delta,
+    [RECURRENCE_MAMBA] = layer_mamba,
 };
 
 void model_forward(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,

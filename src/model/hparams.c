@@ -72,6 +72,9 @@ static bool read_rope(struct hparams *hp, struct keys *k)
     struct rope_params *r = &hp->rope;
     r->base = float_or(k, "rope.freq_base", 1e-6, 1e12, 10000.0);
     hp->rope_local_base = float_or(k, "rope.freq_base_swa", 0, 1e12, 0);
+    bool finetuned = true;
+    k->ok = k->ok && gguf_bool_or(k->g, key_of(k, "rope.scaling.finetuned"), true, &finetuned, k->err);
+    hp->unrotated = !finetuned;
     r->factor = float_or(k, "rope.scale_linear", 1e-6, 1e6, 1.0);
     if (!k->ok || !read_rope_scaling(r, k))
         return false;

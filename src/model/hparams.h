@@ -37,6 +37,7 @@ struct hparams {
     bool causal;                 /* tokens see only what came before them; else the model writes no text */
     float norm_eps;
     struct rope_params rope;
+    bool unrotated;              /* rope.scaling.finetuned is there and false */
     double rope_local_base;      /* of layers with a window, where the architecture has two; 0: not stated */
     int window;                  /* positions a layer with a window sees */
     int window_period;           /* 0: not stated */

@@ -59,6 +59,10 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_state_heads;
     case D_STATE_HEADS_TWICE:
         return 2 * (uint64_t)hp->n_state_heads;
+    case D_STATE_GROUPS:
+        return (uint64_t)hp->n_state_groups;
+    case D_GROUP_VALUES:
+        return hp->n_state_groups ? (uint64_t)(hp->n_inner / hp->n_state_groups) : 0;
     case D_STATE_VALUES:
         return hp->n_state_heads ? (uint64_t)(hp->n_inner / hp->n_state_heads) : 0;
     case D_INNER:
@@ -308,7 +312,8 @@ static bool place_layers(struct model *m, const struct gguf *g, hearth_error *er
         bool full = is_full(m, &said, i);
         l->window = full ? 0 : hp->window;
         l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
-        if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_BUT_FULL && full && hp->window)
+        if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_AS_SAID && hp->unrotated)
+            || (a->rotated == ROTATED_BUT_FULL && full && hp->window)
             || (a->rotated == ROTATED_BUT_PERIOD && (i + 1) % a->rotated_period == 0))
             l->rope = ROPE_NONE;
         l->parallel = a->parallel && !l->w[W_FFN_NORM].vec;

@@ -117,6 +117,7 @@ static inline float *pass_state(const struct pass *p, const struct batch_slice *
 void pass_convolve(struct pass *p, int from);
 void layer_short_conv(struct pass *p); /* layer/conv.c: as layer_attention() */
 void layer_delta(struct pass *p);      /* layer/delta.c */
+void layer_mamba(struct pass *p);      /* layer/mamba.c */
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
 void layer_moe(struct pass *p);       /* layer/moe.c: the same */

@@ -82,12 +82,21 @@ static bool read_delta(struct hparams *hp, const struct gguf *g, const char *arc
     return true;
 }
 
+static bool read_mamba(struct hparams *hp, const struct gguf *g, const char *arch, hearth_error *err)
+{
+    if (!read_heads(hp, g, arch, err))
+        return false;
+    hp->n_mix = hp->n_inner + hp->n_conv + hp->n_state_heads;
+    return true;
+}
+
 bool recurrence_read(struct hparams *hp, const struct gguf *g, const char *arch, enum recurrence kind,
                      hearth_error *err)
 {
     static bool (*const readers[])(struct hparams *, const struct gguf *, const char *, hearth_error *) = {
         [RECURRENCE_SHORT_CONV] = read_short_conv,
         [RECURRENCE_DELTA] = read_delta,
+        [RECURRENCE_MAMBA] = read_mamba,
     };
     if (kind != RECURRENCE_NONE)
         return readers[kind](hp, g, arch, err);

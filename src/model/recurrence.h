@@ -14,6 +14,7 @@ enum recurrence {
     RECURRENCE_NONE,
     RECURRENCE_SHORT_CONV, /* LFM2: a gate, the convolution of each channel, another gate */
     RECURRENCE_DELTA,      /* gated delta nets */
+    RECURRENCE_MAMBA,      /* Mamba-2 */
 };
 
 /* Channels that are convolved together. */
