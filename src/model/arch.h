@@ -187,6 +187,14 @@ extern const struct tensor_spec tensors_gated_ffn[];     /* with a norm before i
 extern const struct tensor_spec tensors_post_norms[];    /* after attention and feed-forward */
 extern const struct tensor_spec tensors_experts[];       /* with a norm before them */
 extern const struct tensor_spec tensors_shared_expert[];
+/* In arch/lfm2.c. */
+extern const struct tensor_spec tensors_lfm2_global[];
+extern const struct tensor_spec tensors_short_conv[];
+/* In arch/qwen35.c; of a delta net all but the numbers of its heads. */
+extern const struct tensor_spec tensors_delta[];
+extern const struct tensor_spec tensors_delta_numbers[];
+extern const struct tensor_spec tensors_gated_attention[];
+extern const struct tensor_spec tensors_delta_experts[]; /* with their norm, and one for all tokens */
 /* By encoders of the BERT form. */
 extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed-forward, with biases */
 

@@ -196,7 +196,10 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     hp->n_layers -= int_or(&k, "nextn_predict_layers", 0, max_int(hp->n_layers - 1, 0), 0);
     hp->n_embd = need_int(&k, "embedding_length", 1, MAX_EMBD);
     hp->n_experts = int_or(&k, "expert_count", 0, MAX_EXPERTS, 0);
-    hp->n_ff = need_int(&k, "feed_forward_length", hp->n_experts ? 0 : 1, MAX_FF);
+    if (hp->n_experts) /* of layers without them; files may leave it out where there are none */
+        hp->n_ff = int_or(&k, "feed_forward_length", 0, MAX_FF, 0);
+    else
+        hp->n_ff = need_int(&k, "feed_forward_length", 1, MAX_FF);
     read_experts(hp, &k);
     hp->n_heads = need_int(&k, "attention.head_count", 1, MAX_HEADS);
     read_kv_heads(hp, &k);

@@ -5,14 +5,14 @@
  * the newest token's; in_proj gives B, C and x, in this order. */
 #include "model/arch.h"
 
-static const struct tensor_spec global[] = {
+const struct tensor_spec tensors_lfm2_global[] = {
     { "token_embd.weight", G_TOKEN_EMBD, D_EMBD, D_VOCAB, false },
     { "token_embd_norm.weight", G_OUTPUT_NORM, D_EMBD, D_NONE, false },
     { "output.weight", G_OUTPUT, D_EMBD, D_VOCAB, true }, /* absent: tied to the embedding */
     { 0 },
 };
 
-static const struct tensor_spec convolution[] = {
+const struct tensor_spec tensors_short_conv[] = {
     { "blk.%d.attn_norm.weight", W_ATTN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.shortconv.in_proj.weight", W_MIX_IN, D_EMBD, D_MIX, false },
     { "blk.%d.shortconv.conv.weight", W_TAPS, D_TAPS, D_NONE, false, .mats = D_CONV },
@@ -24,8 +24,8 @@ const struct arch arch_lfm2 = {
     .name = "lfm2",
     .rope_halves = true,
     .recurrence = RECURRENCE_SHORT_CONV,
-    .global = global,
-    .layer = { { convolution, LAYERS_RECURRENT },
+    .global = tensors_lfm2_global,
+    .layer = { { tensors_short_conv, LAYERS_RECURRENT },
                { tensors_attention, LAYERS_ATTENTION },
                { tensors_qk_norm, LAYERS_ATTENTION },
                { tensors_gated_ffn } },
