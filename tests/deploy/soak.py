@@ -4,7 +4,8 @@
     tests/deploy/soak.py build/hearth [--seconds 3600] [--model FILE]
 
 Clients keep it busy for 70 % of the time. One request in a hundred is hostile, two are left in the middle; its keys are
-read again (SIGHUP), and the clock of the day jumps by hours (libfaketime, where it is installed). Held to at the end,
+read again (SIGHUP), its model is told to sleep, which the next request ends, and the clock of the day jumps by hours
+(libfaketime, where it is installed). Held to at the end,
 after a tenth of the time for warming up: it runs still, answers have the same bits as at the beginning, memory of its
 own grows by less than 1 MB an hour, descriptors by none, and the processor time of a token is the same within 3 % (the
 99th percentile of windows, the last third against the first). Others on the machine make all processor time longer, so
@@ -55,6 +56,10 @@ def slope(points):
 class Server:
     def __init__(self, program, model, folder):
         self.keys, self.clock = os.path.join(folder, "keys"), os.path.join(folder, "clock")
+        made = [program, "key", "add", "root", "--allow", "admin", "--api-key-file", self.keys]
+        self.admin = subprocess.run(made, env=ENV, check=True, capture_output=True, text=True).stdout.split()[-1]
+        with open(self.keys, encoding="ascii") as f:
+            self.admin_line = f.read()
         self.write_keys(0)
         env, lib = dict(ENV), (glob.glob("/usr/lib/*/faketime/libfaketime.so.1") + [None])[0]
         self.jumps = lib is not None
@@ -79,13 +84,32 @@ class Server:
 
     def write_keys(self, n):
         with open(self.keys + ".new", "w", encoding="ascii") as f:
-            f.write(f"{KEY}\n{OTHER_KEY.format(n)}\n")
+            f.write(f"{KEY}\n{OTHER_KEY.format(n)}\n{self.admin_line}")
         os.chmod(self.keys + ".new", 0o600)
         os.rename(self.keys + ".new", self.keys)
 
     def read_keys_again(self, n):
         self.write_keys(n)
         self.process.send_signal(signal.SIGHUP)
+
+    def as_admin(self, method, path):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            c.request(method, path, headers={"Authorization": f"Bearer {self.admin}"})
+            answer = c.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                raise ValueError(f"{method} {path}: {answer.status} {body[:200]!r}")
+            return json.loads(body)
+        finally:
+            c.close()
+
+    def reload_model(self):
+        """It sleeps once nobody has a slot of it, and wakes for who asks then."""
+        self.as_admin("POST", f"/hearth/models/{self.model()['id']}/unload")
+
+    def model(self):
+        return self.as_admin("GET", "/hearth/status")["models"][0]
 
     def jump(self, hours):
         with open(self.clock, "w", encoding="ascii") as f:
@@ -270,6 +294,8 @@ def watch(server, soak, fresh, seconds, window):
         soak.stop.wait(window)
         n += 1
         server.read_keys_again(n)
+        if server.process.poll() is None:
+            server.reload_model()
         if server.jumps and n % 3 == 0:
             server.jump(rng.randrange(-5, 6))
         if server.process.poll() is None and soak.n_tokens > tokens:
@@ -299,6 +325,7 @@ def main():
             c.start()
         points, at_rest = watch(server, soak, fresh, o.seconds, window)
         lives = server.process.poll() is None
+        n_wakes = server.model()["n_wakes"] if lives else 0
         soak.stop.set()
         for c in clients:
             c.join()
@@ -314,7 +341,7 @@ def main():
     ratios = [[q[3] for q in part] for part in parts]
     drift = percentile(ratios[1], 0.99) / percentile(ratios[0], 0.99) - 1
     print(f"# {soak.counts['answers']} answers, {soak.n_tokens} tokens, {soak.counts['left']} left, "
-          f"{soak.counts['hostile']} hostile, {len(points)} times its keys were read"
+          f"{soak.counts['hostile']} hostile, {len(points)} times its keys were read, its model woke {n_wakes} times"
           f"{'' if server.jumps else '; no libfaketime, so the clock did not jump'}")
     print(f"# own memory {warm[0][1]:.2f} MB, at the end {warm[-1][1]:.2f}: {mb_an_hour:+.2f} MB an hour; descriptors "
           f"at rest {[len(found) for found in at_rest]}; "
@@ -330,6 +357,7 @@ def main():
     strict = o.seconds >= o.strict_seconds
     results = [("it runs until it is told to end", lives and status == 0),
                ("every answer came, and is what it was", not soak.troubles and soak.counts["answers"] > 0),
+               ("its model slept and woke as it was told", n_wakes >= len(points) // 2),
                (f"its own memory grows by less than {MOST_MB_AN_HOUR:.0f} MB an hour",
                 mb_an_hour < MOST_MB_AN_HOUR or not strict),
                ("its descriptors are as many as before", len(at_rest) == 2 and len(at_rest[1]) <= len(at_rest[0])),
