@@ -713,8 +713,11 @@ def hyper_parameters():
     refused("layers_wraps", "llama.block_count is 4294967297", block_count=(U64, 2**32 + 1))
     refused("layers_float", "llama.block_count is of type f32", block_count=(F32, 1.0))
     refused("layers_text", "llama.block_count is of type text", block_count=(STR, "1"))
-    refused("kv_heads_array", "is of type array where a whole number", attention__head_count_kv=array(
-        "llama.attention.head_count_kv", U32, [1]))
+    for short, words, numbers in (("array", "has 2 numbers for 1 layers", [1, 1]),
+                                  ("none", "is 0 for every layer", [0]),
+                                  ("many", "is 1025 for layer 0; this version needs one number", [1025])):
+        refused(f"kv_heads_{short}", words, attention__head_count_kv=array(
+            "llama.attention.head_count_kv", U32, numbers))
     refused("kv_heads_uneven", "4 query heads cannot share 3 KV heads", attention__head_count_kv=(U32, 3))
     refused("embd_uneven", "llama.embedding_length 33 is no multiple of the 4 heads", embedding_length=(U32, 33))
     refused("head_dim_12", "head size 12 is not supported", attention__key_length=(U32, 12))

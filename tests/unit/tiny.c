@@ -39,7 +39,7 @@ static void declare(struct writer *w, const char *name, uint64_t row, uint64_t r
     struct tensor *t = &w->tensors[w->n++];
     uint64_t dim[2] = { row, rows };
     snprintf(t->name, sizeof t->name, "%s", name);
-    bool taps = strstr(name, "conv.weight") != NULL;
+    bool taps = strstr(name, "conv.weight") || strstr(name, "conv1d.weight");
     t->type = vector || taps ? DTYPE_f32 : w->t->type;
     t->row = row;
     t->rows = rows;
@@ -48,7 +48,12 @@ static void declare(struct writer *w, const char *name, uint64_t row, uint64_t r
 }
 
 /* Layers without attention: the first of two. */
-static bool is_recurrent(const struct tiny *t, int layer) { return strcmp(t->arch, "lfm2") == 0 && layer == 0; }
+static bool is_recurrent(const struct tiny *t, int layer)
+{
+    return (strcmp(t->arch, "lfm2") == 0 || strcmp(t->arch, "qwen35") == 0) && layer == 0;
+}
+
+enum { STATE = 32, GROUPS = 2, VALUE_HEADS = 4, INNER = VALUE_HEADS * STATE, CONV = INNER + 2 * GROUPS * STATE };
 
 static void declare_layer(struct writer *w, int layer)
 {
@@ -63,6 +68,15 @@ static void declare_layer(struct writer *w, int layer)
         { "shortconv.in_proj.weight", TINY_EMBD, 3 * TINY_EMBD, "lfm2", RECURRENT },
         { "shortconv.conv.weight", 3, TINY_EMBD, "lfm2", RECURRENT },
         { "shortconv.out_proj.weight", TINY_EMBD, TINY_EMBD, "lfm2", RECURRENT },
+        { "attn_qkv.weight", TINY_EMBD, CONV, "qwen35", RECURRENT },
+        { "attn_gate.weight", TINY_EMBD, INNER, "qwen35", RECURRENT },
+        { "ssm_beta.weight", TINY_EMBD, VALUE_HEADS, "qwen35", RECURRENT },
+        { "ssm_alpha.weight", TINY_EMBD, VALUE_HEADS, "qwen35", RECURRENT },
+        { "ssm_conv1d.weight", 4, CONV, "qwen35", RECURRENT },
+        { "ssm_dt.bias", VALUE_HEADS, 0, "qwen35", RECURRENT },
+        { "ssm_a", VALUE_HEADS, 0, "qwen35", RECURRENT },
+        { "ssm_norm.weight", STATE, 0, "qwen35", RECURRENT },
+        { "ssm_out.weight", INNER, TINY_EMBD, "qwen35", RECURRENT },
         { "attn_q.weight", TINY_EMBD, TINY_EMBD, NULL, ATTENTION },
         { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
         { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
@@ -72,6 +86,8 @@ static void declare_layer(struct writer *w, int layer)
         { "attn_v.bias", TINY_EMBD / 2, 0, "qwen2", ATTENTION },
         { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3", ATTENTION },
         { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen3", ATTENTION },
+        { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen35", ATTENTION },
+        { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "qwen35", ATTENTION },
         { "attn_q_norm.weight", TINY_EMBD / TINY_HEADS, 0, "lfm2", ATTENTION },
         { "attn_k_norm.weight", TINY_EMBD / TINY_HEADS, 0, "lfm2", ATTENTION },
         { "ffn_norm.weight", TINY_EMBD, 0, NULL, ALL },
@@ -84,8 +100,13 @@ static void declare_layer(struct writer *w, int layer)
         if ((parts[i].only && strcmp(parts[i].only, w->t->arch) != 0)
             || parts[i].in == (is_recurrent(w->t, layer) ? ATTENTION : RECURRENT))
             continue;
-        snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
-        declare(w, name, (uint64_t)parts[i].row, parts[i].rows ? (uint64_t)parts[i].rows : 1, parts[i].rows == 0);
+        bool qwen35 = strcmp(w->t->arch, "qwen35") == 0;
+        bool after = qwen35 && strcmp(parts[i].name, "ffn_norm.weight") == 0;
+        uint64_t rows = parts[i].rows ? (uint64_t)parts[i].rows : 1;
+        if (qwen35 && strcmp(parts[i].name, "attn_q.weight") == 0)
+            rows *= 2; /* and gates */
+        snprintf(name, sizeof name, "blk.%d.%s", layer, after ? "post_attention_norm.weight" : parts[i].name);
+        declare(w, name, (uint64_t)parts[i].row, rows, parts[i].rows == 0);
     }
 }
 
@@ -106,7 +127,7 @@ static void put_metadata(struct writer *w)
         { "attention.head_count_kv", TINY_KV_HEADS },
     };
     static const int32_t kv_heads[TINY_LAYERS] = { 0, TINY_KV_HEADS };
-    bool recurrent = is_recurrent(t, 0);
+    bool recurrent = is_recurrent(t, 0) && strcmp(t->arch, "lfm2") == 0;
     gguf_put_str(g, "general.architecture", str_z(t->arch));
     for (size_t i = 0; i < ARRAY_LEN(numbers) - recurrent; i++) {
         snprintf(key, sizeof key, "%s.%s", t->arch, numbers[i].rest);
@@ -115,6 +136,14 @@ static void put_metadata(struct writer *w)
     if (recurrent) {
         gguf_put_i32_array(g, "lfm2.attention.head_count_kv", kv_heads, TINY_LAYERS);
         gguf_put_u32(g, "lfm2.shortconv.l_cache", 3);
+    }
+    if (strcmp(t->arch, "qwen35") == 0) {
+        gguf_put_u32(g, "qwen35.ssm.conv_kernel", 4);
+        gguf_put_u32(g, "qwen35.ssm.state_size", STATE);
+        gguf_put_u32(g, "qwen35.ssm.group_count", GROUPS);
+        gguf_put_u32(g, "qwen35.ssm.time_step_rank", VALUE_HEADS);
+        gguf_put_u32(g, "qwen35.ssm.inner_size", INNER);
+        gguf_put_u32(g, "qwen35.full_attention_interval", TINY_LAYERS);
     }
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", t->arch);
     gguf_put_f32(g, key, 1e-5f);
@@ -169,6 +198,8 @@ static void write_tensor(struct writer *w, const struct tensor *t)
     for (size_t i = 0; i < n; i++)
         x[i] = factors ? 1.0f + (float)i / 8 : t->norm ? 1.0f + 0.1f * rng_normal(&w->rng)
              : vector ? 0.3f * rng_normal(&w->rng) : rng_normal(&w->rng) * 1.6f / sqrtf((float)t->row);
+    for (size_t i = 0; i < n && strstr(t->name, "ssm_a") && vector; i++)
+        x[i] = -fabsf(x[i]); /* decays */
     if (w->t->nan_tensor && strcmp(w->t->nan_tensor, t->name) == 0)
         x[0] = NAN;
     for (size_t b = 0; b < n_blocks; b++)
@@ -190,7 +221,7 @@ void tiny_write(const char *path, const struct tiny *t)
     put_metadata(&w);
     put_vocabulary(&w.w);
     declare(&w, "token_embd.weight", TINY_EMBD, TINY_VOCAB, false);
-    declare(&w, is_recurrent(t, 0) ? "token_embd_norm.weight" : "output_norm.weight", TINY_EMBD, 1, true);
+    declare(&w, strcmp(t->arch, "lfm2") == 0 ? "token_embd_norm.weight" : "output_norm.weight", TINY_EMBD, 1, true);
     if (t->untied)
         declare(&w, "output.weight", TINY_EMBD, TINY_VOCAB, false);
     if (t->rope_freqs)

@@ -1,5 +1,6 @@
-/* granitehybrid.c: Granite 4 H: mostly Mamba-2 layers and a few of attention, with Granite's scales; dense, or
- * with experts and one for all tokens.
+/* granitehybrid.c: Granite 4 H, dense and with experts.
+ *
+ * Mostly Mamba-2 layers and a few of attention, with Granite's scales.
  *
  * Traps: attention.head_count_kv is a list, 0 where the layer is Mamba-2; rope.scaling.finetuned false says that
  * nothing is rotated; ssm_a (-exp(A_log) already) and ssm_d have no ".weight" and a row for each head; dense files

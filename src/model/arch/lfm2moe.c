@@ -1,4 +1,6 @@
-/* lfm2moe.c: LFM2 with experts (8B-A1B): lfm2's layers, and after the first few experts instead of one feed-forward.
+/* lfm2moe.c: LFM2 with experts, 8B-A1B.
+ *
+ * lfm2's layers, and after the first few experts instead of one feed-forward.
  *
  * Traps: the router is a sigmoid with a bias for the choice alone; the weights of the chosen are made to sum to 1, and
  * no key says so. */

@@ -1,5 +1,6 @@
-/* qwen35moe.c: Qwen3.5 and 3.6 with experts (A3B and larger; their text): qwen35's layers, each with experts and one
- * for all tokens, times the sigmoid of a row of its own.
+/* qwen35moe.c: Qwen3.5 and 3.6 with experts, A3B and larger (their text).
+ *
+ * qwen35's layers, each with experts and one for all tokens, times the sigmoid of a row of its own.
  *
  * Traps: the weights of the chosen sum to 1, and no key says so; files have no feed_forward_length. */
 #include "model/arch.h"

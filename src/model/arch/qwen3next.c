@@ -1,4 +1,6 @@
-/* qwen3next.c: Qwen3-Next 80B-A3B and Coder-Next: the layers of qwen35moe, which came after it.
+/* qwen3next.c: Qwen3-Next 80B-A3B and Coder-Next.
+ *
+ * The layers of qwen35moe, which came after it.
  *
  * Traps: value heads stand as trained: neighbours have the keys of one group; ssm_ba has both numbers of each head,
  * group by group, those for beta first; files before 2026 say which layers have attention by full_attention_interval
