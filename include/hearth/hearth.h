@@ -693,6 +693,15 @@ enum { HEARTH_MAX_BREAKERS = 16, HEARTH_BREAKER_BYTES = 64 };
 /* 1 to HEARTH_REQUEST_ID_BYTES letters, digits and -_.:=+@ */
 bool hearth_request_id_valid(const char *text, size_t n_bytes);
 
+/* How the states of a text's tokens become one vector: HEARTH_POOLING_file (0), as the file says, ...: poolings.def. */
+typedef enum {
+#define POOLING(name, help) HEARTH_POOLING_##name,
+#include "hearth/poolings.def"
+    HEARTH_N_POOLINGS
+} hearth_pooling;
+const char *hearth_pooling_name(hearth_pooling pooling); /* "mean"; NULL: it is none of them. Static. */
+void hearth_normalize(float *vector, size_t n); /* to length 1, the same bits everywhere; zeros stay as they are */
+
 /* hearth_request.speculate */
 enum { HEARTH_SPECULATE_OFF = -1, HEARTH_SPECULATE_AUTO = 0, HEARTH_MAX_DRAFT = 16 };
 
@@ -768,6 +777,14 @@ typedef struct {
      * must live until the END event was read. NULL: not wanted. */
     void (*on_logits)(void *arg, size_t index, const float *logits, int n_vocab);
     void *on_logits_arg;
+    /* Embedding: nothing is generated. The prompt becomes a vector, hearth_stream_vector() after END; spans end with
+     * the file's end token where it asks for that, as they begin with BOS. HEARTH_POOLING_last may find keys and values
+     * in the cache; others compute the whole prompt. Alone and among others the bits are the same. */
+    bool embed;
+    hearth_pooling pooling;
+    /* Each token's state, in order, before anything is pooled; as on_logits. NULL: not wanted. */
+    void (*on_state)(void *arg, size_t index, const float *state, int n_embd);
+    void *on_state_arg;
 } hearth_request;
 
 typedef struct {
@@ -874,6 +891,8 @@ const hearth_error *hearth_stream_error(const hearth_stream *stream);
 void hearth_stream_prompt_tokens(const hearth_stream *stream, int *n_tokens, int *n_cached);
 /* Then, too: the prompt as the model read it, with BOS if that was added. Lives as long as the stream. */
 void hearth_stream_prompt_ids(const hearth_stream *stream, const int32_t **ids, size_t *n_ids);
+/* After END: the vector of an embedding, not normalized. NULL: there is none. Lives as long as the stream. */
+const float *hearth_stream_vector(const hearth_stream *stream, size_t *n);
 /* Cancels if it is still running. NULL is a no-op. */
 void hearth_stream_close(hearth_stream *stream);
 

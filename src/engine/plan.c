@@ -63,10 +63,12 @@ uint64_t plan_machine_budget(uint64_t program_bytes)
     return machine_memory_budget(&m) + min_size(process_anonymous_bytes(), program_bytes);
 }
 
-struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx)
+struct workspace_shape plan_workspace(const struct plan_request *r, const hearth_file *f, int n_ctx)
 {
     int least = max_int(r->n_seqs, min_int(1 + LOOKUP_MOST, n_ctx)); /* room for a draft, however short the steps */
-    return (struct workspace_shape){ .max_tokens = max_int(min_int(r->n_step_tokens, n_ctx), least),
+    /* A text whose tokens see both ways is computed in one step. */
+    int step = f->model.hp.causal ? min_int(r->n_step_tokens, n_ctx) : max_int(r->n_step_tokens, n_ctx);
+    return (struct workspace_shape){ .max_tokens = max_int(step, least),
                                      .max_logit_rows = max_int(r->n_seqs, LOGIT_ROWS),
                                      .n_threads = r->n_threads,
                                      .observed = r->observed };
@@ -90,7 +92,7 @@ static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
 /* With a pool of n_pages. */
 static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request *r, int n_ctx, uint32_t n_pages)
 {
-    struct workspace_shape shape = plan_workspace(r, n_ctx);
+    struct workspace_shape shape = plan_workspace(r, f, n_ctx);
     struct workspace ws;
     workspace_layout(&ws, &f->model, &shape, NULL);
     p->n_ctx_tokens = n_ctx;

@@ -97,12 +97,15 @@ static bool encode(struct hearth_stream *s, hearth_error *err)
     if (s->chat && !s->request.ids_are_chat)
         return render(s, err);
     const struct vocab *v = tokenizer_vocab(s->model->tokenizer);
-    if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos) {
+    if (r->n_spans && v->add_bos && v->bos >= 0 && !r->no_bos && !s->pair_by_template) {
         token_list_push(&s->prompt, v->bos);
         s->receipt.bos_added = true;
     }
     if (!encode_spans(s, err))
         return false;
+    bool ended = s->prompt.n && s->prompt.ids[s->prompt.n - 1] == v->eos;
+    if (r->embed && r->n_spans && v->add_eos && !s->pair_by_template && !ended)
+        token_list_push(&s->prompt, v->eos);
     return s->prompt.failed ? fail_memory(err, "the prompt's tokens") : true;
 }
 
@@ -150,17 +153,17 @@ static bool check_length(const struct hearth_stream *s, hearth_error *err)
             return fail(err, HEARTH_ERR_FORMAT,
                         "prompt token %d is beyond the model's %d; vocabulary and weights disagree", s->prompt.ids[i],
                         hp->n_vocab);
-    bool scores = s->request.score;
-    if (scores ? n > (size_t)n_ctx : n >= (size_t)n_ctx) {
+    bool answers = !s->request.score && !s->request.embed;
+    if (!answers ? n > (size_t)n_ctx : n >= (size_t)n_ctx) {
         fail(err, HEARTH_ERR_USAGE,
              "the prompt has %zu tokens, the context holds %d%s; shorten it or raise --ctx (the model was trained for "
              "%d)",
-             n, n_ctx, scores ? "" : " and needs room for an answer", hp->n_ctx_train);
+             n, n_ctx, answers ? " and needs room for an answer" : "", hp->n_ctx_train);
         err->n_prompt_tokens = n;
         err->n_ctx_tokens = n_ctx;
         return false;
     }
-    if (scores && !s->request.score_prompt && s->request.score_from >= n)
+    if (s->request.score && !s->request.score_prompt && s->request.score_from >= n)
         return fail(err, HEARTH_ERR_USAGE, "scoring is to start at token %zu of %zu; start at an earlier one",
                     s->request.score_from, n);
     return true;

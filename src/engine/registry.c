@@ -38,7 +38,7 @@ static bool make_memory(hearth_model *m, const struct plan_request *r, hearth_er
 {
     const struct model *model = &m->file->model;
     int n_vocab = model->hp.n_vocab;
-    struct workspace_shape shape = plan_workspace(r, m->plan.n_ctx_tokens);
+    struct workspace_shape shape = plan_workspace(r, m->file, m->plan.n_ctx_tokens);
     if (!kv_create(&m->kv, &model->hp, r->kv_type, kv_pages_for(m->plan.n_kv_tokens), r->n_seqs, err)
         || !make_keep(m, err))
         return false;

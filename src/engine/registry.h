@@ -82,7 +82,7 @@ void plan_bounds(const hearth_file *f, const struct plan_request *r, hearth_plan
 /* The sum in words, for a plan that does not fit. */
 bool plan_refuse(const hearth_plan *plan, const hearth_file *f, hearth_error *err);
 /* What the workspace of a context of n_ctx tokens is laid out for. */
-struct workspace_shape plan_workspace(const struct plan_request *r, int n_ctx);
+struct workspace_shape plan_workspace(const struct plan_request *r, const hearth_file *f, int n_ctx);
 
 /* A model in an engine: the file, and the memory that was planned for it. */
 struct hearth_model {

@@ -35,18 +35,20 @@ static int next_prompt(const struct sched_seq *seqs, int n_seqs, const bool *tak
 struct left {
     int tokens;
     double cost, attended;
+    bool whole;
 };
 
-/* As many of the n tokens that come next as there is room for. */
+/* As many of the n tokens that come next as there is room for; all or none where prompts are not divided. */
 static int fits(const struct left *left, int n_before, int n)
 {
-    return min_int(min_int(n, left->tokens), pace_fit(left->attended, n_before, left->cost));
+    int most = min_int(min_int(n, left->tokens), pace_fit(left->attended, n_before, left->cost));
+    return left->whole && most < n ? 0 : most;
 }
 
 /* A quarter of it, rounded up: at least a token. */
 static int quarter(const struct left *left, int n_before, int n)
 {
-    struct left part = { (left->tokens + 3) / 4, left->cost / 4, left->attended };
+    struct left part = { (left->tokens + 3) / 4, left->cost / 4, left->attended, false };
     int tokens = fits(&part, n_before, n);
     bool more = pace_cost(part.attended, n_before, tokens) < part.cost;
     return min_int(tokens + more, min_int(n, part.tokens));
@@ -67,7 +69,8 @@ static void add_prompts(struct plan *p, const struct sched_seq *seqs, int n_seqs
     taken[oldest] = true;
     const struct sched_seq *first = &seqs[oldest];
     int most = wants(first), n_before = first->n_done, at = p->n_slices;
-    int share = fits(&left, n_before, most) == most ? most : quarter(&left, n_before, most);
+    bool all = left.whole || fits(&left, n_before, most) == most;
+    int share = all ? most : quarter(&left, n_before, most);
     add(p, oldest, n_before, share, false);
     take(&left, n_before, share);
     while ((i = next_prompt(seqs, n_seqs, taken, false)) >= 0) {
@@ -106,7 +109,8 @@ void sched_plan(struct plan *p, const struct sched_seq *seqs, int n_seqs, const 
     for (int i = 0; i < n_seqs && p->n_tokens < room->max_tokens; i++)
         if (seqs[i].state == SEQ_DECODE)
             add(p, i, seqs[i].n_done, 1, true);
-    add_prompts(p, seqs, n_seqs, (struct left){ room->max_tokens - p->n_tokens, room->prompt_cost, room->attended });
+    add_prompts(p, seqs, n_seqs, (struct left){ room->max_tokens - p->n_tokens, room->prompt_cost, room->attended,
+                                                room->whole });
     while (add_drafts(p, seqs, room->max_columns))
         ;
 }

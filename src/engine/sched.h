@@ -36,6 +36,7 @@ struct sched_room {
     int max_columns;    /* with drafts; at least max_tokens */
     double prompt_cost; /* of the tokens of prompts, as pace.h counts */
     double attended;    /* as there */
+    bool whole;         /* a prompt goes into one step, as a whole: each of them has at most max_tokens */
 };
 
 /* Decoding sequences come first, because somebody is watching each of them. What room is left, of tokens and of their

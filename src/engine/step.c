@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "engine/embed.h"
 #include "engine/lane.h"
 
 /* ---- before a step ---- */
@@ -55,6 +56,8 @@ static_assert(SCORE_CHUNK_TOKENS * (STREAM_RECORD_BYTES + MAX_ALTERNATIVES * siz
 /* Most prompt tokens of it in the next step; 0: as many as there is room for. */
 static int chunk_of(const struct seq *s)
 {
+    if (!s->stream->model->file->model.hp.causal) /* all of it, at once */
+        return 0;
     int unscored = seq_score_from(s) - 1 - s->n_done;
     int limits[] = { (int)s->stream->request.n_chunk_tokens, seq_to_save(s),
                      !seq_scores(s) ? 0 : unscored > 0 ? unscored : SCORE_CHUNK_TOKENS };
@@ -107,8 +110,9 @@ static void plan_step(struct lane *l, struct plan *plan)
     }
     figures_show(l, view);
     draft(l, view);
-    struct sched_room room = { .max_columns = l->model->ws.max_tokens, .attended = l->pace.attended };
-    room.max_tokens = min_int(l->e->n_step_tokens, room.max_columns);
+    struct sched_room room = { .max_columns = l->model->ws.max_tokens, .attended = l->pace.attended,
+                               .whole = !l->model->file->model.hp.causal };
+    room.max_tokens = room.whole ? room.max_columns : min_int(l->e->n_step_tokens, room.max_columns);
     room.prompt_cost = pace_room(&l->pace, n_answers + l->n_other_answers, l->e->n_seqs * l->n_lanes, l->e->step_ms);
     sched_plan(plan, view, l->e->n_seqs, &room);
 }
@@ -158,7 +162,7 @@ static int list_wanted(const struct lane *l, const struct plan *plan, struct wan
                 if (slice->first + t + 1 < s->n_prompt && slice->first + t + 1 >= seq_score_from(s))
                     w[n++] = (struct wanted){ first_row + t, i, slice->seq, slice->first + t + 1 };
         }
-        if (slice->last && !s->stream->request.score) {
+        if (slice->last && !s->stream->request.score && !s->stream->request.embed) {
             for (int t = is_decode(l, slice) ? 0 : slice->n - 1; t < slice->n; t++)
                 w[n++] = (struct wanted){ first_row + t, i, slice->seq, -1 };
         }
@@ -195,7 +199,7 @@ static void end_not_finite(struct lane *l, const struct wanted *w)
          "the model computed NaN or Inf at token %d, first after %s%s; the file is damaged or badly quantized: "
          "download it again or use another quantization",
          s->n_total, layer, probe.name);
-    seq_end(s, HEARTH_END_ERROR, "NaN or Inf in the logits", &err);
+    seq_end(s, HEARTH_END_ERROR, s->stream->request.embed ? "NaN or Inf in a state" : "NaN or Inf in the logits", &err);
 }
 
 static void use_group(struct lane *l, const struct wanted *w, int n, struct wanted *bad, int *n_bad)
@@ -237,6 +241,23 @@ static void use_logits(struct lane *l, const struct wanted *w, int n)
     }
     for (int i = 0; i < n_bad; i++)
         end_not_finite(l, &bad[i]);
+}
+
+/* Texts that become vectors. */
+static void use_states(struct lane *l, const struct plan *plan)
+{
+    for (int i = 0; i < plan->n_slices; i++) {
+        const struct slice *slice = &plan->slice[i];
+        struct seq *s = &l->seqs[slice->seq];
+        int first_row = l->slices[i].first_row;
+        if (!s->stream || !s->stream->request.embed)
+            continue;
+        int n = embed_rows(s, l->e->kernels, l->e->pool, first_row, slice->first, slice->n);
+        if (n < slice->n)
+            end_not_finite(l, &(struct wanted){ .row = first_row + n, .slice = i, .seq = slice->seq });
+        else if (s->n_done == s->n_prompt)
+            embed_end(s, l->e->kernels, l->e->pool);
+    }
 }
 
 static void advance(struct lane *l, const struct plan *plan)
@@ -318,6 +339,7 @@ static void compute(struct lane *l, struct plan *plan)
         return;
     }
     use_logits(l, wanted, list_wanted(l, plan, wanted));
+    use_states(l, plan);
     learn(l, plan, clock_ms_since(start));
     settle(l, plan);
     end_scored(l);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "engine/embed.h"
 
 enum { REQUEST_ARENA_BYTES = 64 << 20, MAX_PROMPT_BYTES = 256 << 20 };
 
@@ -71,7 +72,7 @@ static bool check_count(const char *name, long long value, long long most, heart
 static bool check(const hearth_model *m, const hearth_request *r, hearth_error *err)
 {
     int n_vocab = m->file->model.hp.n_vocab;
-    if (!model_check_writes(&m->file->model, err))
+    if (!r->embed && !model_check_writes(&m->file->model, err))
         return false;
     if ((r->n_spans > 0) + (r->n_prompt_ids > 0) + (r->chat != NULL) > 1)
         return fail(err, HEARTH_ERR_USAGE,
@@ -112,7 +113,7 @@ static bool check(const hearth_model *m, const hearth_request *r, hearth_error *
     if (r->score && !r->score_prompt && r->score_from < 1)
         return fail(err, HEARTH_ERR_USAGE,
                     "score_from is 0; the first token has nothing before it, so start at 1 or later");
-    return true;
+    return embed_check(m, r, err);
 }
 
 /* Their bytes one behind the other, as the tokenizer wants them. */
@@ -226,7 +227,7 @@ static bool copy_request(struct hearth_stream *s, const hearth_request *r, heart
     s->starts_thinking = s->receipt.starts_thinking = r->ids_start_thinking;
     if (!copy_spans(s, r, (size_t)bytes) || !copy_lists(s, r))
         return fail_memory(err, "a request");
-    if (!copy_sampling(s, r, err))
+    if (!copy_sampling(s, r, err) || !embed_prepare(s, err))
         return false;
     if (!s->request.has_seed)
         s->request.seed = rng_entropy() >> 11; /* 53 bits: exact in every JSON reader */
@@ -403,6 +404,7 @@ void stream_unref(struct hearth_stream *s)
     token_list_free(&s->prompt);
     chat_input_free(&s->chat_input);
     sha256_free(s->digest);
+    mem_free(s->vector);
     arena_free(&s->arena);
     mem_free(s->ring);
     mem_free(s->current);
@@ -639,6 +641,13 @@ const hearth_error *hearth_stream_error(const hearth_stream *s)
 {
     static const hearth_error none;
     return has_ended(s) ? &s->error : &none;
+}
+
+const float *hearth_stream_vector(const hearth_stream *s, size_t *n)
+{
+    bool there = has_ended(s) && s->receipt.reason == HEARTH_END_STOP && s->vector;
+    *n = there ? s->n_vector : 0;
+    return there ? s->vector : NULL;
 }
 
 bool hearth_stream_receipt(const hearth_stream *s, hearth_receipt *out)

@@ -40,6 +40,10 @@ struct hearth_stream {
     struct sha256 *digest; /* NULL: not wanted */
     uint64_t end_mix;      /* logits_mix of the END event */
     hearth_sampling_order order;
+    hearth_pooling pooling; /* embed: what holds for it */
+    float *vector;          /* embed: [n_vector]; NULL: no pooling, or no embedding */
+    size_t n_vector;
+    bool pair_by_template;  /* the file says how a query and a document are put together, begin and end too */
     uint64_t *breakers; /* [n_vocab / 64, rounded up] in arena, filled by prepare; NULL: dry is off or has none */
 
     int64_t submit_ns, prepared_ns;

@@ -87,6 +87,14 @@ const struct tensor_spec tensors_post_norms[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_classifier[] = {
+    { "cls.weight", G_CLS, D_EMBD, D_EMBD, true },
+    { "cls.bias", G_CLS_BIAS, D_EMBD, D_NONE, true },
+    { "cls.output.weight", G_CLS_OUT, D_EMBD, D_LABELS, true },
+    { "cls.output.bias", G_CLS_OUT_BIAS, D_LABELS, D_NONE, true },
+    { 0 },
+};
+
 const struct tensor_spec tensors_sum_norms[] = {
     { "blk.%d.attn_output_norm.weight", W_ATTN_SUM_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.attn_output_norm.bias", W_ATTN_SUM_NORM_BIAS, D_EMBD, D_NONE, false },

@@ -15,6 +15,7 @@ enum dim {
     D_CTX,  /* positions, of a model that has learned each */
     D_TOKEN_TYPES,
     D_DENSE, /* between the two layers after pooling */
+    D_LABELS,
     D_Q,    /* n_heads * head_dim */
     D_Q_TWICE, /* a query and its gate, head by head */
     D_KV,   /* n_kv_heads * head_dim */
@@ -56,6 +57,10 @@ enum global_slot {
     G_ROPE_LONG,
     G_DENSE_2, /* two matrices that a text's vector goes through after pooling; model_dense() */
     G_DENSE_3,
+    G_CLS, /* what ranks documents: a matrix and tanh, then one row for each label; either may be there alone */
+    G_CLS_BIAS,
+    G_CLS_OUT,
+    G_CLS_OUT_BIAS,
     N_GLOBAL_SLOTS
 };
 
@@ -195,6 +200,8 @@ extern const struct tensor_spec tensors_delta[];
 extern const struct tensor_spec tensors_delta_numbers[];
 extern const struct tensor_spec tensors_gated_attention[];
 extern const struct tensor_spec tensors_delta_experts[]; /* with their norm, and one for all tokens */
+/* By all that have them. */
+extern const struct tensor_spec tensors_classifier[];
 /* By encoders of the BERT form. */
 extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed-forward, with biases */
 

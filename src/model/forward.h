@@ -101,6 +101,10 @@ void model_states(const struct model *m, const struct kernels *k, struct pool *p
 void model_dense(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws, float *y,
                  const float *x);
 
+/* How well a document answers a query, by the state that says it: log-odds of the first label against the second, or
+ * the logit of the only one. Uses ws->out. The model has a classifier: model_check_ranks(). */
+float model_rank(const struct model *m, const struct kernels *k, struct workspace *ws, const float *state);
+
 /* Logits of n rows (at most max_logit_rows) of the batch just run, into ws->logits. The model is causal. */
 void model_logits(const struct model *m, const struct kernels *k, struct pool *pool, struct workspace *ws,
                   const int *rows, int n, const struct observer *observer);

@@ -222,6 +222,9 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     uint64_t n_types = 1;
     k.ok = k.ok && gguf_uint_or(g, "tokenizer.ggml.token_type_count", 1, MAX_VOCAB, 1, &n_types, err);
     hp->n_token_types = (int)n_types;
+    struct gguf_array labels = { 0 };
+    k.ok = k.ok && gguf_array_or_none(g, key_of(&k, "classifier.output_labels"), GGUF_STRING, MAX_VOCAB, &labels, err);
+    hp->n_labels = labels.n ? (int)labels.n : 1;
     hp->n_vocab = int_or(&k, "vocab_size", 0, MAX_VOCAB, 0);
     if (!read_rope(hp, &k))
         return false;

@@ -34,6 +34,7 @@ enum gating { GATING_DEFAULT, GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOF
 
 struct hparams {
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_rot, n_ff, n_vocab, n_ctx_train, n_token_types, n_dense;
+    int n_labels;                /* of a classifier */
     bool causal;                 /* tokens see only what came before them; else the model writes no text */
     float norm_eps;
     struct rope_params rope;

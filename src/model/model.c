@@ -23,6 +23,8 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
         return (uint64_t)hp->n_token_types;
     case D_DENSE:
         return (uint64_t)hp->n_dense;
+    case D_LABELS:
+        return (uint64_t)hp->n_labels;
     case D_Q:
         return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
     case D_KV:
@@ -226,14 +228,22 @@ static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_
     return true;
 }
 
+static bool bind_global(struct model *m, const struct gguf *g, const struct tensor_spec *list, int *n_bound,
+                        hearth_error *err)
+{
+    for (const struct tensor_spec *s = list; s->name; s++) {
+        if (!bind(m, g, s, -1, &m->global[s->slot], err))
+            return false;
+        *n_bound += m->global[s->slot].mat.data != NULL;
+    }
+    return true;
+}
+
 static bool bind_all(struct model *m, const struct gguf *g, hearth_error *err)
 {
     int n_bound = 0;
-    for (const struct tensor_spec *s = m->arch->global; s->name; s++) {
-        if (!bind(m, g, s, -1, &m->global[s->slot], err))
-            return false;
-        n_bound += m->global[s->slot].mat.data != NULL;
-    }
+    if (!bind_global(m, g, m->arch->global, &n_bound, err) || !bind_global(m, g, tensors_classifier, &n_bound, err))
+        return false;
     for (int i = 0; i < m->hp.n_layers; i++)
         if (!bind_layer(m, g, i, &n_bound, err))
             return false;

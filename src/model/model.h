@@ -68,6 +68,8 @@ void model_free(struct model *m); /* fine on a zeroed struct */
 bool model_check_context(const struct model *m, int n_ctx, hearth_error *err);
 /* A text's vector is not what pooling gives, but what model_dense() makes of it. */
 bool model_has_dense(const struct model *m);
+/* HEARTH_ERR_USAGE for a model without a classifier that ranks. */
+bool model_check_ranks(const struct model *m, hearth_error *err);
 /* HEARTH_ERR_USAGE for a model without logits. */
 bool model_check_writes(const struct model *m, hearth_error *err);
 

@@ -79,6 +79,31 @@ static void a_sequence_own_chunk_is_held(void **state)
     assert_false(p.slice[0].last);
 }
 
+static void prompts_that_are_not_divided_come_whole_or_later(void **state)
+{
+    (void)state;
+    const struct sched_seq seqs[] = {
+        { .state = SEQ_PREFILL, .n_prompt = 60, .order = 1 },
+        { .state = SEQ_PREFILL, .n_prompt = 30, .order = 3 },
+        { .state = SEQ_PREFILL, .n_prompt = 20, .order = 4 },
+        { .state = SEQ_PREFILL, .n_prompt = 21, .order = 2 },
+    };
+    struct sched_room room = { .max_tokens = 110, .max_columns = 110, .prompt_cost = 110, .whole = true };
+    struct plan p;
+    sched_plan(&p, seqs, 4, &room);
+    assert_int_equal(p.n_slices, 3); /* 9 are left, and 30 do not go in */
+    assert_int_equal(p.n_tokens, 60 + 20 + 21);
+    for (int i = 0; i < p.n_slices; i++) {
+        assert_int_equal(p.slice[i].n, seqs[p.slice[i].seq].n_prompt);
+        assert_true(p.slice[i].last);
+    }
+    room.prompt_cost = 7; /* the oldest comes, whatever it costs */
+    sched_plan(&p, seqs, 4, &room);
+    assert_int_equal(p.n_slices, 1);
+    assert_int_equal(p.slice[0].n, 60);
+    assert_true(p.slice[0].last);
+}
+
 static void paused_and_free_slots_get_nothing(void **state)
 {
     (void)state;
@@ -365,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_sequence_own_chunk_is_held),
         cmocka_unit_test(drafts_share_the_columns_that_are_left),
         cmocka_unit_test(a_draft_comes_beside_a_prompt_and_not_instead),
+        cmocka_unit_test(prompts_that_are_not_divided_come_whole_or_later),
         cmocka_unit_test(paused_and_free_slots_get_nothing),
         cmocka_unit_test(a_short_prompt_does_not_wait_for_a_long_one),
         cmocka_unit_test(what_short_prompts_leave_goes_to_the_oldest),
