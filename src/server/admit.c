@@ -141,7 +141,7 @@ static void free_content(struct exchange *x)
     }
     mem_free(x->streams);
     x->streams = NULL;
-    x->n_streams = 0;
+    x->n_streams = x->n_submitted = 0;
     reply_free(&x->reply);
     ask_free(&x->ask);
     buf_free(&x->out);

@@ -31,7 +31,7 @@ static void put_problems(struct buf *out)
 
 void api_markdown(struct buf *out)
 {
-    static const unsigned groups[] = { ON_EVERY, ON_TOKENIZE, ON_DETOKENIZE, ON_TEMPLATE };
+    static const unsigned groups[] = { ON_EVERY, ON_TOKENIZE, ON_DETOKENIZE, ON_TEMPLATE, ON_EMBED, ON_RERANK };
     put_routes(out);
     for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
         buf_puts(out, "\n");

@@ -36,9 +36,7 @@ struct tally {
     int64_t prompt_tokens, cached_tokens, output_tokens;
     double queue_ms, first_token_ms, slot_ms; /* the longest wait, the soonest first token, all slots; has_times */
     bool has_times; /* an answer came to its end */
-    uint64_t taken; /* bits of the answers whose receipts are in it */
 };
-static_assert(ASK_MAX_CHOICES <= 64, "a bit for each");
 
 /* What is recorded of an answer. */
 struct tape {
@@ -96,7 +94,7 @@ struct exchange {
     struct ask ask;
     struct reply reply;
     hearth_stream **streams; /* [n_streams] mem_alloc'ed; those that ended are closed and NULL */
-    int n_streams;
+    int n_streams, n_submitted; /* of inputs that become vectors not all at once */
     struct tape *tapes; /* [n_streams] mem_alloc'ed; NULL: bodies are not recorded */
     bool begun, ended; /* the answer, as a stream */
     bool answered;     /* the client has all of it, or of the refusal */
@@ -235,6 +233,8 @@ void exchange_worked(struct exchange *x, enum phase phase);
 /* admit.c; http thread. */
 bool admit(struct server *s, struct exchange **out, const struct route *route, struct key *key,
            const struct body_frame *frame, struct problem *p);
+/* After one of its inputs: the next one that waits. False: the problem is set. http thread. */
+bool exchange_submit_next(struct exchange *x);
 void exchange_submitted(struct exchange *x); /* its prompt is with the engine; also the work thread */
 void exchange_release(struct exchange *x); /* everything goes; the slot is free */
 void load_read(const struct server *s, struct load_figures *out);

@@ -66,6 +66,15 @@ static void fail_all(struct exchange *x)
         reply_error(&x->reply, &x->problem, &x->out);
 }
 
+/* Which of many it was. */
+static void name_input(struct problem *p, const char *inputs, int i)
+{
+    char message[sizeof p->message];
+    snprintf(p->param, sizeof p->param, "%s[%d]", inputs, i);
+    snprintf(message, sizeof message, "%s", p->message);
+    snprintf(p->message, sizeof p->message, "%s: %.590s", p->param, message);
+}
+
 /* The end of one. False: it failed; not reserved: for want of memory, as the problem says. */
 static bool take_end(struct exchange *x, int i, const hearth_event *e, bool reserved)
 {
@@ -79,6 +88,8 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e, bool rese
         hearth_error cancelled = { .status = HEARTH_ERR_CANCELLED };
         problem_of_error(&x->problem, e->reason == HEARTH_END_ERROR ? hearth_stream_error(stream) : &cancelled);
         retry_estimate(x->server, &x->problem);
+        if (x->ask.request.embed && x->reply.n_choices > 1)
+            name_input(&x->problem, x->ask.inputs, i);
     }
     if (has_receipt && !failed && reserved)
         served_count(x, &receipt);
@@ -88,11 +99,15 @@ static bool take_end(struct exchange *x, int i, const hearth_event *e, bool rese
         return false;
     if (x->ask.stream)
         exchange_begin_stream(x);
+    size_t n_vector;
+    const float *vector = hearth_stream_vector(stream, &n_vector);
+    if (vector && x->reply.dialect->vector)
+        x->reply.dialect->vector(&x->reply, &x->reply.choices[i], vector, n_vector);
     reply_take(&x->reply, i, e, has_receipt ? &receipt : NULL, x->ask.stream ? &x->out : NULL);
     x->streams[i] = NULL;
     hearth_stream_on_wake(stream, NULL, NULL);
     hearth_stream_close(stream);
-    return true;
+    return exchange_submit_next(x);
 }
 
 /* What is gathered until the end comes out of the memory for requests. */
@@ -139,7 +154,8 @@ bool refuse_late(const struct exchange *x, struct problem *p)
 /* Its time is over. What there is of the answer is the answer, as at a limit of tokens; nothing is none. True: none. */
 static bool cut(struct exchange *x)
 {
-    bool any = x->reply.n_ended > 0, whole = x->route->endpoint->explains; /* a part would say that it is another */
+    bool whole = x->route->endpoint->explains || x->ask.request.embed; /* a part would say that it is another */
+    bool any = x->reply.n_ended > 0 && !x->ask.request.embed;
     x->cut = true;
     for (int i = 0; i < x->reply.n_choices && !whole; i++)
         any = any || x->reply.choices[i].n_tokens > 0;

@@ -230,7 +230,9 @@ static enum MHD_Result begin_stream(struct exchange *x)
 
 static enum MHD_Result send_whole(struct exchange *x)
 {
-    if (!json_put(&x->out, x->reply.dialect->whole(&x->reply)) || x->reply.failed) {
+    struct reply *r = &x->reply;
+    if (!(r->dialect->put ? r->dialect->put(r, &x->out) : json_put(&x->out, r->dialect->whole(r))) || r->failed) {
+        buf_clear(&x->out);
         x->ended = false;
         ask_no_memory(&x->problem);
         return send_problem(x->server, x->connection, &x->problem, x->id, false);

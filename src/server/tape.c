@@ -15,7 +15,7 @@ static struct recorder *recorder_of(const struct exchange *x)
 /* Where memory is out there is no body, and that is all. */
 void tape_begin(struct exchange *x)
 {
-    if (recorder_is_full(recorder_of(x)))
+    if (recorder_is_full(recorder_of(x)) && !x->ask.request.embed) /* there are no tokens to answer with */
         x->tapes = mem_alloc((size_t)x->n_streams * sizeof *x->tapes);
 }
 
@@ -86,7 +86,7 @@ void tape_leave(struct exchange *x)
 {
     for (int i = 0; recorder_of(x) && i < x->n_streams; i++) {
         struct buf asked = { 0 };
-        if (!x->streams[i] || x->tally.taken >> i & 1)
+        if (!x->streams[i] || x->reply.choices[i].counted)
             continue;
         hearth_stream_on_wake(x->streams[i], NULL, NULL);
         hearth_stream_cancel(x->streams[i]);

@@ -38,7 +38,7 @@ void usage_take(struct exchange *x, int i, const hearth_receipt *r)
     if (r->n_output_tokens > 0 && (t->first_token_ms == 0 || r->first_token_ms < t->first_token_ms))
         t->first_token_ms = r->first_token_ms;
     t->has_times = true;
-    t->taken |= 1ull << i;
+    x->reply.choices[i].counted = true;
 }
 
 /* Answers that were given up: what was sent of them, and their prompts. They had a slot since they went to the engine,
@@ -47,7 +47,7 @@ static void take_unended(struct exchange *x)
 {
     for (int i = 0; x->reply.choices && i < x->n_streams; i++) {
         int n_prompt = 0, n_cached = 0;
-        if (!x->streams[i] || x->tally.taken >> i & 1 || x->reply.choices[i].n_tokens == 0)
+        if (!x->streams[i] || x->reply.choices[i].counted || x->reply.choices[i].n_tokens == 0)
             continue;
         if (i % x->ask.n == 0)
             hearth_stream_prompt_tokens(x->streams[i], &n_prompt, &n_cached);

@@ -93,6 +93,9 @@ static bool check_size(const struct exchange *x, struct problem *p)
                   text * HEARTH_PREPARE_BYTES >> 20, most >> 20);
 }
 
+/* Of inputs that become vectors so many are with the engine beside those that it computes and as many more. */
+enum { INPUTS_AT_ONCE = 8 };
+
 static bool submit(struct exchange *x, struct problem *p)
 {
     struct ask *a = &x->ask;
@@ -107,11 +110,18 @@ static bool submit(struct exchange *x, struct problem *p)
     x->n_streams = x->reply.n_choices;
     tape_begin(x);
     x->submit_ns = clock_ns();
-    for (int i = 0; i < x->n_streams; i++)
-        if (!submit_one(x, i, p))
+    int at_once = a->request.embed ? 2 * x->server->options.n_parallel + INPUTS_AT_ONCE : x->n_streams;
+    int n = min_int(x->n_streams, at_once);
+    while (x->n_submitted < n)
+        if (!submit_one(x, x->n_submitted++, p))
             return false;
     exchange_submitted(x);
     return true;
+}
+
+bool exchange_submit_next(struct exchange *x)
+{
+    return x->n_submitted == x->n_streams || submit_one(x, x->n_submitted++, &x->problem);
 }
 
 /* ---- one request ---- */

@@ -25,7 +25,7 @@ static const char *piece(void *arg, int32_t id, size_t *n)
 static const struct endpoint *const endpoints[] = { &endpoint_chat_completions, &endpoint_completions,
                                                     &endpoint_completion, &endpoint_tokenize, &endpoint_detokenize,
                                                     &endpoint_apply_template, &endpoint_embeddings,
-                                                    &endpoint_infill };
+                                                    &endpoint_infill, &endpoint_rerank };
 
 static void check_request(const struct ask *a, const struct view *v)
 {
@@ -33,7 +33,7 @@ static void check_request(const struct ask *a, const struct view *v)
     must(r->max_tokens >= 0 && a->n >= 1 && a->n <= v->n_parallel && a->ping_ms >= 50);
     must(r->n_stop <= ASK_MAX_STOPS && r->n_logit_bias <= ASK_MAX_LOGIT_BIAS);
     must(r->n_alternatives >= 0 && r->n_alternatives <= 50);
-    must(a->n_prompts * a->n <= ASK_MAX_CHOICES);
+    must(a->n_prompts * a->n <= (r->embed ? ASK_MAX_INPUTS : ASK_MAX_CHOICES));
     for (size_t i = 0; i < r->n_stop; i++) {
         must(r->stop[i][0]);
         fuzz_read(r->stop[i], strlen(r->stop[i]));
@@ -70,12 +70,16 @@ static void check_answer(const struct ask *a, const struct view *v, const struct
     if (a->stream && d->begin)
         d->begin(&r, &out);
     for (int i = 0; i < r.n_choices; i++) {
-        reply_take(&r, i, &token, NULL, a->stream ? &out : NULL);
+        const float vector[] = { 0.25f, -1e-30f, 3 };
+        if (d->vector)
+            d->vector(&r, &r.choices[i], vector, a->n_dimensions < 3 ? (size_t)a->n_dimensions : 3);
+        else
+            reply_take(&r, i, &token, NULL, a->stream ? &out : NULL);
         reply_take(&r, i, &end, &receipt, a->stream ? &out : NULL);
     }
     must(r.n_ended == r.n_choices && !r.failed);
     if (!a->stream)
-        must(json_put(&out, d->whole(&r)));
+        must(d->put ? d->put(&r, &out) : json_put(&out, d->whole(&r)));
     must(out.len > 0 && !out.failed);
     buf_free(&out);
     reply_free(&r);
@@ -116,12 +120,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                       .preset = size % 2 ? &preset : NULL, .n_parallel = 4, .ping_ms = 15000, .strict = data[0] & 0x80,
                       .token_text = piece };
     v.info.n_vocab = 1000;
+    v.info.n_embd = 8;
     for (int i = 0; i < HEARTH_N_FIM; i++)
         v.info.fim_id[i] = i;
     v.plan.n_ctx_tokens = 256;
     for (int i = 0; i < HEARTH_N_SAMPLING; i++)
         hearth_sampling_set(&v.sampling, i, hearth_sampling_table[i].dflt);
     const struct endpoint *e = endpoints[(data[0] & 0x7f) % (sizeof endpoints / sizeof *endpoints)];
+    v.info.pooling = e->on & ON_RERANK ? "rank" : e->on & ON_EMBED ? "mean" : "";
     struct problem p = { 0 };
     struct ask a = { 0 };
     struct fields f = { 0 };

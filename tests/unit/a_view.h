@@ -19,6 +19,7 @@ static inline struct view make_view(void)
                       .n_parallel = 4, .n_queue = 8, .ping_ms = 15000, .bos_text = "<s>", .eos_text = "</s>",
                       .token_text = piece };
     v.info.n_vocab = 100;
+    v.info.pooling = "";
     v.info.architecture = v.info.types = v.info.template_text = "t";
     v.plan.n_ctx_tokens = 64;
     hearth_sampling_defaults(NULL, &v.sampling, v.sampling_origin);

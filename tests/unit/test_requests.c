@@ -106,6 +106,8 @@ static void test_every_field_refuses_another_type_by_its_name(void **state)
                                  : info->on & ON_INFILL     ? &endpoint_infill
                                  : info->on & ON_TOKENIZE   ? &endpoint_tokenize
                                  : info->on & ON_DETOKENIZE ? &endpoint_detokenize
+                                 : info->on & ON_EMBED      ? &endpoint_embeddings
+                                 : info->on & ON_RERANK     ? &endpoint_rerank
                                                             : &endpoint_apply_template;
         snprintf(text, sizeof text, "{\"%s\":%s}", info->name, wrong[info->type]);
         refused(e, text, PROBLEM_invalid_type, info->name);
@@ -113,6 +115,8 @@ static void test_every_field_refuses_another_type_by_its_name(void **state)
         struct view v = make_view();
         struct ask a;
         struct problem p = { 0 };
+        v.info.pooling = info->on & ON_RERANK ? "rank" : "mean";
+        v.info.n_embd = 8;
         if (!read_with(&a, e, &v, text, &p))
             assert_int_equal(p.code, PROBLEM_missing_field);
         ask_free(&a);

@@ -65,10 +65,10 @@ bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_voc
     return true;
 }
 
-static bool read_prompt(struct ask *a, const json_t *j, struct ask_prompt *out, struct problem *p)
+static bool read_prompt(struct ask *a, const json_t *j, const char *name, struct ask_prompt *out, struct problem *p)
 {
     if (json_is_array(j))
-        return ask_read_ids(a, j, "prompt", INT32_MAX, &out->ids, &out->n_ids, p);
+        return ask_read_ids(a, j, name, INT32_MAX, &out->ids, &out->n_ids, p);
     hearth_span *span = arena_array(&a->arena, hearth_span, 1);
     if (!ask_copy_text(a, j, &out->text, p))
         return false;
@@ -81,30 +81,30 @@ static bool read_prompt(struct ask *a, const json_t *j, struct ask_prompt *out, 
     return true;
 }
 
-bool ask_read_prompts(struct ask *a, const struct fields *f, bool several, struct problem *p)
+bool ask_read_prompts(struct ask *a, const struct fields *f, enum field id, int most, struct problem *p)
 {
-    const json_t *j = f->value[F_prompt];
+    const json_t *j = f->value[id];
+    const char *name = field_table[id].name;
     if (!j)
-        return refuse(p, PROBLEM_missing_field, "prompt", "there is no prompt; give a text, or a list of token ids");
+        return refuse(p, PROBLEM_missing_field, name, "there is no %s; give a text, or a list of token ids", name);
     bool is_list = json_is_array(j) && (json_is_string(json_array_get(j, 0)) || json_is_array(json_array_get(j, 0)));
     if (!json_is_string(j) && !json_is_array(j))
-        return field_wrong_type(p, "prompt", j, "a text, or a list of token ids");
-    if (is_list && !several)
-        return refuse(p, PROBLEM_invalid_type, "prompt", "prompt is a list of prompts; this endpoint takes one at a "
-                      "time: a text, or a list of token ids");
+        return field_wrong_type(p, name, j, "a text, or a list of token ids");
+    if (is_list && most == 1)
+        return refuse(p, PROBLEM_invalid_type, name, "%s is a list of prompts; this endpoint takes one at a "
+                      "time: a text, or a list of token ids", name);
     size_t n = is_list ? json_array_size(j) : 1;
-    if (n > ASK_MAX_PROMPTS)
-        return refuse(p, PROBLEM_invalid_value, "prompt", "there are %zu prompts; at most %d are taken in one request",
-                      n, ASK_MAX_PROMPTS);
+    if (n > (size_t)most)
+        return refuse(p, PROBLEM_invalid_value, name, "there are %zu %ss; at most %d are taken in one request", n, name,
+                      most);
     a->prompts = arena_array(&a->arena, struct ask_prompt, n);
     if (!a->prompts)
         return ask_no_memory(p);
     for (size_t i = 0; i < n; i++) {
         const json_t *one = is_list ? json_array_get(j, i) : j;
         if (!json_is_string(one) && !json_is_array(one))
-            return refuse(p, PROBLEM_invalid_type, "prompt", "prompt[%zu] is neither a text nor a list of token ids",
-                          i);
-        if (!read_prompt(a, one, &a->prompts[i], p))
+            return refuse(p, PROBLEM_invalid_type, name, "%s[%zu] is neither a text nor a list of token ids", name, i);
+        if (!read_prompt(a, one, name, &a->prompts[i], p))
             return false;
     }
     a->n_prompts = (int)n;
@@ -415,17 +415,22 @@ static bool read_truncation(struct ask *a, const struct fields *f, struct proble
                   json_string_value(j));
 }
 
+void ask_read_model(struct ask *a, const struct fields *f, const struct view *v)
+{
+    read_model(a, f);
+    read_sampling(a, f, v);
+    a->timeout_ms = (int)f->number[F_timeout_ms];
+}
+
 bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     hearth_request *r = &a->request;
-    read_model(a, f);
-    read_sampling(a, f, v);
+    ask_read_model(a, f, v);
     read_limit(a, f);
     r->has_seed = f->value[F_seed] != NULL;
     if (r->has_seed)
         r->seed = json_is_integer(f->value[F_seed]) ? (uint64_t)json_integer_value(f->value[F_seed])
                                                     : (uint64_t)f->number[F_seed];
-    a->timeout_ms = (int)f->number[F_timeout_ms];
     r->ignore_eos = field_flag(f, F_ignore_eos, false);
     r->want_digest = field_flag(f, F_digest, false);
     r->no_prefix_cache = !field_flag(f, F_cache_prompt, true);

@@ -14,6 +14,7 @@ enum {
     ASK_MAX_LOGIT_BIAS = 4096,
     ASK_MAX_PROMPTS = 64,
     ASK_MAX_CHOICES = 64,
+    ASK_MAX_INPUTS = 2048, /* of embeddings */
 };
 
 /* One prompt: spans, or ids. */
@@ -41,6 +42,12 @@ struct ask {
     hearth_sampling_order order;
 
     bool preset_system, preset_kwargs, preset_thinking; /* came from the model's preset */
+    /* Embeddings: values of each vector that are wanted, and how they are written. */
+    int n_dimensions;
+    bool base64, as_they_are; /* not normalized */
+    const char *inputs;       /* the field they are in; static */
+    bool texts_form;          /* reranking: as text-embeddings-inference has it */
+    int top_n;
     bool stream, include_usage, echo, logprobs, return_tokens;
     bool no_answer; /* echo of the prompt, and no token more */
     int ping_ms;
@@ -60,12 +67,14 @@ struct ask {
     int64_t only_token;
 };
 
+/* What every request to a model has. */
+void ask_read_model(struct ask *a, const struct fields *f, const struct view *v);
 /* Every field that all endpoints that generate have in common, after fields_read(). */
 bool ask_read_common(struct ask *a, const struct fields *f, const struct view *v, struct problem *p);
 /* The fields of a conversation: CHAT and TEMPLATE. */
 bool ask_read_chat(struct ask *a, const struct fields *f, const struct view *v, struct problem *p);
-/* A prompt, or, with several, a list of them. */
-bool ask_read_prompts(struct ask *a, const struct fields *f, bool several, struct problem *p);
+/* The field of a prompt, or, with most above 1, of a list of them. */
+bool ask_read_prompts(struct ask *a, const struct fields *f, enum field id, int most, struct problem *p);
 /* A list of token ids. name: the field. */
 bool ask_read_ids(struct ask *a, const json_t *list, const char *name, int n_vocab, int32_t **ids, size_t *n,
                   struct problem *p);

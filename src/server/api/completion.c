@@ -8,7 +8,7 @@
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     a->op = OP_GENERATE;
-    return ask_read_common(a, f, v, p) && ask_read_prompts(a, f, false, p);
+    return ask_read_common(a, f, v, p) && ask_read_prompts(a, f, F_prompt, 1, p);
 }
 
 static json_t *of_ids(const struct choice *c) { return c->ids ? json_same(c->ids) : json_array(); }

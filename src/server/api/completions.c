@@ -30,7 +30,8 @@ static bool read_suffix(struct ask *a, const struct fields *f, const struct view
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     a->op = OP_GENERATE;
-    if (!ask_read_common(a, f, v, p) || !ask_read_prompts(a, f, true, p) || !read_suffix(a, f, v, p))
+    if (!ask_read_common(a, f, v, p) || !ask_read_prompts(a, f, F_prompt, ASK_MAX_PROMPTS, p)
+        || !read_suffix(a, f, v, p))
         return false;
     if (a->n_prompts * a->n > ASK_MAX_CHOICES)
         return refuse(p, PROBLEM_invalid_value, "n", "%d prompts with %d answers each are %d; at most %d are taken in "

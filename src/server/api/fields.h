@@ -14,6 +14,8 @@ enum {
     ON_DETOKENIZE = 16,
     ON_TEMPLATE = 32,
     ON_INFILL = 64,
+    ON_EMBED = 128,
+    ON_RERANK = 256,
     ON_EVERY = ON_CHAT | ON_TEXT | ON_NATIVE | ON_INFILL, /* that generates */
 };
 

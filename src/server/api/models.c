@@ -12,6 +12,7 @@ static json_t *of_model(const struct view *v, const struct load_figures *now)
     json_key(&meta, "n_ctx_train", json_integer(v->info.n_ctx_train));
     json_key(&meta, "n_vocab", json_integer(v->info.n_vocab));
     json_key(&meta, "n_embd", json_integer(v->info.n_embd));
+    json_key(&meta, "pooling", v->info.pooling[0] ? json_string(v->info.pooling) : json_null());
     json_key(&meta, "n_params", json_integer((json_int_t)v->info.n_parameters));
     json_key(&meta, "size", json_integer((json_int_t)v->info.file_bytes));
     json_key(&meta, "ftype", json_of_bytes(v->info.types, strlen(v->info.types)));

@@ -50,6 +50,8 @@ static json_t *of_required(unsigned on)
         return json_pack("[s, s]", "input_prefix", "input_suffix");
     if (on & (ON_TEXT | ON_NATIVE))
         return json_pack("[s]", "prompt");
+    if (on & (ON_EMBED | ON_RERANK))
+        return json_pack("[s]", on & ON_EMBED ? "input" : "query");
     return on ? json_pack("[s]", on & ON_TOKENIZE ? "content" : "tokens") : json_array();
 }
 
@@ -72,7 +74,7 @@ static json_t *of_answer(const struct endpoint *e)
 {
     struct json_out content = json_begin();
     json_key(&content, e->content_type ? e->content_type : "application/json", json_object());
-    if ((e->dialect && e->read) || e->tells == TELLS_WAKE)
+    if ((e->dialect && e->read && !e->dialect->vector) || e->tells == TELLS_WAKE)
         json_key(&content, "text/event-stream", json_object());
     return json_pack("{s:s, s:o}", "description", "the answer", "content", json_end(&content));
 }

@@ -205,6 +205,14 @@ json_t *reply_usage(const struct reply *r)
                      "completion_tokens_details", "reasoning_tokens", thinking);
 }
 
+json_t *reply_usage_of_inputs(const struct reply *r)
+{
+    json_int_t n = 0;
+    for (int i = 0; i < r->n_choices; i++)
+        n += r->choices[i].n_prompt_tokens;
+    return json_pack("{s:I, s:I}", "prompt_tokens", n, "total_tokens", n);
+}
+
 static json_t *of_rate(double n, double ms) { return ms > 0 ? json_real(n * 1000 / ms) : json_real(0); }
 static json_t *of_each(double ms, double n) { return n > 0 ? json_real(ms / n) : json_real(0); }
 
@@ -329,6 +337,9 @@ static void take_end(struct reply *r, struct choice *c, const hearth_event *e, c
     if (r->dialect->gather)
         r->dialect->gather(r, c, e);
     r->n_ended++;
+    c->n_prompt_tokens = receipt ? receipt->n_prompt_tokens : 0;
+    if (r->ask->request.embed && c->index > 0) /* thousands of them would take more than their vectors */
+        return;
     c->receipt = receipt ? mem_alloc(sizeof *c->receipt) : NULL;
     if (c->receipt)
         *c->receipt = *receipt;
@@ -365,7 +376,9 @@ static size_t choice_bytes(const struct reply *r, const hearth_choice *c)
 
 size_t reply_bytes(const struct reply *r, const hearth_event *e, bool streaming)
 {
-    enum { ID = 64 };
+    enum { ID = 64, FLOAT_TEXT = 16, BASE64_TEXT = 6 };
+    if (r->ask->request.embed) /* as text, and as part of the body */
+        return 2 * (size_t)r->ask->n_dimensions * (r->ask->base64 ? BASE64_TEXT : FLOAT_TEXT);
     bool of_prompt = e->type == HEARTH_EVENT_PROMPT_TOKEN; /* gathered in streams, too */
     bool of_answer = e->type == HEARTH_EVENT_TOKEN && !streaming;
     size_t bytes = streaming ? 0 : 4 * (e->n_bytes + e->n_thinking_bytes);

@@ -18,7 +18,10 @@ struct choice {
     int n_tokens;
     bool begun, ended;
     hearth_end_reason reason;
-    hearth_receipt *receipt;   /* after the end; mem_alloc'ed */
+    int n_prompt_tokens;       /* of one of several inputs, after the end */
+    double score;              /* of a document */
+    bool counted;              /* what it used is in the tally of its request */
+    hearth_receipt *receipt;   /* after the end; mem_alloc'ed; of several inputs only the first one's */
 };
 
 struct reply {
@@ -44,6 +47,10 @@ struct dialect {
     /* After the end of the last one. */
     void (*end)(struct reply *r, struct buf *out);
     json_t *(*whole)(struct reply *r); /* NULL: memory is out */
+    /* Of those that answer with vectors, which are never streams: the vector of a choice, before its end is taken; and
+     * the body. False: memory is out. */
+    void (*vector)(struct reply *r, struct choice *c, const float *v, size_t n);
+    bool (*put)(struct reply *r, struct buf *out);
     /* What it keeps of each token, and of the end, besides what all keep; before c->n_tokens has it. NULL: nothing. */
     void (*gather)(struct reply *r, struct choice *c, const hearth_event *e);
 };
@@ -79,6 +86,8 @@ json_t *json_of_bytes(const char *text, size_t n);
 const char *reply_finish(const struct choice *c);
 /* {prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details} of all choices. */
 json_t *reply_usage(const struct reply *r);
+/* {prompt_tokens, total_tokens} of requests that are answered without tokens. */
+json_t *reply_usage_of_inputs(const struct reply *r);
 /* The receipt of one choice, or {choices: [...]} of all (c NULL), with what was asked for, ignored and adjusted. */
 json_t *reply_receipt(const struct reply *r, const struct choice *c);
 /* The last three alone. */
