@@ -27,6 +27,8 @@ static bool read_form(struct ask *a, const struct fields *f, const struct view *
 static bool read(struct ask *a, const struct fields *f, const struct view *v, struct problem *p)
 {
     const char *pooling = v->info.pooling;
+    if (!ask_read_prompts(a, f, F_input, ASK_MAX_INPUTS, p))
+        return false;
     if (!pooling[0] || strcmp(pooling, "none") == 0)
         return refuse(p, PROBLEM_not_implemented, NULL, "'%s' is a model that generates text, without pooling for "
                       "embeddings; use a model for embeddings", v->model_id);
@@ -37,7 +39,7 @@ static bool read(struct ask *a, const struct fields *f, const struct view *v, st
     a->request.embed = true;
     a->inputs = "input";
     ask_read_model(a, f, v);
-    return read_form(a, f, v, p) && ask_read_prompts(a, f, F_input, ASK_MAX_INPUTS, p);
+    return read_form(a, f, v, p);
 }
 
 /* ---- vectors as text ---- */

@@ -49,11 +49,11 @@ static bool read(struct ask *a, const struct fields *f, const struct view *v, st
 {
     const json_t *documents = f->value[F_documents], *texts = f->value[F_texts];
     hearth_text query;
+    if (!f->value[F_query])
+        return refuse(p, PROBLEM_missing_field, "query", "there is no query; give a text");
     if (strcmp(v->info.pooling, "rank") != 0)
         return refuse(p, PROBLEM_not_implemented, NULL, "'%s' does not rank documents: its file has no classifier for "
                       "that (pooling rank); use a model for reranking", v->model_id);
-    if (!f->value[F_query])
-        return refuse(p, PROBLEM_missing_field, "query", "there is no query; give a text");
     if (!documents == !texts)
         return refuse(p, PROBLEM_missing_field, "documents", "give either documents or texts: a list of texts");
     a->op = OP_GENERATE;
