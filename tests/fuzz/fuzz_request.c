@@ -30,7 +30,7 @@ static const struct endpoint *const endpoints[] = { &endpoint_chat_completions, 
 static void check_request(const struct ask *a, const struct view *v)
 {
     const hearth_request *r = &a->request;
-    must(r->max_tokens >= 0 && a->n >= 1 && a->n <= v->n_parallel && a->ping_ms >= 50);
+    must(r->max_tokens >= 0 && a->n >= 1 && a->n <= v->n_parallel && (a->ping_ms >= 50 || r->embed));
     must(r->n_stop <= ASK_MAX_STOPS && r->n_logit_bias <= ASK_MAX_LOGIT_BIAS);
     must(r->n_alternatives >= 0 && r->n_alternatives <= 50);
     must(a->n_prompts * a->n <= (r->embed ? ASK_MAX_INPUTS : ASK_MAX_CHOICES));
