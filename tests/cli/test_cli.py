@@ -82,7 +82,7 @@ class Help(CliTest):
 
     def test_the_tables_of_the_api_are_the_ones_the_program_prints(self):
         tables = self.done(hearth("help", "--api")).text.strip().split("\n\n")
-        self.assertEqual(len(tables), 6)
+        self.assertEqual(len(tables), 8)
         with open(os.path.join(ROOT, "docs", "api.md"), encoding="utf-8") as f:
             page = f.read()
         for table in tables:
