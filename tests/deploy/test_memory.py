@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """test_memory.py: is what a server has in memory what it planned?
 
-    tests/deploy/test_memory.py build/hearth build/tests/deploy/tiny_models [--all] [--model FILE]
+    tests/deploy/test_memory.py build/hearth [--all] [--model FILE]
 
-A model of the first architecture (--all: of each one; --model: this one) is served, and every page of its keys and
+A tiny model (--all: of each architecture that writes text; --model: this one) is served, and every page of its keys and
 values is used. What the system counts for the process (smaps_rollup) is held against the plan in /hearth/status, within
 5 % of it and never more: when the server has started, against those parts that are there then, and in the end against
 all. The memory for requests is a limit that these requests do not reach: it is left out where the server is to have as
@@ -25,7 +25,9 @@ import threading
 import time
 import urllib.request
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "http"))
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, "http"), os.path.join(TESTS, "model")]
+import golden  # noqa: E402  # pylint: disable=wrong-import-position
 from memory_group import MemoryGroup  # noqa: E402  # pylint: disable=wrong-import-position
 
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")} | {"HEARTH_CONFIG": "none"}
@@ -71,7 +73,7 @@ class Server:
         return self.ask("/hearth/status")["memory"]
 
     def complete(self, which):
-        prompt = [260 + (which * 31 + i * (7 + which % 5)) % 28 for i in range(self.n_prompt)]
+        prompt = [100 + (which * 31 + i * (7 + which % 5)) % 28 for i in range(self.n_prompt)]
         body = {"prompt": prompt, "max_tokens": N_OUT, "ignore_eos": True, "temperature": 0, "seed": 1}
         return self.ask("/v1/completions", body)
 
@@ -210,10 +212,26 @@ class Words(tuple):
     n_ctx = N_CTX
 
 
+def tiny_models(program, folder, every):
+    """{architecture: a file}, of those that this build runs and that write text: the goldens, with a long context."""
+    found = {}
+    for name in golden.names() if every else ["llama"]:
+        g = golden.read(name)
+        arch = g["metadata"]["general.architecture"]
+        if arch in found or g.get("vocabulary", "spm") != "spm":
+            continue
+        g["metadata"][arch + ".context_length"] = N_CTX
+        path = os.path.join(folder, name + ".gguf")
+        golden.write(g, path)
+        done = subprocess.run([program, "inspect", path], env=ENV, capture_output=True, check=False)
+        if done.returncode == 0 and b"makes embeddings" not in done.stdout:
+            found[arch] = path
+    return found
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("program")
-    p.add_argument("tiny_models")
     p.add_argument("--all", action="store_true")
     p.add_argument("--model")
     p.add_argument("--ctx", type=int, default=N_CTX)
@@ -223,9 +241,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         models = {os.path.basename(o.model): o.model} if o.model else {}
         if not o.model:
-            done = subprocess.run([o.tiny_models, folder, str(N_CTX)], check=True, capture_output=True, text=True)
-            names = done.stdout.split()
-            models = {name: os.path.join(folder, name + ".gguf") for name in (names if o.all else names[:1])}
+            models = tiny_models(os.path.abspath(o.program), folder, o.all)
         for name, path in models.items():
             words = Words((os.path.abspath(o.program), path))
             words.n_ctx = o.ctx
