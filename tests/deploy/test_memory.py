@@ -218,13 +218,13 @@ def tiny_models(program, folder, every):
     for name in golden.names() if every else ["llama"]:
         g = golden.read(name)
         arch = g["metadata"]["general.architecture"]
-        if arch in found or g.get("vocabulary", "spm") != "spm":
+        if arch in found or "hidden" in g["runs"][0]["rows"][0]:  # an embedder: its golden has no logits
             continue
         g["metadata"][arch + ".context_length"] = N_CTX
         path = os.path.join(folder, name + ".gguf")
         golden.write(g, path)
         done = subprocess.run([program, "inspect", path], env=ENV, capture_output=True, check=False)
-        if done.returncode == 0 and b"makes embeddings" not in done.stdout:
+        if done.returncode == 0:
             found[arch] = path
     return found
 
