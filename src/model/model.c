@@ -358,11 +358,13 @@ static bool make_rope(struct model *m, hearth_error *err)
         local.base = m->arch->rope_local_same_base ? m->hp.rope.base : 10000;
     const struct weight *factors = rope_factors(m);
     m->n_ropes = m->arch->rotated == ROTATED_NONE ? 0 : m->arch->rope_local ? N_ROPE_TABLES : 1;
-    return m->n_ropes == 0 || (check_factors(factors, err)
+    if (m->n_ropes == 0)
+        return true;
+    return check_factors(factors, err)
            && rope_make(&m->rope[ROPE_SCALED], &m->arena, &m->hp.rope, m->hp.n_rot, factors->vec,
                         m->arch->yarn_fractional, err)
            && (m->n_ropes == 1
-               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err)));
+               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err));
 }
 
 static void set_router(struct model *m)

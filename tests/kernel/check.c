@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE
 #include "check.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,6 +54,29 @@ int first_difference(const float *a, const float *b, int n)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0 && !(a[i] != a[i] && b[i] != b[i]))
             return i;
     return -1;
+}
+
+float *row_random(struct rng *rng, int n, float size)
+{
+    float *x = guard_alloc(sizeof(float) * (size_t)n);
+    for (int i = 0; i < n; i++)
+        x[i] = rng_normal(rng) * size;
+    return x;
+}
+
+void row_free(float *x, int n) { guard_free(x, sizeof(float) * (size_t)n); }
+
+void rows_same(const struct kernels *k, const char *what, int n, const float *got, const float *want, int count)
+{
+    int i = first_difference(got, want, count);
+    if (i >= 0)
+        fail_msg("%s %s, n = %d, at %d: %a, scalar %a", k->isa, what, n, i, (double)got[i], (double)want[i]);
+}
+
+void value_near(const char *what, int n, float got, double want, double tolerance)
+{
+    if (!(fabs((double)got - want) <= tolerance))
+        fail_msg("%s, n = %d: %.9g, want %.9g", what, n, (double)got, want);
 }
 
 const struct kernels *scalar_table(void)

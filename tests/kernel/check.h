@@ -19,6 +19,14 @@ void *guard_copy(const void *from, size_t bytes);
 /* Equal bits, any NaN being equal to any NaN. Index of the first difference, or -1. */
 int first_difference(const float *a, const float *b, int n);
 
+/* n normal values times size, in guarded memory. */
+float *row_random(struct rng *rng, int n, float size);
+void row_free(float *x, int n);
+/* A table's `what` of rows of n gave count values; fails where one has other bits than the scalar table's. */
+void rows_same(const struct kernels *k, const char *what, int n, const float *got, const float *want, int count);
+/* Fails where the scalar table's value is further than the tolerance from the formula's, or is no number. */
+void value_near(const char *what, int n, float got, double want, double tolerance);
+
 /* Loop over the tables this CPU runs. The last of kernels_all is the scalar one. */
 const struct kernels *scalar_table(void);
 #define EACH_TABLE(k)                                                        \

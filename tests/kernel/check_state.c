@@ -7,26 +7,10 @@
 
 enum { MAX_N = 70, MAX_TAPS = 5, MAX_ROWS = 33, MAX_COLUMNS = 96 };
 
-static float *random_row(struct rng *rng, int n)
-{
-    float *x = guard_alloc(sizeof(float) * (size_t)n);
-    for (int i = 0; i < n; i++)
-        x[i] = rng_normal(rng);
-    return x;
-}
-static void row_free(float *x, int n) { guard_free(x, sizeof(float) * (size_t)n); }
-
-static void same(const struct kernels *k, const char *what, int n, const float *got, const float *want, int count)
-{
-    int i = first_difference(got, want, count);
-    if (i >= 0)
-        fail_msg("%s %s, n = %d, at %d: %a, scalar %a", k->isa, what, n, i, (double)got[i], (double)want[i]);
-}
 /* size: of the terms that were added. A sum of n floats is off by at most n 2^-24 of them. */
-static void near(const char *what, int n, float got, double want, double size)
+static void sum_near(const char *what, int n, float got, double want, double size)
 {
-    if (!(fabs((double)got - want) <= 1e-5 * size))
-        fail_msg("%s, n = %d: %.9g, want %.9g", what, n, (double)got, want);
+    value_near(what, n, got, want, 1e-5 * size);
 }
 
 static void products_and_units_follow_their_formulas(void **state)
@@ -34,17 +18,17 @@ static void products_and_units_follow_their_formulas(void **state)
     (void)state;
     struct rng rng = { 1, 0 };
     for (int n = 1; n <= MAX_N; n++) {
-        float *a = random_row(&rng, n), *b = random_row(&rng, n), *y = random_row(&rng, n), want[MAX_N];
+        float *a = row_random(&rng, n, 1), *b = row_random(&rng, n, 1), *y = row_random(&rng, n, 1), want[MAX_N];
         double squares = 1e-6;
         for (int i = 0; i < n; i++)
             squares += (double)a[i] * (double)a[i];
         scalar_table()->unit(want, a, n, 1e-6f, 0.25f);
         for (int i = 0; i < n; i++)
-            near("unit", n, want[i], (double)a[i] / sqrt(squares) * 0.25, fabs((double)want[i]));
+            sum_near("unit", n, want[i], (double)a[i] / sqrt(squares) * 0.25, fabs((double)want[i]));
         EACH_TABLE(k)
         {
             k->unit(y, a, n, 1e-6f, 0.25f);
-            same(k, "unit", n, y, want, n);
+            rows_same(k, "unit", n, y, want, n);
             k->mul(y, a, b, n);
             for (int i = 0; i < n; i++)
                 assert_true(y[i] == a[i] * b[i]);
@@ -61,10 +45,11 @@ static void convolutions_are_sums_over_taps(void **state)
     struct rng rng = { 2, 0 };
     for (int n = 1; n <= MAX_N; n++) {
         int n_taps = 1 + n % MAX_TAPS;
-        float *x[MAX_TAPS], *taps = random_row(&rng, n * n_taps), *bias = random_row(&rng, n), *y = random_row(&rng, n);
+        float *x[MAX_TAPS], *taps = row_random(&rng, n * n_taps, 1), *bias = row_random(&rng, n, 1);
+        float *y = row_random(&rng, n, 1);
         float want[MAX_N];
         for (int j = 0; j < n_taps; j++)
-            x[j] = random_row(&rng, n);
+            x[j] = row_random(&rng, n, 1);
         for (int with = 0; with < 2; with++) {
             scalar_table()->convolve(want, (const float *const *)x, taps, (size_t)n, with ? bias : NULL, n_taps, n);
             for (int i = 0; i < n; i++) {
@@ -74,12 +59,12 @@ static void convolutions_are_sums_over_taps(void **state)
                     sum += term;
                     size += fabs(term);
                 }
-                near("convolution", n, want[i], sum, size);
+                sum_near("convolution", n, want[i], sum, size);
             }
             EACH_TABLE(k)
             {
                 k->convolve(y, (const float *const *)x, taps, (size_t)n, with ? bias : NULL, n_taps, n);
-                same(k, "convolution", n, y, want, n);
+                rows_same(k, "convolution", n, y, want, n);
             }
         }
         for (int j = 0; j < n_taps; j++)
@@ -100,7 +85,7 @@ static void check_recall(int n_rows, int n_cols, const float *m, const float *ke
             sum += term;
             size += fabs(term);
         }
-        near("recall", n_rows, want[c], sum, size);
+        sum_near("recall", n_rows, want[c], sum, size);
     }
 }
 
@@ -113,11 +98,11 @@ static void check_remember(int n_rows, int n_cols, const float *before, float *m
         double sum = 0, size = 0;
         for (int r = 0; r < n_rows; r++) {
             double now = 0.75 * (double)before[r * n_cols + c] + (double)key[r] * (double)value[c];
-            near("state", n_rows, m[r * n_cols + c], now, 1 + fabs(now));
+            sum_near("state", n_rows, m[r * n_cols + c], now, 1 + fabs(now));
             sum += (double)query[r] * now;
             size += fabs((double)query[r] * now) + fabs((double)query[r]);
         }
-        near("remember", n_rows, want[c], sum, size);
+        sum_near("remember", n_rows, want[c], sum, size);
     }
 }
 
@@ -128,19 +113,20 @@ static void matrices_forget_and_remember(void **state)
     for (int n_rows = 1; n_rows <= MAX_ROWS; n_rows += 4)
         for (int n_cols = 16; n_cols <= MAX_COLUMNS; n_cols += 16) {
             int n = n_rows * n_cols;
-            float *before = random_row(&rng, n), *m = random_row(&rng, n), *key = random_row(&rng, n_rows);
-            float *query = random_row(&rng, n_rows), *value = random_row(&rng, n_cols), *y = random_row(&rng, n_cols);
+            float *before = row_random(&rng, n, 1), *m = row_random(&rng, n, 1), *key = row_random(&rng, n_rows, 1);
+            float *query = row_random(&rng, n_rows, 1), *value = row_random(&rng, n_cols, 1);
+            float *y = row_random(&rng, n_cols, 1);
             float recalled[MAX_COLUMNS], remembered[MAX_COLUMNS], after[MAX_ROWS * MAX_COLUMNS];
             check_recall(n_rows, n_cols, before, key, recalled);
             check_remember(n_rows, n_cols, before, after, key, value, query, remembered);
             EACH_TABLE(k)
             {
                 k->recall(y, before, key, 0.75f, n_rows, n_cols);
-                same(k, "recall", n_rows, y, recalled, n_cols);
+                rows_same(k, "recall", n_rows, y, recalled, n_cols);
                 memcpy(m, before, sizeof *m * (size_t)n);
                 k->remember(y, m, key, value, query, 0.75f, n_rows, n_cols);
-                same(k, "remember", n_rows, y, remembered, n_cols);
-                same(k, "state", n_rows, m, after, n);
+                rows_same(k, "remember", n_rows, y, remembered, n_cols);
+                rows_same(k, "state", n_rows, m, after, n);
             }
             row_free(before, n);
             row_free(m, n);

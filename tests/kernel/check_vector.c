@@ -9,45 +9,24 @@
 
 enum { MAX_N = 70, BIG = 512 };
 
-static float *random_row(struct rng *rng, int n, float size)
-{
-    float *x = guard_alloc(sizeof(float) * (size_t)n);
-    for (int i = 0; i < n; i++)
-        x[i] = rng_normal(rng) * size;
-    return x;
-}
-static void row_free(float *x, int n) { guard_free(x, sizeof(float) * (size_t)n); }
-
-static void same(const struct kernels *k, const char *what, int n, const float *got, const float *want, int count)
-{
-    int i = first_difference(got, want, count);
-    if (i >= 0)
-        fail_msg("%s %s, n = %d, at %d: %a, scalar %a", k->isa, what, n, i, (double)got[i], (double)want[i]);
-}
-static void near(const char *what, int n, float got, double want, double tolerance)
-{
-    if (!(fabs((double)got - want) <= tolerance))
-        fail_msg("%s, n = %d: %.9g, want %.9g", what, n, (double)got, want);
-}
-
 static void rmsnorm_follows_its_formula(void **state)
 {
     (void)state;
     struct rng rng = { 1, 0 };
     for (int n = 1; n <= MAX_N; n++) {
-        float *x = random_row(&rng, n, 3), *w = random_row(&rng, n, 1), *y = random_row(&rng, n, 1), want[MAX_N];
+        float *x = row_random(&rng, n, 3), *w = row_random(&rng, n, 1), *y = row_random(&rng, n, 1), want[MAX_N];
         double ref[MAX_N];
         scalar_table()->rmsnorm(want, x, w, n, 1e-5f);
         ref_rmsnorm(ref, x, w, n, (double)1e-5f);
         for (int i = 0; i < n; i++)
-            near("rmsnorm", n, want[i], ref[i], 1e-6 * fabs(ref[i]) + 1e-30);
+            value_near("rmsnorm", n, want[i], ref[i], 1e-6 * fabs(ref[i]) + 1e-30);
         EACH_TABLE(k)
         {
             k->rmsnorm(y, x, w, n, 1e-5f);
-            same(k, "rmsnorm", n, y, want, n);
+            rows_same(k, "rmsnorm", n, y, want, n);
             memcpy(y, x, sizeof(float) * (size_t)n);
             k->rmsnorm(y, y, w, n, 1e-5f);
-            same(k, "rmsnorm in place", n, y, want, n);
+            rows_same(k, "rmsnorm in place", n, y, want, n);
         }
         row_free(x, n);
         row_free(w, n);
@@ -85,30 +64,31 @@ static void activations_follow_their_formulas(void **state)
     for (int at = 0; at < MAX_N * N_ACTIVATIONS; at++) {
         enum activation a = (enum activation)(at % N_ACTIVATIONS);
         int n = 1 + at / N_ACTIVATIONS, extreme = a == ACTIVATION_SILU && n % 2;
-        float *x = random_row(&rng, n, 10), *u = random_row(&rng, n, 9), *y = random_row(&rng, n, 1), want[MAX_N];
+        float *x = row_random(&rng, n, 10), *u = row_random(&rng, n, 9), *y = row_random(&rng, n, 1), want[MAX_N];
         x[0] = extreme ? -INFINITY : 200.0f;
         scalar_table()->activate[a](want, x, u, n);
         for (int i = extreme; i < n; i++) {
             double ref = ref_activation(a, (double)x[i], (double)u[i]);
-            near("activation", n, want[i], ref, 1e-6 * fabs(ref) + 3e-7 * fabs((double)x[i] * (double)u[i]) + 1e-37);
+            value_near("activation", n, want[i], ref,
+                       1e-6 * fabs(ref) + 3e-7 * fabs((double)x[i] * (double)u[i]) + 1e-37);
         }
         EACH_TABLE(k)
         {
             k->activate[a](y, x, u, n);
-            same(k, "activation", n, y, want, n);
+            rows_same(k, "activation", n, y, want, n);
             memcpy(y, x, sizeof(float) * (size_t)n);
             k->activate[a](y, y, u, n);
-            same(k, "activation in place", n, y, want, n);
+            rows_same(k, "activation in place", n, y, want, n);
         }
         scalar_table()->activate[a](want, x, NULL, n);
         if (a != ACTIVATION_SWIGLU_CLAMPED)
             for (int i = extreme; i < n; i++)
-                near("without up", n, want[i], ref_activation(a, (double)x[i], 1),
+                value_near("without up", n, want[i], ref_activation(a, (double)x[i], 1),
                      1e-6 * fabs((double)want[i]) + 3e-7 * fabs((double)x[i]));
         EACH_TABLE(k)
         {
             k->activate[a](y, x, NULL, n);
-            same(k, "activation without up", n, y, want, n);
+            rows_same(k, "activation without up", n, y, want, n);
         }
         row_free(x, n);
         row_free(u, n);
@@ -121,7 +101,7 @@ static void sums_and_scales_are_one_rounding(void **state)
     (void)state;
     struct rng rng = { 12, 0 };
     for (int n = 1; n <= MAX_N; n++) {
-        float *x = random_row(&rng, n, 10), *u = random_row(&rng, n, 1), *y = random_row(&rng, n, 1);
+        float *x = row_random(&rng, n, 10), *u = row_random(&rng, n, 1), *y = row_random(&rng, n, 1);
         EACH_TABLE(k)
         {
             memcpy(y, u, sizeof(float) * (size_t)n);
@@ -151,8 +131,8 @@ static void layernorm_follows_its_formula(void **state)
     (void)state;
     struct rng rng = { 13, 0 };
     for (int n = 1; n <= MAX_N; n++) {
-        float *x = random_row(&rng, n, 2), *w = random_row(&rng, n, 1), *b = random_row(&rng, n, 1);
-        float *y = random_row(&rng, n, 1), want[MAX_N];
+        float *x = row_random(&rng, n, 2), *w = row_random(&rng, n, 1), *b = row_random(&rng, n, 1);
+        float *y = row_random(&rng, n, 1), want[MAX_N];
         double mean = 0, squares = 0;
         for (int i = 0; i < n; i++)
             mean += (double)(x[i] += 3) / n;
@@ -161,17 +141,17 @@ static void layernorm_follows_its_formula(void **state)
         scalar_table()->layernorm(want, x, w, b, n, 1e-5f);
         double s = 1 / sqrt(squares + 1e-5);
         for (int i = 0; i < n; i++)
-            near("layernorm", n, want[i], ((double)x[i] - mean) * s * (double)w[i] + (double)b[i], 2e-5);
+            value_near("layernorm", n, want[i], ((double)x[i] - mean) * s * (double)w[i] + (double)b[i], 2e-5);
         EACH_TABLE(k)
         {
             k->layernorm(y, x, w, b, n, 1e-5f);
-            same(k, "layernorm", n, y, want, n);
+            rows_same(k, "layernorm", n, y, want, n);
             k->layernorm(y, x, w, NULL, n, 1e-5f);
             k->add(y, b, n);
-            same(k, "layernorm, then the bias", n, y, want, n);
+            rows_same(k, "layernorm, then the bias", n, y, want, n);
             memcpy(y, x, sizeof(float) * (size_t)n);
             k->layernorm(y, y, w, b, n, 1e-5f);
-            same(k, "layernorm in place", n, y, want, n);
+            rows_same(k, "layernorm in place", n, y, want, n);
         }
         row_free(x, n);
         row_free(w, n);
@@ -188,8 +168,8 @@ static void rope_follows_its_formula(void **state)
         for (int mode = 0; mode < 4; mode++) {
             bool halves = mode & 1;
             int n_rot = mode & 2 ? head_dim / 2 : head_dim, n = 3 * head_dim, half = n_rot / 2;
-            float *x = random_row(&rng, n, 1), *c = random_row(&rng, half, 1), *s = random_row(&rng, half, 1);
-            float *y = random_row(&rng, n, 1), want[BIG];
+            float *x = row_random(&rng, n, 1), *c = row_random(&rng, half, 1), *s = row_random(&rng, half, 1);
+            float *y = row_random(&rng, n, 1), want[BIG];
             double ref[BIG];
             for (int i = 0; i < n; i++)
                 ref[i] = (double)(want[i] = x[i]);
@@ -197,12 +177,12 @@ static void rope_follows_its_formula(void **state)
             for (int h = 0; h < 3; h++)
                 ref_rope(ref + h * head_dim, n_rot, c, s, halves);
             for (int i = 0; i < n; i++)
-                near("rope", n_rot, want[i], ref[i], 1e-5);
+                value_near("rope", n_rot, want[i], ref[i], 1e-5);
             EACH_TABLE(k)
             {
                 memcpy(y, x, sizeof(float) * (size_t)n);
                 k->rope(y, 3, head_dim, n_rot, c, s, halves);
-                same(k, "rope", n_rot, y, want, n);
+                rows_same(k, "rope", n_rot, y, want, n);
             }
             row_free(x, n);
             row_free(y, n);
@@ -231,7 +211,7 @@ static void exp_is_within_one_unit_and_monotone_enough(void **state)
         EACH_TABLE(k)
         {
             k->exp_row(got, x, N, 0);
-            same(k, "exp", N, got, want, N);
+            rows_same(k, "exp", N, got, want, N);
         }
     }
     if (worst > 1)
@@ -250,7 +230,7 @@ static void argmax_takes_the_lowest_of_equals_and_never_a_nan(void **state)
     struct rng rng = { 4, 0 };
     for (int n = 1; n <= MAX_N; n++)
         for (int round = 0; round < 20; round++) {
-            float *x = random_row(&rng, n, 0), most = -INFINITY;
+            float *x = row_random(&rng, n, 0), most = -INFINITY;
             int want = 0;
             for (int i = 0; i < n; i++)
                 x[i] = rng_below(&rng, 5) == 0 ? NAN : (float)rng_below(&rng, 4) - 5;
@@ -279,7 +259,7 @@ static void block_maxima_and_collecting_follow_their_definitions(void **state)
     static const float odd[4] = { NAN, -INFINITY, INFINITY, -0.0f };
     for (int n = 1; n <= MOST; n += n < 40 ? 1 : 7)
         for (int round = 0; round < 8; round++) {
-            float *x = random_row(&rng, n, 3), want_max[BLOCKS], max[BLOCKS];
+            float *x = row_random(&rng, n, 3), want_max[BLOCKS], max[BLOCKS];
             struct candidate want[MOST], got[MOST];
             int n_blocks = (n + KERNEL_MAX_BLOCK - 1) / KERNEL_MAX_BLOCK, n_want = 0;
             for (int i = 0; i < n; i++) {
@@ -312,16 +292,16 @@ static void sum_exp_and_finite_follow_their_definitions(void **state)
     (void)state;
     struct rng rng = { 5, 0 };
     for (int n = 1; n <= MAX_N; n++) {
-        float *x = random_row(&rng, n, 5);
+        float *x = row_random(&rng, n, 5);
         double ref = 0;
         for (int i = 0; i < n; i++)
             ref += exp((double)x[i] - 3);
         float want = scalar_table()->sum_exp(x, n, 3);
-        near("sum_exp", n, want, ref, 2e-6 * ref);
+        value_near("sum_exp", n, want, ref, 2e-6 * ref);
         EACH_TABLE(k)
         {
             float got = k->sum_exp(x, n, 3);
-            same(k, "sum_exp", n, &got, &want, 1);
+            rows_same(k, "sum_exp", n, &got, &want, 1);
             assert_true(k->all_finite(x, n));
         }
         for (int i = 0; i < n; i += 3) {
@@ -374,7 +354,7 @@ static void activations_are_quantized_by_their_rule(void **state)
     (void)state;
     struct rng rng = { 6, 0 };
     enum { N = 512 };
-    float *x = random_row(&rng, N, 1);
+    float *x = row_random(&rng, N, 1);
     for (int round = 0; round < 50; round++) {
         int8_t q[N], want_q[N];
         float d[16], want_d[16];
@@ -387,7 +367,7 @@ static void activations_are_quantized_by_their_rule(void **state)
             check_codes(x, N, 32, want_q, want_d);
             k->quantize_a32(x, N, q, d, start, 1, 0);
             assert_memory_equal(q, want_q, N);
-            same(k, "scales per 32", N, d, want_d, 16);
+            rows_same(k, "scales per 32", N, d, want_d, 16);
             for (int b = 0; b < 16; b++) {
                 int sum = 0;
                 for (int i = 0; i < 32; i++)
@@ -398,7 +378,7 @@ static void activations_are_quantized_by_their_rule(void **state)
             check_codes(x, N, 256, want_q, want_d);
             k->quantize_a256(x, N, q, d, sums, 1, 0);
             assert_memory_equal(q, want_q, N);
-            same(k, "scales per 256", N, d, want_d, 2);
+            rows_same(k, "scales per 256", N, d, want_d, 2);
             static const int order[8] = { 0, 2, 1, 3, 4, 6, 5, 7 };
             for (int b = 0; b < 16; b++) { /* 8 sums of 32 in each of 2 blocks */
                 const int16_t *s = sums + ACT_SUMS * (b / 8);
