@@ -13,6 +13,7 @@ ARCHITECTURES = [
     "granite",
     "glm4",
     "cohere2",
+    "command_r",
     "exaone4",
     "seed_oss",
     "ernie4_5",
