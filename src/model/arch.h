@@ -174,6 +174,7 @@ struct arch {
     bool logits_divided;       /* logit_scale divides; else it multiplies */
     enum recurrence recurrence; /* what layers do that have no attention */
     bool keys_in_turn;         /* delta nets: value head i has keys of group i mod n; else neighbours have the same */
+    bool qk_norm_rotated;      /* norms of queries and keys come after rotation; else before it */
     bool query_gates;          /* each head's query is followed by gates, whose sigmoid its output is multiplied by */
     struct router router;
     void (*adjust)(struct hparams *hp);             /* what no key says; may be NULL */

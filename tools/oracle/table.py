@@ -14,6 +14,7 @@ ARCHITECTURES = [
     "glm4",
     "cohere2",
     "command_r",
+    "hunyuan_dense",
     "exaone4",
     "seed_oss",
     "ernie4_5",

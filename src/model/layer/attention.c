@@ -13,6 +13,12 @@ static void qk_norm(const struct pass *p, float *x, size_t n, const struct weigh
         pass_norm(p, x + at, x + at, w->vec + (w->n_mats > 1 ? at : 0), NULL, w->mat.n_cols);
 }
 
+static void qk_norms(const struct pass *p, float *q, size_t n_q, float *k, size_t n_kv)
+{
+    qk_norm(p, q, n_q, &p->layer->w[W_Q_NORM]);
+    qk_norm(p, k, n_kv, &p->layer->w[W_K_NORM]);
+}
+
 /* Queries that see far are made longer: Llama 4's and Ministral 3's temperature. */
 static void lengthen(const struct pass *p, float *q, int n, int pos)
 {
@@ -64,14 +70,16 @@ static void finish_qkv(struct pass *p, int row)
     add_bias(p, q, &w[W_Q_BIAS]);
     add_bias(p, k, &w[W_K_BIAS]);
     add_bias(p, v, &w[W_V_BIAS]);
-    qk_norm(p, q, n_q, &w[W_Q_NORM]);
-    qk_norm(p, k, n_kv, &w[W_K_NORM]);
+    if (!p->m->arch->qk_norm_rotated)
+        qk_norms(p, q, n_q, k, n_kv);
     int table = p->layer->rope;
     if (table != ROPE_NONE) {
         const float *cos = ws->cos[table] + r * n_half, *sin = ws->sin[table] + r * n_half;
         p->k->rope(q, hp->n_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
         p->k->rope(k, hp->n_kv_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
     }
+    if (p->m->arch->qk_norm_rotated)
+        qk_norms(p, q, n_q, k, n_kv);
     lengthen(p, q, (int)n_q, ws->row_pos[row]);
 
     /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
