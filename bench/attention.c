@@ -57,12 +57,13 @@ static void measure(struct shape s, hearth_kv_type type)
     if (bench.only && !strstr(name, bench.only))
         return;
     int n_pages = (s.n_keys + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS, row = KV_HEADS * s.per_kv * s.head_dim;
-    size_t head_bytes = 2 * kv_half_bytes(type, s.head_dim), layer_bytes = KV_HEADS * head_bytes;
+    size_t half = kv_half_bytes(type, s.head_dim), head_bytes = 2 * half, layer_bytes = KV_HEADS * head_bytes;
     int n_layers = min_int(MAX_LAYERS, (int)(CACHE_BYTES / ((size_t)n_pages * layer_bytes)));
     struct attention a = {
         .k = bench.k,
         .kv = { .base = bench.cache, .pages = bench.pages, .page_bytes = (size_t)n_layers * layer_bytes,
-                .layer_bytes = layer_bytes, .head_bytes = head_bytes, .head_dim = s.head_dim, .type = type },
+                .type = type },
+        .layer = { .head_bytes = head_bytes, .values_at = half }, .head_dim = s.head_dim,
         .n_heads = KV_HEADS * s.per_kv, .n_kv_heads = KV_HEADS, .scale = 0.01f, .n_tokens = s.n_tokens,
         .first_pos = s.n_keys - s.n_tokens, .q = bench.q, .q_stride = (size_t)row, .out = bench.out,
         .out_stride = (size_t)row,
@@ -72,7 +73,7 @@ static void measure(struct shape s, hearth_kv_type type)
     for (int round = 0; round < bench.rounds; round++) {
         f32 = fmax(f32, f32_roof());
         read = fmax(read, read_roof(round));
-        a.layer = round % n_layers;
+        a.layer.at = (size_t)(round % n_layers) * layer_bytes;
         int64_t start = clock_thread_ns();
         for (int h = 0; h < (int)heads; h++)
             for (int t = 0; t < s.n_tokens; t += most)

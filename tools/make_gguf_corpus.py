@@ -715,7 +715,7 @@ def hyper_parameters():
     refused("layers_text", "llama.block_count is of type text", block_count=(STR, "1"))
     for short, words, numbers in (("array", "has 2 numbers for 1 layers", [1, 1]),
                                   ("none", "is 0 for every layer", [0]),
-                                  ("many", "is 1025 for layer 0; this version needs one number", [1025])):
+                                  ("many", "is 1025 for layer 0; this version takes 0 to 1024", [1025])):
         refused(f"kv_heads_{short}", words, attention__head_count_kv=array(
             "llama.attention.head_count_kv", U32, numbers))
     refused("kv_heads_uneven", "4 query heads cannot share 3 KV heads", attention__head_count_kv=(U32, 3))

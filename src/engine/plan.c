@@ -78,14 +78,15 @@ struct workspace_shape plan_workspace(const struct plan_request *r, const hearth
 static uint32_t n_states(const hearth_file *f, const struct plan_request *r, uint32_t n_pages)
 {
     return states_count(model_state_bytes(&f->model.hp), r->n_seqs,
-                        n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type));
+                        n_pages * (uint64_t)model_kv_page_bytes(&f->model.hp, r->kv_type));
 }
 
 /* A page of the pool, and its places in the tree and the queue to disk. */
 static uint64_t page_bytes(const hearth_file *f, const struct plan_request *r)
 {
     size_t kept = r->on_disk ? sizeof(struct keep_page) : 0;
-    size_t bytes = kv_page_bytes(&f->model.hp, r->kv_type), states = model_state_bytes(&f->model.hp) ? bytes / 4 : 0;
+    size_t bytes = model_kv_page_bytes(&f->model.hp, r->kv_type);
+    size_t states = model_state_bytes(&f->model.hp) ? bytes / 4 : 0;
     return bytes + states + kv_list_bytes(1) + prefix_bytes(1) - prefix_bytes(0) + kept;
 }
 
@@ -103,12 +104,12 @@ static void fill(hearth_plan *p, const hearth_file *f, const struct plan_request
     p->n_kv_tokens = (int)n_pages * KV_PAGE_TOKENS;
     uint32_t n_slots = n_states(f, r, n_pages);
     p->state_bytes = n_slots * (uint64_t)states_slot_bytes(model_state_bytes(&f->model.hp));
-    p->kv_bytes = n_pages * (uint64_t)kv_page_bytes(&f->model.hp, r->kv_type) + p->state_bytes;
+    p->kv_bytes = n_pages * (uint64_t)model_kv_page_bytes(&f->model.hp, r->kv_type) + p->state_bytes;
     p->workspace_bytes = ws.bytes + registry_room_bytes(f->model.hp.n_vocab, n_ctx)
                          + (uint64_t)r->n_seqs * sequence_bytes(n_ctx)
                          + (uint64_t)shape.max_tokens * sizeof(int32_t)
                          + kv_list_bytes(n_pages) + prefix_bytes(n_pages) + states_list_bytes(n_slots, n_pages)
-                         + (r->on_disk ? keep_bytes(n_pages, kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
+                         + (r->on_disk ? keep_bytes(n_pages, model_kv_page_bytes(&f->model.hp, r->kv_type)) : 0);
     p->vocabulary_bytes = vocabulary_bytes(f);
     p->asleep_bytes = p->vocabulary_bytes + p->workspace_bytes - ws.bytes
                       - registry_room_bytes(f->model.hp.n_vocab, n_ctx);

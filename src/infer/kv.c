@@ -8,11 +8,6 @@
 
 static_assert((int)PREFIX_PAGE_TOKENS == (int)KV_PAGE_TOKENS, "the tree is over pages of this size");
 
-size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
-{
-    return 2 * kv_half_bytes(type, hp->head_dim) * (size_t)hp->n_kv_heads * (size_t)hp->n_kv_layers;
-}
-
 /* Low pages first, so that short work touches little memory. */
 static void free_all(struct kv_pool *pool)
 {
@@ -24,10 +19,8 @@ static void free_all(struct kv_pool *pool)
 bool kv_create(struct kv_pool *pool, const struct hparams *hp, hearth_kv_type type, uint32_t n_pages, int n_seqs,
                hearth_error *err)
 {
-    *pool = (struct kv_pool){ .head_dim = hp->head_dim, .type = type, .n_pages = n_pages, .n_free = n_pages };
-    pool->head_bytes = 2 * kv_half_bytes(type, hp->head_dim); /* K and V */
-    pool->layer_bytes = pool->head_bytes * (size_t)hp->n_kv_heads;
-    pool->page_bytes = kv_page_bytes(hp, type);
+    *pool = (struct kv_pool){ .type = type, .n_pages = n_pages, .n_free = n_pages };
+    pool->page_bytes = model_kv_page_bytes(hp, type);
     uint64_t bytes;
     if (!mul_ok(pool->page_bytes, n_pages, &bytes) || bytes > SIZE_MAX)
         return fail(err, HEARTH_ERR_MEMORY,
@@ -436,8 +429,5 @@ struct kv_view kv_seq_view(const struct kv_pool *pool, const struct kv_seq *s)
     return (struct kv_view){ .base = pool->data,
                              .pages = s->pages,
                              .page_bytes = pool->page_bytes,
-                             .layer_bytes = pool->layer_bytes,
-                             .head_bytes = pool->head_bytes,
-                             .head_dim = pool->head_dim,
                              .type = pool->type };
 }

@@ -17,8 +17,7 @@
 
 struct kv_pool {
     uint8_t *data;
-    size_t bytes, page_bytes, layer_bytes, head_bytes;
-    int head_dim;
+    size_t bytes, page_bytes;
     hearth_kv_type type;
     uint32_t n_pages, n_free;
     uint32_t *free_pages; /* stack of n_free page numbers */
@@ -32,8 +31,6 @@ struct kv_pool {
     bool small;           /* memory was given back: no further ones are asked for */
 };
 
-/* Bytes of one page for this model. */
-size_t kv_page_bytes(const struct hparams *hp, hearth_kv_type type);
 static inline uint32_t kv_pages_for(int n_tokens)
 {
     return ((uint32_t)n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;

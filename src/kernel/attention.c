@@ -75,7 +75,7 @@ static struct key_span keys_seen(const struct attention *a, int pos, int page)
 void attention_task(const struct attention *a, int kv_head, int t0, int t1, void *scratch)
 {
     struct task t;
-    int per_kv = a->n_heads / a->n_kv_heads, head_dim = a->kv.head_dim;
+    int per_kv = a->n_heads / a->n_kv_heads, head_dim = a->head_dim;
     int n_q = (t1 - t0) * per_kv;
     task_layout(&t, scratch, per_kv, head_dim);
     for (int i = 0; i < n_q; i++) {
@@ -96,10 +96,10 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
         for (int i = 0; i < n_q && !(were && all_seen); i++)
             t.seen[i] = keys_seen(a, a->first_pos + t0 + i / per_kv, page);
         int next = min_int(page + 1, last);
-        struct attend_page p = { .k = kv_k(&a->kv, page, a->layer, kv_head),
-                                 .v = kv_v(&a->kv, page, a->layer, kv_head),
-                                 .next_k = kv_k(&a->kv, next, a->layer, kv_head),
-                                 .next_v = kv_v(&a->kv, next, a->layer, kv_head),
+        struct attend_page p = { .k = kv_k(&a->kv, &a->layer, page, kv_head),
+                                 .v = kv_v(&a->kv, &a->layer, page, kv_head),
+                                 .next_k = kv_k(&a->kv, &a->layer, next, kv_head),
+                                 .next_v = kv_v(&a->kv, &a->layer, next, kv_head),
                                  .scratch = t.page,
                                  .head_dim = head_dim,
                                  .scale = a->scale,

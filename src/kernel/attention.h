@@ -5,6 +5,8 @@
  *   page = [layer][kv head][ K | V ], each kv_half_bytes(): scales if the type has them, then
  *          K: values [head_dim][64], V: values [64][head_dim]
  *
+ * Layers may differ in heads and their size: a kv_place says where one is.
+ *
  * Allocation, sharing and eviction live in infer/kv.c, which fills these views. */
 #pragma once
 #include "kernel/kernel.h"
@@ -13,29 +15,34 @@
 struct kv_view {
     uint8_t *base;          /* first byte of the pool */
     const uint32_t *pages;  /* page table of the sequence: pool page of each 64 positions */
-    size_t page_bytes, layer_bytes, head_bytes;
-    int head_dim;
+    size_t page_bytes;
     hearth_kv_type type;
+};
+
+/* One layer's part of a page, for one type of keys and values. */
+struct kv_place {
+    size_t at;         /* bytes of a page before it */
+    size_t head_bytes; /* of a KV head */
+    size_t values_at;  /* bytes of a head before its values */
 };
 
 /* Bytes of the 64 keys, or of the 64 values, of one KV head: a multiple of 64. */
 size_t kv_half_bytes(hearth_kv_type type, int head_dim);
 
-static inline uint8_t *kv_k(const struct kv_view *v, int page, int layer, int head)
+static inline uint8_t *kv_k(const struct kv_view *v, const struct kv_place *layer, int page, int head)
 {
-    return v->base + (size_t)v->pages[page] * v->page_bytes + (size_t)layer * v->layer_bytes
-           + (size_t)head * v->head_bytes;
+    return v->base + (size_t)v->pages[page] * v->page_bytes + layer->at + (size_t)head * layer->head_bytes;
 }
-static inline uint8_t *kv_v(const struct kv_view *v, int page, int layer, int head)
+static inline uint8_t *kv_v(const struct kv_view *v, const struct kv_place *layer, int page, int head)
 {
-    return kv_k(v, page, layer, head) + v->head_bytes / 2;
+    return kv_k(v, layer, page, head) + layer->values_at;
 }
 
 struct attention {
     const struct kernels *k;
     struct kv_view kv;
-    int layer;
-    int n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
+    struct kv_place layer;
+    int n_heads, n_kv_heads, head_dim; /* n_heads is a multiple of n_kv_heads */
     float scale;
     int window;              /* a position sees itself and window - 1 before it; 0: all before it. Pages of which
                               * nothing is seen are not read */

@@ -21,7 +21,7 @@ static void begin_row(struct pass *p, int row, float *scratch)
     const struct model *m = p->m;
     struct workspace *ws = p->ws;
     const struct mat *embd = &m->global[G_TOKEN_EMBD].mat;
-    size_t n_half = (size_t)m->hp.n_rot / 2, r = (size_t)row;
+    size_t r = (size_t)row;
     float *x = ws->x + r * (size_t)m->hp.n_embd;
     p->k->row_to_f32[embd->type](x, embd->data + (size_t)p->b->tokens[row] * embd->row_bytes, m->hp.n_embd);
     if (m->embedding_scale != 1)
@@ -30,8 +30,10 @@ static void begin_row(struct pass *p, int row, float *scratch)
     add_row(p, x, &m->global[G_POSITION_EMBD], ws->row_pos[row], scratch);
     if (m->global[G_EMBD_NORM].vec)
         pass_norm(p, x, x, m->global[G_EMBD_NORM].vec, m->global[G_EMBD_NORM_BIAS].vec, m->hp.n_embd);
-    for (int i = 0; i < m->n_ropes; i++)
-        rope_angles(&m->rope[i], m->hp.n_rot, ws->row_pos[row], ws->cos[i] + r * n_half, ws->sin[i] + r * n_half);
+    for (int i = 0; i < m->n_ropes; i++) {
+        size_t at = r * (size_t)m->rope[i].n_rot / 2;
+        rope_angles(&m->rope[i], ws->row_pos[row], ws->cos[i] + at, ws->sin[i] + at);
+    }
 }
 
 static void stage_begin(void *pass, int thread, int n_threads)

@@ -130,32 +130,43 @@ static void read_experts(struct hparams *hp, struct keys *k)
     hp->expert_weights_scale = (float)float_or(k, "expert_weights_scale", 0, 1e4, 0);
 }
 
-/* One number for all layers, or one for each: 0 where a layer has no attention, else the same. */
+/* A number of each layer, where the key is a list. False: it is none, or wrong. */
+static bool list_of_layers(struct keys *k, const char *rest, int n, int least, int most, int *out)
+{
+    const struct gguf_value *v = gguf_find(k->g, key_of(k, rest));
+    struct gguf_array list = { 0 };
+    if (!k->ok || !v || v->type != GGUF_ARRAY)
+        return false;
+    k->ok = gguf_array_or_none(k->g, k->key, v->elem == GGUF_I32 ? GGUF_I32 : GGUF_U32, MAX_LAYERS, &list, k->err);
+    if (k->ok && list.n != (uint64_t)n)
+        k->ok = fail(k->err, HEARTH_ERR_FORMAT, "%s has %llu numbers for %d layers; the file's metadata is damaged",
+                     k->key, (unsigned long long)list.n, n);
+    for (int i = 0; k->ok && i < n; i++) {
+        out[i] = gguf_array_i32(&list, (uint64_t)i);
+        if (out[i] < least || out[i] > most)
+            k->ok = fail(k->err, HEARTH_ERR_FORMAT, "%s is %d for layer %d; this version takes %d to %d", k->key,
+                         out[i], i, least, most);
+    }
+    return k->ok;
+}
+
+/* One number for all layers, or one for each: 0 where a layer has no attention. */
 static void read_kv_heads(struct hparams *hp, struct keys *k)
 {
-    const struct gguf_value *v = gguf_find(k->g, key_of(k, "attention.head_count_kv"));
-    struct gguf_array list = { 0 };
+    int list[MAX_LAYERS];
+    bool listed = list_of_layers(k, "attention.head_count_kv", hp->n_layers, 0, MAX_HEADS, list);
+    int all = listed ? 0 : int_or(k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
     hp->n_kv_layers = hp->n_layers;
-    if (!k->ok || !v || v->type != GGUF_ARRAY) {
-        hp->n_kv_heads = int_or(k, "attention.head_count_kv", 1, MAX_HEADS, max_int(hp->n_heads, 1));
-        return;
-    }
-    k->ok = gguf_array_or_none(k->g, k->key, v->elem == GGUF_I32 ? GGUF_I32 : GGUF_U32, MAX_LAYERS, &list, k->err);
-    if (k->ok && list.n != (uint64_t)hp->n_layers)
-        k->ok = fail(k->err, HEARTH_ERR_FORMAT, "%s has %llu numbers for %d layers; the file's metadata is damaged",
-                     k->key, (unsigned long long)list.n, hp->n_layers);
     for (int i = 0; k->ok && i < hp->n_layers; i++) {
-        int32_t n = gguf_array_i32(&list, (uint64_t)i);
+        int n = hp->layer[i].n_kv_heads = listed ? list[i] : all;
+        hp->n_kv_heads = max_int(hp->n_kv_heads, n);
         if (n == 0) {
             hp->recurrent[i / 64] |= (uint64_t)1 << (i % 64);
             hp->n_kv_layers--;
-        } else if (n < 0 || n > MAX_HEADS || (hp->n_kv_heads && n != hp->n_kv_heads)) {
+        } else if (hp->n_heads % n) {
             k->ok = fail(k->err, HEARTH_ERR_FORMAT,
-                         "%s is %d for layer %d; this version needs one number from 1 to %d for all layers that "
-                         "have attention, and 0 for others",
-                         k->key, n, i, MAX_HEADS);
-        } else {
-            hp->n_kv_heads = n;
+                         "%d query heads cannot share %d KV heads evenly; the file's metadata is damaged", hp->n_heads,
+                         n);
         }
     }
     if (k->ok && !hp->n_kv_layers)
@@ -163,15 +174,53 @@ static void read_kv_heads(struct hparams *hp, struct keys *k)
                      k->key);
 }
 
+/* The same. With experts: of layers without them; files may leave it out where there are none. */
+static void read_ff(struct hparams *hp, struct keys *k)
+{
+    int list[MAX_LAYERS], all = 0;
+    bool listed = list_of_layers(k, "feed_forward_length", hp->n_layers, hp->n_experts ? 0 : 1, MAX_FF, list);
+    if (!listed)
+        all = hp->n_experts ? int_or(k, "feed_forward_length", 0, MAX_FF, 0)
+                            : need_int(k, "feed_forward_length", 1, MAX_FF);
+    for (int i = 0; k->ok && i < hp->n_layers; i++) {
+        hp->layer[i].n_ff = listed ? list[i] : all;
+        hp->n_ff = max_int(hp->n_ff, hp->layer[i].n_ff);
+    }
+}
+
+/* Heads of layers with a window may have another size. */
+static bool read_heads(struct hparams *hp, struct keys *k)
+{
+    hp->head_dim = int_or(k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
+    int value_dim = int_or(k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
+    hp->head_dim_window = int_or(k, "attention.key_length_swa", 1, MAX_EMBD, hp->head_dim);
+    int value_dim_window = int_or(k, "attention.value_length_swa", 1, MAX_EMBD, hp->head_dim_window);
+    hp->n_rot = int_or(k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
+    hp->n_rot_window = int_or(k, "rope.dimension_count_swa", 1, MAX_EMBD, min_int(hp->n_rot, hp->head_dim_window));
+    for (int i = 0; i < hp->n_layers; i++)
+        hp->layer[i].head_dim = hp->head_dim;
+    if (!k->ok)
+        return false;
+    if (value_dim != hp->head_dim || value_dim_window != hp->head_dim_window)
+        return fail(k->err, HEARTH_ERR_FORMAT, "key size %d and value size %d differ; this version needs them equal",
+                    value_dim != hp->head_dim ? hp->head_dim : hp->head_dim_window,
+                    value_dim != hp->head_dim ? value_dim : value_dim_window);
+    return true;
+}
+
+static bool check_head(struct keys *k, int head_dim, int n_rot)
+{
+    if (head_dim % 8 || head_dim > MAX_HEAD_DIM)
+        return fail(k->err, HEARTH_ERR_FORMAT, "head size %d is not supported (a multiple of 8, at most %d)", head_dim,
+                    MAX_HEAD_DIM);
+    return (n_rot % 2 == 0 && n_rot <= head_dim)
+           || fail(k->err, HEARTH_ERR_FORMAT,
+                   "%s.rope.dimension_count is %d; it must be even and at most the head size %d", k->arch, n_rot,
+                   head_dim);
+}
+
 static bool check(const struct hparams *hp, struct keys *k)
 {
-    if (hp->n_heads % hp->n_kv_heads)
-        return fail(k->err, HEARTH_ERR_FORMAT,
-                    "%d query heads cannot share %d KV heads evenly; the file's metadata is damaged", hp->n_heads,
-                    hp->n_kv_heads);
-    if (hp->head_dim % 8 || hp->head_dim > MAX_HEAD_DIM)
-        return fail(k->err, HEARTH_ERR_FORMAT, "head size %d is not supported (a multiple of 8, at most %d)",
-                    hp->head_dim, MAX_HEAD_DIM);
     if (hp->n_expert_groups > 1
         && (hp->n_experts % hp->n_expert_groups || hp->n_expert_groups_used < 1
             || hp->n_expert_groups_used > hp->n_expert_groups
@@ -180,11 +229,7 @@ static bool check(const struct hparams *hp, struct keys *k)
                     "%d experts in %d groups, %d of them of the best %d groups used: that cannot be; the file's "
                     "metadata is damaged",
                     hp->n_experts, hp->n_expert_groups, hp->n_experts_used, hp->n_expert_groups_used);
-    if (hp->n_rot % 2 || hp->n_rot > hp->head_dim)
-        return fail(k->err, HEARTH_ERR_FORMAT,
-                    "%s.rope.dimension_count is %d; it must be even and at most the head size %d", k->arch, hp->n_rot,
-                    hp->head_dim);
-    return true;
+    return check_head(k, hp->head_dim, hp->n_rot) && check_head(k, hp->head_dim_window, hp->n_rot_window);
 }
 
 bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bool causal, hearth_error *err)
@@ -196,10 +241,7 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     hp->n_layers -= int_or(&k, "nextn_predict_layers", 0, max_int(hp->n_layers - 1, 0), 0);
     hp->n_embd = need_int(&k, "embedding_length", 1, MAX_EMBD);
     hp->n_experts = int_or(&k, "expert_count", 0, MAX_EXPERTS, 0);
-    if (hp->n_experts) /* of layers without them; files may leave it out where there are none */
-        hp->n_ff = int_or(&k, "feed_forward_length", 0, MAX_FF, 0);
-    else
-        hp->n_ff = need_int(&k, "feed_forward_length", 1, MAX_FF);
+    read_ff(hp, &k);
     read_experts(hp, &k);
     hp->n_heads = need_int(&k, "attention.head_count", 1, MAX_HEADS);
     read_kv_heads(hp, &k);
@@ -215,9 +257,8 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
                     "%s.embedding_length %d is no multiple of the %d heads, and the head size is not stated; "
                     "the file's metadata is damaged",
                     arch, hp->n_embd, hp->n_heads);
-    hp->head_dim = int_or(&k, "attention.key_length", 1, MAX_EMBD, max_int(hp->n_embd / hp->n_heads, 1));
-    int value_dim = int_or(&k, "attention.value_length", 1, MAX_EMBD, hp->head_dim);
-    hp->n_rot = int_or(&k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
+    if (!read_heads(hp, &k))
+        return false;
     hp->n_dense = int_or(&k, "dense_2_feat_out", 1, MAX_FF, 0);
     uint64_t n_types = 1;
     k.ok = k.ok && gguf_uint_or(g, "tokenizer.ggml.token_type_count", 1, MAX_VOCAB, 1, &n_types, err);
@@ -228,11 +269,9 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
     hp->n_vocab = int_or(&k, "vocab_size", 0, MAX_VOCAB, 0);
     if (!read_rope(hp, &k))
         return false;
-    if (value_dim != hp->head_dim)
-        return fail(err, HEARTH_ERR_FORMAT, "key size %d and value size %d differ; this version needs them equal",
-                    hp->head_dim, value_dim);
-    if (hp->n_ff < 1 && hp->n_dense_layers)
-        return fail(err, HEARTH_ERR_FORMAT, "%s.feed_forward_length is 0, and some layers have no experts; "
-                                            "the file's metadata is damaged", arch);
+    for (int i = 0; i < min_int(hp->n_dense_layers, hp->n_layers); i++)
+        if (hp->layer[i].n_ff < 1)
+            return fail(err, HEARTH_ERR_FORMAT, "%s.feed_forward_length is 0, and some layers have no experts; "
+                                                "the file's metadata is damaged", arch);
     return check(hp, &k);
 }

@@ -32,8 +32,19 @@ struct rope_params {
 /* How a router's logits become weights of experts. */
 enum gating { GATING_DEFAULT, GATING_SOFTMAX = 1, GATING_SIGMOID = 2, GATING_SOFTMAX_CHOSEN = 3 };
 
+/* What layers may have of their own. */
+struct layer_shape {
+    int n_kv_heads, head_dim; /* of attention */
+    int n_ff;
+    bool windowed;            /* it sees `window` positions; model.c says which do */
+};
+
 struct hparams {
-    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_rot, n_ff, n_vocab, n_ctx_train, n_token_types, n_dense;
+    int n_layers, n_embd, n_heads, n_vocab, n_ctx_train, n_token_types, n_dense;
+    int n_kv_heads, n_ff;                  /* the most of a layer */
+    int head_dim, n_rot;                   /* of layers that see all */
+    int head_dim_window, n_rot_window;     /* of layers with a window */
+    struct layer_shape layer[MAX_LAYERS];  /* [n_layers] */
     int n_labels;                /* of a classifier */
     bool causal;                 /* tokens see only what came before them; else the model writes no text */
     float norm_eps;

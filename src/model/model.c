@@ -7,8 +7,11 @@
 
 enum { NAME_BYTES = 96, MODEL_ARENA_BYTES = 64 << 20 };
 
-static uint64_t dim_value(const struct hparams *hp, enum dim d)
+/* Of this layer; -1: of a tensor that exists once. */
+static uint64_t dim_value(const struct hparams *hp, enum dim d, int layer)
 {
+    static const struct layer_shape none;
+    const struct layer_shape *of = layer >= 0 ? &hp->layer[layer] : &none;
     switch (d) {
     case D_NONE:
     case D_ONE:
@@ -26,21 +29,21 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
     case D_LABELS:
         return (uint64_t)hp->n_labels;
     case D_Q:
-        return (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+        return (uint64_t)hp->n_heads * (uint64_t)of->head_dim;
     case D_KV:
-        return (uint64_t)hp->n_kv_heads * (uint64_t)hp->head_dim;
+        return (uint64_t)of->n_kv_heads * (uint64_t)of->head_dim;
     case D_QKV:
-        return dim_value(hp, D_Q) + 2 * dim_value(hp, D_KV);
+        return dim_value(hp, D_Q, layer) + 2 * dim_value(hp, D_KV, layer);
     case D_HEAD:
-        return (uint64_t)hp->head_dim;
+        return (uint64_t)of->head_dim;
     case D_HEADS:
         return (uint64_t)hp->n_heads;
     case D_KV_HEADS:
-        return (uint64_t)hp->n_kv_heads;
+        return (uint64_t)of->n_kv_heads;
     case D_FF:
-        return (uint64_t)hp->n_ff;
+        return (uint64_t)of->n_ff;
     case D_FF_TWICE:
-        return 2 * (uint64_t)hp->n_ff;
+        return 2 * (uint64_t)of->n_ff;
     case D_ROT:
         return (uint64_t)hp->n_rot / 2;
     case D_EXPERTS:
@@ -56,7 +59,7 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d)
     case D_TAPS:
         return (uint64_t)hp->n_taps;
     case D_Q_TWICE:
-        return 2 * dim_value(hp, D_Q);
+        return 2 * dim_value(hp, D_Q, layer);
     case D_STATE_HEADS:
         return (uint64_t)hp->n_state_heads;
     case D_STATE_HEADS_TWICE:
@@ -79,11 +82,13 @@ struct shape {
     bool vector; /* of f32, or some of them */
 };
 
-static struct shape shape_of(const struct hparams *hp, const struct tensor_spec *spec, const struct gguf_tensor *t)
+static struct shape shape_of(const struct hparams *hp, const struct tensor_spec *spec, int layer,
+                             const struct gguf_tensor *t)
 {
-    struct shape s = { dim_value(hp, spec->row), dim_value(hp, spec->rows), dim_value(hp, spec->mats),
+    struct shape s = { dim_value(hp, spec->row, layer), dim_value(hp, spec->rows, layer),
+                       dim_value(hp, spec->mats, layer),
                        .vector = spec->rows == D_NONE };
-    if (t && spec->row_else != D_NONE && t->dim[0] == dim_value(hp, spec->row_else))
+    if (t && spec->row_else != D_NONE && t->dim[0] == dim_value(hp, spec->row_else, layer))
         s.row = t->dim[0];
     return s;
 }
@@ -149,7 +154,7 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
     char name[NAME_BYTES];
     snprintf(name, sizeof name, spec->name, layer); /* the names are ours: arch/ *.c */
     const struct gguf_tensor *t = gguf_find_tensor(g, str_z(name));
-    struct shape s = shape_of(&m->hp, spec, t);
+    struct shape s = shape_of(&m->hp, spec, layer, t);
     if (!t)
         return spec->optional || fail_missing(m, name, &s, err);
     enum dtype type;
@@ -200,7 +205,7 @@ static void split(struct weight *part, const struct weight *whole, int *row, int
     *row += n_rows;
 }
 
-static void split_fused(const struct hparams *hp, struct weight *w)
+static void split_fused(const struct hparams *hp, struct weight *w, int layer)
 {
     static const struct { int whole, parts[3]; enum dim rows[3]; } fused[] = {
         { W_QKV, { W_Q, W_K, W_V }, { D_Q, D_KV, D_KV } },
@@ -209,7 +214,7 @@ static void split_fused(const struct hparams *hp, struct weight *w)
     };
     for (size_t i = 0; i < ARRAY_LEN(fused); i++)
         for (int row = 0, k = 0; k < 3 && fused[i].rows[k] != D_NONE; k++)
-            split(&w[fused[i].parts[k]], &w[fused[i].whole], &row, (int)dim_value(hp, fused[i].rows[k]));
+            split(&w[fused[i].parts[k]], &w[fused[i].whole], &row, (int)dim_value(hp, fused[i].rows[k], layer));
 }
 
 static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_bound, hearth_error *err)
@@ -224,7 +229,7 @@ static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_
             *n_bound += w[s->slot].mat.data != NULL;
         }
     }
-    split_fused(&m->hp, w);
+    split_fused(&m->hp, w, layer);
     return true;
 }
 
@@ -281,21 +286,6 @@ struct windows_said {
     struct gguf_array of_layer; /* n 0: not said */
 };
 
-static bool read_windows(const struct model *m, const struct gguf *g, struct windows_said *said, hearth_error *err)
-{
-    char key[NAME_BYTES];
-    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch->name);
-    const struct gguf_value *v = gguf_find(g, key);
-    *said = (struct windows_said){ .period = m->hp.window_period ? m->hp.window_period : m->arch->window_period };
-    if (!v || v->type != GGUF_ARRAY)
-        return true;
-    if (!gguf_array_or_none(g, key, GGUF_BOOL, MAX_LAYERS, &said->of_layer, err))
-        return false;
-    return said->of_layer.n == (uint64_t)m->hp.n_layers
-           || fail(err, HEARTH_ERR_FORMAT, "%s has %llu items for %d layers; the file's metadata is damaged", key,
-                   (unsigned long long)said->of_layer.n, m->hp.n_layers);
-}
-
 static bool is_full(const struct model *m, const struct windows_said *said, int layer)
 {
     if (m->arch->windows == WINDOWS_NONE || !m->hp.window)
@@ -307,19 +297,53 @@ static bool is_full(const struct model *m, const struct windows_said *said, int 
     return m->arch->windows == WINDOWS_BUT_FULL && (layer + 1) % said->period == 0;
 }
 
+/* Which layers have the window, and the heads of those. */
+static bool read_windows(struct model *m, const struct gguf *g, hearth_error *err)
+{
+    char key[NAME_BYTES];
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", m->arch->name);
+    const struct gguf_value *v = gguf_find(g, key);
+    struct windows_said said = { .period = m->hp.window_period ? m->hp.window_period : m->arch->window_period };
+    if (v && v->type == GGUF_ARRAY && !gguf_array_or_none(g, key, GGUF_BOOL, MAX_LAYERS, &said.of_layer, err))
+        return false;
+    if (said.of_layer.data && said.of_layer.n != (uint64_t)m->hp.n_layers)
+        return fail(err, HEARTH_ERR_FORMAT, "%s has %llu items for %d layers; the file's metadata is damaged", key,
+                    (unsigned long long)said.of_layer.n, m->hp.n_layers);
+    for (int i = 0; i < m->hp.n_layers; i++) {
+        struct layer_shape *of = &m->hp.layer[i];
+        of->windowed = !is_full(m, &said, i);
+        if (of->windowed)
+            of->head_dim = m->hp.head_dim_window;
+    }
+    return true;
+}
+
+/* Bytes of a page that are a layer's. */
+static size_t layer_kv_bytes(const struct hparams *hp, int layer, hearth_kv_type type)
+{
+    const struct layer_shape *of = &hp->layer[layer];
+    return hparams_is_recurrent(hp, layer) ? 0 : 2 * kv_half_bytes(type, of->head_dim) * (size_t)of->n_kv_heads;
+}
+
+/* Where in a page a layer's keys and values stand. */
+static void place_kv(struct kv_place *place, const struct hparams *hp, int layer, hearth_kv_type type, size_t at)
+{
+    size_t half = kv_half_bytes(type, hp->layer[layer].head_dim);
+    *place = (struct kv_place){ .at = at, .head_bytes = 2 * half, .values_at = half };
+}
+
 /* Which window and which rotation each layer has, what its feed-forward reads, and where in a page or
  * a state it stands. */
-static bool place_layers(struct model *m, const struct gguf *g, hearth_error *err)
+static void place_layers(struct model *m)
 {
     const struct arch *a = m->arch;
     const struct hparams *hp = &m->hp;
-    struct windows_said said;
-    if (!read_windows(m, g, &said, err))
-        return false;
-    int n_kv = 0, n_recurrent = 0;
+    size_t at[HEARTH_N_KV_TYPES] = { 0 };
+    int n_recurrent = 0;
     for (int i = 0; i < hp->n_layers; i++) {
         struct layer *l = &m->layers[i];
-        bool full = is_full(m, &said, i);
+        bool full = !hp->layer[i].windowed;
+        l->shape = hp->layer[i];
         l->window = full ? 0 : hp->window;
         l->rope = a->rope_local && !full ? ROPE_LOCAL : ROPE_SCALED;
         if (a->rotated == ROTATED_NONE || (a->rotated == ROTATED_AS_SAID && hp->unrotated)
@@ -328,9 +352,15 @@ static bool place_layers(struct model *m, const struct gguf *g, hearth_error *er
             l->rope = ROPE_NONE;
         l->parallel = a->parallel && !l->w[W_FFN_NORM].vec;
         l->recurrent = hparams_is_recurrent(hp, i);
-        l->place = l->recurrent ? n_recurrent++ : n_kv++;
+        if (l->recurrent)
+            l->state_place = n_recurrent++;
+        for (int type = 0; type < HEARTH_N_KV_TYPES; type++) {
+            place_kv(&l->kv[type], hp, i, (hearth_kv_type)type, at[type]);
+            at[type] += layer_kv_bytes(hp, i, (hearth_kv_type)type);
+        }
+        l->attention_scale = hp->attention_scale > 0 ? hp->attention_scale
+                                                     : (float)(1.0 / sqrt((double)hp->layer[i].head_dim));
     }
-    return true;
 }
 
 /* Beyond the original context LongRoPE has factors of their own; which holds for all of a model's positions, since
@@ -360,11 +390,16 @@ static bool make_rope(struct model *m, hearth_error *err)
     m->n_ropes = m->arch->rotated == ROTATED_NONE ? 0 : m->arch->rope_local ? N_ROPE_TABLES : 1;
     if (m->n_ropes == 0)
         return true;
+    if (m->n_ropes == 1 && m->hp.n_rot_window != m->hp.n_rot)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.rope.dimension_count_swa is %d and rope.dimension_count %d; layers of %s models rotate alike "
+                    "as this version knows them",
+                    m->arch->name, m->hp.n_rot_window, m->hp.n_rot, m->arch->name);
     return check_factors(factors, err)
            && rope_make(&m->rope[ROPE_SCALED], &m->arena, &m->hp.rope, m->hp.n_rot, factors->vec,
                         m->arch->yarn_fractional, err)
            && (m->n_ropes == 1
-               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot, NULL, false, err));
+               || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot_window, NULL, false, err));
 }
 
 static void set_router(struct model *m)
@@ -389,7 +424,6 @@ static float or_one(float scale) { return scale > 0 ? scale : 1; }
 static void set_scales(struct model *m)
 {
     const struct hparams *hp = &m->hp;
-    m->attention_scale = hp->attention_scale > 0 ? hp->attention_scale : (float)(1.0 / sqrt((double)hp->head_dim));
     m->embedding_scale = m->arch->embedding_sqrt ? sqrtf((float)hp->n_embd) : or_one(hp->embedding_scale);
     m->residual_scale = or_one(hp->residual_scale);
     m->logit_scale = m->arch->logits_divided ? 1 / or_one(hp->logit_scale) : or_one(hp->logit_scale);
@@ -450,8 +484,9 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     m->layers = arena_array(&m->arena, struct layer, m->hp.n_layers);
     if (!m->layers)
         return fail_memory(err, "the layer table");
-    if (!bind_all(m, g, err) || !place_layers(m, g, err) || !make_rope(m, err))
+    if (!read_windows(m, g, err) || !bind_all(m, g, err) || !make_rope(m, err))
         return false;
+    place_layers(m);
     if (!m->global[G_DENSE_2].mat.data != !m->global[G_DENSE_3].mat.data)
         return fail(err, HEARTH_ERR_FORMAT, "the file has one of dense_2.weight and dense_3.weight; it is incomplete");
     name_unused(m, g);
@@ -500,15 +535,26 @@ bool model_check_writes(const struct model *m, hearth_error *err)
     return m->hp.causal || fail(err, HEARTH_ERR_USAGE, "this model makes embeddings, it does not write text");
 }
 
+size_t model_kv_page_bytes(const struct hparams *hp, hearth_kv_type type)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < hp->n_layers; i++)
+        bytes += layer_kv_bytes(hp, i, type);
+    return bytes;
+}
+
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
 {
-    uint64_t of_head = 2 * kv_half_bytes(type, hp->head_dim) / KV_PAGE_TOKENS;
-    return of_head * (uint64_t)hp->n_kv_layers * (uint64_t)hp->n_kv_heads;
+    return model_kv_page_bytes(hp, type) / KV_PAGE_TOKENS;
 }
 
 uint64_t model_attention_macs(const struct hparams *hp)
 {
-    return 2 * (uint64_t)hp->n_kv_layers * (uint64_t)hp->n_heads * (uint64_t)hp->head_dim;
+    uint64_t macs = 0;
+    for (int i = 0; i < hp->n_layers; i++)
+        if (!hparams_is_recurrent(hp, i))
+            macs += 2 * (uint64_t)hp->n_heads * (uint64_t)hp->layer[i].head_dim;
+    return macs;
 }
 
 size_t model_state_bytes(const struct hparams *hp)

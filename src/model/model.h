@@ -3,6 +3,7 @@
  * Nothing is copied: every matrix and vector points into the mapped file. */
 #pragma once
 #include "base/arena.h"
+#include "kernel/attention.h"
 #include "kernel/gemm.h"
 #include "model/arch.h"
 #include "model/rope.h"
@@ -36,7 +37,10 @@ struct layer {
     int rope;   /* which table; ROPE_NONE: keys and queries are not rotated */
     bool parallel; /* feed-forward reads what attention read, and both are added after it */
     bool recurrent; /* it keeps a state (recurrence.h) instead of keys and values */
-    int place;  /* among the layers of its kind: in pages, or in the state */
+    int state_place; /* among the layers that keep one */
+    struct layer_shape shape; /* hparams' */
+    struct kv_place kv[HEARTH_N_KV_TYPES]; /* where its keys and values are in a page */
+    float attention_scale; /* of query-key products: 1 / sqrt(head_dim) where metadata say nothing */
 };
 
 struct model {
@@ -45,7 +49,6 @@ struct model {
     struct weight global[N_GLOBAL_SLOTS];
     struct layer *layers;     /* [n_layers] */
     struct router router;     /* metadata first, then the architecture's; weights_scale 1: as they are */
-    float attention_scale;    /* of query-key products: 1 / sqrt(head_dim) where metadata say nothing */
     float embedding_scale, residual_scale, logit_scale; /* 1: as it is */
     struct rope_table rope[N_ROPE_TABLES];
     int n_ropes;              /* that layers use */
@@ -73,6 +76,8 @@ bool model_check_ranks(const struct model *m, hearth_error *err);
 /* HEARTH_ERR_USAGE for a model without logits. */
 bool model_check_writes(const struct model *m, hearth_error *err);
 
+/* Bytes of a page of keys and values: of 64 positions of one sequence, all layers. */
+size_t model_kv_page_bytes(const struct hparams *hp, hearth_kv_type type);
 /* Bytes of keys and values for one position of one sequence. */
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);
 /* Bytes of what one sequence has in layers that keep a state; 0: there are none. */

@@ -110,7 +110,7 @@ void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias);
 /* A slice's state in this layer. */
 static inline float *pass_state(const struct pass *p, const struct batch_slice *slice)
 {
-    return slice->state + (size_t)p->layer->place * recurrence_floats(&p->m->hp);
+    return slice->state + (size_t)p->layer->state_place * recurrence_floats(&p->m->hp);
 }
 
 /* ws->conv = silu(causal convolution of the columns of ws->mix from this one on). */

@@ -49,6 +49,7 @@ bool rope_make(struct rope_table *t, struct arena *arena, const struct rope_para
     t->freq = arena_array(arena, double, max_int(n, 1));
     if (!t->freq)
         return fail_memory(err, "RoPE frequencies");
+    t->n_rot = n_rot;
     t->magnitude = attention_factor(p);
     struct ramp ramp = yarn_ramp(p, n_rot, fractional);
     for (int i = 0; i < n; i++) {
@@ -63,9 +64,9 @@ bool rope_make(struct rope_table *t, struct arena *arena, const struct rope_para
     return true;
 }
 
-void rope_angles(const struct rope_table *t, int n_rot, int pos, float *cos, float *sin)
+void rope_angles(const struct rope_table *t, int pos, float *cos, float *sin)
 {
-    for (int i = 0; i < n_rot / 2; i++) {
+    for (int i = 0; i < t->n_rot / 2; i++) {
         double angle = pos * t->freq[i];
         cos[i] = (float)(num_cos(angle) * t->magnitude);
         sin[i] = (float)(num_sin(angle) * t->magnitude);

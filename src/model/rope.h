@@ -6,6 +6,7 @@
 #include "model/hparams.h"
 
 struct rope_table {
+    int n_rot;        /* values of a head that it turns, in pairs */
     double *freq;     /* [n_rot/2] radians per position */
     double magnitude; /* cosines and sines times this */
 };
@@ -15,4 +16,4 @@ struct rope_table {
 bool rope_make(struct rope_table *t, struct arena *arena, const struct rope_params *p, int n_rot, const float *factors,
                bool fractional, hearth_error *err);
 /* Angles of one position: [n_rot/2] each. */
-void rope_angles(const struct rope_table *t, int n_rot, int pos, float *cos, float *sin);
+void rope_angles(const struct rope_table *t, int pos, float *cos, float *sin);

@@ -30,7 +30,7 @@ static struct ffn_needs ffn_needs(const struct model *m)
     struct ffn_needs n = { 0 };
     for (int i = 0; i < hp->n_layers; i++) {
         const struct weight *w = m->layers[i].w;
-        int dense = w[W_UP].mat.data ? hp->n_ff : 0, shared = w[W_SHARED_UP].mat.data ? hp->n_ff_shared : 0;
+        int dense = w[W_UP].mat.data ? hp->layer[i].n_ff : 0, shared = w[W_SHARED_UP].mat.data ? hp->n_ff_shared : 0;
         size_t experts = w[W_ROUTER].mat.data ? (size_t)hp->n_experts_used * (size_t)hp->n_ff_expert : 0;
         n.inner = max_size(n.inner, max_size((size_t)dense, experts + (size_t)shared));
         n.widest = max_int(n.widest, max_int(dense, shared));
@@ -61,10 +61,30 @@ static void cut_experts(struct workspace *ws, struct cutter *c, const struct mod
             e->act[kind] = cut(c, act_kind_bytes((enum act_kind)kind, (int)pairs, widest), 1);
 }
 
-static size_t thread_scratch_bytes(const struct hparams *hp, int widest)
+/* The most values of a token that attention of some layer has. */
+struct attention_needs {
+    size_t q, kv;
+    size_t scratch_bytes; /* of a thread */
+};
+
+static struct attention_needs attention_needs(const struct hparams *hp)
 {
-    size_t bytes = kernel_scratch_bytes(widest);
-    bytes = max_size(bytes, attention_scratch_bytes(hp->n_heads / hp->n_kv_heads, hp->head_dim));
+    struct attention_needs n = { 0 };
+    for (int i = 0; i < hp->n_layers; i++) {
+        const struct layer_shape *of = &hp->layer[i];
+        if (hparams_is_recurrent(hp, i))
+            continue;
+        n.q = max_size(n.q, (size_t)hp->n_heads * (size_t)of->head_dim);
+        n.kv = max_size(n.kv, (size_t)of->n_kv_heads * (size_t)of->head_dim);
+        n.scratch_bytes =
+            max_size(n.scratch_bytes, attention_scratch_bytes(hp->n_heads / of->n_kv_heads, of->head_dim));
+    }
+    return n;
+}
+
+static size_t thread_scratch_bytes(const struct hparams *hp, int widest, size_t attention_bytes)
+{
+    size_t bytes = max_size(kernel_scratch_bytes(widest), attention_bytes);
     bytes = max_size(bytes, (size_t)widest * sizeof(float));
     bytes = max_size(bytes, 2 * (size_t)hp->n_experts * sizeof(float));
     bytes = max_size(bytes, recurrence_scratch_bytes(hp));
@@ -76,8 +96,8 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     const struct hparams *hp = &m->hp;
     size_t t = (size_t)shape->max_tokens, f = sizeof(float);
     const struct ffn_needs ffn = ffn_needs(m);
-    size_t n_embd = (size_t)hp->n_embd, n_half = (size_t)hp->n_rot / 2;
-    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
+    const struct attention_needs attention = attention_needs(hp);
+    size_t n_embd = (size_t)hp->n_embd, n_q = attention.q, n_kv = attention.kv;
     int widest = max_int(max_int(hp->n_embd, (int)n_q), max_int(ffn.widest, max_int(hp->n_dense, hp->n_inner)));
     struct cutter c = { base, 0 };
 
@@ -96,6 +116,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     if (m->arch->parallel)
         ws->beside = cut(&c, t * n_embd, f);
     for (int i = 0; i < m->n_ropes; i++) {
+        size_t n_half = (size_t)m->rope[i].n_rot / 2;
         ws->cos[i] = cut(&c, t * n_half, f);
         ws->sin[i] = cut(&c, t * n_half, f);
     }
@@ -115,7 +136,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
         ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
     if (shape->observed)
         ws->seen = cut(&c, max_size(t, (size_t)shape->max_logit_rows) * (size_t)widest, f);
-    ws->scratch_bytes = thread_scratch_bytes(hp, widest);
+    ws->scratch_bytes = thread_scratch_bytes(hp, widest, attention.scratch_bytes);
     c.used = align_size(c.used, 4096);
     ws->scratch = cut(&c, (size_t)shape->n_threads, ws->scratch_bytes);
     ws->bytes = c.used;

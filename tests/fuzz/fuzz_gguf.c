@@ -126,8 +126,9 @@ static void use_model(const struct gguf *g)
             if (m.layers[i].w[s].mat.data)
                 fuzz_read(m.layers[i].w[s].mat.data,
                           (uint64_t)m.layers[i].w[s].mat.n_rows * m.layers[i].w[s].mat.row_bytes);
-    for (int i = 0; i < m.hp.n_rot / 2; i++)
-        must(m.rope[ROPE_SCALED].freq[i] >= 0);
+    for (int t = 0; t < m.n_ropes; t++)
+        for (int i = 0; i < m.rope[t].n_rot / 2; i++)
+            must(m.rope[t].freq[i] >= 0);
     model_free(&m);
 }
 

@@ -14,6 +14,8 @@ enum { MAX_KEYS = 200 };
 /* Keys and values of one sequence with 2 KV heads and 1 layer, each page guarded. */
 struct cache {
     struct kv_view view;
+    struct kv_place layer;
+    int head_dim;
     uint32_t table[8];
     size_t bytes;
     float *k, *v; /* [head][key][head_dim], as the type holds them */
@@ -60,10 +62,10 @@ static void round_row(hearth_kv_type type, float *x, int n)
 static struct cache cache_make(const struct kernels *kernels, hearth_kv_type type, int head_dim, int first, int n_keys,
                                struct rng *rng)
 {
-    struct cache c = { .view = { .head_dim = head_dim, .type = type } };
-    c.view.head_bytes = 2 * kv_half_bytes(type, head_dim);
-    c.view.layer_bytes = 2 * c.view.head_bytes;
-    c.view.page_bytes = c.view.layer_bytes;
+    size_t half = kv_half_bytes(type, head_dim);
+    struct cache c = { .view = { .page_bytes = 4 * half, .type = type },
+                       .layer = { .head_bytes = 2 * half, .values_at = half },
+                       .head_dim = head_dim };
     int n_pages = (n_keys + 63) / 64;
     c.bytes = c.view.page_bytes * (size_t)n_pages;
     c.view.base = guard_alloc(c.bytes);
@@ -84,8 +86,8 @@ static struct cache cache_make(const struct kernels *kernels, hearth_kv_type typ
             continue;
         struct kv_view view = c.view;
         view.pages = c.table;
-        kernels->kv_store[type](kv_k(&view, key / 64, 0, head), kv_v(&view, key / 64, 0, head), k, v, head_dim,
-                                key % 64);
+        kernels->kv_store[type](kv_k(&view, &c.layer, key / 64, head), kv_v(&view, &c.layer, key / 64, head), k, v,
+                                head_dim, key % 64);
         round_row(type, k, head_dim);
         round_row(type, v, head_dim);
     }
@@ -93,7 +95,7 @@ static struct cache cache_make(const struct kernels *kernels, hearth_kv_type typ
 }
 static void cache_free(struct cache *c)
 {
-    size_t bytes = sizeof(float) * 2 * MAX_KEYS * (size_t)c->view.head_dim;
+    size_t bytes = sizeof(float) * 2 * MAX_KEYS * (size_t)c->head_dim;
     guard_free(c->view.base, c->bytes);
     guard_free(c->k, bytes);
     guard_free(c->v, bytes);
@@ -102,7 +104,7 @@ static void cache_free(struct cache *c)
 /* All heads of all tokens, `at_once` tokens in a task. */
 static void attend(struct attention *a, const struct kernels *k, int at_once, float *out)
 {
-    size_t bytes = attention_scratch_bytes(a->n_heads / a->n_kv_heads, a->kv.head_dim);
+    size_t bytes = attention_scratch_bytes(a->n_heads / a->n_kv_heads, a->head_dim);
     uint8_t *scratch = guard_alloc(align_size(bytes, 64));
     a->k = k;
     a->out = out;
@@ -114,7 +116,7 @@ static void attend(struct attention *a, const struct kernels *k, int at_once, fl
 
 static void check_reference(const struct attention *a, const struct cache *c, const float *got)
 {
-    int head_dim = a->kv.head_dim;
+    int head_dim = a->head_dim;
     double want[512];
     for (int t = 0; t < a->n_tokens; t++)
         for (int h = 0; h < a->n_heads; h++) {
@@ -158,7 +160,8 @@ static void check_case(struct place p, uint64_t seed)
         q[i] = rng_normal(&rng) * 2;
     for (size_t i = 0; i < n_heads; i++)
         sinks[i] = i == 0 ? 40.0f : i == 1 ? -40.0f : rng_normal(&rng) * 3;
-    struct attention a = { .kv = c.view, .n_heads = (int)n_heads, .n_kv_heads = 2,
+    struct attention a = { .kv = c.view, .layer = c.layer, .n_heads = (int)n_heads, .n_kv_heads = 2,
+                           .head_dim = p.head_dim,
                            .scale = 2.4f / sqrtf((float)p.head_dim), .window = p.window, .soft_cap = p.soft_cap,
                            .both_ways = p.both_ways,
                            .sinks = p.sinks ? sinks : NULL, .n_tokens = p.n_tokens, .first_pos = p.first_pos,

@@ -166,7 +166,7 @@ static void while_it_is_short_kept_pages_are_used_again(void **state)
 static void free_pages_lose_what_was_in_them(void **state)
 {
     enum { N_PAGES = 8 };
-    struct hparams hp = { .n_kv_layers = 1, .n_kv_heads = 1, .head_dim = 64 };
+    struct hparams hp = { .n_layers = 1, .n_kv_layers = 1, .layer = { { .n_kv_heads = 1, .head_dim = 64 } } };
     struct kv_pool pool;
     struct kv_seq a, b;
     uint32_t n;

@@ -29,7 +29,7 @@ static struct one seqs[N_SEQS];
 
 static void open_pool(uint32_t n_pages)
 {
-    const struct hparams hp = { .head_dim = 8, .n_kv_heads = 1, .n_kv_layers = 1 };
+    const struct hparams hp = { .n_layers = 1, .n_kv_layers = 1, .layer = { { .n_kv_heads = 1, .head_dim = 8 } } };
     hearth_error err = { 0 };
     assert_true(kv_create(&pool, &hp, HEARTH_KV_f16, n_pages, 1, &err));
     assert_true(pool.page_bytes >= PAGE * sizeof(struct computed));

@@ -37,9 +37,8 @@ static void add_bias(const struct pass *p, float *x, const struct weight *w)
 /* Queries that came with their gates, to where attention reads them. */
 static void part_from_gates(const struct pass *p, int row)
 {
-    const struct hparams *hp = &p->m->hp;
-    size_t n = (size_t)hp->head_dim, at = (size_t)row * (size_t)hp->n_heads;
-    for (size_t h = at; p->m->arch->query_gates && h < at + (size_t)hp->n_heads; h++)
+    size_t n = (size_t)p->layer->shape.head_dim, n_heads = (size_t)p->m->hp.n_heads, at = (size_t)row * n_heads;
+    for (size_t h = at; p->m->arch->query_gates && h < at + n_heads; h++)
         memcpy(p->ws->q + h * n, p->ws->mix + 2 * h * n, n * sizeof *p->ws->q);
 }
 
@@ -48,7 +47,7 @@ static void stage_gate(void *pass, int thread, int n_threads)
     (void)thread;
     (void)n_threads;
     struct pass *p = pass;
-    int n = p->m->hp.head_dim, n_heads = p->m->hp.n_heads;
+    int n = p->layer->shape.head_dim, n_heads = p->m->hp.n_heads;
     for (int row; (row = tiles_take(&p->tiles)) < p->tiles.n;)
         for (int h = row * n_heads; h < (row + 1) * n_heads; h++) {
             float *out = p->ws->att + (ptrdiff_t)h * n;
@@ -56,14 +55,44 @@ static void stage_gate(void *pass, int thread, int n_threads)
         }
 }
 
+/* Values of all heads of a token: queries; keys, or values. */
+static size_t n_query(const struct pass *p) { return (size_t)p->m->hp.n_heads * (size_t)p->layer->shape.head_dim; }
+static size_t n_key(const struct pass *p)
+{
+    return (size_t)p->layer->shape.n_kv_heads * (size_t)p->layer->shape.head_dim;
+}
+
+static void rotate(const struct pass *p, int row, float *q, float *k)
+{
+    const struct layer *l = p->layer;
+    if (l->rope == ROPE_NONE)
+        return;
+    int n_rot = p->m->rope[l->rope].n_rot, head_dim = l->shape.head_dim;
+    size_t at = (size_t)row * (size_t)n_rot / 2;
+    const float *cos = p->ws->cos[l->rope] + at, *sin = p->ws->sin[l->rope] + at;
+    p->k->rope(q, p->m->hp.n_heads, head_dim, n_rot, cos, sin, p->m->arch->rope_halves);
+    p->k->rope(k, l->shape.n_kv_heads, head_dim, n_rot, cos, sin, p->m->arch->rope_halves);
+}
+
+/* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
+static void store(const struct pass *p, int row, const float *k, const float *v)
+{
+    const struct kv_view *kv = &p->b->slices[p->ws->row_slice[row]].kv;
+    const struct kv_place *layer = &p->layer->kv[kv->type];
+    int page = p->ws->row_pos[row] / KV_PAGE_TOKENS, slot = p->ws->row_pos[row] % KV_PAGE_TOKENS;
+    int head_dim = p->layer->shape.head_dim;
+    for (int h = 0; h < p->layer->shape.n_kv_heads; h++) {
+        size_t at = (size_t)h * (size_t)head_dim;
+        p->k->kv_store[kv->type](kv_k(kv, layer, page, h), kv_v(kv, layer, page, h), k + at, v + at, head_dim, slot);
+    }
+}
+
 /* From raw products to what attention reads: one token. */
 static void finish_qkv(struct pass *p, int row)
 {
-    const struct hparams *hp = &p->m->hp;
     const struct weight *w = p->layer->w;
     struct workspace *ws = p->ws;
-    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
-    size_t n_half = (size_t)hp->n_rot / 2, r = (size_t)row;
+    size_t n_q = n_query(p), n_kv = n_key(p), r = (size_t)row;
     float *q = ws->q + r * n_q, *k = ws->k + r * n_kv, *v = ws->v + r * n_kv;
 
     part_from_gates(p, row);
@@ -72,24 +101,11 @@ static void finish_qkv(struct pass *p, int row)
     add_bias(p, v, &w[W_V_BIAS]);
     if (!p->m->arch->qk_norm_rotated)
         qk_norms(p, q, n_q, k, n_kv);
-    int table = p->layer->rope;
-    if (table != ROPE_NONE) {
-        const float *cos = ws->cos[table] + r * n_half, *sin = ws->sin[table] + r * n_half;
-        p->k->rope(q, hp->n_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
-        p->k->rope(k, hp->n_kv_heads, hp->head_dim, hp->n_rot, cos, sin, p->m->arch->rope_halves);
-    }
+    rotate(p, row, q, k);
     if (p->m->arch->qk_norm_rotated)
         qk_norms(p, q, n_q, k, n_kv);
     lengthen(p, q, (int)n_q, ws->row_pos[row]);
-
-    /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
-    const struct kv_view *kv = &p->b->slices[ws->row_slice[row]].kv;
-    int page = ws->row_pos[row] / KV_PAGE_TOKENS, slot = ws->row_pos[row] % KV_PAGE_TOKENS;
-    for (int h = 0; h < hp->n_kv_heads; h++) {
-        size_t at = (size_t)h * (size_t)hp->head_dim;
-        p->k->kv_store[kv->type](kv_k(kv, page, p->layer->place, h), kv_v(kv, page, p->layer->place, h), k + at, v + at,
-                                 hp->head_dim, slot);
-    }
+    store(p, row, k, v);
 }
 
 static void stage_finish_qkv(void *pass, int thread, int n_threads)
@@ -106,9 +122,8 @@ static void stage_finish_qkv(void *pass, int thread, int n_threads)
 static int task_tokens(const struct pass *p)
 {
     enum { FEW = 8, TASKS_PER_THREAD = 4 };
-    const struct hparams *hp = &p->m->hp;
-    int most = attention_task_tokens(hp->n_heads / hp->n_kv_heads);
-    int fair = p->b->n_tokens * hp->n_kv_heads / (TASKS_PER_THREAD * p->ws->n_threads);
+    int n_kv_heads = p->layer->shape.n_kv_heads, most = attention_task_tokens(p->m->hp.n_heads / n_kv_heads);
+    int fair = p->b->n_tokens * n_kv_heads / (TASKS_PER_THREAD * p->ws->n_threads);
     return min_int(most, max_int(FEW, fair));
 }
 
@@ -122,17 +137,18 @@ static void attend(struct pass *p, int task, void *scratch)
     while (ws->slice_task[s] > task)
         s--;
     const struct batch_slice *slice = &p->b->slices[s];
-    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, first = (size_t)slice->first_row * n_q;
+    size_t n_q = n_query(p), first = (size_t)slice->first_row * n_q;
     int most = task_tokens(p), n_groups = (slice->n_tokens + most - 1) / most;
     int head = (task - ws->slice_task[s]) / n_groups;
     int group = n_groups - 1 - (task - ws->slice_task[s]) % n_groups;
     struct attention a = {
         .k = p->k,
         .kv = slice->kv,
-        .layer = p->layer->place,
+        .layer = p->layer->kv[slice->kv.type],
         .n_heads = hp->n_heads,
-        .n_kv_heads = hp->n_kv_heads,
-        .scale = p->m->attention_scale,
+        .n_kv_heads = p->layer->shape.n_kv_heads,
+        .head_dim = p->layer->shape.head_dim,
+        .scale = p->layer->attention_scale,
         .window = p->layer->window,
         .both_ways = !hp->causal,
         .soft_cap = hp->score_cap,
@@ -160,22 +176,21 @@ static int number_tasks(struct pass *p)
     int n = 0, most = task_tokens(p);
     for (int s = 0; s < p->b->n_slices; s++) {
         p->ws->slice_task[s] = n;
-        n += (p->b->slices[s].n_tokens + most - 1) / most * p->m->hp.n_kv_heads;
+        n += (p->b->slices[s].n_tokens + most - 1) / most * p->layer->shape.n_kv_heads;
     }
     return n;
 }
 
 void layer_attention(struct pass *p)
 {
-    const struct hparams *hp = &p->m->hp;
     const struct weight *w = p->layer->w;
     struct workspace *ws = p->ws;
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
-    size_t n_q = (size_t)hp->n_heads * (size_t)hp->head_dim, n_kv = (size_t)hp->n_kv_heads * (size_t)hp->head_dim;
+    size_t n_q = n_query(p), n_kv = n_key(p);
 
     p->norm = &w[W_ATTN_NORM];
     p->norm_bias = &w[W_ATTN_NORM_BIAS];
-    pass_act_begin(p, t, hp->n_embd, (const struct weight *[]){ &w[W_Q], &w[W_K], &w[W_V] }, 3);
+    pass_act_begin(p, t, p->m->hp.n_embd, (const struct weight *[]){ &w[W_Q], &w[W_K], &w[W_V] }, 3);
     pass_run(p, stage_norm, token_tiles);
 
     pass_gemm_begin(p);

@@ -4,7 +4,7 @@
 static void activate_row(struct pass *p, int row)
 {
     const struct weight *w = p->layer->w;
-    int n_ff = p->m->hp.n_ff;
+    int n_ff = p->layer->shape.n_ff;
     float *up = p->ws->up + (size_t)row * (size_t)n_ff, *gate = p->ws->gate + (size_t)row * (size_t)n_ff;
     pass_activate(p, gate, up, w[W_GATE].mat.data != NULL, w[W_GATE_BIAS].vec, w[W_UP_BIAS].vec, n_ff);
     pass_act_row(p, row, gate);
@@ -22,11 +22,10 @@ static void stage_activate(void *pass, int thread, int n_threads)
 
 void layer_ffn(struct pass *p)
 {
-    const struct hparams *hp = &p->m->hp;
     const struct weight *w = p->layer->w;
     struct workspace *ws = p->ws;
     int t = p->b->n_tokens, token_tiles = (t + TILE_TOKENS - 1) / TILE_TOKENS;
-    size_t n_ff = (size_t)hp->n_ff, n_embd = (size_t)hp->n_embd;
+    size_t n_ff = (size_t)p->layer->shape.n_ff, n_embd = (size_t)p->m->hp.n_embd;
 
     pass_begin_ffn(p, (const struct weight *[]){ &w[W_GATE], &w[W_UP] }, 2);
 
@@ -37,7 +36,7 @@ void layer_ffn(struct pass *p)
     pass_probe(p, ws->gate, w[W_GATE].mat.data ? (size_t)t * n_ff : 0, &w[W_GATE]);
     pass_probe(p, ws->up, (size_t)t * n_ff, &w[W_UP]);
 
-    pass_act_begin(p, t, hp->n_ff, (const struct weight *[]){ &w[W_DOWN] }, 1);
+    pass_act_begin(p, t, p->layer->shape.n_ff, (const struct weight *[]){ &w[W_DOWN] }, 1);
     pass_run(p, stage_activate, token_tiles);
     pass_gemm_begin(p);
     pass_gemm_add(p, &w[W_DOWN], ws->out, n_embd);
