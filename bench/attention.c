@@ -94,7 +94,7 @@ static bool set_up(hearth_error *err)
     if (!bench.k)
         return false;
     bench.cache = mem_pages(CACHE_BYTES, NULL);
-    bench.scratch = mem_pages(attention_scratch_bytes(MOST_PER_KV, 128), NULL);
+    bench.scratch = mem_pages(attention_scratch_bytes(MOST_PER_KV, 128, 0), NULL);
     bench.q = mem_pages(sizeof(float) * MOST_VALUES, NULL);
     bench.out = mem_pages(sizeof(float) * MOST_VALUES, NULL);
     if (!bench.cache || !bench.scratch || !bench.q || !bench.out)

@@ -30,7 +30,7 @@ static void *take(uint8_t *mem, size_t *used, size_t bytes)
     return mem ? mem + at : NULL;
 }
 
-static size_t task_layout(struct task *t, void *mem, int n_heads_per_kv, int head_dim)
+static size_t task_layout(struct task *t, void *mem, int n_heads_per_kv, int head_dim, int n_shared)
 {
     size_t n = (size_t)(n_heads_per_kv * attention_task_tokens(n_heads_per_kv)), used = 0;
     t->q = take(mem, &used, n * sizeof *t->q);
@@ -38,15 +38,15 @@ static size_t task_layout(struct task *t, void *mem, int n_heads_per_kv, int hea
     t->seen = take(mem, &used, n * sizeof *t->seen);
     t->m = take(mem, &used, n * sizeof *t->m);
     t->l = take(mem, &used, n * sizeof *t->l);
-    t->sums = take(mem, &used, n * (size_t)head_dim * sizeof *t->sums);
-    t->page = take(mem, &used, attend_scratch_floats(head_dim, (int)n) * sizeof *t->page);
+    t->sums = take(mem, &used, n * (size_t)(n_shared > 0 ? n_shared : head_dim) * sizeof *t->sums);
+    t->page = take(mem, &used, attend_scratch_floats(head_dim, n_shared, (int)n) * sizeof *t->page);
     return used;
 }
 
-size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim)
+size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim, int n_shared)
 {
     struct task t;
-    return task_layout(&t, NULL, n_heads_per_kv, head_dim);
+    return task_layout(&t, NULL, n_heads_per_kv, head_dim, n_shared);
 }
 
 /* The oldest position that one at pos sees. */
@@ -76,12 +76,13 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
 {
     struct task t;
     int per_kv = a->n_heads / a->n_kv_heads, head_dim = a->head_dim;
+    int value_dim = a->n_shared > 0 ? a->n_shared : head_dim, keys = a->n_shared > 0 ? 0 : kv_head;
     int n_q = (t1 - t0) * per_kv;
-    task_layout(&t, scratch, per_kv, head_dim);
+    task_layout(&t, scratch, per_kv, head_dim, a->n_shared);
     for (int i = 0; i < n_q; i++) {
         size_t head = (size_t)(kv_head * per_kv + i % per_kv);
         t.q[i] = a->q + (size_t)(t0 + i / per_kv) * a->q_stride + head * (size_t)head_dim;
-        t.o[i] = t.sums + (size_t)i * (size_t)head_dim;
+        t.o[i] = t.sums + (size_t)i * (size_t)value_dim;
         t.m[i] = -INFINITY;
         t.l[i] = 0;
     }
@@ -96,19 +97,20 @@ void attention_task(const struct attention *a, int kv_head, int t0, int t1, void
         for (int i = 0; i < n_q && !(were && all_seen); i++)
             t.seen[i] = keys_seen(a, a->first_pos + t0 + i / per_kv, page);
         int next = min_int(page + 1, last);
-        struct attend_page p = { .k = kv_k(&a->kv, &a->layer, page, kv_head),
-                                 .v = kv_v(&a->kv, &a->layer, page, kv_head),
-                                 .next_k = kv_k(&a->kv, &a->layer, next, kv_head),
-                                 .next_v = kv_v(&a->kv, &a->layer, next, kv_head),
+        struct attend_page p = { .k = kv_k(&a->kv, &a->layer, page, keys),
+                                 .v = kv_v(&a->kv, &a->layer, page, keys),
+                                 .next_k = kv_k(&a->kv, &a->layer, next, keys),
+                                 .next_v = kv_v(&a->kv, &a->layer, next, keys),
                                  .scratch = t.page,
                                  .head_dim = head_dim,
+                                 .n_shared = a->n_shared,
                                  .scale = a->scale,
                                  .soft_cap = a->soft_cap };
         a->k->attend_page[a->kv.type](&p, t.q, t.seen, n_q, t.m, t.l, t.o);
     }
     for (int i = 0; i < n_q; i++) {
         size_t head = (size_t)(kv_head * per_kv + i % per_kv);
-        float *out = a->out + (size_t)(t0 + i / per_kv) * a->out_stride + head * (size_t)head_dim;
-        a->k->attend_finish(out, t.o[i], t.m[i], t.l[i], sinks ? &sinks[i % per_kv] : NULL, head_dim);
+        float *out = a->out + (size_t)(t0 + i / per_kv) * a->out_stride + head * (size_t)value_dim;
+        a->k->attend_finish(out, t.o[i], t.m[i], t.l[i], sinks ? &sinks[i % per_kv] : NULL, value_dim);
     }
 }

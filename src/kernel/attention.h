@@ -5,7 +5,8 @@
  *   page = [layer][kv head][ K | V ], each kv_half_bytes(): scales if the type has them, then
  *          K: values [head_dim][64], V: values [64][head_dim]
  *
- * Layers may differ in heads and their size: a kv_place says where one is.
+ * Where values are the first n_shared values of their key (latent attention), there is no V. Layers may differ in
+ * heads and their size: a kv_place says where one is.
  *
  * Allocation, sharing and eviction live in infer/kv.c, which fills these views. */
 #pragma once
@@ -23,7 +24,7 @@ struct kv_view {
 struct kv_place {
     size_t at;         /* bytes of a page before it */
     size_t head_bytes; /* of a KV head */
-    size_t values_at;  /* bytes of a head before its values */
+    size_t values_at;  /* bytes of a head before its values; where they are shared, all */
 };
 
 /* Bytes of the 64 keys, or of the 64 values, of one KV head: a multiple of 64. */
@@ -43,6 +44,8 @@ struct attention {
     struct kv_view kv;
     struct kv_place layer;
     int n_heads, n_kv_heads, head_dim; /* n_heads is a multiple of n_kv_heads */
+    int n_shared;            /* above 0, a multiple of 16: values are the first so many of each key, all heads have the
+                              * same, and n_kv_heads is in how many parts the heads are taken; 0: they are apart */
     float scale;
     int window;              /* a position sees itself and window - 1 before it; 0: all before it. Pages of which
                               * nothing is seen are not read */
@@ -54,7 +57,7 @@ struct attention {
     int n_tokens, first_pos; /* these rows are positions first_pos .. first_pos + n_tokens - 1 */
     const float *q;          /* [n_tokens][q_stride], head h at h * head_dim, already rotated */
     size_t q_stride;
-    float *out;              /* [n_tokens][out_stride] */
+    float *out;              /* [n_tokens][out_stride], head h at h * the length of a value */
     size_t out_stride;
 };
 
@@ -65,7 +68,7 @@ static inline int attention_task_tokens(int n_heads_per_kv)
 {
     return max_int(1, min_int(ATTENTION_TASK_TOKENS, ATTENTION_TASK_QUERIES / n_heads_per_kv));
 }
-size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim);
+size_t attention_scratch_bytes(int n_heads_per_kv, int head_dim, int n_shared);
 
 /* The query heads of one KV head for tokens t0 <= t < t1 (at most attention_task_tokens()). Keys of these
  * positions are in the cache already. Tasks are independent: any thread, any order. */

@@ -56,6 +56,8 @@ struct attend_page {
     const uint8_t *next_k, *next_v; /* what will be read after k and v, for asking memory early; any address will do */
     float *scratch;                 /* [attend_scratch_floats()] aligned to 64 bytes */
     int head_dim;
+    int n_shared;      /* above 0, a multiple of 16: the values are the first so many of each key, and v is where the
+                        * keys end; 0: they are apart, as many as a key has */
     float scale;       /* multiplies each score; above 0 */
     float soft_cap;    /* scores are then cap * tanh(score / cap); 0: as they are */
 };
@@ -65,10 +67,12 @@ struct key_span {
     int first, end;
 };
 
-/* Scratch of a page for n_q queries: keys or values as floats, 64 scores of each query and 5 numbers. */
-static inline size_t attend_scratch_floats(int head_dim, int n_q)
+/* Scratch of a page for n_q queries: keys or values as floats (both where they are shared), 64 scores of each query and
+ * 5 numbers. */
+static inline size_t attend_scratch_floats(int head_dim, int n_shared, int n_q)
 {
-    return KV_PAGE_TOKENS * (size_t)head_dim + (KV_PAGE_TOKENS + 5) * align_size((size_t)n_q, KERNEL_LANES);
+    return KV_PAGE_TOKENS * ((size_t)head_dim + (size_t)n_shared)
+           + (KV_PAGE_TOKENS + 5) * align_size((size_t)n_q, KERNEL_LANES);
 }
 
 struct kernels {
@@ -118,16 +122,16 @@ struct kernels {
      * (i, i + n_rot/2); else pair (2i, 2i + 1). */
     void (*rope)(float *x, int n_heads, int head_dim, int n_rot, const float *cos, const float *sin, bool halves);
 
-    /* K and V of one token and one KV head into slot 0..63 of a page. */
+    /* K and V of one token and one KV head into slot 0..63 of a page; v NULL: there is none. */
     void (*kv_store[HEARTH_N_KV_TYPES])(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim,
                                         int slot);
     /* One page of attention for n_q query vectors q[i] (each head_dim values), of which query i sees the keys
-     * seen[i]. State per query: m (largest score so far; starts at -INFINITY), l (sum of weights), o[head_dim]
-     * (weighted V, not yet divided); the page is computed on its own maximum and merged into the state. */
+     * seen[i]. State per query: m (largest score so far; starts at -INFINITY), l (sum of weights), o (weighted V, not
+     * yet divided); the page is computed on its own maximum and merged into the state. */
     void (*attend_page[HEARTH_N_KV_TYPES])(const struct attend_page *page, const float *const *q,
                                            const struct key_span *seen, int n_q, float *m, float *l, float *const *o);
     /* out = o / l; with a sink, its e^(sink - m) joins l first: a logit that takes weight and has no value. */
-    void (*attend_finish)(float *out, const float *o, float m, float l, const float *sink, int head_dim);
+    void (*attend_finish)(float *out, const float *o, float m, float l, const float *sink, int value_dim);
 
     /* Over logits: the arg-max (ties: lowest id; NaN never wins), and sum over exp(x - max)
      * of a tile of at most 4096 values. */

@@ -77,7 +77,7 @@ static struct attention_needs attention_needs(const struct hparams *hp)
         n.q = max_size(n.q, (size_t)hp->n_heads * (size_t)of->head_dim);
         n.kv = max_size(n.kv, (size_t)of->n_kv_heads * (size_t)of->head_dim);
         n.scratch_bytes =
-            max_size(n.scratch_bytes, attention_scratch_bytes(hp->n_heads / of->n_kv_heads, of->head_dim));
+            max_size(n.scratch_bytes, attention_scratch_bytes(hp->n_heads / of->n_kv_heads, of->head_dim, 0));
     }
     return n;
 }

@@ -9,7 +9,7 @@
 #include "kernel/attention.h"
 #include "ref.h"
 
-enum { MAX_KEYS = 200 };
+enum { MAX_KEYS = 200, MAX_DIM = 576 };
 
 /* Keys and values of one sequence with 2 KV heads and 1 layer, each page guarded. */
 struct cache {
@@ -59,12 +59,12 @@ static void round_row(hearth_kv_type type, float *x, int n)
 }
 
 /* Keys first.. are stored; older ones stay NaNs, and pages of nothing else are not there at all. */
-static struct cache cache_make(const struct kernels *kernels, hearth_kv_type type, int head_dim, int first, int n_keys,
-                               struct rng *rng)
+static struct cache cache_make(const struct kernels *kernels, hearth_kv_type type, int head_dim, int n_shared,
+                               int first, int n_keys, struct rng *rng)
 {
-    size_t half = kv_half_bytes(type, head_dim);
-    struct cache c = { .view = { .page_bytes = 4 * half, .type = type },
-                       .layer = { .head_bytes = 2 * half, .values_at = half },
+    size_t half = kv_half_bytes(type, head_dim), head_bytes = n_shared ? half : 2 * half;
+    struct cache c = { .view = { .page_bytes = 2 * head_bytes, .type = type },
+                       .layer = { .head_bytes = head_bytes, .values_at = half },
                        .head_dim = head_dim };
     int n_pages = (n_keys + 63) / 64;
     c.bytes = c.view.page_bytes * (size_t)n_pages;
@@ -86,10 +86,12 @@ static struct cache cache_make(const struct kernels *kernels, hearth_kv_type typ
             continue;
         struct kv_view view = c.view;
         view.pages = c.table;
-        kernels->kv_store[type](kv_k(&view, &c.layer, key / 64, head), kv_v(&view, &c.layer, key / 64, head), k, v,
-                                head_dim, key % 64);
+        kernels->kv_store[type](kv_k(&view, &c.layer, key / 64, head), kv_v(&view, &c.layer, key / 64, head), k,
+                                n_shared ? NULL : v, head_dim, key % 64);
         round_row(type, k, head_dim);
         round_row(type, v, head_dim);
+        if (n_shared)
+            memcpy(v, k, (size_t)head_dim * sizeof *v);
     }
     return c;
 }
@@ -104,7 +106,7 @@ static void cache_free(struct cache *c)
 /* All heads of all tokens, `at_once` tokens in a task. */
 static void attend(struct attention *a, const struct kernels *k, int at_once, float *out)
 {
-    size_t bytes = attention_scratch_bytes(a->n_heads / a->n_kv_heads, a->head_dim);
+    size_t bytes = attention_scratch_bytes(a->n_heads / a->n_kv_heads, a->head_dim, a->n_shared);
     uint8_t *scratch = guard_alloc(align_size(bytes, 64));
     a->k = k;
     a->out = out;
@@ -116,11 +118,11 @@ static void attend(struct attention *a, const struct kernels *k, int at_once, fl
 
 static void check_reference(const struct attention *a, const struct cache *c, const float *got)
 {
-    int head_dim = a->head_dim;
-    double want[512];
+    int head_dim = a->head_dim, value_dim = a->n_shared ? a->n_shared : head_dim;
+    double want[MAX_DIM];
     for (int t = 0; t < a->n_tokens; t++)
         for (int h = 0; h < a->n_heads; h++) {
-            int kv = h / (a->n_heads / a->n_kv_heads);
+            int kv = a->n_shared ? 0 : h / (a->n_heads / a->n_kv_heads);
             const float *q = a->q + (ptrdiff_t)t * (ptrdiff_t)a->q_stride + h * head_dim;
             int pos = a->first_pos + t, before = a->window > 0 ? a->both_ways ? a->window / 2 : a->window - 1 : pos;
             int end = !a->both_ways ? pos + 1 : a->window > 0 ? pos + a->window / 2 + 1 : a->first_pos + a->n_tokens;
@@ -128,8 +130,8 @@ static void check_reference(const struct attention *a, const struct cache *c, co
             ref_attention(want, q, c->k + (ptrdiff_t)kv * MAX_KEYS * head_dim,
                           c->v + (ptrdiff_t)kv * MAX_KEYS * head_dim, min_int(end, a->first_pos + a->n_tokens),
                           head_dim, (double)a->scale, &rules);
-            for (int d = 0; d < head_dim; d++) {
-                float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * head_dim + d];
+            for (int d = 0; d < value_dim; d++) {
+                float y = got[(ptrdiff_t)t * (ptrdiff_t)a->out_stride + h * value_dim + d];
                 if (!(fabs((double)y - want[d]) <= 2e-5))
                     fail_msg("head size %d, token %d of %d at %d, head %d, value %d: %g, want %g", head_dim, t,
                              a->n_tokens, a->first_pos, h, d, (double)y, want[d]);
@@ -144,28 +146,31 @@ struct place {
     bool sinks;
     hearth_kv_type type;
     bool both_ways;
+    int n_shared;
 };
 
 static void check_case(struct place p, uint64_t seed)
 {
     struct rng rng = { seed, 0 };
     int first = p.window > 0 ? max_int(0, p.first_pos - p.window + 1) : 0;
-    struct cache c = cache_make(scalar_table(), p.type, p.head_dim, first, p.first_pos + p.n_tokens, &rng);
+    struct cache c = cache_make(scalar_table(), p.type, p.head_dim, p.n_shared, first, p.first_pos + p.n_tokens,
+                                &rng);
     c.view.pages = c.table;
-    size_t row = 2 * (size_t)p.heads_per_kv * (size_t)p.head_dim, n = row * (size_t)p.n_tokens;
-    size_t bytes = n * sizeof(float), n_heads = 2 * (size_t)p.heads_per_kv;
-    float *q = guard_alloc(bytes), *want = guard_alloc(bytes), *got = guard_alloc(bytes);
+    size_t n_heads = 2 * (size_t)p.heads_per_kv, row = n_heads * (size_t)p.head_dim, n_q = row * (size_t)p.n_tokens;
+    size_t out_row = n_heads * (size_t)(p.n_shared ? p.n_shared : p.head_dim), n = out_row * (size_t)p.n_tokens;
+    size_t bytes = n * sizeof(float);
+    float *q = guard_alloc(n_q * sizeof(float)), *want = guard_alloc(bytes), *got = guard_alloc(bytes);
     float *sinks = guard_alloc(n_heads * sizeof(float));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n_q; i++)
         q[i] = rng_normal(&rng) * 2;
     for (size_t i = 0; i < n_heads; i++)
         sinks[i] = i == 0 ? 40.0f : i == 1 ? -40.0f : rng_normal(&rng) * 3;
     struct attention a = { .kv = c.view, .layer = c.layer, .n_heads = (int)n_heads, .n_kv_heads = 2,
-                           .head_dim = p.head_dim,
+                           .head_dim = p.head_dim, .n_shared = p.n_shared,
                            .scale = 2.4f / sqrtf((float)p.head_dim), .window = p.window, .soft_cap = p.soft_cap,
                            .both_ways = p.both_ways,
                            .sinks = p.sinks ? sinks : NULL, .n_tokens = p.n_tokens, .first_pos = p.first_pos,
-                           .q = q, .q_stride = row, .out_stride = row };
+                           .q = q, .q_stride = row, .out_stride = out_row };
     attend(&a, scalar_table(), 1, want);
     check_reference(&a, &c, want);
     EACH_TABLE(k)
@@ -177,15 +182,15 @@ static void check_case(struct place p, uint64_t seed)
             attend(&a, k, at_once, got);
             int i = first_difference(got, want, (int)n);
             if (i >= 0)
-                fail_msg("%s %s: head size %d, %d heads per KV head, %d tokens at %d, window %d%s, cap %g, %d "
-                         "together, seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
-                         p.heads_per_kv, p.n_tokens, p.first_pos, p.window,
+                fail_msg("%s %s: head size %d (%d shared), %d heads per KV head, %d tokens at %d, window %d%s, cap %g, "
+                         "%d together, seed %llu: %a, scalar %a at %d", k->isa, hearth_kv_type_name(p.type), p.head_dim,
+                         p.n_shared, p.heads_per_kv, p.n_tokens, p.first_pos, p.window,
                          p.both_ways ? " both ways" : "", (double)p.soft_cap, at_once,
                          (unsigned long long)seed, (double)got[i], (double)want[i], i);
         }
     }
     guard_free(sinks, n_heads * sizeof(float));
-    guard_free(q, bytes);
+    guard_free(q, n_q * sizeof(float));
     guard_free(want, bytes);
     guard_free(got, bytes);
     cache_free(&c);
@@ -205,6 +210,24 @@ static void attention_is_softmax_in_every_table_and_grouping(void **state)
                     continue; /* half of the time goes to the largest heads: one type at each place */
                 check_case((struct place){ .head_dim = dims[d], .heads_per_kv = 1 + (int)(p % 5),
                                            .first_pos = places[p][0], .n_tokens = places[p][1],
+                                           .type = (hearth_kv_type)type }, seed++);
+            }
+}
+
+/* As latent attention has them: one key for all heads, and its first part is the value. */
+static void values_may_be_a_part_of_their_keys(void **state)
+{
+    (void)state;
+    static const struct { int head_dim, n_shared; } shapes[] = { { 24, 16 }, { 48, 32 }, { 56, 48 }, { 576, 512 } };
+    uint64_t seed = 400;
+    for (size_t s = 0; s < ARRAY_LEN(shapes); s++)
+        for (size_t p = 0; p < ARRAY_LEN(places); p++)
+            for (int type = 0; type < HEARTH_N_KV_TYPES; type++) {
+                if (shapes[s].n_shared > 48 && type != (int)p % HEARTH_N_KV_TYPES)
+                    continue;
+                check_case((struct place){ .head_dim = shapes[s].head_dim, .n_shared = shapes[s].n_shared,
+                                           .heads_per_kv = p % 2 ? 16 : 1 + (int)p, .first_pos = places[p][0],
+                                           .n_tokens = places[p][1], .window = p == 6 ? 70 : 0,
                                            .type = (hearth_kv_type)type }, seed++);
             }
 }
@@ -285,7 +308,7 @@ static void queries_without_keys_keep_their_state(void **state)
     float *outs[] = { o };
     const struct key_span none[] = { { 0, 0 }, { 5, 5 }, { 90, 64 } };
     alignas(64) float scratch[D * KV_PAGE_TOKENS + 16 * (KV_PAGE_TOKENS + 5)];
-    assert_true(attend_scratch_floats(D, 1) <= ARRAY_LEN(scratch));
+    assert_true(attend_scratch_floats(D, 0, 1) <= ARRAY_LEN(scratch));
     struct attend_page p = { .k = page, .v = page + 4 * D * KV_PAGE_TOKENS, .next_k = page, .next_v = page,
                              .scratch = scratch, .head_dim = D, .scale = 1 };
     EACH_TABLE(k)
@@ -376,7 +399,7 @@ static void what_is_no_number_stays_none_in_every_type(void **state)
     static uint8_t k_page[4 * D * KV_PAGE_TOKENS], v_page[4 * D * KV_PAGE_TOKENS];
     static const float bad[] = { NAN, INFINITY, -INFINITY, 1e30f };
     alignas(64) float scratch[D * KV_PAGE_TOKENS + 16 * (KV_PAGE_TOKENS + 5)];
-    assert_true(attend_scratch_floats(D, 1) <= ARRAY_LEN(scratch));
+    assert_true(attend_scratch_floats(D, 0, 1) <= ARRAY_LEN(scratch));
     EACH_TABLE(k)
     {
         for (int type = 0; type < HEARTH_N_KV_TYPES; type++)
@@ -402,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_softmax_in_every_table_and_grouping),
+        cmocka_unit_test(values_may_be_a_part_of_their_keys),
         cmocka_unit_test(windows_caps_and_sinks_follow_their_formulas),
         cmocka_unit_test(encoders_see_both_ways),
         cmocka_unit_test(soft_caps_are_tanh_to_the_last_digits),

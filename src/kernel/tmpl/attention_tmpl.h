@@ -8,6 +8,8 @@
  * then its values, are made floats once and stay in the cache for all of them; where there are few, as in decoding,
  * they are made floats on the way, and the next page is asked for meanwhile.
  *
+ * Where the values are the first part of each key, keys are made floats in any case, and turned.
+ *
  * Where groups of values share a scale, a score is a chain over the groups, each of them a chain of its own that
  * ends with one multiplication; and a key's weight is multiplied with the scale before it meets the value. */
 
@@ -21,6 +23,7 @@ enum { ATTEND_FEW = 2 * ISA_ATTEND_COLS };
 /* What the steps of a page hand each other; in page->scratch. */
 struct attend_room {
     float *made;      /* [KV_PAGE_TOKENS * head_dim] keys, then values, as floats */
+    float *turned;    /* [KV_PAGE_TOKENS][n_shared] values that are a part of the keys */
     float *s;         /* [n_q][KV_PAGE_TOKENS] scores, then weights */
     float *max, *sum; /* [16] of the page */
     float *old, *now; /* [n_q] state = state * old + page * now, if there is a state */
@@ -308,7 +311,8 @@ static struct attend_room attend_room(const struct attend_page *page, int n_q)
 {
     ptrdiff_t n = (ptrdiff_t)align_size((size_t)n_q, 16);
     struct attend_room r = { .made = page->scratch };
-    r.s = r.made + (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    r.turned = r.made + (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    r.s = r.turned + (ptrdiff_t)KV_PAGE_TOKENS * page->n_shared;
     r.max = r.s + n * KV_PAGE_TOKENS;
     r.sum = r.max + 16;
     r.old = r.sum + 16;
@@ -331,12 +335,30 @@ TEMPLATE void attend_ask(const uint8_t *next, ptrdiff_t bytes, int at, int end, 
         v_prefetch(next + i);
 }
 
+/* The first n values of each key, [n][64], as [64][n]. */
+static void attend_turn(float *turned, const float *made, ptrdiff_t n)
+{
+    for (int key = 0; key < KV_PAGE_TOKENS; key += 16)
+        for (ptrdiff_t d = 0; d < n; d += 16) {
+            vi8 part[16];
+            UNROLLED
+            for (int i = 0; i < 16; i++)
+                part[i] = v_load8(made + (d + i) * KV_PAGE_TOKENS + key);
+            v_transpose16(part);
+            UNROLLED
+            for (int i = 0; i < 16; i++)
+                v_store8(turned + (key + i) * n + d, part[i]);
+        }
+}
+
 /* n queries that all see something of the page. */
 static void attend_some(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n,
                         float *m, float *l, float *const *o, const struct attend_way *way, const uint8_t *keys,
                         const uint8_t *values, attend_make_fn *make)
 {
     struct attend_room r = attend_room(page, n);
+    struct attend_page of_values = *page;
+    bool shared = page->n_shared > 0;
     const ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim, bytes = make ? page->v - page->k : 0;
     if (make) {
         make(r.made, keys, n_values);
@@ -347,11 +369,16 @@ static void attend_some(const struct attend_page *page, const float *const *q, c
         span = (struct key_span){ min_int(span.first, seen[i].first), max_int(span.end, seen[i].end) };
     for (int i = 0, tile; i < n; i += tile) {
         tile = attend_tile(n - i);
-        attend_ask(page->v, bytes, i, i + tile, n);
+        attend_ask(page->v, shared ? 0 : bytes, i, i + tile, n);
         way->scores[tile](r.s + (ptrdiff_t)i * KV_PAGE_TOKENS, q + i, page, keys, span);
     }
     attend_states(&r, page, seen, n, m, l);
-    if (make) {
+    if (shared) {
+        attend_turn(r.turned, r.made, page->n_shared);
+        values = (const uint8_t *)r.turned;
+        of_values.v = page->k; /* scales stand in one order in both */
+        of_values.head_dim = page->n_shared;
+    } else if (make) {
         make(r.made, values, n_values);
         values = (const uint8_t *)r.made;
     }
@@ -361,7 +388,7 @@ static void attend_some(const struct attend_page *page, const float *const *q, c
                 same++;
         tile = attend_tile(same);
         attend_ask(page->next_k, bytes, i, i + tile, n);
-        way->values[tile](o, &r, i, page, values, seen[i]);
+        way->values[tile](o, &r, i, &of_values, values, seen[i]);
     }
 }
 
@@ -374,7 +401,7 @@ TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, 
     for (int i = 0, n; i < n_q; i += n + 1) {
         for (n = 0; i + n < n_q && seen[i + n].first < seen[i + n].end;)
             n++;
-        if (n > ATTEND_FEW)
+        if (n > ATTEND_FEW || (n > 0 && page->n_shared > 0))
             attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, many, keys, values, make);
         else if (n > 0)
             attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, few, keys, values, NULL);
@@ -389,7 +416,7 @@ TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, 
     }
 #include "hearth/kv_types.def"
 
-static void attend_finish(float *out, const float *o, float m, float l, const float *sink, int head_dim)
+static void attend_finish(float *out, const float *o, float m, float l, const float *sink, int value_dim)
 {
     float both[16] = { 0, -INFINITY };
     if (sink) {
@@ -399,8 +426,8 @@ static void attend_finish(float *out, const float *o, float m, float l, const fl
         v_storef(both, v_exp(v_loadf(both)));
         l = fmaf(l, both[0], both[1]);
     }
-    for (int d = 0; d < head_dim; d += 16) {
-        int n = min_int(16, head_dim - d);
+    for (int d = 0; d < value_dim; d += 16) {
+        int n = min_int(16, value_dim - d);
         vf32 sum = v_loadf_n(o + d, n);
         if (sink)
             sum = v_mulf(sum, v_setf(both[0]));

@@ -1,7 +1,7 @@
 /* kv_tmpl.h: how the types of kv_types.def are stored and read. A type NAME brings
  *
  *   kv_values_NAME   16 values as floats, before their scale
- *   kv_store_NAME    one token's key and value into a page
+ *   kv_store_NAME    one token's key and value into a page; of a key alone its values are a part (v NULL)
  *
  * The half of a page that holds keys is [head_dim/group][64] f16 scales (if there are any; the last group may be
  * shorter), then [head_dim][64] values: lanes = keys. That of values has the scales in the same order, then
@@ -56,7 +56,8 @@ TEMPLATE void kv_store_halves(uint8_t *k_page, uint8_t *v_page, const float *k, 
         to_half(half, k + d, n);
         for (int i = 0; i < n; i++)
             keys[(ptrdiff_t)(d + i) * KV_PAGE_TOKENS + slot] = half[i];
-        to_half(values + (ptrdiff_t)slot * head_dim + d, v + d, n);
+        if (v)
+            to_half(values + (ptrdiff_t)slot * head_dim + d, v + d, n);
     }
 }
 static void kv_store_f16(uint8_t *k_page, uint8_t *v_page, const float *k, const float *v, int head_dim, int slot)
@@ -76,7 +77,8 @@ static void kv_store_f32(uint8_t *k_page, uint8_t *v_page, const float *k, const
     float *keys = (float *)(void *)k_page, *values = (float *)(void *)v_page;
     for (int d = 0; d < head_dim; d++)
         keys[(ptrdiff_t)d * KV_PAGE_TOKENS + slot] = k[d];
-    memcpy(values + (ptrdiff_t)slot * head_dim, v, (size_t)head_dim * sizeof *v);
+    if (v)
+        memcpy(values + (ptrdiff_t)slot * head_dim, v, (size_t)head_dim * sizeof *v);
 }
 
 /* --- q8: value = scale * code --- */
@@ -123,6 +125,8 @@ static void kv_store_q8(uint8_t *k_page, uint8_t *v_page, const float *k, const 
         k_scales[place] = kv_round_q8(codes, k + d, n);
         for (int i = 0; i < n; i++)
             keys[(ptrdiff_t)(d + i) * KV_PAGE_TOKENS + slot] = (uint8_t)codes[i];
+        if (!v)
+            continue;
         v_scales[place] = kv_round_q8(codes, v + d, n);
         memcpy(values + (ptrdiff_t)slot * head_dim + d, codes, (size_t)n);
     }
