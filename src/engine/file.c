@@ -404,6 +404,8 @@ size_t hearth_file_format_costs(const hearth_file *f, hearth_format_cost *out, s
     for (int i = 0; i < N_DTYPES; i++)
         costs[i].name = dtype_table[i].name;
     add_cost(costs, &f->model.global[G_OUTPUT].mat, true, 1);
+    if (f->model.global[G_LAYER_PROJ].mat.data)
+        add_cost(costs, &f->model.global[G_LAYER_PROJ].mat, false, 1);
     for (int i = 0; i < f->model.hp.n_layers; i++) {
         for (int s = 0; s < N_LAYER_SLOTS; s++) {
             const struct weight *w = &f->model.layers[i].w[s];

@@ -82,8 +82,8 @@ static void need_weight(struct readahead *r, const struct weight *w, uint32_t ra
     readahead_need(r, data, bytes, rank);
 }
 
-/* Layer by layer, the output after them. Of an embedding that is not also the output a few rows are looked up: it
- * comes last. */
+/* Layer by layer, the output after them. Of an embedding that is not also the output, and of one for all layers, a few
+ * rows are looked up: they come last. */
 static void name_order(struct readahead *r, const struct model *m)
 {
     uint32_t n_layers = (uint32_t)m->hp.n_layers;
@@ -91,7 +91,7 @@ static void name_order(struct readahead *r, const struct model *m)
         for (int slot = 0; slot < N_LAYER_SLOTS; slot++)
             need_weight(r, &m->layers[l].w[slot], l);
     for (int slot = 0; slot < N_GLOBAL_SLOTS; slot++)
-        need_weight(r, &m->global[slot], slot == G_TOKEN_EMBD ? n_layers + 1 : n_layers);
+        need_weight(r, &m->global[slot], slot == G_TOKEN_EMBD || slot == G_LAYER_EMBD ? n_layers + 1 : n_layers);
 }
 
 /* A lock that is refused is refused before the file is read. */

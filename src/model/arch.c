@@ -95,6 +95,13 @@ const struct tensor_spec tensors_classifier[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_layer_embd[] = {
+    { "per_layer_token_embd.weight", G_LAYER_EMBD, D_EMBD_LAYERS, D_VOCAB, false },
+    { "per_layer_model_proj.weight", G_LAYER_PROJ, D_EMBD, D_EMBD_LAYERS, false },
+    { "per_layer_proj_norm.weight", G_LAYER_PROJ_NORM, D_EMBD_LAYER, D_NONE, false },
+    { 0 },
+};
+
 const struct tensor_spec tensors_sum_norms[] = {
     { "blk.%d.attn_output_norm.weight", W_ATTN_SUM_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.attn_output_norm.bias", W_ATTN_SUM_NORM_BIAS, D_EMBD, D_NONE, false },

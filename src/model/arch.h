@@ -14,6 +14,8 @@ enum dim {
     D_VOCAB,
     D_CTX,  /* positions, of a model that has learned each */
     D_TOKEN_TYPES,
+    D_EMBD_LAYER, /* a piece of an embedding that is one layer's */
+    D_EMBD_LAYERS, /* those of all layers */
     D_DENSE, /* between the two layers after pooling */
     D_LABELS,
     D_Q,    /* n_heads * head_dim */
@@ -55,6 +57,9 @@ enum global_slot {
     G_ROPE_FREQS, /* a factor of every frequency */
     G_ROPE_SHORT, /* the same, within the original context and beyond it */
     G_ROPE_LONG,
+    G_LAYER_EMBD, /* of each token a piece for every layer (layer/embd.c) */
+    G_LAYER_PROJ, /* pieces that its embedding makes */
+    G_LAYER_PROJ_NORM,
     G_DENSE_2, /* two matrices that a text's vector goes through after pooling; model_dense() */
     G_DENSE_3,
     G_CLS, /* what ranks documents: a matrix and tanh, then one row for each label; either may be there alone */
@@ -71,7 +76,7 @@ enum layer_slot {
     W_QKV, /* three matrices in one, one after the other; split when the file is bound */
     W_Q,
     W_K,
-    W_V,
+    W_V, /* absent: values are what keys are before their norm and rotation */
     W_O,
     W_QKV_BIAS,
     W_Q_BIAS,
@@ -108,6 +113,10 @@ enum layer_slot {
     W_FFN_POST_NORM,
     W_FFN_SUM_NORM, /* the same after feed-forward */
     W_FFN_SUM_NORM_BIAS,
+    W_EMBD_GATE, /* there: the layer has a piece of the embedding (layer/embd.c) */
+    W_EMBD_PROJ,
+    W_EMBD_NORM,
+    W_OUT_SCALE, /* what the layer leaves in the residual stream times this number */
     W_ROUTER, /* there: the layer has experts */
     W_ROUTER_BIAS,
     W_SELECT_BIAS, /* added to a router's weights for choosing, not for weighing */
@@ -133,15 +142,16 @@ struct tensor_spec {
     enum dim row_else;  /* the row may be as long as this instead; D_NONE: no */
 };
 
-/* In which layers the tensors of a list are. */
-enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS, LAYERS_ATTENTION, LAYERS_RECURRENT };
+/* In which layers the tensors of a list are. OWN_KV: those that do not read keys and values of a layer before them. */
+enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS, LAYERS_ATTENTION, LAYERS_RECURRENT, LAYERS_OWN_KV,
+              LAYERS_EMBD /* where embeddings have pieces for layers */ };
 
 struct layer_part {
     const struct tensor_spec *list; /* ends with a NULL name */
     enum layers in;
 };
 
-enum { ARCH_MAX_PARTS = 6 };
+enum { ARCH_MAX_PARTS = 8 };
 enum norm_kind { NORM_RMS, NORM_LAYER };
 
 /* Which layers a window's width, and no rotation, belong to. A layer is full when the file says so
@@ -174,6 +184,7 @@ struct arch {
     bool logits_divided;       /* logit_scale divides; else it multiplies */
     enum recurrence recurrence; /* what layers do that have no attention */
     bool keys_in_turn;         /* delta nets: value head i has keys of group i mod n; else neighbours have the same */
+    bool value_norm;           /* each head's values are normed, without a weight */
     bool qk_norm_rotated;      /* norms of queries and keys come after rotation; else before it */
     bool query_gates;          /* each head's query is followed by gates, whose sigmoid its output is multiplied by */
     struct router router;
@@ -203,6 +214,7 @@ extern const struct tensor_spec tensors_gated_attention[];
 extern const struct tensor_spec tensors_delta_experts[]; /* with their norm, and one for all tokens */
 /* By all that have them. */
 extern const struct tensor_spec tensors_classifier[];
+extern const struct tensor_spec tensors_layer_embd[];
 /* By encoders of the BERT form. */
 extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed-forward, with biases */
 

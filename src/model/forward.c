@@ -74,6 +74,8 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
     place_rows(ws, b);
     pass_run(&p, stage_begin, token_tiles);
     pass_probe(&p, ws->x, (size_t)b->n_tokens * (size_t)m->hp.n_embd, &m->global[G_TOKEN_EMBD]);
+    if (m->hp.n_embd_layer)
+        pass_layer_pieces(&p);
     for (int i = 0; i < m->hp.n_layers; i++) {
         p.layer_index = i;
         p.layer = &m->layers[i];
@@ -82,6 +84,8 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
             layer_moe(&p);
         else
             layer_ffn(&p);
+        if (p.layer->w[W_EMBD_GATE].mat.data)
+            layer_embd(&p);
     }
     p.no_act = true; /* only the last block's sum */
     p.layer = NULL;

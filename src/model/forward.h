@@ -50,6 +50,7 @@ struct workspace {
     float *gate, *up;       /* [max_tokens][n_ff]; of layers with experts first [pairs][n_ff_expert] */
     float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers; mix also queries and their gates */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
+    float *pieces;          /* [max_tokens][n_layers][n_embd_layer] of each token's embedding; NULL: there are none */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */

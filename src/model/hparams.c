@@ -197,8 +197,10 @@ static bool read_heads(struct hparams *hp, struct keys *k)
     int value_dim_window = int_or(k, "attention.value_length_swa", 1, MAX_EMBD, hp->head_dim_window);
     hp->n_rot = int_or(k, "rope.dimension_count", 1, MAX_EMBD, hp->head_dim);
     hp->n_rot_window = int_or(k, "rope.dimension_count_swa", 1, MAX_EMBD, min_int(hp->n_rot, hp->head_dim_window));
-    for (int i = 0; i < hp->n_layers; i++)
+    for (int i = 0; i < hp->n_layers; i++) {
         hp->layer[i].head_dim = hp->head_dim;
+        hp->layer[i].kv_layer = i;
+    }
     if (!k->ok)
         return false;
     if (value_dim != hp->head_dim || value_dim_window != hp->head_dim_window)
@@ -259,6 +261,8 @@ bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bo
                     arch, hp->n_embd, hp->n_heads);
     if (!read_heads(hp, &k))
         return false;
+    hp->n_embd_layer = int_or(&k, "embedding_length_per_layer_input", 0, MAX_EMBD, 0);
+    hp->n_shared_kv_layers = int_or(&k, "attention.shared_kv_layers", 0, hp->n_layers - 1, 0);
     hp->n_dense = int_or(&k, "dense_2_feat_out", 1, MAX_FF, 0);
     uint64_t n_types = 1;
     k.ok = k.ok && gguf_uint_or(g, "tokenizer.ggml.token_type_count", 1, MAX_VOCAB, 1, &n_types, err);

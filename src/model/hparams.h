@@ -37,10 +37,13 @@ struct layer_shape {
     int n_kv_heads, head_dim; /* of attention */
     int n_ff;
     bool windowed;            /* it sees `window` positions; model.c says which do */
+    int kv_layer;             /* whose keys and values it reads; itself, or one before it */
 };
 
 struct hparams {
     int n_layers, n_embd, n_heads, n_vocab, n_ctx_train, n_token_types, n_dense;
+    int n_embd_layer;                      /* of a piece of the embedding that is one layer's; 0: there are none */
+    int n_shared_kv_layers;                /* the last so many read keys and values of layers before them */
     int n_kv_heads, n_ff;                  /* the most of a layer */
     int head_dim, n_rot;                   /* of layers that see all */
     int head_dim_window, n_rot_window;     /* of layers with a window */
@@ -72,6 +75,11 @@ struct hparams {
 static inline bool hparams_is_recurrent(const struct hparams *hp, int layer)
 {
     return hp->recurrent[layer / 64] >> (layer % 64) & 1;
+}
+/* It has keys and values, and they are its own. */
+static inline bool hparams_has_kv(const struct hparams *hp, int layer)
+{
+    return !hparams_is_recurrent(hp, layer) && hp->layer[layer].kv_layer == layer;
 }
 
 /* Read ARCH.* keys; causal: what holds where the file does not say. HEARTH_ERR_FORMAT names key, value and range. */

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { NAME_BYTES = 96, MODEL_ARENA_BYTES = 64 << 20 };
 
@@ -24,6 +25,10 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d, int layer)
         return (uint64_t)hp->n_ctx_train;
     case D_TOKEN_TYPES:
         return (uint64_t)hp->n_token_types;
+    case D_EMBD_LAYER:
+        return (uint64_t)hp->n_embd_layer;
+    case D_EMBD_LAYERS:
+        return (uint64_t)hp->n_embd_layer * (uint64_t)hp->n_layers;
     case D_DENSE:
         return (uint64_t)hp->n_dense;
     case D_LABELS:
@@ -133,7 +138,9 @@ static bool fail_missing(const struct model *m, const char *name, const struct s
 /* Of which a token takes a row. */
 static bool is_looked_up(const struct tensor_spec *spec, int layer)
 {
-    return layer < 0 && (spec->slot == G_TOKEN_EMBD || spec->slot == G_POSITION_EMBD || spec->slot == G_TOKEN_TYPES);
+    return layer < 0
+           && (spec->slot == G_TOKEN_EMBD || spec->slot == G_POSITION_EMBD || spec->slot == G_TOKEN_TYPES
+               || spec->slot == G_LAYER_EMBD);
 }
 
 /* What running a token reads and multiplies. Of experts it has a few. */
@@ -144,7 +151,7 @@ static void count(struct model *m, const struct gguf_tensor *t, const struct ten
     m->weight_bytes += t->bytes;
     if (!s->vector && !is_looked_up(spec, layer))
         m->decode_bytes += t->bytes / of * used;
-    if (!s->vector && layer >= 0)
+    if (!s->vector && (layer >= 0 || spec->slot == G_LAYER_PROJ))
         m->layer_macs += s->row * s->rows * used;
 }
 
@@ -185,6 +192,10 @@ static bool is_in(const struct hparams *hp, enum layers which, int layer)
     bool experts = hp->n_experts > 0 && layer >= hp->n_dense_layers;
     if (which == LAYERS_ATTENTION || which == LAYERS_RECURRENT)
         return hparams_is_recurrent(hp, layer) == (which == LAYERS_RECURRENT);
+    if (which == LAYERS_OWN_KV)
+        return hparams_has_kv(hp, layer);
+    if (which == LAYERS_EMBD)
+        return hp->n_embd_layer > 0;
     return which == LAYERS_ALL || experts == (which == LAYERS_EXPERTS);
 }
 
@@ -247,7 +258,8 @@ static bool bind_global(struct model *m, const struct gguf *g, const struct tens
 static bool bind_all(struct model *m, const struct gguf *g, hearth_error *err)
 {
     int n_bound = 0;
-    if (!bind_global(m, g, m->arch->global, &n_bound, err) || !bind_global(m, g, tensors_classifier, &n_bound, err))
+    if (!bind_global(m, g, m->arch->global, &n_bound, err) || !bind_global(m, g, tensors_classifier, &n_bound, err)
+        || (m->hp.n_embd_layer && !bind_global(m, g, tensors_layer_embd, &n_bound, err)))
         return false;
     for (int i = 0; i < m->hp.n_layers; i++)
         if (!bind_layer(m, g, i, &n_bound, err))
@@ -318,11 +330,30 @@ static bool read_windows(struct model *m, const struct gguf *g, hearth_error *er
     return true;
 }
 
+/* The last layers may read keys and values of the last layer before them that has a window as they have, or none. */
+static bool share_kv(struct model *m, hearth_error *err)
+{
+    struct hparams *hp = &m->hp;
+    int first = hp->n_layers - hp->n_shared_kv_layers;
+    for (int i = first; i < hp->n_layers; i++) {
+        int from = first - 1;
+        while (from >= 0 && (hparams_is_recurrent(hp, from) || hp->layer[from].windowed != hp->layer[i].windowed))
+            from--;
+        if (from < 0 || hparams_is_recurrent(hp, i) || hp->layer[from].n_kv_heads != hp->layer[i].n_kv_heads)
+            return fail(err, HEARTH_ERR_FORMAT,
+                        "%s.attention.shared_kv_layers is %d, and layer %d has none of its kind and heads among the "
+                        "first %d; the file's metadata is damaged",
+                        m->arch->name, hp->n_shared_kv_layers, i, first);
+        hp->layer[i].kv_layer = from;
+    }
+    return true;
+}
+
 /* Bytes of a page that are a layer's. */
 static size_t layer_kv_bytes(const struct hparams *hp, int layer, hearth_kv_type type)
 {
     const struct layer_shape *of = &hp->layer[layer];
-    return hparams_is_recurrent(hp, layer) ? 0 : 2 * kv_half_bytes(type, of->head_dim) * (size_t)of->n_kv_heads;
+    return hparams_has_kv(hp, layer) ? 2 * kv_half_bytes(type, of->head_dim) * (size_t)of->n_kv_heads : 0;
 }
 
 /* Where in a page a layer's keys and values stand. */
@@ -354,7 +385,9 @@ static void place_layers(struct model *m)
         l->recurrent = hparams_is_recurrent(hp, i);
         if (l->recurrent)
             l->state_place = n_recurrent++;
-        for (int type = 0; type < HEARTH_N_KV_TYPES; type++) {
+        if (l->shape.kv_layer != i)
+            memcpy(l->kv, m->layers[l->shape.kv_layer].kv, sizeof l->kv);
+        for (int type = 0; type < HEARTH_N_KV_TYPES && l->shape.kv_layer == i; type++) {
             place_kv(&l->kv[type], hp, i, (hearth_kv_type)type, at[type]);
             at[type] += layer_kv_bytes(hp, i, (hearth_kv_type)type);
         }
@@ -448,12 +481,34 @@ static bool read_vocab_size(struct model *m, const struct gguf *g, hearth_error 
     return true;
 }
 
-static bool arch_has_experts(const struct arch *a)
+static bool arch_has(const struct arch *a, enum layers in)
 {
     for (const struct layer_part *part = a->layer; part < a->layer + ARCH_MAX_PARTS && part->list; part++)
-        if (part->in == LAYERS_EXPERTS)
+        if (part->in == in)
             return true;
     return false;
+}
+
+/* What the file says it has, and this architecture does not. */
+static bool check_parts(const struct model *m, hearth_error *err)
+{
+    const struct hparams *hp = &m->hp;
+    if (hp->n_experts && !arch_has(m->arch, LAYERS_EXPERTS))
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "the file has %d experts, and %s models have none as this version knows them; is "
+                    "general.architecture right?",
+                    hp->n_experts, m->arch->name);
+    if (hp->n_shared_kv_layers && !arch_has(m->arch, LAYERS_OWN_KV))
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.attention.shared_kv_layers is %d, and all layers of %s models have keys and values of their "
+                    "own as this version knows them; is general.architecture right?",
+                    m->arch->name, hp->n_shared_kv_layers, m->arch->name);
+    if (hp->n_embd_layer && !arch_has(m->arch, LAYERS_EMBD))
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.embedding_length_per_layer_input is %d, and layers of %s models have no embeddings of their "
+                    "own as this version knows them; is general.architecture right?",
+                    m->arch->name, hp->n_embd_layer, m->arch->name);
+    return true;
 }
 
 static bool load(struct model *m, const struct gguf *g, hearth_error *err)
@@ -474,17 +529,14 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
                     "%s.attention.causal is true, and tokens of %s models see both ways as this version knows them; "
                     "is general.architecture right?",
                     m->arch->name, m->arch->name);
-    if (m->hp.n_experts && !arch_has_experts(m->arch))
-        return fail(err, HEARTH_ERR_FORMAT,
-                    "the file has %d experts, and %s models have none as this version knows them; is "
-                    "general.architecture right?",
-                    m->hp.n_experts, m->arch->name);
+    if (!check_parts(m, err))
+        return false;
     if (m->arch->adjust)
         m->arch->adjust(&m->hp);
     m->layers = arena_array(&m->arena, struct layer, m->hp.n_layers);
     if (!m->layers)
         return fail_memory(err, "the layer table");
-    if (!read_windows(m, g, err) || !bind_all(m, g, err) || !make_rope(m, err))
+    if (!read_windows(m, g, err) || !share_kv(m, err) || !bind_all(m, g, err) || !make_rope(m, err))
         return false;
     place_layers(m);
     if (!m->global[G_DENSE_2].mat.data != !m->global[G_DENSE_3].mat.data)
@@ -500,6 +552,7 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     } else {
         m->decode_bytes += embd->mat.row_bytes;
     }
+    m->decode_bytes += m->global[G_LAYER_EMBD].mat.row_bytes;
     return true;
 }
 

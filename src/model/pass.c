@@ -67,6 +67,8 @@ static void add_pending(const struct pass *p, float *x, size_t at)
     p->k->add_scaled(x, out, p->m->residual_scale, n);
     if (p->pending.sum_norm)
         pass_norm(p, x, x, p->pending.sum_norm, p->pending.sum_norm_bias, n);
+    if (p->pending.scale)
+        p->k->scale(x, x, *p->pending.scale, n);
 }
 
 static void norm_row(struct pass *p, int i, float *h)
@@ -111,6 +113,7 @@ void pass_end_ffn(struct pass *p, const float *bias)
                                    .out_norm = p->layer->w[W_FFN_POST_NORM].vec,
                                    .sum_norm = p->layer->w[W_FFN_SUM_NORM].vec,
                                    .sum_norm_bias = p->layer->w[W_FFN_SUM_NORM_BIAS].vec,
+                                   .scale = p->layer->w[W_EMBD_GATE].mat.data ? NULL : p->layer->w[W_OUT_SCALE].vec,
                                    .beside = p->layer->parallel };
 }
 

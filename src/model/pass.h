@@ -58,6 +58,7 @@ struct pass {
         const float *out_bias; /* added to out before; may be NULL */
         const float *out_norm; /* weight of a norm of out before it is added; may be NULL */
         const float *sum_norm, *sum_norm_bias; /* of a norm of x after it is, which is x then; may be NULL */
+        const float *scale;    /* x times this number after all; may be NULL */
         bool beside;           /* out has the sum of two blocks */
     } pending;
 };
@@ -119,5 +120,8 @@ void layer_short_conv(struct pass *p); /* layer/conv.c: as layer_attention() */
 void layer_delta(struct pass *p);      /* layer/delta.c */
 void layer_mamba(struct pass *p);      /* layer/mamba.c */
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
+/* layer/embd.c: pieces of the embeddings for all layers, into ws->pieces; and what a layer makes of its own. */
+void pass_layer_pieces(struct pass *p);
+void layer_embd(struct pass *p);
 void layer_ffn(struct pass *p);       /* layer/ffn.c: the same */
 void layer_moe(struct pass *p);       /* layer/moe.c: the same */

@@ -33,7 +33,8 @@ static struct ffn_needs ffn_needs(const struct model *m)
         int dense = w[W_UP].mat.data ? hp->layer[i].n_ff : 0, shared = w[W_SHARED_UP].mat.data ? hp->n_ff_shared : 0;
         size_t experts = w[W_ROUTER].mat.data ? (size_t)hp->n_experts_used * (size_t)hp->n_ff_expert : 0;
         n.inner = max_size(n.inner, max_size((size_t)dense, experts + (size_t)shared));
-        n.widest = max_int(n.widest, max_int(dense, shared));
+        n.inner = max_size(n.inner, (size_t)hp->n_embd_layer);
+        n.widest = max_int(n.widest, max_int(max_int(dense, shared), hp->n_embd_layer));
         n.expert_kinds |= pass_act_mask(
             (const struct weight *[]){ &w[W_EXPERT_GATE], &w[W_EXPERT_UP], &w[W_EXPERT_DOWN] }, 3);
     }
@@ -86,6 +87,7 @@ static size_t thread_scratch_bytes(const struct hparams *hp, int widest, size_t 
 {
     size_t bytes = max_size(kernel_scratch_bytes(widest), attention_bytes);
     bytes = max_size(bytes, (size_t)widest * sizeof(float));
+    bytes = max_size(bytes, (size_t)hp->n_layers * (size_t)hp->n_embd_layer * sizeof(float));
     bytes = max_size(bytes, 2 * (size_t)hp->n_experts * sizeof(float));
     bytes = max_size(bytes, recurrence_scratch_bytes(hp));
     return align_size(bytes, 4096); /* threads never share a page of scratch */
@@ -113,6 +115,9 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     ws->mix = cut(&c, t * max_size((size_t)hp->n_mix, m->arch->query_gates ? 2 * n_q : 0), f);
     ws->conv = cut(&c, t * (size_t)hp->n_conv, f);
     ws->out = cut(&c, t * n_embd, f);
+    size_t n_pieces = (size_t)hp->n_layers * (size_t)hp->n_embd_layer;
+    if (n_pieces)
+        ws->pieces = cut(&c, t * n_pieces, f);
     if (m->arch->parallel)
         ws->beside = cut(&c, t * n_embd, f);
     for (int i = 0; i < m->n_ropes; i++) {

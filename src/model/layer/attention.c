@@ -1,5 +1,6 @@
 /* attention.c: the attention half of a layer: norm, Q K V, biases, head norms, RoPE,
  * KV write, attention over the pages, output projection. */
+#include <math.h>
 #include <string.h>
 
 #include "kernel/num.h"
@@ -11,12 +12,6 @@ static void qk_norm(const struct pass *p, float *x, size_t n, const struct weigh
     size_t step = (size_t)w->mat.n_cols;
     for (size_t at = 0; w->vec && at < n; at += step)
         pass_norm(p, x + at, x + at, w->vec + (w->n_mats > 1 ? at : 0), NULL, w->mat.n_cols);
-}
-
-static void qk_norms(const struct pass *p, float *q, size_t n_q, float *k, size_t n_kv)
-{
-    qk_norm(p, q, n_q, &p->layer->w[W_Q_NORM]);
-    qk_norm(p, k, n_kv, &p->layer->w[W_K_NORM]);
 }
 
 /* Queries that see far are made longer: Llama 4's and Ministral 3's temperature. */
@@ -62,16 +57,36 @@ static size_t n_key(const struct pass *p)
     return (size_t)p->layer->shape.n_kv_heads * (size_t)p->layer->shape.head_dim;
 }
 
-static void rotate(const struct pass *p, int row, float *q, float *k)
+/* Else it reads those of a layer before it. */
+static bool has_kv(const struct pass *p) { return p->layer->shape.kv_layer == p->layer_index; }
+
+static void rotate(const struct pass *p, int row, float *x, int n_heads)
 {
-    const struct layer *l = p->layer;
-    if (l->rope == ROPE_NONE)
+    int table = p->layer->rope;
+    if (table == ROPE_NONE)
         return;
-    int n_rot = p->m->rope[l->rope].n_rot, head_dim = l->shape.head_dim;
+    int n_rot = p->m->rope[table].n_rot;
     size_t at = (size_t)row * (size_t)n_rot / 2;
-    const float *cos = p->ws->cos[l->rope] + at, *sin = p->ws->sin[l->rope] + at;
-    p->k->rope(q, p->m->hp.n_heads, head_dim, n_rot, cos, sin, p->m->arch->rope_halves);
-    p->k->rope(k, l->shape.n_kv_heads, head_dim, n_rot, cos, sin, p->m->arch->rope_halves);
+    p->k->rope(x, n_heads, p->layer->shape.head_dim, n_rot, p->ws->cos[table] + at, p->ws->sin[table] + at,
+               p->m->arch->rope_halves);
+}
+
+static void norm_and_rotate(const struct pass *p, int row, float *x, int n_heads, const struct weight *norm)
+{
+    size_t n = (size_t)n_heads * (size_t)p->layer->shape.head_dim;
+    if (!p->m->arch->qk_norm_rotated)
+        qk_norm(p, x, n, norm);
+    rotate(p, row, x, n_heads);
+    if (p->m->arch->qk_norm_rotated)
+        qk_norm(p, x, n, norm);
+}
+
+/* An RMS norm of each head. */
+static void norm_values(const struct pass *p, float *v)
+{
+    int n = p->layer->shape.head_dim;
+    for (int h = 0; p->m->arch->value_norm && h < p->layer->shape.n_kv_heads; h++)
+        p->k->unit(v + (ptrdiff_t)h * n, v + (ptrdiff_t)h * n, n, (float)n * p->m->hp.norm_eps, sqrtf((float)n));
 }
 
 /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
@@ -88,23 +103,28 @@ static void store(const struct pass *p, int row, const float *k, const float *v)
 }
 
 /* From raw products to what attention reads: one token. */
-static void finish_qkv(struct pass *p, int row)
+static void finish_query(const struct pass *p, int row)
 {
     const struct weight *w = p->layer->w;
-    struct workspace *ws = p->ws;
-    size_t n_q = n_query(p), n_kv = n_key(p), r = (size_t)row;
-    float *q = ws->q + r * n_q, *k = ws->k + r * n_kv, *v = ws->v + r * n_kv;
-
+    size_t n = n_query(p);
+    float *q = p->ws->q + (size_t)row * n;
     part_from_gates(p, row);
     add_bias(p, q, &w[W_Q_BIAS]);
+    norm_and_rotate(p, row, q, p->m->hp.n_heads, &w[W_Q_NORM]);
+    lengthen(p, q, (int)n, p->ws->row_pos[row]);
+}
+
+static void finish_key(const struct pass *p, int row)
+{
+    const struct weight *w = p->layer->w;
+    size_t n = n_key(p), at = (size_t)row * n;
+    float *k = p->ws->k + at, *v = p->ws->v + at;
     add_bias(p, k, &w[W_K_BIAS]);
+    if (!w[W_V].mat.data)
+        memcpy(v, k, n * sizeof *v);
     add_bias(p, v, &w[W_V_BIAS]);
-    if (!p->m->arch->qk_norm_rotated)
-        qk_norms(p, q, n_q, k, n_kv);
-    rotate(p, row, q, k);
-    if (p->m->arch->qk_norm_rotated)
-        qk_norms(p, q, n_q, k, n_kv);
-    lengthen(p, q, (int)n_q, ws->row_pos[row]);
+    norm_values(p, v);
+    norm_and_rotate(p, row, k, p->layer->shape.n_kv_heads, &w[W_K_NORM]);
     store(p, row, k, v);
 }
 
@@ -114,8 +134,11 @@ static void stage_finish_qkv(void *pass, int thread, int n_threads)
     (void)n_threads;
     struct pass *p = pass;
     for (int tile; (tile = tiles_take(&p->tiles)) < p->tiles.n;)
-        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++)
-            finish_qkv(p, row);
+        for (int row = tile * TILE_TOKENS; row < min_int(p->b->n_tokens, (tile + 1) * TILE_TOKENS); row++) {
+            finish_query(p, row);
+            if (has_kv(p))
+                finish_key(p, row);
+        }
 }
 
 /* Tokens of a task: many, for they share the work on a page; fewer where some threads would have nothing to do. */
@@ -202,12 +225,12 @@ void layer_attention(struct pass *p)
     pass_gemm_add(p, &w[W_V], ws->v, n_kv);
     pass_gemm_run(p);
     pass_probe(p, p->m->arch->query_gates ? ws->mix : ws->q, (size_t)t * (size_t)w[W_Q].mat.n_rows, &w[W_Q]);
-    pass_probe(p, ws->k, (size_t)t * n_kv, &w[W_K]);
-    pass_probe(p, ws->v, (size_t)t * n_kv, &w[W_V]);
+    pass_probe(p, ws->k, w[W_K].mat.data ? (size_t)t * n_kv : 0, &w[W_K]);
+    pass_probe(p, ws->v, w[W_V].mat.data ? (size_t)t * n_kv : 0, &w[W_V]);
 
     pass_run(p, stage_finish_qkv, token_tiles);
     pass_run(p, stage_attend, number_tasks(p));
-    pass_probe(p, ws->att, (size_t)t * n_q, &w[W_V]);
+    pass_probe(p, ws->att, (size_t)t * n_q, &w[w[W_V].mat.data ? W_V : w[W_K].mat.data ? W_K : W_Q]);
     if (p->m->arch->query_gates)
         pass_run(p, stage_gate, t);
 
