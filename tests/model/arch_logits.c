@@ -5,7 +5,7 @@
  *
  * Standard input has a line of token ids for each sequence. They go CHUNK tokens at a time; TOGETHER sequences share a
  * pass, so that rows of several meet in one batch. Standard output is the logits after every token, little-endian f32,
- * sequence after sequence; or the states. */
+ * sequence after sequence; or the states. Standard error says the instruction set, and which tensors are not used. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +144,9 @@ int main(int argc, char **argv)
     need(file_map(&map, argv[1], &err) && gguf_parse(&g, map.ptr, map.bytes, &err), argv[1]);
     run_open(&r, &g, kv_type_of(argv[2]), atoi(argv[4]));
     fprintf(stderr, "isa %s\n", r.k->isa);
+    if (r.m.n_unused_tensors > 0)
+        fprintf(stderr, "unused tensors: %d, the first is " STR_FMT "\n", r.m.n_unused_tensors,
+                STR_ARG(r.m.unused_tensor));
     for (int i = 0; i < r.n_seqs; i += together)
         while (step(&r, &r.seqs[i], min_int(together, r.n_seqs - i), chunk))
             continue;

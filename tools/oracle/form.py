@@ -12,6 +12,7 @@ of the file's tensors. Shapes are the reference's own.
 
 import dataclasses
 import math
+import sys
 import typing
 
 import torch
@@ -136,6 +137,8 @@ class Case:
         found, into = [], []
         for names, of, fill, form in self.all_rows():
             names = [names] if isinstance(names, str) else names
+            if of not in shapes:
+                sys.exit(f"{self.name}: the reference has no {of}; it has {', '.join(shapes)}")
             for name, shape in zip(names, form.shapes(shapes[of]), strict=True):
                 shape = list(reversed(shape))
                 if name not in {n for n, *_ in found}:

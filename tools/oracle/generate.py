@@ -4,11 +4,14 @@
     tools/oracle/setup.sh VENV                       once: PyTorch and transformers, pinned
     VENV/bin/python tools/oracle/generate.py NAME... or all
 
+NAME is a file of arch/, which means all goldens that it describes, or one golden.
+
 Each golden describes a tiny model whose weights anybody can make again (tests/model/golden.py), and holds what
 transformers computes from them in f32 on the CPU. Says how sharp the reference's attention is: the mean weight of
 the key that gets most, of queries that see at least 8.
 """
 
+import glob
 import importlib
 import json
 import os
@@ -22,14 +25,30 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "..", "tests", "model"))
 import golden  # noqa: E402
-from table import ARCHITECTURES  # noqa: E402
 
 # Tokens of a run, and after which of them the reference is asked: pages of the cache hold 64.
 RUNS = {5: (0, 2, 4), 40: (17, 39), 90: (63, 64, 75, 89)}
 
 
-def cases():
-    return {case.name: case for arch in ARCHITECTURES for case in importlib.import_module("arch." + arch).cases()}
+def cases_of(description):
+    return list(importlib.import_module("arch." + description).cases())
+
+
+def chosen(names):
+    """Cases of descriptions and goldens by these names. A description is imported only when it is asked for: what the
+    reference says of its configuration is about nothing else."""
+    descriptions = sorted(os.path.basename(path)[:-3] for path in glob.glob(os.path.join(HERE, "arch", "*.py")))
+    found, others = [], {}
+    for name in descriptions if names == ["all"] else names:
+        if name in descriptions:
+            found += cases_of(name)
+            continue
+        others = others or {case.name: case for each in descriptions for case in cases_of(each)}
+        if name not in others:
+            sys.exit(f"neither a file of arch/ nor a golden is called {name}; there are {' '.join(descriptions)} and, "
+                     f"of them, {' '.join(others)}")
+        found.append(others[name])
+    return found
 
 
 def as_tensor(seed, name, shape, fill):
@@ -107,17 +126,16 @@ def lines(said):
 
 def main():
     torch.set_num_threads(1)
-    known = cases()
-    for name in known if sys.argv[1:] == ["all"] else sys.argv[1:]:
-        if name not in known:
-            sys.exit(f"no golden is called {name}; there are {' '.join(known)}")
-        said = make(known[name])
+    if not sys.argv[1:]:
+        sys.exit("usage: generate.py NAME... or all")
+    for case in chosen(sys.argv[1:]):
+        said = make(case)
         text = lines(said)
         assert json.loads(text) == json.loads(json.dumps(said))
-        with open(os.path.join(golden.FOLDER, name + ".json"), "w", encoding="utf-8") as f:
+        with open(os.path.join(golden.FOLDER, case.name + ".json"), "w", encoding="utf-8") as f:
             f.write(text)
-        std = torch.tensor(said["runs"][-1]["rows"][-1][known[name].output]).std().item()
-        print(f"{name}: attention {said['attention']}, std of {known[name].output} {std:.3g}, {len(text)} bytes")
+        std = torch.tensor(said["runs"][-1]["rows"][-1][case.output]).std().item()
+        print(f"{case.name}: attention {said['attention']}, std of {case.output} {std:.3g}, {len(text)} bytes")
 
 
 if __name__ == "__main__":
