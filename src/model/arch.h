@@ -24,6 +24,12 @@ enum dim {
     D_QKV,  /* D_Q + 2 * D_KV: the three in one */
     D_HEAD, /* head_dim */
     D_HEADS,
+    D_LATENT,      /* latent attention: the vector that keys and values come out of, without the rotated part */
+    D_Q_RANK,      /* the one that queries do */
+    D_HEAD_PLAIN,  /* of a head's query, what is not rotated */
+    D_HEAD_VALUE,  /* of a head, what comes out of attention */
+    D_HEAD_KEYS,   /* queries of all heads */
+    D_HEAD_VALUES, /* values of all */
     D_KV_HEADS,
     D_FF,
     D_FF_TWICE, /* gate and up in one */
@@ -78,6 +84,12 @@ enum layer_slot {
     W_K,
     W_V, /* absent: values are what keys are before their norm and rotation */
     W_O,
+    W_Q_A, /* latent attention: what W_Q is multiplied with instead of the row */
+    W_Q_A_NORM,
+    W_KV_A, /* the latent, and the rotated part of the key */
+    W_KV_A_NORM,
+    W_K_B, /* of each head: its queries into the space of the latent */
+    W_V_B, /* a sum of latents out of it */
     W_QKV_BIAS,
     W_Q_BIAS,
     W_K_BIAS,
@@ -144,7 +156,8 @@ struct tensor_spec {
 
 /* In which layers the tensors of a list are. OWN_KV: those that do not read keys and values of a layer before them. */
 enum layers { LAYERS_ALL, LAYERS_DENSE, LAYERS_EXPERTS, LAYERS_ATTENTION, LAYERS_RECURRENT, LAYERS_OWN_KV,
-              LAYERS_EMBD /* where embeddings have pieces for layers */ };
+              LAYERS_EMBD /* where embeddings have pieces for layers */,
+              LAYERS_WHOLE_Q, LAYERS_LOW_RANK_Q /* latent attention: as hparams say, all layers or none */ };
 
 struct layer_part {
     const struct tensor_spec *list; /* ends with a NULL name */
@@ -161,7 +174,7 @@ enum rotated { ROTATED_ALL, ROTATED_BUT_FULL /* not where everything is seen */,
                ROTATED_AS_SAID /* rope.scaling.finetuned false: none */, ROTATED_NONE };
 
 struct router {
-    enum gating gating;   /* where metadata say nothing; GATING_DEFAULT: softmax */
+    enum gating gating;   /* where metadata say nothing; GATING_DEFAULT: sigmoid with W_SELECT_BIAS, else softmax */
     bool weights_norm;    /* the same: the weights of the chosen are made to sum to 1 */
     float weights_scale;  /* the same; 0: 1 */
 };
@@ -186,6 +199,7 @@ struct arch {
     bool keys_in_turn;         /* delta nets: value head i has keys of group i mod n; else neighbours have the same */
     bool value_norm;           /* each head's values are normed, without a weight */
     bool qk_norm_rotated;      /* norms of queries and keys come after rotation; else before it */
+    bool latent;               /* attention is latent: layer/latent.c */
     bool query_gates;          /* each head's query is followed by gates, whose sigmoid its output is multiplied by */
     struct router router;
     void (*adjust)(struct hparams *hp);             /* what no key says; may be NULL */

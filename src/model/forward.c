@@ -57,9 +57,8 @@ static void place_rows(struct workspace *ws, const struct batch *b)
     }
 }
 
-/* What a layer does before its feed-forward. */
+/* What a layer does before its feed-forward, where it keeps a state. */
 static void (*const mixers[])(struct pass *p) = {
-    [RECURRENCE_NONE] = layer_attention,
     [RECURRENCE_SHORT_CONV] = layer_short_conv,
     [RECURRENCE_DELTA] = layer_delta,
     [RECURRENCE_MAMBA] = layer_mamba,
@@ -79,7 +78,12 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
     for (int i = 0; i < m->hp.n_layers; i++) {
         p.layer_index = i;
         p.layer = &m->layers[i];
-        mixers[p.layer->recurrent ? m->arch->recurrence : RECURRENCE_NONE](&p);
+        if (p.layer->recurrent)
+            mixers[m->arch->recurrence](&p);
+        else if (m->arch->latent)
+            layer_latent(&p);
+        else
+            layer_attention(&p);
         if (p.layer->w[W_ROUTER].mat.data)
             layer_moe(&p);
         else

@@ -24,8 +24,8 @@ struct batch {
     const struct batch_slice *slices; /* in order of rows, no gaps */
 };
 
-struct gemm_job;    /* pass.h */
-struct expert_rows; /* pass.h */
+struct gemm_job; /* pass.h */
+struct mat_rows; /* pass.h */
 
 /* A token goes to n_experts_used experts: so many rows it has, "pairs" all tokens together. */
 struct expert_space {
@@ -35,7 +35,7 @@ struct expert_space {
     int32_t *place;       /* the same: its row among all, which are sorted by expert */
     int32_t *token, *of;  /* [pairs] of each row: the token, and which of the active experts */
     int32_t *end;         /* [n_experts] where each expert's rows end */
-    struct expert_rows *active; /* experts that have rows; [the fewer of n_experts and pairs] */
+    struct mat_rows *active; /* experts that have rows; [the fewer of n_experts and pairs] */
     float *down;          /* [pairs][n_embd] results; what goes in is in gate and up */
     float *shared_weight; /* [max_tokens] of the expert that all tokens have */
     void *act[N_ACT_KINDS];
@@ -46,15 +46,18 @@ struct workspace {
     int max_tokens, max_logit_rows, n_threads;
     size_t bytes;
     float *x;               /* [max_tokens][n_embd] residual stream */
-    float *q, *k, *v, *att; /* [max_tokens][..] */
+    float *q, *k, *v, *att; /* [max_tokens][..]; latent attention: v what queries come out of */
     float *gate, *up;       /* [max_tokens][n_ff]; of layers with experts first [pairs][n_ff_expert] */
-    float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers; mix also queries and their gates */
+    float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers; mix also queries: with
+                           * their gates, or before they are in the latent's space */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
     float *pieces;          /* [max_tokens][n_layers][n_embd_layer] of each token's embedding; NULL: there are none */
     float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
     struct expert_space experts; /* of a model that has some */
+    struct mat_rows *heads; /* [n_heads] of latent attention: rows that each head's matrix takes */
+    void *head_act[N_ACT_KINDS];
     struct gemm_job *jobs;  /* products of a stage */
     int32_t *row_pos;       /* [max_tokens] */
     int32_t *row_slice;
@@ -75,8 +78,8 @@ struct workspace_shape {
 /* With base NULL only bytes is meaningful. base must be 64-byte aligned and live as long as the workspace. */
 void workspace_layout(struct workspace *ws, const struct model *m, const struct workspace_shape *shape, void *base);
 
-/* Sees what each matrix is multiplied with, but for those of experts, after the product, on the thread that runs the
- * pass. */
+/* Sees what each matrix is multiplied with, but for those behind one another (of experts, of heads), after the product,
+ * on the thread that runs the pass. */
 struct observer {
     void (*see)(void *arg, const hearth_product *product); /* NULL: nobody looks */
     void *arg;

@@ -188,6 +188,30 @@ static void read_ff(struct hparams *hp, struct keys *k)
     }
 }
 
+/* Latent attention: key_length and value_length are of what is kept, *_mla of heads. */
+static bool read_latent(struct hparams *hp, struct keys *k, int value_dim)
+{
+    hp->n_q_rank = int_or(k, "attention.q_lora_rank", 0, MAX_EMBD, 0);
+    if (k->ok && !gguf_find(k->g, key_of(k, "attention.key_length_mla")))
+        return fail(k->err, HEARTH_ERR_FORMAT,
+                    "%s is missing: the file has the older form of this attention (attn_kv_b in one, before April "
+                    "2025); use a newer file of the model, or convert it again",
+                    k->key);
+    hp->n_head_key = need_int(k, "attention.key_length_mla", 1, MAX_HEAD_DIM);
+    hp->n_head_value = need_int(k, "attention.value_length_mla", 1, MAX_HEAD_DIM);
+    if (!k->ok)
+        return false;
+    if (hp->n_latent % 16)
+        return fail(k->err, HEARTH_ERR_FORMAT, "%s.attention.kv_lora_rank is %d; this version needs a multiple of 16",
+                    k->arch, hp->n_latent);
+    return (hp->n_kv_heads == 1 && value_dim == hp->n_latent && hp->head_dim == hp->n_latent + hp->n_rot
+            && hp->n_head_key > hp->n_rot)
+           || fail(k->err, HEARTH_ERR_FORMAT,
+                   "%d KV heads of %d and %d values, a latent of %d, heads of %d of which %d are rotated: that cannot "
+                   "be; the file's metadata is damaged",
+                   hp->n_kv_heads, hp->head_dim, value_dim, hp->n_latent, hp->n_head_key, hp->n_rot);
+}
+
 /* Heads of layers with a window may have another size. */
 static bool read_heads(struct hparams *hp, struct keys *k)
 {
@@ -201,8 +225,11 @@ static bool read_heads(struct hparams *hp, struct keys *k)
         hp->layer[i].head_dim = hp->head_dim;
         hp->layer[i].kv_layer = i;
     }
+    hp->n_latent = int_or(k, "attention.kv_lora_rank", 0, MAX_HEAD_DIM, 0);
     if (!k->ok)
         return false;
+    if (hp->n_latent)
+        return read_latent(hp, k, value_dim);
     if (value_dim != hp->head_dim || value_dim_window != hp->head_dim_window)
         return fail(k->err, HEARTH_ERR_FORMAT, "key size %d and value size %d differ; this version needs them equal",
                     value_dim != hp->head_dim ? hp->head_dim : hp->head_dim_window,

@@ -10,7 +10,7 @@ enum {
     MAX_FF = 1 << 20,
     MAX_VOCAB = 1 << 22,
     MAX_CTX = 1 << 24,
-    MAX_HEAD_DIM = 512, /* what the attention kernels take */
+    MAX_HEAD_DIM = 576, /* what the attention kernels are checked with */
     MAX_EXPERTS = 4096,
 };
 
@@ -47,6 +47,10 @@ struct hparams {
     int n_kv_heads, n_ff;                  /* the most of a layer */
     int head_dim, n_rot;                   /* of layers that see all */
     int head_dim_window, n_rot_window;     /* of layers with a window */
+    int n_latent;                /* latent attention: a key's first values are the latent, of which all heads' keys and
+                                  * values are made, n_rot rotated ones follow; 0: attention is another */
+    int n_head_key, n_head_value; /* ... of a head before and after the latent */
+    int n_q_rank;                /* ... of the vector that queries come out of; 0: they come out of the row */
     struct layer_shape layer[MAX_LAYERS];  /* [n_layers] */
     int n_labels;                /* of a classifier */
     bool causal;                 /* tokens see only what came before them; else the model writes no text */

@@ -41,6 +41,18 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d, int layer)
         return dim_value(hp, D_Q, layer) + 2 * dim_value(hp, D_KV, layer);
     case D_HEAD:
         return (uint64_t)of->head_dim;
+    case D_LATENT:
+        return (uint64_t)hp->n_latent;
+    case D_Q_RANK:
+        return (uint64_t)hp->n_q_rank;
+    case D_HEAD_PLAIN:
+        return (uint64_t)(hp->n_head_key - hp->n_rot);
+    case D_HEAD_VALUE:
+        return (uint64_t)hp->n_head_value;
+    case D_HEAD_KEYS:
+        return (uint64_t)hp->n_heads * (uint64_t)hp->n_head_key;
+    case D_HEAD_VALUES:
+        return (uint64_t)hp->n_heads * (uint64_t)hp->n_head_value;
     case D_HEADS:
         return (uint64_t)hp->n_heads;
     case D_KV_HEADS:
@@ -196,6 +208,8 @@ static bool is_in(const struct hparams *hp, enum layers which, int layer)
         return hparams_has_kv(hp, layer);
     if (which == LAYERS_EMBD)
         return hp->n_embd_layer > 0;
+    if (which == LAYERS_WHOLE_Q || which == LAYERS_LOW_RANK_Q)
+        return (hp->n_q_rank > 0) == (which == LAYERS_LOW_RANK_Q);
     return which == LAYERS_ALL || experts == (which == LAYERS_EXPERTS);
 }
 
@@ -353,14 +367,15 @@ static bool share_kv(struct model *m, hearth_error *err)
 static size_t layer_kv_bytes(const struct hparams *hp, int layer, hearth_kv_type type)
 {
     const struct layer_shape *of = &hp->layer[layer];
-    return hparams_has_kv(hp, layer) ? 2 * kv_half_bytes(type, of->head_dim) * (size_t)of->n_kv_heads : 0;
+    size_t n_halves = hp->n_latent ? 1 : 2;
+    return hparams_has_kv(hp, layer) ? n_halves * kv_half_bytes(type, of->head_dim) * (size_t)of->n_kv_heads : 0;
 }
 
 /* Where in a page a layer's keys and values stand. */
 static void place_kv(struct kv_place *place, const struct hparams *hp, int layer, hearth_kv_type type, size_t at)
 {
     size_t half = kv_half_bytes(type, hp->layer[layer].head_dim);
-    *place = (struct kv_place){ .at = at, .head_bytes = 2 * half, .values_at = half };
+    *place = (struct kv_place){ .at = at, .head_bytes = hp->n_latent ? half : 2 * half, .values_at = half };
 }
 
 /* Which window and which rotation each layer has, what its feed-forward reads, and where in a page or
@@ -435,6 +450,13 @@ static bool make_rope(struct model *m, hearth_error *err)
                || rope_make(&m->rope[ROPE_LOCAL], &m->arena, &local, m->hp.n_rot_window, NULL, false, err));
 }
 
+/* Experts that are chosen with a bias are chosen by sigmoids (DeepSeek V3), where nothing says otherwise: early files
+ * of GLM-4.7-Flash do not. */
+static enum gating likely_gating(const struct model *m)
+{
+    return m->layers[m->hp.n_layers - 1].w[W_SELECT_BIAS].vec ? GATING_SIGMOID : GATING_SOFTMAX;
+}
+
 static void set_router(struct model *m)
 {
     const struct hparams *hp = &m->hp;
@@ -443,7 +465,7 @@ static void set_router(struct model *m)
     if (hp->gating != GATING_DEFAULT)
         r->gating = hp->gating;
     else if (r->gating == GATING_DEFAULT)
-        r->gating = GATING_SOFTMAX;
+        r->gating = likely_gating(m);
     if (hp->expert_weights_norm >= 0)
         r->weights_norm = hp->expert_weights_norm;
     if (hp->expert_weights_scale > 0)
@@ -508,7 +530,16 @@ static bool check_parts(const struct model *m, hearth_error *err)
                     "%s.embedding_length_per_layer_input is %d, and layers of %s models have no embeddings of their "
                     "own as this version knows them; is general.architecture right?",
                     m->arch->name, hp->n_embd_layer, m->arch->name);
-    return true;
+    if (hp->n_latent && !m->arch->latent)
+        return fail(err, HEARTH_ERR_FORMAT,
+                    "%s.attention.kv_lora_rank is %d, and attention of %s models has no latent as this version knows "
+                    "them; is general.architecture right?",
+                    m->arch->name, hp->n_latent, m->arch->name);
+    return hp->n_latent || !m->arch->latent
+           || fail(err, HEARTH_ERR_FORMAT,
+                   "%s.attention.kv_lora_rank is missing, and attention of %s models has a latent; the file is "
+                   "incomplete",
+                   m->arch->name, m->arch->name);
 }
 
 static bool load(struct model *m, const struct gguf *g, hearth_error *err)
@@ -601,12 +632,17 @@ uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
     return model_kv_page_bytes(hp, type) / KV_PAGE_TOKENS;
 }
 
+static int value_dim(const struct hparams *hp, int layer)
+{
+    return hp->n_latent ? hp->n_latent : hp->layer[layer].head_dim;
+}
+
 uint64_t model_attention_macs(const struct hparams *hp)
 {
     uint64_t macs = 0;
     for (int i = 0; i < hp->n_layers; i++)
         if (!hparams_is_recurrent(hp, i))
-            macs += 2 * (uint64_t)hp->n_heads * (uint64_t)hp->layer[i].head_dim;
+            macs += (uint64_t)hp->n_heads * ((uint64_t)hp->layer[i].head_dim + (uint64_t)value_dim(hp, i));
     return macs;
 }
 

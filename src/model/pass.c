@@ -42,6 +42,24 @@ void pass_act_row(struct pass *p, int token, const float *x)
         memcpy(p->ws->seen + (size_t)token * (size_t)p->act_cols, x, (size_t)p->act_cols * sizeof *x);
 }
 
+void pass_rows_begin(struct pass *p, struct mat_rows *rows, int n, void *const mem[N_ACT_KINDS], int n_cols,
+                     const struct weight *const *w, int n_weights)
+{
+    p->rows_act_mask = pass_act_mask(w, n_weights);
+    for (int i = 0; i < n; i++)
+        for (int kind = 0; kind < N_ACT_KINDS; kind++)
+            if (p->rows_act_mask >> kind & 1)
+                act_init(&rows[i].act[kind], p->k, (enum act_kind)kind, rows[i].n, n_cols,
+                         (uint8_t *)mem[kind] + act_kind_bytes((enum act_kind)kind, rows[i].first, n_cols));
+}
+
+void pass_rows_fill(const struct pass *p, struct mat_rows *rows, int row, const float *x)
+{
+    for (int kind = 0; kind < N_ACT_KINDS; kind++)
+        if (p->rows_act_mask >> kind & 1)
+            act_fill(&rows->act[kind], p->k, row, x);
+}
+
 void pass_norm(const struct pass *p, float *y, const float *x, const float *weight, const float *bias, int n)
 {
     if (p->m->arch->norm == NORM_LAYER) {
@@ -136,11 +154,10 @@ void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_st
     p->n_jobs += w->mat.data != NULL;
 }
 
-void pass_gemm_add_expert(struct pass *p, const struct weight *w, const struct expert_rows *rows, float *y,
-                          size_t y_stride)
+void pass_gemm_add_rows(struct pass *p, const struct weight *w, const struct mat_rows *rows, float *y, size_t y_stride)
 {
     if (w->mat.data)
-        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = weight_mat(w, rows->expert), .of_expert = true,
+        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = weight_mat(w, rows->mat), .of_rows = true,
                                                     .x = &rows->act[dtype_table[w->mat.type].act], .y = y,
                                                     .y_stride = y_stride, .first_tile = n_tiles(p) };
     p->n_jobs += w->mat.data != NULL;
@@ -188,7 +205,7 @@ void pass_gemm_run(struct pass *p)
 {
     pass_run(p, stage_gemm, n_tiles(p));
     for (int j = 0; p->observer && j < p->n_jobs; j++)
-        if (!p->ws->jobs[j].of_expert)
+        if (!p->ws->jobs[j].of_rows)
             show_product(p, &p->ws->jobs[j]);
 }
 

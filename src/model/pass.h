@@ -5,22 +5,22 @@
 #pragma once
 #include "model/forward.h"
 
-enum { PASS_MAX_JOBS = 4, TILE_ROWS = 64, TILE_TOKENS = 4 }; /* jobs besides those of experts */
+enum { PASS_MAX_JOBS = 4, TILE_ROWS = 64, TILE_TOKENS = 4 }; /* jobs besides those of matrices behind one another */
 
 /* One matrix product of a stage: y = mat * x. */
 struct gemm_job {
     const struct weight *w;
     struct mat mat; /* w's, or of its experts' one */
-    bool of_expert;
+    bool of_rows; /* of matrices behind one another */
     const struct act *x;
     float *y;
     size_t y_stride;
     int first_tile;
 };
 
-/* Rows first .. first + n - 1 of all that go to experts are this one's. */
-struct expert_rows {
-    int expert, first, n;
+/* Of rows that go to matrices behind one another (of experts, of heads), first .. first + n - 1 are this one's. */
+struct mat_rows {
+    int mat, first, n;
     struct act act[N_ACT_KINDS];
 };
 
@@ -41,7 +41,7 @@ struct pass {
     struct act act[N_ACT_KINDS];
     unsigned act_mask;
     int act_tokens, act_cols;
-    unsigned expert_act_mask; /* the same of rows by expert (layer/moe.c) */
+    unsigned rows_act_mask; /* the same of pass_rows_begin() */
 
     int n_jobs;   /* in ws->jobs */
     int n_active; /* in ws->experts.active */
@@ -69,12 +69,17 @@ static inline uint8_t *pass_scratch(const struct pass *p, int thread)
 }
 
 /* Prepare activations of n_cols values for the kinds these weights need (absent ones are skipped). Every row of every
- * product goes through pass_act_row(), and every product through pass_gemm_run(): that is what an observer sees. Those
- * of experts it does not see. */
+ * product goes through pass_act_row(), and every product through pass_gemm_run(): that is what an observer sees. */
 void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights);
 void pass_act_row(struct pass *p, int token, const float *x);
 /* The kinds that they need: bit k is kind k. */
 unsigned pass_act_mask(const struct weight *const *w, int n_weights);
+
+/* The same for rows that go to matrices behind one another: rows[n], whose activations lie in mem, of each kind one
+ * behind another; then, row for row of one of them. An observer does not see their products. */
+void pass_rows_begin(struct pass *p, struct mat_rows *rows, int n, void *const mem[N_ACT_KINDS], int n_cols,
+                     const struct weight *const *w, int n_weights);
+void pass_rows_fill(const struct pass *p, struct mat_rows *rows, int row, const float *x);
 
 /* Stage: x += out where it is pending, as pending says; then h = norm(x), or x where there is none, as activations. */
 void stage_norm(void *pass, int thread, int n_threads);
@@ -84,9 +89,8 @@ void pass_norm(const struct pass *p, float *y, const float *x, const float *weig
 /* Run products of prepared activations; NULL-data weights are skipped. */
 void pass_gemm_begin(struct pass *p);
 void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_stride);
-/* The product of one expert's rows. */
-void pass_gemm_add_expert(struct pass *p, const struct weight *w, const struct expert_rows *rows, float *y,
-                          size_t y_stride);
+/* Of such rows with their matrix. */
+void pass_gemm_add_rows(struct pass *p, const struct weight *w, const struct mat_rows *rows, float *y, size_t y_stride);
 void pass_gemm_run(struct pass *p);
 /* gate = activation(gate) * up, or activation(up) where there is no gate, after biases (NULL: none) are added. */
 void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
@@ -96,6 +100,22 @@ void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
 
 /* Remember the first tensor whose output is not finite (only with a probe). */
 void pass_probe(struct pass *p, const float *values, size_t n, const struct weight *w);
+
+/* What kinds of attention share (layer/attention.c). Rotate the leading values of heads that stand head_dim apart. */
+void pass_rotate(const struct pass *p, int row, float *x, int n_heads, int head_dim);
+/* A token's key and value into its page; v NULL: the key has it. */
+void pass_store(const struct pass *p, int row, const float *k, const float *v);
+/* ws->att = attention of ws->q over the pages. */
+void pass_attend(struct pass *p);
+/* Latent attention has one key for all heads; in so many parts they are taken, for several threads to have some. */
+enum { LATENT_PART_HEADS = 16 };
+static inline int latent_parts(int n_heads)
+{
+    int of_part = min_int(n_heads, LATENT_PART_HEADS);
+    while (n_heads % of_part)
+        of_part--;
+    return n_heads / of_part;
+}
 
 /* What every kind of feed-forward begins and ends with: normed rows as activations for these weights; and what is left
  * in ws->out, with a bias (may be NULL), waits to be added. */
@@ -120,6 +140,7 @@ void layer_short_conv(struct pass *p); /* layer/conv.c: as layer_attention() */
 void layer_delta(struct pass *p);      /* layer/delta.c */
 void layer_mamba(struct pass *p);      /* layer/mamba.c */
 void layer_attention(struct pass *p); /* layer/attention.c: leaves its result in ws->out */
+void layer_latent(struct pass *p);    /* layer/latent.c: the same */
 /* layer/embd.c: pieces of the embeddings for all layers, into ws->pieces; and what a layer makes of its own. */
 void pass_layer_pieces(struct pass *p);
 void layer_embd(struct pass *p);

@@ -64,23 +64,59 @@ static void cut_experts(struct workspace *ws, struct cutter *c, const struct mod
 
 /* The most values of a token that attention of some layer has. */
 struct attention_needs {
-    size_t q, kv;
+    size_t q, k, v, mix, out;
+    int widest;           /* that a matrix takes */
     size_t scratch_bytes; /* of a thread */
+    unsigned head_kinds;  /* latent attention: rows of heads are prepared as these kinds, bit k is kind k */
 };
 
-static struct attention_needs attention_needs(const struct hparams *hp)
+static struct attention_needs latent_needs(const struct model *m)
 {
+    const struct hparams *hp = &m->hp;
+    size_t n_heads = (size_t)hp->n_heads, values = n_heads * (size_t)hp->n_head_value;
+    struct attention_needs n = {
+        .q = n_heads * (size_t)hp->head_dim,
+        .k = (size_t)hp->head_dim,
+        .v = (size_t)hp->n_q_rank,
+        .mix = n_heads * (size_t)hp->n_head_key,
+        .out = max_size(n_heads * (size_t)hp->n_latent, values),
+        .widest = max_int((int)values, hp->n_q_rank),
+        .scratch_bytes = attention_scratch_bytes(hp->n_heads / latent_parts(hp->n_heads), hp->head_dim, hp->n_latent),
+    };
+    for (int i = 0; i < hp->n_layers; i++)
+        n.head_kinds |= pass_act_mask((const struct weight *[]){ &m->layers[i].w[W_K_B], &m->layers[i].w[W_V_B] }, 2);
+    return n;
+}
+
+static struct attention_needs attention_needs(const struct model *m)
+{
+    const struct hparams *hp = &m->hp;
     struct attention_needs n = { 0 };
+    if (m->arch->latent)
+        return latent_needs(m);
     for (int i = 0; i < hp->n_layers; i++) {
         const struct layer_shape *of = &hp->layer[i];
         if (hparams_is_recurrent(hp, i))
             continue;
         n.q = max_size(n.q, (size_t)hp->n_heads * (size_t)of->head_dim);
-        n.kv = max_size(n.kv, (size_t)of->n_kv_heads * (size_t)of->head_dim);
+        n.k = max_size(n.k, (size_t)of->n_kv_heads * (size_t)of->head_dim);
         n.scratch_bytes =
             max_size(n.scratch_bytes, attention_scratch_bytes(hp->n_heads / of->n_kv_heads, of->head_dim, 0));
     }
+    n.v = n.k;
+    n.out = n.q;
+    n.mix = m->arch->query_gates ? 2 * n.q : 0;
+    n.widest = (int)n.q;
     return n;
+}
+
+static void cut_heads(struct workspace *ws, struct cutter *c, const struct hparams *hp, unsigned kinds)
+{
+    int widest = max_int(hp->n_head_key, hp->n_latent);
+    ws->heads = cut(c, (size_t)hp->n_heads, sizeof *ws->heads);
+    for (int kind = 0; kind < N_ACT_KINDS; kind++)
+        if (kinds >> kind & 1)
+            ws->head_act[kind] = cut(c, act_kind_bytes((enum act_kind)kind, ws->max_tokens * hp->n_heads, widest), 1);
 }
 
 static size_t thread_scratch_bytes(const struct hparams *hp, int widest, size_t attention_bytes)
@@ -98,21 +134,21 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     const struct hparams *hp = &m->hp;
     size_t t = (size_t)shape->max_tokens, f = sizeof(float);
     const struct ffn_needs ffn = ffn_needs(m);
-    const struct attention_needs attention = attention_needs(hp);
-    size_t n_embd = (size_t)hp->n_embd, n_q = attention.q, n_kv = attention.kv;
-    int widest = max_int(max_int(hp->n_embd, (int)n_q), max_int(ffn.widest, max_int(hp->n_dense, hp->n_inner)));
+    const struct attention_needs attention = attention_needs(m);
+    size_t n_embd = (size_t)hp->n_embd;
+    int widest = max_int(max_int(hp->n_embd, attention.widest), max_int(ffn.widest, max_int(hp->n_dense, hp->n_inner)));
     struct cutter c = { base, 0 };
 
     *ws = (struct workspace){ .max_tokens = shape->max_tokens, .max_logit_rows = shape->max_logit_rows,
                               .n_threads = shape->n_threads };
     ws->x = cut(&c, t * n_embd, f);
-    ws->q = cut(&c, t * n_q, f);
-    ws->k = cut(&c, t * n_kv, f);
-    ws->v = cut(&c, t * n_kv, f);
-    ws->att = cut(&c, t * max_size(n_q, (size_t)hp->n_inner), f);
+    ws->q = cut(&c, t * attention.q, f);
+    ws->k = cut(&c, t * attention.k, f);
+    ws->v = cut(&c, t * attention.v, f);
+    ws->att = cut(&c, t * max_size(attention.out, (size_t)hp->n_inner), f);
     ws->gate = cut(&c, t * ffn.inner, f);
     ws->up = cut(&c, t * ffn.inner, f);
-    ws->mix = cut(&c, t * max_size((size_t)hp->n_mix, m->arch->query_gates ? 2 * n_q : 0), f);
+    ws->mix = cut(&c, t * max_size((size_t)hp->n_mix, attention.mix), f);
     ws->conv = cut(&c, t * (size_t)hp->n_conv, f);
     ws->out = cut(&c, t * n_embd, f);
     size_t n_pieces = (size_t)hp->n_layers * (size_t)hp->n_embd_layer;
@@ -130,8 +166,10 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
             ws->act[kind] = cut(&c, act_bytes(shape->max_tokens, widest), 1);
     if (hp->n_experts)
         cut_experts(ws, &c, m, ffn.expert_kinds);
-    ws->jobs = cut(&c, PASS_MAX_JOBS + 2 * min_size((size_t)hp->n_experts, t * (size_t)hp->n_experts_used),
-                   sizeof *ws->jobs);
+    if (m->arch->latent)
+        cut_heads(ws, &c, hp, attention.head_kinds);
+    size_t expert_jobs = 2 * min_size((size_t)hp->n_experts, t * (size_t)hp->n_experts_used);
+    ws->jobs = cut(&c, PASS_MAX_JOBS + max_size(expert_jobs, (size_t)hp->n_heads), sizeof *ws->jobs);
     ws->row_pos = cut(&c, t, sizeof(int32_t));
     ws->row_slice = cut(&c, t, sizeof(int32_t));
     ws->slice_task = cut(&c, t + 1, sizeof(int));

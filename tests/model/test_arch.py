@@ -161,6 +161,12 @@ class Architectures(unittest.TestCase):
         done = harness.subprocess.run([os.path.join(golden.ROOT, "tools", "models_page.py"), "--check"], check=False)
         self.assertEqual(done.returncode, 0, "remake it: tools/models_page.py >PAGE && mv PAGE docs/models.md")
 
+    def test_experts_with_a_bias_of_the_choice_are_chosen_by_sigmoids(self):
+        """Early files of GLM-4.7-Flash do not say how."""
+        g, output, _ = self.close_to_reference("deepseek2")
+        del g["metadata"]["deepseek2.expert_gating_func"]
+        self.assertEqual(run(self.file(g), g)[::2], (output, ""))
+
     def test_dense_layers_come_after_the_last_norm(self):
         """Of EmbeddingGemma's files; against the products of the golden's states in double."""
         g, _, _ = self.close_to_reference("gemma-embedding")

@@ -60,23 +60,23 @@ static size_t n_key(const struct pass *p)
 /* Else it reads those of a layer before it. */
 static bool has_kv(const struct pass *p) { return p->layer->shape.kv_layer == p->layer_index; }
 
-static void rotate(const struct pass *p, int row, float *x, int n_heads)
+void pass_rotate(const struct pass *p, int row, float *x, int n_heads, int head_dim)
 {
     int table = p->layer->rope;
     if (table == ROPE_NONE)
         return;
     int n_rot = p->m->rope[table].n_rot;
     size_t at = (size_t)row * (size_t)n_rot / 2;
-    p->k->rope(x, n_heads, p->layer->shape.head_dim, n_rot, p->ws->cos[table] + at, p->ws->sin[table] + at,
-               p->m->arch->rope_halves);
+    p->k->rope(x, n_heads, head_dim, n_rot, p->ws->cos[table] + at, p->ws->sin[table] + at, p->m->arch->rope_halves);
 }
 
 static void norm_and_rotate(const struct pass *p, int row, float *x, int n_heads, const struct weight *norm)
 {
-    size_t n = (size_t)n_heads * (size_t)p->layer->shape.head_dim;
+    int head_dim = p->layer->shape.head_dim;
+    size_t n = (size_t)n_heads * (size_t)head_dim;
     if (!p->m->arch->qk_norm_rotated)
         qk_norm(p, x, n, norm);
-    rotate(p, row, x, n_heads);
+    pass_rotate(p, row, x, n_heads, head_dim);
     if (p->m->arch->qk_norm_rotated)
         qk_norm(p, x, n, norm);
 }
@@ -90,7 +90,7 @@ static void norm_values(const struct pass *p, float *v)
 }
 
 /* K is cached after RoPE, so a shared prefix is only valid at the same positions. */
-static void store(const struct pass *p, int row, const float *k, const float *v)
+void pass_store(const struct pass *p, int row, const float *k, const float *v)
 {
     const struct kv_view *kv = &p->b->slices[p->ws->row_slice[row]].kv;
     const struct kv_place *layer = &p->layer->kv[kv->type];
@@ -98,7 +98,8 @@ static void store(const struct pass *p, int row, const float *k, const float *v)
     int head_dim = p->layer->shape.head_dim;
     for (int h = 0; h < p->layer->shape.n_kv_heads; h++) {
         size_t at = (size_t)h * (size_t)head_dim;
-        p->k->kv_store[kv->type](kv_k(kv, layer, page, h), kv_v(kv, layer, page, h), k + at, v + at, head_dim, slot);
+        p->k->kv_store[kv->type](kv_k(kv, layer, page, h), kv_v(kv, layer, page, h), k + at,
+                                 v ? v + at : NULL, head_dim, slot);
     }
 }
 
@@ -125,7 +126,7 @@ static void finish_key(const struct pass *p, int row)
     add_bias(p, v, &w[W_V_BIAS]);
     norm_values(p, v);
     norm_and_rotate(p, row, k, p->layer->shape.n_kv_heads, &w[W_K_NORM]);
-    store(p, row, k, v);
+    pass_store(p, row, k, v);
 }
 
 static void stage_finish_qkv(void *pass, int thread, int n_threads)
@@ -141,12 +142,18 @@ static void stage_finish_qkv(void *pass, int thread, int n_threads)
         }
 }
 
+/* In how many parts query heads are taken: those of each KV head. */
+static int n_parts(const struct pass *p)
+{
+    return p->m->hp.n_latent ? latent_parts(p->m->hp.n_heads) : p->layer->shape.n_kv_heads;
+}
+
 /* Tokens of a task: many, for they share the work on a page; fewer where some threads would have nothing to do. */
 static int task_tokens(const struct pass *p)
 {
     enum { FEW = 8, TASKS_PER_THREAD = 4 };
-    int n_kv_heads = p->layer->shape.n_kv_heads, most = attention_task_tokens(p->m->hp.n_heads / n_kv_heads);
-    int fair = p->b->n_tokens * n_kv_heads / (TASKS_PER_THREAD * p->ws->n_threads);
+    int most = attention_task_tokens(p->m->hp.n_heads / n_parts(p));
+    int fair = p->b->n_tokens * n_parts(p) / (TASKS_PER_THREAD * p->ws->n_threads);
     return min_int(most, max_int(FEW, fair));
 }
 
@@ -160,7 +167,7 @@ static void attend(struct pass *p, int task, void *scratch)
     while (ws->slice_task[s] > task)
         s--;
     const struct batch_slice *slice = &p->b->slices[s];
-    size_t n_q = n_query(p), first = (size_t)slice->first_row * n_q;
+    size_t n_q = n_query(p), n_out = hp->n_latent ? (size_t)hp->n_heads * (size_t)hp->n_latent : n_q;
     int most = task_tokens(p), n_groups = (slice->n_tokens + most - 1) / most;
     int head = (task - ws->slice_task[s]) / n_groups;
     int group = n_groups - 1 - (task - ws->slice_task[s]) % n_groups;
@@ -169,8 +176,9 @@ static void attend(struct pass *p, int task, void *scratch)
         .kv = slice->kv,
         .layer = p->layer->kv[slice->kv.type],
         .n_heads = hp->n_heads,
-        .n_kv_heads = p->layer->shape.n_kv_heads,
+        .n_kv_heads = n_parts(p),
         .head_dim = p->layer->shape.head_dim,
+        .n_shared = hp->n_latent,
         .scale = p->layer->attention_scale,
         .window = p->layer->window,
         .both_ways = !hp->causal,
@@ -178,10 +186,10 @@ static void attend(struct pass *p, int task, void *scratch)
         .sinks = p->layer->w[W_SINKS].vec,
         .n_tokens = slice->n_tokens,
         .first_pos = slice->first_pos,
-        .q = ws->q + first,
+        .q = ws->q + (size_t)slice->first_row * n_q,
         .q_stride = n_q,
-        .out = ws->att + first,
-        .out_stride = n_q,
+        .out = ws->att + (size_t)slice->first_row * n_out,
+        .out_stride = n_out,
     };
     attention_task(&a, head, group * most, min_int(slice->n_tokens, (group + 1) * most), scratch);
 }
@@ -199,10 +207,12 @@ static int number_tasks(struct pass *p)
     int n = 0, most = task_tokens(p);
     for (int s = 0; s < p->b->n_slices; s++) {
         p->ws->slice_task[s] = n;
-        n += (p->b->slices[s].n_tokens + most - 1) / most * p->layer->shape.n_kv_heads;
+        n += (p->b->slices[s].n_tokens + most - 1) / most * n_parts(p);
     }
     return n;
 }
+
+void pass_attend(struct pass *p) { pass_run(p, stage_attend, number_tasks(p)); }
 
 void layer_attention(struct pass *p)
 {
@@ -229,7 +239,7 @@ void layer_attention(struct pass *p)
     pass_probe(p, ws->v, w[W_V].mat.data ? (size_t)t * n_kv : 0, &w[W_V]);
 
     pass_run(p, stage_finish_qkv, token_tiles);
-    pass_run(p, stage_attend, number_tasks(p));
+    pass_attend(p);
     pass_probe(p, ws->att, (size_t)t * n_q, &w[w[W_V].mat.data ? W_V : w[W_K].mat.data ? W_K : W_Q]);
     if (p->m->arch->query_gates)
         pass_run(p, stage_gate, t);

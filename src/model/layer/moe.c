@@ -31,25 +31,26 @@ static void sigmoid(const struct pass *p, float *x, int n)
         x[i] = 1 / (1 + x[i]);
 }
 
-/* The sum of the best two. */
-static float group_score(const float *score, int n)
+/* The sum of the best two, or the best. */
+static float group_score(const float *score, int n, bool two)
 {
     float best = score[0], second = n > 1 ? -FLT_MAX : 0;
     for (int i = 1; i < n; i++) {
         second = fmaxf(second, fminf(best, score[i]));
         best = fmaxf(best, score[i]);
     }
-    return best + second;
+    return two ? best + second : best;
 }
 
-/* Only experts of the best groups can be chosen (DeepSeek V3: arXiv 2412.19437). group: [n_expert_groups]. */
+/* Only experts of the best groups can be chosen: by their best two where experts are chosen by sigmoids (DeepSeek V3:
+ * arXiv 2412.19437), by the best one where by a softmax (V2: arXiv 2405.04434). group: [n_expert_groups]. */
 static void keep_groups(const struct pass *p, float *score, float *group)
 {
     const struct hparams *hp = &p->m->hp;
     int n = hp->n_expert_groups, size = hp->n_experts / max_int(n, 1);
     float max;
     for (int g = 0; g < n; g++)
-        group[g] = group_score(score + (size_t)g * (size_t)size, size);
+        group[g] = group_score(score + (size_t)g * (size_t)size, size, p->m->router.gating == GATING_SIGMOID);
     for (int i = 0; i < hp->n_expert_groups_used; i++)
         group[p->k->argmax(group, n, &max)] = -INFINITY;
     for (int g = 0; g < n; g++)
@@ -137,7 +138,7 @@ static void sort_rows(struct pass *p)
     for (int x = 0; x < n_experts; x++) {
         int n = e->end[x];
         if (n)
-            e->active[p->n_active++] = (struct expert_rows){ .expert = x, .first = first, .n = n };
+            e->active[p->n_active++] = (struct mat_rows){ .mat = x, .first = first, .n = n };
         e->end[x] = first;
         first += n;
     }
@@ -150,18 +151,9 @@ static void sort_rows(struct pass *p)
             e->of[e->active[a].first + i] = a;
 }
 
-/* Lay out the experts' rows of n_cols values, for the kinds these weights need. */
 static void begin_rows(struct pass *p, int n_cols, const struct weight *const *w, int n_weights)
 {
-    struct expert_space *e = &p->ws->experts;
-    p->expert_act_mask = pass_act_mask(w, n_weights);
-    for (int a = 0; a < p->n_active; a++) {
-        struct expert_rows *rows = &e->active[a];
-        for (int kind = 0; kind < N_ACT_KINDS; kind++)
-            if (p->expert_act_mask >> kind & 1)
-                act_init(&rows->act[kind], p->k, (enum act_kind)kind, rows->n, n_cols,
-                         (uint8_t *)e->act[kind] + act_kind_bytes((enum act_kind)kind, rows->first, n_cols));
-    }
+    pass_rows_begin(p, p->ws->experts.active, p->n_active, p->ws->experts.act, n_cols, w, n_weights);
 }
 
 /* A token alone: its normed row is every expert's. */
@@ -171,13 +163,11 @@ static void share_row(struct pass *p)
         memcpy(p->ws->experts.active[a].act, p->act, sizeof p->act);
 }
 
-static void fill_row(struct pass *p, int row, const float *x)
+static void fill_row(const struct pass *p, int row, const float *x)
 {
     const struct expert_space *e = &p->ws->experts;
-    struct expert_rows *rows = &e->active[e->of[row]];
-    for (int kind = 0; kind < N_ACT_KINDS; kind++)
-        if (p->expert_act_mask >> kind & 1)
-            act_fill(&rows->act[kind], p->k, row - rows->first, x);
+    struct mat_rows *rows = &e->active[e->of[row]];
+    pass_rows_fill(p, rows, row - rows->first, x);
 }
 
 /* Normed rows to their experts. */
@@ -206,7 +196,7 @@ static void activate_row(struct pass *p, int row)
 {
     const struct weight *w = p->layer->w;
     const struct workspace *ws = p->ws;
-    int n = p->m->hp.n_ff_expert, expert = ws->experts.active[ws->experts.of[row]].expert;
+    int n = p->m->hp.n_ff_expert, expert = ws->experts.active[ws->experts.of[row]].mat;
     float *gate = ws->gate + (size_t)row * (size_t)n, *up = ws->up + (size_t)row * (size_t)n;
     pass_activate(p, gate, up, w[W_EXPERT_GATE].mat.data != NULL, weight_vec(&w[W_EXPERT_GATE_BIAS], expert),
                   weight_vec(&w[W_EXPERT_UP_BIAS], expert), n);
@@ -298,11 +288,11 @@ static void route(struct pass *p)
 static void add_experts(struct pass *p, const struct weight *w, float *y, const struct weight *other, float *other_y)
 {
     for (int a = 0; a < p->n_active; a++) {
-        const struct expert_rows *rows = &p->ws->experts.active[a];
+        const struct mat_rows *rows = &p->ws->experts.active[a];
         size_t n = (size_t)w->mat.n_rows, at = (size_t)rows->first * n;
-        pass_gemm_add_expert(p, w, rows, y + at, n);
+        pass_gemm_add_rows(p, w, rows, y + at, n);
         if (other)
-            pass_gemm_add_expert(p, other, rows, other_y + at, n);
+            pass_gemm_add_rows(p, other, rows, other_y + at, n);
     }
 }
 
