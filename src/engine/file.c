@@ -410,7 +410,7 @@ size_t hearth_file_format_costs(const hearth_file *f, hearth_format_cost *out, s
         for (int s = 0; s < N_LAYER_SLOTS; s++) {
             const struct weight *w = &f->model.layers[i].w[s];
             bool expert = s == W_EXPERT_GATE || s == W_EXPERT_UP || s == W_EXPERT_DOWN;
-            bool whole = s == W_QKV || s == W_GATE_UP; /* their parts are there, too */
+            bool whole = s == W_QKV || s == W_GATE_UP || s == W_EXPERT_GATE_UP; /* their parts are there, too */
             if (w->mat.data && !w->vec && !whole)
                 add_cost(costs, &w->mat, false, expert ? f->model.hp.n_experts_used : 1);
         }

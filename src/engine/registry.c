@@ -79,6 +79,7 @@ static void need_weight(struct readahead *r, const struct weight *w, uint32_t ra
 {
     const void *data = w->vec ? (const void *)w->vec : w->mat.data;
     uint64_t bytes = w->vec ? (uint64_t)w->mat.n_cols * sizeof *w->vec : (uint64_t)w->mat.n_rows * w->mat.row_bytes;
+    bytes += (uint64_t)(max_int(w->n_mats, 1) - 1) * (w->vec ? bytes : w->mat_bytes);
     readahead_need(r, data, bytes, rank);
 }
 

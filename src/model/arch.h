@@ -36,6 +36,7 @@ enum dim {
     D_ROT, /* n_rot / 2 */
     D_EXPERTS,
     D_FF_EXPERT,
+    D_FF_EXPERT_TWICE,
     D_FF_SHARED,
     D_MIX,     /* all that a recurrent layer makes of a token (recurrence.h) */
     D_CONV,    /* channels of it that go through the convolution */
@@ -130,14 +131,21 @@ enum layer_slot {
     W_EMBD_NORM,
     W_OUT_SCALE, /* what the layer leaves in the residual stream times this number */
     W_ROUTER, /* there: the layer has experts */
+    W_ROUTER_NORM, /* there: the router reads the residual stream under this norm, and its logits are divided by
+                    * sqrt(n_embd) */
     W_ROUTER_BIAS,
     W_SELECT_BIAS, /* added to a router's weights for choosing, not for weighing */
+    W_EXPERT_NORM, /* there: experts run beside a dense block, and each has a norm before it and after it */
+    W_EXPERT_POST_NORM,
+    W_DENSE_POST_NORM,
+    W_EXPERT_GATE_UP, /* of each expert gate, then up; split as W_QKV is */
     W_EXPERT_GATE,
     W_EXPERT_UP,
     W_EXPERT_DOWN,
     W_EXPERT_GATE_BIAS,
     W_EXPERT_UP_BIAS,
     W_EXPERT_DOWN_BIAS,
+    W_EXPERT_SCALE, /* a token's weight of each expert times this */
     W_SHARED_GATE, /* an expert that every token has */
     W_SHARED_UP,
     W_SHARED_DOWN,

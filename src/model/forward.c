@@ -84,10 +84,10 @@ void model_forward(const struct model *m, const struct kernels *k, struct pool *
             layer_latent(&p);
         else
             layer_attention(&p);
+        if (p.layer->w[W_UP].mat.data)
+            layer_ffn(&p);
         if (p.layer->w[W_ROUTER].mat.data)
             layer_moe(&p);
-        else
-            layer_ffn(&p);
         if (p.layer->w[W_EMBD_GATE].mat.data)
             layer_embd(&p);
     }

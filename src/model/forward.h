@@ -51,8 +51,9 @@ struct workspace {
     float *mix, *conv;      /* [max_tokens][n_mix], [n_conv] of recurrent layers; mix also queries: with
                            * their gates, or before they are in the latent's space */
     float *out;             /* [max_tokens][n_embd] what a block adds to x; then states */
+    float *beside;          /* the same, of the first of two blocks side by side: attention, or feed-forward beside
+                             * experts; else NULL */
     float *pieces;          /* [max_tokens][n_layers][n_embd_layer] of each token's embedding; NULL: there are none */
-    float *beside;          /* the same, of attention where feed-forward runs beside it; else NULL */
     float *cos[N_ROPE_TABLES], *sin[N_ROPE_TABLES]; /* [max_tokens][n_rot/2] */
     void *act[N_ACT_KINDS]; /* prepared activations, for kinds the model uses */
     struct expert_space experts; /* of a model that has some */

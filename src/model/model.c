@@ -67,6 +67,8 @@ static uint64_t dim_value(const struct hparams *hp, enum dim d, int layer)
         return (uint64_t)hp->n_experts;
     case D_FF_EXPERT:
         return (uint64_t)hp->n_ff_expert;
+    case D_FF_EXPERT_TWICE:
+        return 2 * (uint64_t)hp->n_ff_expert;
     case D_FF_SHARED:
         return (uint64_t)hp->n_ff_shared;
     case D_MIX:
@@ -186,6 +188,7 @@ static bool bind(struct model *m, const struct gguf *g, const struct tensor_spec
                     _Alignof(float));
     w->name = t->name;
     w->n_mats = (int)s.mats;
+    w->mat_bytes = dtype_row_bytes(type, s.row) * (size_t)s.rows;
     w->mat = (struct mat){ .type = type,
                            .data = t->data,
                            .row_bytes = dtype_row_bytes(type, s.row),
@@ -236,6 +239,7 @@ static void split_fused(const struct hparams *hp, struct weight *w, int layer)
         { W_QKV, { W_Q, W_K, W_V }, { D_Q, D_KV, D_KV } },
         { W_QKV_BIAS, { W_Q_BIAS, W_K_BIAS, W_V_BIAS }, { D_Q, D_KV, D_KV } },
         { W_GATE_UP, { W_GATE, W_UP }, { D_FF, D_FF } },
+        { W_EXPERT_GATE_UP, { W_EXPERT_GATE, W_EXPERT_UP }, { D_FF_EXPERT, D_FF_EXPERT } },
     };
     for (size_t i = 0; i < ARRAY_LEN(fused); i++)
         for (int row = 0, k = 0; k < 3 && fused[i].rows[k] != D_NONE; k++)

@@ -14,6 +14,7 @@ struct weight {
     struct mat mat; /* data NULL: the optional tensor is absent */
     const float *vec;
     int n_mats;     /* so many behind one another */
+    size_t mat_bytes; /* from one to the next */
     struct str name; /* as in the file */
 };
 
@@ -21,7 +22,7 @@ struct weight {
 static inline struct mat weight_mat(const struct weight *w, int i)
 {
     struct mat m = w->mat;
-    m.data += (size_t)i * m.row_bytes * (size_t)m.n_rows;
+    m.data += (size_t)i * w->mat_bytes;
     return m;
 }
 static inline const float *weight_vec(const struct weight *w, int i)

@@ -21,6 +21,7 @@ static void *cut(struct cutter *c, size_t n, size_t each)
 struct ffn_needs {
     size_t inner;           /* values between the two matrices, of all blocks that a token goes through */
     int widest;             /* of a block that all tokens go through */
+    bool beside;            /* experts beside a block of all tokens */
     unsigned expert_kinds;  /* bit k: rows of experts are prepared as kind k */
 };
 
@@ -35,6 +36,7 @@ static struct ffn_needs ffn_needs(const struct model *m)
         n.inner = max_size(n.inner, max_size((size_t)dense, experts + (size_t)shared));
         n.inner = max_size(n.inner, (size_t)hp->n_embd_layer);
         n.widest = max_int(n.widest, max_int(max_int(dense, shared), hp->n_embd_layer));
+        n.beside = n.beside || (dense && experts);
         n.expert_kinds |= pass_act_mask(
             (const struct weight *[]){ &w[W_EXPERT_GATE], &w[W_EXPERT_UP], &w[W_EXPERT_DOWN] }, 3);
     }
@@ -154,7 +156,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     size_t n_pieces = (size_t)hp->n_layers * (size_t)hp->n_embd_layer;
     if (n_pieces)
         ws->pieces = cut(&c, t * n_pieces, f);
-    if (m->arch->parallel)
+    if (m->arch->parallel || ffn.beside)
         ws->beside = cut(&c, t * n_embd, f);
     for (int i = 0; i < m->n_ropes; i++) {
         size_t n_half = (size_t)m->rope[i].n_rot / 2;

@@ -1,4 +1,5 @@
-/* ffn.c: the feed-forward half of a layer: norm, up with or without a gate, activation, down. */
+/* ffn.c: the feed-forward half of a layer: norm, up with or without a gate, activation, down. Where experts run beside
+ * it, they come next and add what is left in ws->beside. */
 #include "model/pass.h"
 
 static void activate_row(struct pass *p, int row)
@@ -39,8 +40,12 @@ void layer_ffn(struct pass *p)
     pass_act_begin(p, t, p->layer->shape.n_ff, (const struct weight *[]){ &w[W_DOWN] }, 1);
     pass_run(p, stage_activate, token_tiles);
     pass_gemm_begin(p);
-    pass_gemm_add(p, &w[W_DOWN], ws->out, n_embd);
+    float *out = w[W_ROUTER].mat.data ? ws->beside : ws->out;
+    pass_gemm_add(p, &w[W_DOWN], out, n_embd);
     pass_gemm_run(p);
-    pass_probe(p, ws->out, (size_t)t * n_embd, &w[W_DOWN]);
-    pass_end_ffn(p, w[W_DOWN_BIAS].vec);
+    pass_probe(p, out, (size_t)t * n_embd, &w[W_DOWN]);
+    if (w[W_ROUTER].mat.data)
+        p->pending = (struct pending){ 0 };
+    else
+        pass_end_ffn(p, w[W_DOWN_BIAS].vec);
 }

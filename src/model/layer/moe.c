@@ -4,7 +4,7 @@
  * Rows that go to experts ("pairs" of a token and one of its experts) are sorted by expert, so that an expert's weights
  * are read once for all its tokens, and all experts' products are one stage: a token alone has as few barriers as in a
  * dense layer. The sum runs over a token's experts from the best to the last, after the expert that all tokens have;
- * so no other token can change its bits. */
+ * so no other token can change its bits. Where a dense block runs beside them, what it left is added then. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -82,6 +82,9 @@ static void weigh(const struct pass *p, const float *logits, const int32_t *chos
         weight[r] /= sum;
     if (p->m->router.weights_scale != 1)
         p->k->scale(weight, weight, p->m->router.weights_scale, n);
+    const float *of_expert = p->layer->w[W_EXPERT_SCALE].vec;
+    for (int r = 0; of_expert && r < n; r++)
+        weight[r] *= of_expert[chosen[r]];
 }
 
 /* scores: [2 * n_experts], the thread's. */
@@ -93,6 +96,8 @@ static void choose(struct pass *p, int row, float *scores)
     int n = hp->n_experts;
     size_t rank0 = (size_t)row * (size_t)hp->n_experts_used;
     float *logits = e->logits + (size_t)row * (size_t)n;
+    if (w[W_ROUTER_NORM].vec)
+        p->k->scale(logits, logits, 1 / sqrtf((float)hp->n_embd), n);
     if (w[W_ROUTER_BIAS].vec)
         p->k->add(logits, w[W_ROUTER_BIAS].vec, n);
     if (p->m->router.gating == GATING_SIGMOID)
@@ -226,6 +231,16 @@ static void stage_activate(void *pass, int thread, int n_threads)
                 activate_shared(p, row - pairs);
 }
 
+/* What a block left that runs beside experts, each under its norm. */
+static void add_dense(const struct pass *p, float *out, float *dense)
+{
+    const struct weight *w = p->layer->w;
+    int n = p->m->hp.n_embd;
+    pass_norm(p, out, out, w[W_EXPERT_POST_NORM].vec, NULL, n);
+    pass_norm(p, dense, dense, w[W_DENSE_POST_NORM].vec, NULL, n);
+    p->k->add(out, dense, n);
+}
+
 /* ws->out has the shared expert's result, where there is one. */
 static void combine(const struct pass *p, int token)
 {
@@ -244,6 +259,8 @@ static void combine(const struct pass *p, int token)
             p->k->add(result, bias, hp->n_embd);
         p->k->add_scaled(out, result, e->weight[rank0 + (size_t)r], hp->n_embd);
     }
+    if (p->layer->w[W_EXPERT_NORM].vec)
+        add_dense(p, out, p->ws->beside + (size_t)token * n);
 }
 
 static void stage_combine(void *pass, int thread, int n_threads)
@@ -258,19 +275,48 @@ static void stage_combine(void *pass, int thread, int n_threads)
 
 static int tiles_of(int n_rows) { return (n_rows + TILE_TOKENS - 1) / TILE_TOKENS; }
 
+/* A router that reads rows of its own. */
+static void route_apart(struct pass *p)
+{
+    const struct weight *router = &p->layer->w[W_ROUTER];
+    p->norm = &p->layer->w[W_ROUTER_NORM];
+    p->norm_bias = NULL;
+    pass_act_begin(p, p->b->n_tokens, p->m->hp.n_embd, &router, 1);
+    pass_run(p, stage_norm, tiles_of(p->b->n_tokens));
+    pass_gemm_begin(p);
+    pass_gemm_add(p, router, p->ws->experts.logits, (size_t)p->m->hp.n_experts);
+    pass_gemm_run(p);
+    p->pending = (struct pending){ 0 };
+}
+
+static void begin_experts(struct pass *p, const struct weight *const *w, int n_weights)
+{
+    if (!p->layer->w[W_EXPERT_NORM].vec) {
+        pass_begin_ffn(p, w, n_weights);
+        return;
+    }
+    p->norm = &p->layer->w[W_EXPERT_NORM];
+    p->norm_bias = NULL;
+    pass_act_begin(p, p->b->n_tokens, p->m->hp.n_embd, w, n_weights);
+    pass_run(p, stage_norm, tiles_of(p->b->n_tokens));
+}
+
 /* Norm, and everything that all tokens are multiplied with. */
 static void route(struct pass *p)
 {
     const struct weight *w = p->layer->w;
     struct workspace *ws = p->ws;
     size_t t = (size_t)p->b->n_tokens, n_experts = (size_t)p->m->hp.n_experts, n_shared = (size_t)shared_width(p);
+    bool alone = t == 1, apart = w[W_ROUTER_NORM].vec != NULL;
     const struct weight *const readers[] = { &w[W_ROUTER], &w[W_SHARED_GATE], &w[W_SHARED_UP], &w[W_SHARED_ROUTER],
                                              &w[W_EXPERT_GATE], &w[W_EXPERT_UP] };
-    bool alone = t == 1;
+    if (apart)
+        route_apart(p);
     p->normed = alone ? NULL : ws->out; /* which is free until down is computed */
-    pass_begin_ffn(p, readers, ARRAY_LEN(readers) - (alone ? 0 : 2));
+    begin_experts(p, readers + apart, (int)ARRAY_LEN(readers) - apart - (alone ? 0 : 2));
     pass_gemm_begin(p);
-    pass_gemm_add(p, &w[W_ROUTER], ws->experts.logits, n_experts);
+    if (!apart)
+        pass_gemm_add(p, &w[W_ROUTER], ws->experts.logits, n_experts);
     pass_gemm_add(p, &w[W_SHARED_ROUTER], ws->experts.shared_weight, 1);
     pass_gemm_add(p, &w[W_SHARED_GATE], shared_rows(p, ws->gate), n_shared);
     pass_gemm_add(p, &w[W_SHARED_UP], shared_rows(p, ws->up), n_shared);
