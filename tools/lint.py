@@ -343,9 +343,9 @@ def exports(tree):
 
 @rule
 def public_defined(tree):
-    """every function that hearth.h promises is in the library"""
+    """every function that the public headers promise is in the library"""
     defined = {symbol for _, symbol in tree.symbols(tree.objects("src/libhearth.a"), "--defined-only")}
-    for path, text in tree.files("include/hearth/hearth.h"):
+    for path, text in tree.files("include/hearth/*.h"):
         for name in re.findall(r"^(?!typedef)[a-z_][^;{}()]*?\b(hearth_\w+)\(", csource.code_only(text), re.MULTILINE):
             if name not in defined:
                 yield f"{path}:1: {name}() is declared and nowhere defined"
@@ -418,7 +418,7 @@ def paths(tree):
 
 @rule
 def public_comments(tree):
-    """every function of hearth.h stands in a paragraph that begins with, or carries, a comment"""
+    """every function of the public headers stands in a paragraph that begins with, or carries, a comment"""
     for path, text in tree.files("include/hearth/*.h"):
         code = csource.code_only(text).split("\n")
         commented = False
@@ -434,7 +434,7 @@ def public_comments(tree):
 
 @rule
 def headers(tree):
-    """every header compiles alone: C17, and C++17 for hearth.h"""
+    """every header compiles alone: C17, and C++17 for the public ones"""
     flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-D_POSIX_C_SOURCE=200809L", "-Iinclude", "-Isrc",
              "-Wno-unused-function"]
     templates = ["src/kernel/isa/*", "src/kernel/tmpl/*", "src/kernel/inst/*"]

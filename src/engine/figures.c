@@ -64,6 +64,7 @@ void figures_pages(struct hearth_model *m)
     atomic_store_explicit(&f->n_used_pages, pool->n_pages - kv_available(pool), memory_order_relaxed);
     atomic_store_explicit(&f->n_kept_pages, pool->tree.n_idle, memory_order_relaxed);
     atomic_store_explicit(&f->n_touched_pages, pool->n_touched, memory_order_relaxed);
+    atomic_store_explicit(&f->n_touched_states, pool->states.n_touched, memory_order_relaxed);
 }
 
 void figures_show(struct lane *l, const struct sched_seq *seqs)
@@ -91,6 +92,7 @@ void hearth_model_look(hearth_model *m, hearth_model_now *out)
                                .n_kept_pages = atomic_load(&f->n_kept_pages),
                                .n_touched_pages = atomic_load(&f->n_touched_pages),
                                .page_bytes = m->kv.page_bytes,
+                               .state_touched_bytes = atomic_load(&f->n_touched_states) * m->kv.states.slot_bytes,
                                .n_steps = atomic_load(&f->n_steps),
                                .since_step_ms = step_ns ? clock_ms_since(step_ns) : -1,
                                .gaps_s = (double)atomic_load(&f->gaps_ns) / 1e9,

@@ -20,7 +20,7 @@ struct slot_figures {
 
 struct model_figures {
     struct slot_figures slot[SCHED_MAX_SEQS];
-    atomic_uint n_used_pages, n_kept_pages, n_touched_pages;
+    atomic_uint n_used_pages, n_kept_pages, n_touched_pages, n_touched_states;
     atomic_ullong n_steps;
     atomic_llong step_ns; /* when the last one began; 0: none did */
     atomic_ullong gaps[HEARTH_N_TIMES], gaps_ns;

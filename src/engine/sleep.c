@@ -170,7 +170,7 @@ uint64_t sleep_for_memory(struct lane *const *lanes, int n, uint64_t bytes, uint
     uint64_t given = 0;
     for (struct lane *l; given < bytes && (l = longest_unused(lanes, n, now));) {
         *n_pages += l->model->kv.n_touched;
-        given += l->model->kv.n_touched * l->model->kv.page_bytes + l->model->ws_memory_bytes + l->model->room_bytes;
+        given += kv_touched_bytes(&l->model->kv) + l->model->ws_memory_bytes + l->model->room_bytes;
         put_to_sleep(l, HEARTH_SLEEP_SHORT, now);
     }
     return given;

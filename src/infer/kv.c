@@ -392,7 +392,7 @@ size_t kv_give_kept(struct kv_pool *pool, size_t bytes, uint32_t *n_pages)
         pool->free_pages[pool->n_free++] = page;
         given += give(pool, page);
     }
-    return given;
+    return given + states_give(&pool->states); /* snapshots that went with their pages */
 }
 
 /* ---- pages of its own ---- */

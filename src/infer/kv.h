@@ -51,6 +51,12 @@ void kv_forget(struct kv_pool *pool);
 /* Pages that a sequence could have: free ones, and those that are kept without one. */
 static inline uint32_t kv_available(const struct kv_pool *pool) { return pool->n_free + pool->tree.n_idle; }
 
+/* What the system has given memory for. */
+static inline size_t kv_touched_bytes(const struct kv_pool *pool)
+{
+    return pool->n_touched * pool->page_bytes + pool->states.n_touched * pool->states.slot_bytes;
+}
+
 /* Give memory back to the system, about so many bytes: what free pages have, or what those have that are kept without a
  * sequence, the longest unused first; they are free then. Returns how many bytes, and how many pages in *n_pages. */
 size_t kv_give_free(struct kv_pool *pool, size_t bytes, uint32_t *n_pages);

@@ -68,6 +68,9 @@ void states_forget(struct state_pool *p)
         if (p->slots[i].page != STATE_NONE)
             states_drop(p, p->slots[i].page);
     }
+    for (uint32_t i = 0; i < p->n_slots; i++)
+        p->slots[i].used = 0;
+    p->n_touched = 0;
     if (p->n_slots)
         mem_pages_forget(p->data, p->bytes);
 }
@@ -85,6 +88,7 @@ size_t states_give(struct state_pool *p)
             continue;
         mem_pages_forget_part(p->data + first, last - first);
         p->slots[i].used = 0;
+        p->n_touched--;
         given += last - first;
     }
     return given;
@@ -110,6 +114,13 @@ static uint32_t take(struct state_pool *p)
     return best;
 }
 
+/* What it was used for last is over; from the first time on it has memory. */
+static void use(struct state_pool *p, uint32_t slot)
+{
+    p->n_touched += !p->slots[slot].used;
+    p->slots[slot].used = ++p->n_used;
+}
+
 static void copy(struct state_pool *p, uint32_t to, uint32_t from)
 {
     if (to != from)
@@ -119,7 +130,9 @@ static void copy(struct state_pool *p, uint32_t to, uint32_t from)
 static void give_to(struct state_pool *p, uint32_t slot, uint32_t page)
 {
     p->of_page[page] = slot;
-    p->slots[slot] = (struct state_slot){ .page = page, .used = ++p->n_used };
+    p->slots[slot].page = page;
+    p->slots[slot].taken = false;
+    use(p, slot);
 }
 
 uint32_t states_begin(struct state_pool *p, uint32_t page)
@@ -128,11 +141,11 @@ uint32_t states_begin(struct state_pool *p, uint32_t page)
         return STATE_NONE;
     uint32_t from = page == STATE_NONE ? STATE_NONE : p->of_page[page];
     if (from != STATE_NONE)
-        p->slots[from].used = ++p->n_used;
+        use(p, from);
     uint32_t slot = take(p); /* where it is the only one it is the snapshot itself */
     assert(slot != STATE_NONE);
     p->slots[slot].taken = true;
-    p->slots[slot].used = ++p->n_used;
+    use(p, slot);
     if (from != STATE_NONE)
         copy(p, slot, from);
     return slot;
@@ -140,14 +153,14 @@ uint32_t states_begin(struct state_pool *p, uint32_t page)
 
 void states_load(struct state_pool *p, uint32_t slot, uint32_t page)
 {
-    p->slots[p->of_page[page]].used = ++p->n_used;
+    use(p, p->of_page[page]);
     copy(p, slot, p->of_page[page]);
 }
 
 void states_save(struct state_pool *p, uint32_t slot, uint32_t page)
 {
     if (states_has(p, page)) {
-        p->slots[p->of_page[page]].used = ++p->n_used;
+        use(p, p->of_page[page]);
         return;
     }
     uint32_t to = take(p);
@@ -165,7 +178,7 @@ void states_leave(struct state_pool *p, uint32_t slot, uint32_t page)
     if (page == STATE_NONE)
         return;
     if (states_has(p, page))
-        p->slots[p->of_page[page]].used = ++p->n_used;
+        use(p, p->of_page[page]);
     else
         give_to(p, slot, page);
 }

@@ -15,7 +15,7 @@
 struct state_slot {
     uint32_t page;    /* whose snapshot it is; STATE_NONE: it is free, or a sequence has it */
     bool taken;       /* by a sequence */
-    uint64_t used;    /* a snapshot: when, by count */
+    uint64_t used;    /* when, by count; 0: the system has given no memory for it */
 };
 
 struct state_pool {
@@ -25,6 +25,7 @@ struct state_pool {
     struct state_slot *slots;
     uint32_t *of_page; /* [n_pages of the pool of pages] its snapshot; STATE_NONE: it has none */
     uint64_t n_used;
+    uint32_t n_touched; /* slots that have memory */
 };
 
 /* Slots for n_seqs that run: as many, and for snapshots a quarter of what the pages have, at least 2. 0: the model has

@@ -189,7 +189,8 @@ static json_t *of_memory(const struct view *v, const struct load_figures *now)
     for (int i = 0; i < v->n_all; i++) {
         const hearth_plan *p = &v->all[i].plan;
         planned += p->total_bytes - p->request_bytes - p->program_bytes;
-        kv += now->of[i].engine.n_touched_pages * now->of[i].engine.page_bytes;
+        const hearth_model_now *is = &now->of[i].engine;
+        kv += is->n_touched_pages * is->page_bytes + is->state_touched_bytes;
         turns = turns || now->of[i].engine.takes_turns;
     }
     json_key(&o, "budget_bytes", of_u64(budget));
