@@ -193,6 +193,7 @@ struct arch {
     bool rope_halves;          /* rotate (i, i + n/2); else (2i, 2i + 1) */
     enum norm_kind norm;
     enum activation activation;
+    bool xielu;                /* ... is xIELU instead (xielu.h), of feed-forward without a gate */
     bool parallel;             /* where layers have no norm before feed-forward, it reads what attention read */
     enum windows windows;
     int window_period;         /* of so many layers one is full, where no key says otherwise */

@@ -571,6 +571,9 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     m->layers = arena_array(&m->arena, struct layer, m->hp.n_layers);
     if (!m->layers)
         return fail_memory(err, "the layer table");
+    for (int i = 0; m->arch->xielu && i < m->hp.n_layers; i++)
+        if (!xielu_read(&m->layers[i].xielu, g, i, m->hp.n_layers, err))
+            return false;
     if (!read_windows(m, g, err) || !share_kv(m, err) || !bind_all(m, g, err) || !make_rope(m, err))
         return false;
     place_layers(m);

@@ -7,6 +7,7 @@
 #include "kernel/gemm.h"
 #include "model/arch.h"
 #include "model/rope.h"
+#include "model/xielu.h"
 
 /* A matrix, or a vector of f32 (then mat.n_rows is 1 and vec is set). Experts are matrices, or vectors, behind one
  * another: mat is the first. */
@@ -41,6 +42,7 @@ struct layer {
     int state_place; /* among the layers that keep one */
     struct layer_shape shape; /* hparams' */
     struct kv_place kv[HEARTH_N_KV_TYPES]; /* where its keys and values are in a page */
+    struct xielu xielu; /* where the architecture has it */
     float attention_scale; /* of query-key products: 1 / sqrt(head_dim) where metadata say nothing */
 };
 

@@ -218,6 +218,8 @@ void pass_activate(const struct pass *p, float *gate, float *up, bool gated, con
         p->k->add(gate, gate_bias, n);
     if (gated)
         p->k->activate[p->m->arch->activation](gate, gate, up, n);
+    else if (p->m->arch->xielu)
+        xielu(gate, up, n, &p->layer->xielu);
     else
         p->k->activate[p->m->arch->activation](gate, up, NULL, n);
 }

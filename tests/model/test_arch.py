@@ -166,6 +166,17 @@ class Architectures(unittest.TestCase):
         del g["metadata"]["deepseek2.expert_gating_func"]
         self.assertEqual(run(self.file(g), g)[::2], (output, ""))
 
+    def test_numbers_of_an_activation_are_there_for_every_layer_and_in_range(self):
+        g = self.close_to_reference("apertus")[0]
+        for key, value, said in (("xielu.eps", None, "xielu.eps"), ("xielu.beta", [0.5, 0.5], "2 numbers for 3 layers"),
+                                 ("xielu.beta", [1, 1, 1], "xielu.beta"), ("xielu.beta", 2000.0, "xielu.beta"),
+                                 ("xielu.alpha_n", [0.5, float("nan"), 0.5], "nan for layer 1"),
+                                 ("xielu.alpha_p", [0.5, 0.5, -1e6], "-1e+06 for layer 2")):
+            with self.subTest(key=key, value=value):
+                self.assertIn(said, run(self.file(golden.flipped(g, {"metadata": {key: value}})), g)[2])
+        same, one = (golden.flipped(g, {"metadata": {"xielu.eps": eps}}) for eps in ([-0.25] * 3, -0.25))
+        self.assertEqual(run(self.file(same), g), run(self.file(one), g))
+
     def test_dense_layers_come_after_the_last_norm(self):
         """Of EmbeddingGemma's files; against the products of the golden's states in double."""
         g, _, _ = self.close_to_reference("gemma-embedding")
