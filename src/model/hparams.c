@@ -237,11 +237,11 @@ static bool read_heads(struct hparams *hp, struct keys *k)
     return true;
 }
 
-static bool check_head(struct keys *k, int head_dim, int n_rot)
+static bool check_head(struct keys *k, int head_dim, int n_rot, int most)
 {
-    if (head_dim % 8 || head_dim > MAX_HEAD_DIM)
+    if (head_dim % 8 || head_dim > most)
         return fail(k->err, HEARTH_ERR_FORMAT, "head size %d is not supported (a multiple of 8, at most %d)", head_dim,
-                    MAX_HEAD_DIM);
+                    most);
     return (n_rot % 2 == 0 && n_rot <= head_dim)
            || fail(k->err, HEARTH_ERR_FORMAT,
                    "%s.rope.dimension_count is %d; it must be even and at most the head size %d", k->arch, n_rot,
@@ -258,7 +258,8 @@ static bool check(const struct hparams *hp, struct keys *k)
                     "%d experts in %d groups, %d of them of the best %d groups used: that cannot be; the file's "
                     "metadata is damaged",
                     hp->n_experts, hp->n_expert_groups, hp->n_experts_used, hp->n_expert_groups_used);
-    return check_head(k, hp->head_dim, hp->n_rot) && check_head(k, hp->head_dim_window, hp->n_rot_window);
+    int most = hp->n_latent ? MAX_LATENT_KEY : MAX_HEAD_DIM;
+    return check_head(k, hp->head_dim, hp->n_rot, most) && check_head(k, hp->head_dim_window, hp->n_rot_window, most);
 }
 
 bool hparams_read(struct hparams *hp, const struct gguf *g, const char *arch, bool causal, hearth_error *err)

@@ -10,7 +10,7 @@ enum {
     MAX_FF = 1 << 20,
     MAX_VOCAB = 1 << 22,
     MAX_CTX = 1 << 24,
-    MAX_HEAD_DIM = 576, /* what the attention kernels are checked with */
+    MAX_HEAD_DIM = 512, MAX_LATENT_KEY = 576, /* what the attention kernels are checked with */
     MAX_EXPERTS = 4096,
 };
 

@@ -364,6 +364,10 @@ static const struct key {
     { "*.attention.head_count_kv", GGUF_U32, 0 },
     { "*.attention.key_length", GGUF_U32, 0 },
     { "*.attention.value_length", GGUF_U32, 0 },
+    { "*.attention.kv_lora_rank", GGUF_U32, 0 },
+    { "*.attention.q_lora_rank", GGUF_U32, 0 },
+    { "*.attention.key_length_mla", GGUF_U32, 0 },
+    { "*.attention.value_length_mla", GGUF_U32, 0 },
     { "*.attention.layer_norm_rms_epsilon", GGUF_F32, 0 },
     { "*.rope.dimension_count", GGUF_U32, 0 },
     { "*.rope.freq_base", GGUF_F32, 0 },
@@ -372,7 +376,7 @@ static const struct key {
     { "*.vocab_size", GGUF_U32, 0 },
 };
 
-static const char *const architectures[] = { "llama", "qwen2", "qwen3" };
+static const char *const architectures[] = { "llama", "qwen2", "qwen3", "deepseek2" };
 
 /* A string value of the file as a C string of at most 15 bytes; "" when there is none. */
 static void read_short(struct document *d, const char *key, char out[16])

@@ -1,6 +1,6 @@
 /* test_recurrent.c: a model whose layers partly keep a state instead of keys and values gives the same bits however its
  * requests meet: what is gone on from, what is given up, cut into steps, and computed beside others. */
-#include "requests.h"
+#include "meetings.h"
 
 /* Short convolutions, and gated delta nets. */
 static struct recurrent {
@@ -12,15 +12,6 @@ static struct recurrent {
       "blk.0.shortconv.conv.weight" },
     { { .arch = "qwen35", .type = DTYPE_q8_0, .n_ctx = 2048 }, 128 * 32 * sizeof(float), "blk.0.ssm_conv1d.weight" },
 };
-
-/* A request that finds nothing and leaves nothing to others. */
-static hearth_request cold_of(const int32_t *ids, int n, int max_tokens)
-{
-    hearth_request r = request_of(ids, n, max_tokens);
-    r.no_prefix_cache = true;
-    r.cache_salt = 99;
-    return r;
-}
 
 static void it_goes_on_where_a_state_was_saved(void **state)
 {
@@ -75,93 +66,6 @@ static void an_answer_is_gone_on_from_at_its_end(void **state)
     answer(&o, &next, &got);
     assert_same(&alone, &got);
     assert_int_equal(got.receipt.n_cached_tokens, 139); /* all but the last, which was sampled and not computed */
-    close_model(&o);
-}
-
-/* Chunks of any length, other sequences in the step, one of them cancelled: the same bits. */
-static void steps_and_neighbours_change_nothing(void **state)
-{
-    static struct answer alone, got[4], other;
-    static int32_t ids[4][400];
-    struct opened o;
-    const struct recurrent *m = *state;
-    open_model(&o, "steps", m->tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4, .n_step_tokens = 96 },
-               (hearth_model_options){ 0 });
-    for (int i = 0; i < 4; i++)
-        fill_ids(ids[i], 400, 20 + (uint64_t)i);
-    hearth_request cold = cold_of(ids[0], 333, 24);
-    answer(&o, &cold, &alone);
-    for (int chunk = 1; chunk < 200; chunk = chunk * 3 + 4) {
-        hearth_stream *s[4];
-        for (int i = 0; i < 4; i++) {
-            hearth_request r = cold_of(ids[i], 333 - 10 * i, 24);
-            r.n_chunk_tokens = chunk;
-            s[i] = submit(&o, &r);
-        }
-        hearth_stream_cancel(s[3]);
-        for (int i = 0; i < 4; i++)
-            collect(s[i], &got[i]);
-        assert_same(&alone, &got[0]);
-        if (got[3].reason != HEARTH_END_CANCELLED)
-            assert_int_equal(got[3].n, 24);
-        hearth_request r1 = cold_of(ids[1], 323, 24);
-        answer(&o, &r1, &other);
-        assert_same(&other, &got[1]);
-    }
-    close_model(&o);
-}
-
-/* The same prompt three times at once, with and without what others compute. */
-static void several_of_one_prompt_are_computed_once(void **state)
-{
-    static struct answer alone, same[3];
-    static int32_t a[1000];
-    struct opened o;
-    const struct recurrent *m = *state;
-    open_model(&o, "forks", m->tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4, .n_step_tokens = 128 },
-               (hearth_model_options){ 0 });
-    fill_ids(a, 1000, 3);
-    hearth_request cold = cold_of(a, 1000, 12), r = request_of(a, 1000, 12);
-    answer(&o, &cold, &alone);
-    hearth_stream *s[3];
-    int n_cached = 0;
-    for (int i = 0; i < 3; i++)
-        s[i] = submit(&o, &r);
-    for (int i = 0; i < 3; i++) {
-        collect(s[i], &same[i]);
-        assert_same(&alone, &same[i]);
-        n_cached += same[i].receipt.n_cached_tokens;
-    }
-    assert_int_equal(n_cached, 2 * 960);
-    close_model(&o);
-}
-
-/* A pool of one context for four: the younger ones give their pages and states up, and are computed again. */
-static void who_was_preempted_has_the_same_bits(void **state)
-{
-    static struct answer alone[4], got[4];
-    static int32_t ids[4][300];
-    struct opened o;
-    int n_preempted = 0;
-    const struct recurrent *m = *state;
-    open_model(&o, "preempted", m->tiny, (hearth_engine_options){ .n_threads = 2, .n_seqs = 4 },
-               (hearth_model_options){ .n_ctx_tokens = 512, .n_kv_tokens = 512 });
-    hearth_stream *s[4];
-    for (int i = 0; i < 4; i++) {
-        fill_ids(ids[i], 300, 40 + (uint64_t)i);
-        hearth_request cold = cold_of(ids[i], 60 + i, 200);
-        answer(&o, &cold, &alone[i]);
-    }
-    for (int i = 0; i < 4; i++) {
-        hearth_request r = request_of(ids[i], 60 + i, 200);
-        s[i] = submit(&o, &r);
-    }
-    for (int i = 0; i < 4; i++) {
-        collect(s[i], &got[i]);
-        assert_same(&alone[i], &got[i]);
-        n_preempted += got[i].receipt.n_preemptions;
-    }
-    assert_true(n_preempted > 0);
     close_model(&o);
 }
 

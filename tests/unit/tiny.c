@@ -28,23 +28,29 @@ struct writer {
     struct tensor {
         char name[64];
         enum dtype type;
-        uint64_t offset, row, rows;
+        uint64_t offset, row, rows; /* rows of all matrices, if there are several */
         bool norm;
     } tensors[64];
     int n;
 };
 
-static void declare(struct writer *w, const char *name, uint64_t row, uint64_t rows, bool vector)
+static void declare_mats(struct writer *w, const char *name, uint64_t row, uint64_t rows, uint64_t mats, bool vector)
 {
     struct tensor *t = &w->tensors[w->n++];
-    uint64_t dim[2] = { row, rows };
+    uint64_t dim[3] = { row, rows, mats };
     snprintf(t->name, sizeof t->name, "%s", name);
     bool taps = strstr(name, "conv.weight") || strstr(name, "conv1d.weight");
     t->type = vector || taps ? DTYPE_f32 : w->t->type;
     t->row = row;
-    t->rows = rows;
+    t->rows = rows * mats;
     t->norm = strstr(name, "norm") != NULL;
-    t->offset = gguf_declare_tensor(&w->w, name, dtype_table[t->type].gguf_id, vector ? 1 : 2, dim);
+    t->offset = gguf_declare_tensor(&w->w, name, dtype_table[t->type].gguf_id, vector ? 1 : mats > 1 ? 3 : 2,
+                                    dim);
+}
+
+static void declare(struct writer *w, const char *name, uint64_t row, uint64_t rows, bool vector)
+{
+    declare_mats(w, name, row, rows, 1, vector);
 }
 
 /* Layers without attention: the first of two. */
@@ -53,16 +59,20 @@ static bool is_recurrent(const struct tiny *t, int layer)
     return (strcmp(t->arch, "lfm2") == 0 || strcmp(t->arch, "qwen35") == 0) && layer == 0;
 }
 
+static bool is_latent(const struct tiny *t) { return strcmp(t->arch, "deepseek2") == 0; }
+
+enum { ROTATED = TINY_KEPT - TINY_LATENT, OF_HEAD = TINY_EMBD / TINY_HEADS };
 enum { STATE = 32, GROUPS = 2, VALUE_HEADS = 4, INNER = VALUE_HEADS * STATE, CONV = INNER + 2 * GROUPS * STATE };
 
 static void declare_layer(struct writer *w, int layer)
 {
-    enum in { ALL, ATTENTION, RECURRENT };
+    enum in { ALL, ATTENTION, RECURRENT, PLAIN /* attention, and none that is latent */ };
     static const struct {
         const char *name;
         int row, rows; /* rows 0: a vector */
         const char *only; /* architecture; NULL: all */
         enum in in;
+        int mats; /* 0: one */
     } parts[] = {
         { "attn_norm.weight", TINY_EMBD, 0, NULL, ALL },
         { "shortconv.in_proj.weight", TINY_EMBD, 3 * TINY_EMBD, "lfm2", RECURRENT },
@@ -78,8 +88,12 @@ static void declare_layer(struct writer *w, int layer)
         { "ssm_norm.weight", STATE, 0, "qwen35", RECURRENT },
         { "ssm_out.weight", INNER, TINY_EMBD, "qwen35", RECURRENT },
         { "attn_q.weight", TINY_EMBD, TINY_EMBD, NULL, ATTENTION },
-        { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
-        { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL, ATTENTION },
+        { "attn_k.weight", TINY_EMBD, TINY_EMBD / 2, NULL, PLAIN },
+        { "attn_v.weight", TINY_EMBD, TINY_EMBD / 2, NULL, PLAIN },
+        { "attn_kv_a_mqa.weight", TINY_EMBD, TINY_KEPT, "deepseek2", ATTENTION },
+        { "attn_kv_a_norm.weight", TINY_LATENT, 0, "deepseek2", ATTENTION },
+        { "attn_k_b.weight", OF_HEAD - ROTATED, TINY_LATENT, "deepseek2", ATTENTION, TINY_HEADS },
+        { "attn_v_b.weight", TINY_LATENT, OF_HEAD, "deepseek2", ATTENTION, TINY_HEADS },
         { "attn_output.weight", TINY_EMBD, TINY_EMBD, NULL, ATTENTION },
         { "attn_q.bias", TINY_EMBD, 0, "qwen2", ATTENTION },
         { "attn_k.bias", TINY_EMBD / 2, 0, "qwen2", ATTENTION },
@@ -98,6 +112,7 @@ static void declare_layer(struct writer *w, int layer)
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         char name[64];
         if ((parts[i].only && strcmp(parts[i].only, w->t->arch) != 0)
+            || (parts[i].in == PLAIN && (is_latent(w->t) || is_recurrent(w->t, layer)))
             || parts[i].in == (is_recurrent(w->t, layer) ? ATTENTION : RECURRENT))
             continue;
         bool qwen35 = strcmp(w->t->arch, "qwen35") == 0;
@@ -106,8 +121,17 @@ static void declare_layer(struct writer *w, int layer)
         if (qwen35 && strcmp(parts[i].name, "attn_q.weight") == 0)
             rows *= 2; /* and gates */
         snprintf(name, sizeof name, "blk.%d.%s", layer, after ? "post_attention_norm.weight" : parts[i].name);
-        declare(w, name, (uint64_t)parts[i].row, rows, parts[i].rows == 0);
+        declare_mats(w, name, (uint64_t)parts[i].row, rows, (uint64_t)max_int(parts[i].mats, 1), parts[i].rows == 0);
     }
+}
+
+static void put_number(struct writer *w, const char *rest, uint32_t value)
+{
+    char key[96];
+    bool wrong = w->t->wrong_key && strcmp(w->t->wrong_key, rest) == 0;
+    snprintf(key, sizeof key, "%s.%s", w->t->arch, rest);
+    if (!wrong || w->t->wrong_number >= 0)
+        gguf_put_u32(&w->w, key, wrong ? (uint32_t)w->t->wrong_number : value);
 }
 
 static void put_metadata(struct writer *w)
@@ -124,18 +148,24 @@ static void put_metadata(struct writer *w)
         { "embedding_length", TINY_EMBD },
         { "feed_forward_length", TINY_FF },
         { "attention.head_count", TINY_HEADS },
-        { "attention.head_count_kv", TINY_KV_HEADS },
+        { "attention.head_count_kv", is_latent(t) ? 1 : TINY_KV_HEADS },
     };
     static const int32_t kv_heads[TINY_LAYERS] = { 0, TINY_KV_HEADS };
     bool recurrent = is_recurrent(t, 0) && strcmp(t->arch, "lfm2") == 0;
     gguf_put_str(g, "general.architecture", str_z(t->arch));
-    for (size_t i = 0; i < ARRAY_LEN(numbers) - recurrent; i++) {
-        snprintf(key, sizeof key, "%s.%s", t->arch, numbers[i].rest);
-        gguf_put_u32(g, key, numbers[i].value);
-    }
+    for (size_t i = 0; i < ARRAY_LEN(numbers) - recurrent; i++)
+        put_number(w, numbers[i].rest, numbers[i].value);
     if (recurrent) {
         gguf_put_i32_array(g, "lfm2.attention.head_count_kv", kv_heads, TINY_LAYERS);
         gguf_put_u32(g, "lfm2.shortconv.l_cache", 3);
+    }
+    if (is_latent(t)) {
+        put_number(w, "attention.kv_lora_rank", TINY_LATENT);
+        put_number(w, "attention.key_length", TINY_KEPT);
+        put_number(w, "attention.value_length", TINY_LATENT);
+        put_number(w, "attention.key_length_mla", OF_HEAD);
+        put_number(w, "attention.value_length_mla", OF_HEAD);
+        put_number(w, "rope.dimension_count", ROTATED);
     }
     if (strcmp(t->arch, "qwen35") == 0) {
         gguf_put_u32(g, "qwen35.ssm.conv_kernel", 4);

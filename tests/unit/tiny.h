@@ -10,9 +10,12 @@ struct tiny {
     int n_ctx;              /* 0: 512 */
     const char *samplers;   /* general.sampling.sequence and more of that kind beside it; NULL: none */
     const char *nan_tensor; /* this tensor's first value is NaN; NULL: none */
+    const char *wrong_key;  /* without ARCH.: has wrong_number instead of what is right; NULL: none */
+    int wrong_number;       /* below 0: the key is missing */
 };
 
 enum { TINY_VOCAB = 288, TINY_EMBD = 256, TINY_FF = 512, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_LAYERS = 2 };
+enum { TINY_LATENT = 64, TINY_KEPT = 96 }; /* of latent attention: the latent, and all that is kept of a token */
 
 /* Write it to path; fails the test on error. */
 void tiny_write(const char *path, const struct tiny *t);

@@ -75,3 +75,13 @@ def cases():
     yield case("deepseek2-lite", DeepseekV2ForCausalLM, c, WHOLE_Q, expert_rows(c, router_fill=ROUTER),
                {"multiplier": {"metadata": {"deepseek2.rope.scaling.yarn_log_multiplier": 0.01}}}, expert_gating_func=1,
                expert_weights_scale=1.0, rope__scaling__yarn_log_multiplier=0.0707)
+    c = DeepseekV2Config(**TINY | SIZES | {"q_lora_rank": 32, "n_group": 4, "topk_group": 2, "norm_topk_prob": False,
+                                           "routed_scaling_factor": 4.0, "topk_method": "group_limited_greedy",
+                                           "scoring_func": "softmax",
+                                           "rope_parameters": YARN | {"mscale": 0.707, "mscale_all_dim": 0.707}})
+    yield case("deepseek2-v2", DeepseekV2ForCausalLM, c, LOW_RANK_Q, expert_rows(c, router_fill=ROUTER),
+               {"groups": {"metadata": {"deepseek2.expert_group_used_count": 3}},
+                "scale of experts": {"metadata": {"deepseek2.expert_weights_scale": 1.0}},
+                "sigmoids": {"metadata": {"deepseek2.expert_gating_func": 2}}},
+               attention__q_lora_rank=32, expert_group_count=4, expert_group_used_count=2, expert_gating_func=1,
+               expert_weights_scale=4.0, rope__scaling__yarn_log_multiplier=0.0707)
