@@ -73,9 +73,29 @@ const struct tensor_spec tensors_qk_norm[] = {
     { 0 },
 };
 
+const struct tensor_spec tensors_qk_norm_by_head[] = {
+    { "blk.%d.attn_q_norm.weight", W_Q_NORM, D_HEAD, D_NONE, true, .mats = D_HEADS },
+    { "blk.%d.attn_k_norm.weight", W_K_NORM, D_HEAD, D_NONE, true, .mats = D_KV_HEADS },
+    { 0 },
+};
+
 const struct tensor_spec tensors_gated_ffn[] = {
     { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
+    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
+    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
+    { 0 },
+};
+
+const struct tensor_spec tensors_gated_matrices[] = {
+    { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
+    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
+    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
+    { 0 },
+};
+
+const struct tensor_spec tensors_plain_ffn[] = {
+    { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
     { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
     { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
     { 0 },

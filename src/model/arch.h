@@ -223,7 +223,10 @@ extern const struct tensor_spec tensors_attention[];     /* with a norm before i
 extern const struct tensor_spec tensors_qkv_biases[];    /* all of them there */
 extern const struct tensor_spec tensors_optional_biases[]; /* of Q, K, V and the output */
 extern const struct tensor_spec tensors_qk_norm[];       /* of each head */
+extern const struct tensor_spec tensors_qk_norm_by_head[]; /* each with weights of its own; in some models */
 extern const struct tensor_spec tensors_gated_ffn[];     /* with a norm before it */
+extern const struct tensor_spec tensors_gated_matrices[]; /* the same without a norm */
+extern const struct tensor_spec tensors_plain_ffn[];     /* with a norm before it, and no gate */
 extern const struct tensor_spec tensors_post_norms[];    /* after attention and feed-forward */
 extern const struct tensor_spec tensors_experts[];       /* with a norm before them */
 extern const struct tensor_spec tensors_shared_expert[];

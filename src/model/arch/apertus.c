@@ -4,17 +4,10 @@
  * Trap: the activation is xIELU, with numbers of each layer, whose keys have no architecture before them. */
 #include "model/arch.h"
 
-static const struct tensor_spec ffn[] = {
-    { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, false },
-    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
-    { 0 },
-};
-
 const struct arch arch_apertus = {
     .name = "apertus",
     .rope_halves = true,
     .xielu = true,
     .global = tensors_global,
-    .layer = { { tensors_attention }, { tensors_qk_norm }, { ffn } },
+    .layer = { { tensors_attention }, { tensors_qk_norm }, { tensors_plain_ffn } },
 };

@@ -4,13 +4,6 @@
  * rotates nothing, the others have the window, and no key says which; logits are multiplied by a small scale. */
 #include "model/arch.h"
 
-static const struct tensor_spec ffn[] = {
-    { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
-    { 0 },
-};
-
 const struct arch arch_cohere2 = {
     .name = "cohere2",
     .rope_halves = false,
@@ -20,5 +13,5 @@ const struct arch arch_cohere2 = {
     .window_period = 4,
     .rotated = ROTATED_BUT_FULL,
     .global = tensors_global,
-    .layer = { { tensors_attention }, { ffn } },
+    .layer = { { tensors_attention }, { tensors_gated_matrices } },
 };

@@ -4,14 +4,11 @@
  * 32B has a window in three of four layers, and only these rotate; the 1.2B has none, and all do. */
 #include "model/arch.h"
 
-static const struct tensor_spec layers[] = {
+static const struct tensor_spec attention[] = {
     { "blk.%d.attn_q.weight", W_Q, D_EMBD, D_Q, false },
     { "blk.%d.attn_k.weight", W_K, D_EMBD, D_KV, false },
     { "blk.%d.attn_v.weight", W_V, D_EMBD, D_KV, false },
     { "blk.%d.attn_output.weight", W_O, D_Q, D_EMBD, false },
-    { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
     { 0 },
 };
 
@@ -22,5 +19,5 @@ const struct arch arch_exaone4 = {
     .window_period = 4,
     .rotated = ROTATED_BUT_FULL,
     .global = tensors_global,
-    .layer = { { layers }, { tensors_qk_norm }, { tensors_post_norms } },
+    .layer = { { attention }, { tensors_qk_norm }, { tensors_gated_matrices }, { tensors_post_norms } },
 };

@@ -4,15 +4,10 @@
  * of their own for each head; and no norm before feed-forward, which then reads what attention read. */
 #include "model/arch.h"
 
-static const struct tensor_spec layers[] = {
+static const struct tensor_spec norms[] = {
     { "blk.%d.attn_norm.bias", W_ATTN_NORM_BIAS, D_EMBD, D_NONE, true },
-    { "blk.%d.attn_q_norm.weight", W_Q_NORM, D_HEAD, D_NONE, true, .mats = D_HEADS },
-    { "blk.%d.attn_k_norm.weight", W_K_NORM, D_HEAD, D_NONE, true, .mats = D_KV_HEADS },
     { "blk.%d.ffn_norm.weight", W_FFN_NORM, D_EMBD, D_NONE, true },
     { "blk.%d.ffn_norm.bias", W_FFN_NORM_BIAS, D_EMBD, D_NONE, true },
-    { "blk.%d.ffn_gate.weight", W_GATE, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_up.weight", W_UP, D_EMBD, D_FF, false },
-    { "blk.%d.ffn_down.weight", W_DOWN, D_FF, D_EMBD, false },
     { 0 },
 };
 
@@ -22,5 +17,6 @@ const struct arch arch_stablelm = {
     .norm = NORM_LAYER,
     .parallel = true,
     .global = tensors_global_biased,
-    .layer = { { tensors_attention }, { tensors_optional_biases }, { layers } },
+    .layer = { { tensors_attention }, { tensors_optional_biases }, { norms }, { tensors_qk_norm_by_head },
+               { tensors_gated_matrices } },
 };
