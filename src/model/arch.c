@@ -1,6 +1,7 @@
 #include "model/arch.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define ARCH(name) extern const struct arch arch_##name;
 #include "model/arch.def"
@@ -21,9 +22,16 @@ const struct arch *arch_find(struct str name)
 
 const char *arch_names(char *out, size_t room)
 {
+    static const char more[] = " and more";
     out[0] = '\0';
-    for (size_t i = 0, n = 0; arch_all[i] && n < room; i++)
+    for (size_t i = 0, n = 0; arch_all[i]; i++) {
+        size_t bytes = strlen(arch_all[i]->name) + (i ? 2 : 0);
+        if (n + bytes + (arch_all[i + 1] ? sizeof more : 1) > room) {
+            snprintf(out + n, room - n, "%s", more);
+            break;
+        }
         n += (size_t)snprintf(out + n, room - n, "%s%s", i ? ", " : "", arch_all[i]->name);
+    }
     return out;
 }
 

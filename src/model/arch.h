@@ -248,5 +248,5 @@ extern const struct tensor_spec tensors_sum_norms[]; /* after attention and feed
 const struct arch *arch_find(struct str name);
 /* NULL-terminated. */
 extern const struct arch *const arch_all[];
-/* "bert, llama, qwen2", as far as there is room, of which there is some; returns out. */
+/* "bert, llama, qwen2"; "bert, llama and more" where there is no room for all; returns out. room: at least 64. */
 const char *arch_names(char *out, size_t room);
