@@ -3,7 +3,7 @@
 A golden is JSON:
 
     metadata   key -> value of the GGUF file: a text, true, 7 (u32), 0.5 (f32), or a list of one kind of them
-               (numbers of lists are i32)
+               (in lists 7 is an i32)
     tensors    [name, shape as in the file (innermost first), fill]
     runs       token ids, and what the reference gives after some of them
 
