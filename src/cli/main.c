@@ -49,7 +49,7 @@ static void report_variable(const char *name) { say("HEARTH_%s is set, but nothi
 static int unknown_command(const char *word)
 {
     if (strcmp(word, "dev") == 0)
-        return usage_error(NULL, "dev needs a second word: hearth dev synth");
+        return usage_error(NULL, "dev needs a second word: hearth dev synth or hearth dev fieldtest");
     if (strcmp(word, "key") == 0)
         return usage_error(NULL, "key needs a second word: hearth key add, hearth key list or hearth key revoke");
     int best = 3;
