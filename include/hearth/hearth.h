@@ -455,6 +455,7 @@ typedef struct {
     hearth_text tensor;  /* the matrix's name in the file; lives as long as the model */
     const float *x;      /* [n_rows][n_cols] the inputs, before any rounding to codes; one row a token */
     int n_rows, n_cols;  /* n_cols: the matrix's row length */
+    int mat, n_mats;     /* of matrices behind one another in one tensor (experts, heads) which; else 0 of 1 */
 } hearth_product;
 
 /* How far opening a model is. */

@@ -4,17 +4,17 @@
  * Sums are in double, one token after the other, so they do not depend on threads or steps.
  *
  * File form: GGUF with general.type "imatrix", the keys imatrix.datasets (text array), imatrix.chunk_count and
- * imatrix.chunk_size (u32), and for each matrix NAME two f32 tensors: "NAME.in_sum2" [n_cols, 1], the sums, and
- * "NAME.counts" [1, 1], the number of tokens. */
+ * imatrix.chunk_size (u32), and for each tensor NAME two f32 tensors: "NAME.in_sum2" [n_cols, n_mats], the sums, and
+ * "NAME.counts" [1, n_mats], the number of tokens; n_mats is 1 but for tensors of experts, or of heads. */
 #pragma once
 #include "base/arena.h"
 #include "hearth/hearth.h"
 
 struct imatrix_row {
-    const char *name; /* of the matrix; in the arena */
-    int n_cols;
-    uint64_t n_tokens;
-    double *sum2; /* [n_cols] */
+    const char *name; /* of the tensor; in the arena */
+    int n_cols, n_mats;
+    uint64_t *n_tokens; /* [n_mats]: an expert has those that chose it */
+    double *sum2;       /* [n_mats][n_cols] */
 };
 
 struct imatrix {

@@ -66,6 +66,7 @@ struct workspace {
     float *dense;     /* [n_dense] of a text's vector after pooling; NULL where the model has no such layers */
     float *logits;    /* [max_logit_rows][n_vocab]; NULL where the model is not causal */
     float *seen;      /* [max_tokens][widest input of a matrix] for an observer; NULL: there is none */
+    float *seen_rows; /* the same of rows that go to matrices behind one another */
     uint8_t *scratch; /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
 };
@@ -79,8 +80,7 @@ struct workspace_shape {
 /* With base NULL only bytes is meaningful. base must be 64-byte aligned and live as long as the workspace. */
 void workspace_layout(struct workspace *ws, const struct model *m, const struct workspace_shape *shape, void *base);
 
-/* Sees what each matrix is multiplied with, but for those behind one another (of experts, of heads), after the product,
- * on the thread that runs the pass. */
+/* Sees what each matrix is multiplied with, after the product, on the thread that runs the pass. */
 struct observer {
     void (*see)(void *arg, const hearth_product *product); /* NULL: nobody looks */
     void *arg;

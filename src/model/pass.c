@@ -46,6 +46,7 @@ void pass_rows_begin(struct pass *p, struct mat_rows *rows, int n, void *const m
                      const struct weight *const *w, int n_weights)
 {
     p->rows_act_mask = pass_act_mask(w, n_weights);
+    p->rows_cols = n_cols;
     for (int i = 0; i < n; i++)
         for (int kind = 0; kind < N_ACT_KINDS; kind++)
             if (p->rows_act_mask >> kind & 1)
@@ -53,11 +54,27 @@ void pass_rows_begin(struct pass *p, struct mat_rows *rows, int n, void *const m
                          (uint8_t *)mem[kind] + act_kind_bytes((enum act_kind)kind, rows[i].first, n_cols));
 }
 
+/* What an observer sees of them. */
+static float *seen_rows(const struct pass *p, const struct mat_rows *rows)
+{
+    return p->ws->seen_rows + (size_t)rows->first * (size_t)p->rows_cols;
+}
+
 void pass_rows_fill(const struct pass *p, struct mat_rows *rows, int row, const float *x)
 {
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (p->rows_act_mask >> kind & 1)
             act_fill(&rows->act[kind], p->k, row, x);
+    if (p->observer)
+        memcpy(seen_rows(p, rows) + (size_t)row * (size_t)p->rows_cols, x, (size_t)p->rows_cols * sizeof *x);
+}
+
+void pass_rows_share(const struct pass *p, struct mat_rows *rows, int token)
+{
+    size_t n = (size_t)p->act_cols;
+    memcpy(rows->act, p->act, sizeof p->act);
+    if (p->observer)
+        memcpy(seen_rows(p, rows), p->ws->seen + (size_t)token * n, n * sizeof *p->ws->seen);
 }
 
 void pass_norm(const struct pass *p, float *y, const float *x, const float *weight, const float *bias, int n)
@@ -157,7 +174,7 @@ void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_st
 void pass_gemm_add_rows(struct pass *p, const struct weight *w, const struct mat_rows *rows, float *y, size_t y_stride)
 {
     if (w->mat.data)
-        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = weight_mat(w, rows->mat), .of_rows = true,
+        p->ws->jobs[p->n_jobs] = (struct gemm_job){ .w = w, .mat = weight_mat(w, rows->mat), .rows = rows,
                                                     .x = &rows->act[dtype_table[w->mat.type].act], .y = y,
                                                     .y_stride = y_stride, .first_tile = n_tiles(p) };
     p->n_jobs += w->mat.data != NULL;
@@ -196,8 +213,13 @@ static void stage_gemm(void *pass, int thread, int n_threads)
 
 static void show_product(const struct pass *p, const struct gemm_job *job)
 {
-    const hearth_product seen = { .tensor = { job->w->name.ptr, job->w->name.len }, .x = p->ws->seen,
-                                  .n_rows = p->act_tokens, .n_cols = p->act_cols };
+    const struct mat_rows *rows = job->rows;
+    const hearth_product seen = { .tensor = { job->w->name.ptr, job->w->name.len },
+                                  .x = rows ? seen_rows(p, rows) : p->ws->seen,
+                                  .n_rows = rows ? rows->n : p->act_tokens,
+                                  .n_cols = rows ? p->rows_cols : p->act_cols,
+                                  .mat = rows ? rows->mat : 0,
+                                  .n_mats = job->w->n_mats };
     p->observer->see(p->observer->arg, &seen);
 }
 
@@ -205,8 +227,7 @@ void pass_gemm_run(struct pass *p)
 {
     pass_run(p, stage_gemm, n_tiles(p));
     for (int j = 0; p->observer && j < p->n_jobs; j++)
-        if (!p->ws->jobs[j].of_rows)
-            show_product(p, &p->ws->jobs[j]);
+        show_product(p, &p->ws->jobs[j]);
 }
 
 void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,

@@ -7,21 +7,21 @@
 
 enum { PASS_MAX_JOBS = 4, TILE_ROWS = 64, TILE_TOKENS = 4 }; /* jobs besides those of matrices behind one another */
 
-/* One matrix product of a stage: y = mat * x. */
-struct gemm_job {
-    const struct weight *w;
-    struct mat mat; /* w's, or of its experts' one */
-    bool of_rows; /* of matrices behind one another */
-    const struct act *x;
-    float *y;
-    size_t y_stride;
-    int first_tile;
-};
-
 /* Of rows that go to matrices behind one another (of experts, of heads), first .. first + n - 1 are this one's. */
 struct mat_rows {
     int mat, first, n;
     struct act act[N_ACT_KINDS];
+};
+
+/* One matrix product of a stage: y = mat * x. */
+struct gemm_job {
+    const struct weight *w;
+    struct mat mat; /* w's, or of its experts' one */
+    const struct mat_rows *rows; /* of one of matrices behind one another; NULL: all rows */
+    const struct act *x;
+    float *y;
+    size_t y_stride;
+    int first_tile;
 };
 
 struct pass {
@@ -42,6 +42,7 @@ struct pass {
     unsigned act_mask;
     int act_tokens, act_cols;
     unsigned rows_act_mask; /* the same of pass_rows_begin() */
+    int rows_cols;
 
     int n_jobs;   /* in ws->jobs */
     int n_active; /* in ws->experts.active */
@@ -76,10 +77,12 @@ void pass_act_row(struct pass *p, int token, const float *x);
 unsigned pass_act_mask(const struct weight *const *w, int n_weights);
 
 /* The same for rows that go to matrices behind one another: rows[n], whose activations lie in mem, of each kind one
- * behind another; then, row for row of one of them. An observer does not see their products. */
+ * behind another; then, row for row of one of them. */
 void pass_rows_begin(struct pass *p, struct mat_rows *rows, int n, void *const mem[N_ACT_KINDS], int n_cols,
                      const struct weight *const *w, int n_weights);
 void pass_rows_fill(const struct pass *p, struct mat_rows *rows, int row, const float *x);
+/* For rows that share the activations of a row of pass_act_row(): an observer sees that one's values. */
+void pass_rows_share(const struct pass *p, struct mat_rows *rows, int token);
 
 /* Stage: x += out where it is pending, as pending says; then h = norm(x), or x where there is none, as activations. */
 void stage_norm(void *pass, int thread, int n_threads);

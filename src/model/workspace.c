@@ -112,9 +112,21 @@ static struct attention_needs attention_needs(const struct model *m)
     return n;
 }
 
+/* Of a head's inputs. */
+static int head_widest(const struct hparams *hp) { return max_int(hp->n_head_key, hp->n_latent); }
+
+static void cut_seen(struct workspace *ws, struct cutter *c, const struct hparams *hp, int widest)
+{
+    size_t t = (size_t)ws->max_tokens, f = sizeof(float);
+    size_t of_experts = t * (size_t)hp->n_experts_used * (size_t)max_int(hp->n_embd, hp->n_ff_expert);
+    size_t of_heads = t * (size_t)hp->n_heads * (size_t)head_widest(hp);
+    ws->seen = cut(c, max_size(t, (size_t)ws->max_logit_rows) * (size_t)widest, f);
+    ws->seen_rows = cut(c, max_size(hp->n_experts ? of_experts : 0, hp->n_latent ? of_heads : 0), f);
+}
+
 static void cut_heads(struct workspace *ws, struct cutter *c, const struct hparams *hp, unsigned kinds)
 {
-    int widest = max_int(hp->n_head_key, hp->n_latent);
+    int widest = head_widest(hp);
     ws->heads = cut(c, (size_t)hp->n_heads, sizeof *ws->heads);
     for (int kind = 0; kind < N_ACT_KINDS; kind++)
         if (kinds >> kind & 1)
@@ -180,7 +192,7 @@ void workspace_layout(struct workspace *ws, const struct model *m, const struct 
     if (hp->causal)
         ws->logits = cut(&c, (size_t)shape->max_logit_rows * (size_t)hp->n_vocab, f);
     if (shape->observed)
-        ws->seen = cut(&c, max_size(t, (size_t)shape->max_logit_rows) * (size_t)widest, f);
+        cut_seen(ws, &c, hp, widest);
     ws->scratch_bytes = thread_scratch_bytes(hp, widest, attention.scratch_bytes);
     c.used = align_size(c.used, 4096);
     ws->scratch = cut(&c, (size_t)shape->n_threads, ws->scratch_bytes);

@@ -10,12 +10,16 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
 from gguf_reader import Gguf
 from harness import CLEAN_ENV, FIXTURES, PATIENCE_S, ROOT, hearth, main, program
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "model"))
+import golden  # noqa: E402  # pylint: disable=wrong-import-position
 
 BUILT_IN = os.path.join(ROOT, "models", "tolstoy-4m-q8_0.gguf")
 TEXT = "".join(f"Prince number {i} rode along the line of his {i * i} troops, and nobody knew why he smiled.\n"
@@ -202,6 +206,39 @@ class ImportanceMatrix(MeasureTest):
                 files.append(f.read())
         self.assertEqual(files[0], files[1])
         self.assertEqual(files[0], files[2])
+
+    def test_an_expert_has_the_tokens_that_chose_it(self):
+        """The one that all tokens have reads what each token's experts read."""
+        g = golden.read("qwen2moe")
+        model, text = self.path("experts.gguf"), self.path("lines.txt")
+        golden.write(g, model)
+        key = "qwen2moe."
+        n_experts, used = g["metadata"][key + "expert_count"], g["metadata"][key + "expert_used_count"]
+        with open(text, "w", encoding="ascii") as f:
+            f.write("".join("\nx"[i * i % 7 % 2] for i in range(400)))  # the vocabulary has one of them
+        files = []
+        for threads in "1", "2", "3":
+            out = self.path(f"experts{threads}.gguf")
+            self.done(hearth("imatrix", model, text, "-o", out, "--window", "64", "--limit", "3", "--threads", threads))
+            with open(out, "rb") as f:
+                files.append(f.read())
+        self.assertEqual(len(set(files)), 1)
+        got = Gguf(self.path("experts1.gguf"))
+        def of(layer, name, part):
+            """A row for each matrix of the tensor."""
+            whole = f"blk.{layer}.{name}.weight.{part}"
+            return [got.row(whole, i) for i in range(got.tensors[whole][0][1])]
+        for layer in range(g["metadata"][key + "block_count"]):
+            counts, all_tokens = of(layer, "ffn_up_exps", "counts"), of(layer, "ffn_up_shexp", "counts")
+            self.assertEqual((len(counts), sum(sum(counts, []))), (n_experts, used * all_tokens[0][0]))
+            self.assertEqual(counts, of(layer, "ffn_down_exps", "counts"))
+            self.assertGreater(len(set(sum(counts, []))), 1)
+            sums, shared = of(layer, "ffn_up_exps", "in_sum2"), of(layer, "ffn_up_shexp", "in_sum2")
+            self.assertEqual(sums, of(layer, "ffn_gate_exps", "in_sum2"))
+            for column, all_experts in zip(zip(*sums), shared[0]):
+                self.assertLess(abs(sum(column) / (used * all_experts) - 1), 1e-5)  # f32 rounding
+            for row, count in zip(of(layer, "ffn_down_exps", "in_sum2"), counts):
+                self.assertEqual(any(row), count[0] > 0)
 
     def test_windows_begin_with_bos_where_the_file_asks_for_it(self):
         """So a window holds one token of text less, and as many tokens."""

@@ -165,7 +165,7 @@ static void begin_rows(struct pass *p, int n_cols, const struct weight *const *w
 static void share_row(struct pass *p)
 {
     for (int a = 0; a < p->n_active; a++)
-        memcpy(p->ws->experts.active[a].act, p->act, sizeof p->act);
+        pass_rows_share(p, &p->ws->experts.active[a], 0);
 }
 
 static void fill_row(const struct pass *p, int row, const float *x)
