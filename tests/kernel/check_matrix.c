@@ -246,6 +246,27 @@ static void wide_batches_agree(void **state)
     }
 }
 
+/* More rows than the cache keeps for all columns. */
+static void tall_matrices_agree(void **state)
+{
+    (void)state;
+    enum { ROWS = 410, COLS = 14 };
+    static float want[COLS * ROWS], got[COLS * ROWS];
+    for (int t = 0; t < N_DTYPES; t++) {
+        if (dtype_table[t].n_values != 1)
+            continue;
+        struct sample s = sample_of((enum dtype)t, ROWS, 509, COLS, false, 700 + (uint64_t)t);
+        for (int c = 0; c < COLS; c++)
+            multiply_alone(scalar_table(), &s, c, want + (ptrdiff_t)c * ROWS);
+        EACH_TABLE(table)
+        {
+            multiply(table, &s, COLS, got);
+            compare(table, &s, COLS, "a column depends on its neighbours or its table", got, want, COLS * ROWS);
+        }
+        sample_free(&s);
+    }
+}
+
 /* All codes and all activations at an end of their range: sums of 16 bits are as large as they get. */
 static void the_largest_sums_agree(void **state)
 {
@@ -371,6 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(long_rows_agree),
         cmocka_unit_test(rows_of_several_turns_agree),
         cmocka_unit_test(wide_batches_agree),
+        cmocka_unit_test(tall_matrices_agree),
         cmocka_unit_test(the_largest_sums_agree),
         cmocka_unit_test(the_scalar_table_follows_the_definition),
         cmocka_unit_test(a_nan_in_a_weight_scale_reaches_its_row_alone),

@@ -6,7 +6,8 @@
 
 #define ISA avx512vnni
 
-enum { ISA_TILE_COLS = 12, ISA_FLOAT_GROUP = 10, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 5, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 12, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_FLOAT_GROUP = 12, ISA_FLOAT_ROWS = 4, ISA_FLOAT_FEWER = 4, ISA_FLOAT_COLS = 6 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_EXP_VECS = 8 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)                   \
     X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__) X(9, __VA_ARGS__) X(10, __VA_ARGS__)    \
@@ -15,8 +16,7 @@ enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 4, ISA_EXP_VECS = 8 };
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
 #define ISA_FLOAT_TILES(X, ...) X(4, 1, __VA_ARGS__) X(4, 2, __VA_ARGS__) X(4, 3, __VA_ARGS__) X(4, 4, __VA_ARGS__) \
-    X(4, 5, __VA_ARGS__) X(5, 1, __VA_ARGS__) X(5, 2, __VA_ARGS__) X(5, 3, __VA_ARGS__) X(5, 4, __VA_ARGS__)        \
-    X(5, 5, __VA_ARGS__)
+    X(4, 5, __VA_ARGS__) X(4, 6, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
 
@@ -235,6 +235,11 @@ TEMPLATE vpart v_part_load(const float *p) { return v_loadf(p); }
 TEMPLATE vpart v_part_load_n(const float *p, int n) { return v_loadf_n(p, n); }
 TEMPLATE void v_part_store(float *p, vpart a) { v_storef(p, a); }
 TEMPLATE vpart v_part_fma(vpart a, vpart b, vpart c) { return v_fma(a, b, c); }
+TEMPLATE vf32 v_part_whole(vpart a, const float *all)
+{
+    (void)all;
+    return a;
+}
 TEMPLATE float v_sumf(vf32 a)
 {
     __m256 w8 = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -242,30 +247,40 @@ TEMPLATE float v_sumf(vf32 a)
     __m128 w2 = _mm_add_ps(w4, _mm_movehl_ps(w4, w4));
     return _mm_cvtss_f32(_mm_add_ss(w2, _mm_movehdup_ps(w2)));
 }
-/* Lanes 0, 1 and 2, 3 of each 128-bit part of a and b, added; and 0, 2 with 1, 3. */
-TEMPLATE __m512 zmm_add_halves(__m512 a, __m512 b)
+/* Steps of the tree of v_sumf(), each for two vectors whose sums then share one: a blend, a shuffle, an addition. */
+TEMPLATE __m512 zmm_add8(__m512 a, __m512 b) /* 8 lanes of each, b's above a's */
 {
-    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee));
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xff00, a, b), _mm512_shuffle_f32x4(a, b, 0x4e));
 }
-TEMPLATE __m512 zmm_add_pairs(__m512 a, __m512 b)
+TEMPLATE __m512 zmm_add4(__m512 a, __m512 b)
 {
-    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+    const __m512i other = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, a, b), _mm512_permutex2var_ps(a, other, b));
 }
-/* The tree of v_sumf() over pairs of vectors; part p of row[j] becomes row 4 p + j. */
+TEMPLATE __m512 zmm_add2(__m512 a, __m512 b)
+{
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, a, b), _mm512_shuffle_ps(a, b, 0x4e));
+}
+TEMPLATE __m512 zmm_add1(__m512 a, __m512 b)
+{
+    const __m512i other = _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xaaaa, a, b), _mm512_permutex2var_ps(a, other, b));
+}
+/* Sums of x[0], x[step], x[2 step], x[3 step] by two lanes of each 8. */
+TEMPLATE __m512 zmm_add_four(const __m512 *x, const int step)
+{
+    return zmm_add4(zmm_add8(x[0], x[2 * step]), zmm_add8(x[step], x[3 * step]));
+}
 TEMPLATE vf32 v_sumf16(const vf32 x[16])
 {
-    __m512 row[4];
-    UNROLLED
-    for (int j = 0; j < 4; j++) {
-        __m512 w8[2];
-        UNROLLED
-        for (int i = 0; i < 2; i++) {
-            __m512 a = x[8 * i + j], b = x[8 * i + 4 + j];
-            w8[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-        }
-        row[j] = _mm512_add_ps(_mm512_shuffle_f32x4(w8[0], w8[1], 0x88), _mm512_shuffle_f32x4(w8[0], w8[1], 0xdd));
-    }
-    return zmm_add_pairs(zmm_add_halves(row[0], row[1]), zmm_add_halves(row[2], row[3]));
+    return zmm_add1(zmm_add2(zmm_add_four(x, 4), zmm_add_four(x + 2, 4)),
+                    zmm_add2(zmm_add_four(x + 1, 4), zmm_add_four(x + 3, 4)));
+}
+TEMPLATE vf32 v_sumf8(const vf32 x[8])
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    __m512 twice = zmm_add2(zmm_add_four(x, 2), zmm_add_four(x + 1, 2));
+    return _mm512_permutexvar_ps(even, zmm_add1(twice, twice));
 }
 TEMPLATE float v_max_lanesf(vf32 a)
 {

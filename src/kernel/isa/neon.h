@@ -5,7 +5,8 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 5, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 5, ISA_FLOAT_FEWER = 4, ISA_FLOAT_COLS = 4 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 2 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
@@ -336,6 +337,11 @@ TEMPLATE vpart v_part_load_n(const float *p, int n)
 }
 TEMPLATE void v_part_store(float *p, vpart x) { vst1q_f32(p, x); }
 TEMPLATE vpart v_part_fma(vpart x, vpart y, vpart z) { return vfmaq_f32(z, x, y); }
+TEMPLATE vf32 v_part_whole(vpart x, const float *all)
+{
+    (void)x;
+    return v_loadf(all);
+}
 TEMPLATE float v_sumf(vf32 x)
 {
     float32x4_t w4 = vaddq_f32(vaddq_f32(x.v[0], x.v[2]), vaddq_f32(x.v[1], x.v[3]));
@@ -346,6 +352,13 @@ TEMPLATE vf32 v_sumf16(const vf32 x[16])
 {
     float sum[16];
     for (int r = 0; r < 16; r++)
+        sum[r] = v_sumf(x[r]);
+    return v_loadf(sum);
+}
+TEMPLATE vf32 v_sumf8(const vf32 x[8])
+{
+    float sum[16] = { 0 };
+    for (int r = 0; r < 8; r++)
         sum[r] = v_sumf(x[r]);
     return v_loadf(sum);
 }

@@ -13,7 +13,9 @@
 #undef UNROLLED /* the tile lives in memory anyway */
 #define UNROLLED UNROLL_NO
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 4, ISA_FLOAT_COLS = 1, ISA_PREFETCH_BYTES = 0 };
+enum { ISA_TILE_COLS = 4, ISA_PREFETCH_BYTES = 0 };
+/* Of float weights: columns that go together; rows of a tile (FEWER where they do not come out even), columns. */
+enum { ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 4, ISA_FLOAT_FEWER = 4, ISA_FLOAT_COLS = 1 };
 /* Queries and vectors of a tile of attention; vectors whose e^x go step by step together: 1, or an even number to 8. */
 enum { ISA_ATTEND_COLS = 4, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 1 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
@@ -385,6 +387,12 @@ TEMPLATE vpart v_part_load(const float *p) { return v_loadf(p); }
 TEMPLATE vpart v_part_load_n(const float *p, int n) { return v_loadf_n(p, n); } /* n lanes, for any n; others are 0 */
 TEMPLATE void v_part_store(float *p, vpart a) { v_storef(p, a); }
 TEMPLATE vpart v_part_fma(vpart a, vpart b, vpart c) { return v_fma(a, b, c); }
+/* All 16 floats: a where that is all, else those at `all`, where every part was stored. */
+TEMPLATE vf32 v_part_whole(vpart a, const float *all)
+{
+    (void)all;
+    return a;
+}
 /* The tree: lanes i and i + 8, then i + 4, i + 2, i + 1. */
 TEMPLATE float v_sumf(vf32 a)
 {
@@ -397,6 +405,12 @@ TEMPLATE vf32 v_sumf16(const vf32 x[16]) /* lane r: v_sumf(x[r]) */
 {
     vf32 r;
     LANES(i) r.v[i] = v_sumf(x[i]);
+    return r;
+}
+TEMPLATE vf32 v_sumf8(const vf32 x[8]) /* the same for lanes 0..7; the others are any */
+{
+    vf32 r;
+    LANES(i) r.v[i] = v_sumf(x[i % 8]);
     return r;
 }
 TEMPLATE float v_max_lanesf(vf32 a) /* the same tree of v_maxf */

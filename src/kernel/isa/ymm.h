@@ -4,14 +4,14 @@
 
 #include "kernel/isa/common.h"
 
-enum { ISA_TILE_COLS = 4, ISA_FLOAT_GROUP = 4, ISA_FLOAT_ROWS = 3, ISA_FLOAT_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_TILE_COLS = 4, ISA_PREFETCH_BYTES = 8192 };
+enum { ISA_FLOAT_GROUP = 6, ISA_FLOAT_ROWS = 4, ISA_FLOAT_FEWER = 4, ISA_FLOAT_COLS = 3 };
 enum { ISA_ATTEND_COLS = 6, ISA_ATTEND_VECS = 1, ISA_EXP_VECS = 2 };
 #define ISA_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define ISA_ATTEND_TILES(X, ...)                                                                                    \
     X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__)                       \
     X(6, __VA_ARGS__)
-#define ISA_FLOAT_TILES(X, ...) X(2, 1, __VA_ARGS__) X(2, 2, __VA_ARGS__) X(2, 3, __VA_ARGS__) X(2, 4, __VA_ARGS__) \
-    X(3, 1, __VA_ARGS__) X(3, 2, __VA_ARGS__) X(3, 3, __VA_ARGS__) X(3, 4, __VA_ARGS__)
+#define ISA_FLOAT_TILES(X, ...) X(4, 1, __VA_ARGS__) X(4, 2, __VA_ARGS__) X(4, 3, __VA_ARGS__)
 #define ISA_A32_FEW(X, ...) X(1, __VA_ARGS__)
 #define ISA_A256_FEW(X, ...) X(1, __VA_ARGS__)
 
@@ -278,6 +278,11 @@ TEMPLATE vpart v_part_load(const float *p) { return _mm256_loadu_ps(p); }
 TEMPLATE vpart v_part_load_n(const float *p, int n) { return _mm256_maskload_ps(p, ymm_mask(n)); }
 TEMPLATE void v_part_store(float *p, vpart x) { _mm256_storeu_ps(p, x); }
 TEMPLATE vpart v_part_fma(vpart x, vpart y, vpart z) { return _mm256_fmadd_ps(x, y, z); }
+TEMPLATE vf32 v_part_whole(vpart x, const float *all)
+{
+    (void)x;
+    return v_loadf(all);
+}
 TEMPLATE float v_sumf(vf32 x)
 {
     __m256 w8 = _mm256_add_ps(x.a, x.b);
@@ -302,6 +307,7 @@ TEMPLATE __m256 ymm_sumf8(const vf32 x[8])
     return _mm256_add_ps(_mm256_shuffle_ps(pair[0], pair[1], 0x88), _mm256_shuffle_ps(pair[0], pair[1], 0xdd));
 }
 TEMPLATE vf32 v_sumf16(const vf32 x[16]) { return (vf32){ ymm_sumf8(x), ymm_sumf8(x + 8) }; }
+TEMPLATE vf32 v_sumf8(const vf32 x[8]) { return (vf32){ ymm_sumf8(x), _mm256_setzero_ps() }; }
 TEMPLATE float v_max_lanesf(vf32 x)
 {
     __m256 w8 = _mm256_max_ps(x.a, x.b);

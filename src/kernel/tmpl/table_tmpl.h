@@ -98,7 +98,8 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
     }                                                                                                               \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
-        float_gemm(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, value_bytes, name##_tiles);      \
+        const struct float_matrix m = { w, row_bytes, value_bytes, n_rows, n_cols, name##_tiles };                  \
+        float_gemm(&m, y, y_stride, x, n_views, scratch);                                                           \
     }
 
 #define DTYPE(name, id, n_values, block_bytes, act, ...)                                                            \

@@ -83,61 +83,52 @@ static void soft_cap(float *y, const float *x, int n, float cap)
     }
 }
 
+/* Its last argument for each 16 places of n, from i on, m being 16, and for those that are left: masks take time. */
+#define EACH_16(n, ...)                                                                                             \
+    do {                                                                                                            \
+        int i = 0;                                                                                                  \
+        for (const int m = 16; i + m <= n; i += m) {                                                                \
+            __VA_ARGS__                                                                                             \
+        }                                                                                                           \
+        if (i < n) {                                                                                                \
+            const int m = n - i;                                                                                    \
+            __VA_ARGS__                                                                                             \
+        }                                                                                                           \
+    } while (0)
+
 static void rmsnorm(float *y, const float *x, const float *weight, int n, float eps)
 {
     vf32 sum = v_zerof();
-    for (int i = 0; i < n; i += 16) {
-        vf32 v = v_loadf_n(x + i, min_int(16, n - i));
-        sum = v_fma(v, v, sum);
-    }
+    EACH_16(n, vf32 v = v_loadf_n(x + i, m); sum = v_fma(v, v, sum););
     vf32 s = v_setf(1.0f / sqrtf(v_sumf(sum) / (float)n + eps));
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        v_storef_n(y + i, v_mulf(v_mulf(v_loadf_n(x + i, m), s), v_loadf_n(weight + i, m)), m);
-    }
+    EACH_16(n, v_storef_n(y + i, v_mulf(v_mulf(v_loadf_n(x + i, m), s), v_loadf_n(weight + i, m)), m););
 }
 
 static void layernorm(float *y, const float *x, const float *weight, const float *bias, int n, float eps)
 {
     vf32 sum = v_zerof(), squares = v_zerof();
-    for (int i = 0; i < n; i += 16)
-        sum = v_addf(sum, v_loadf_n(x + i, min_int(16, n - i)));
+    EACH_16(n, sum = v_addf(sum, v_loadf_n(x + i, m)););
     vf32 mean = v_setf(v_sumf(sum) / (float)n);
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        vf32 v = v_keep(v_subf(v_loadf_n(x + i, m), mean), v_zerof(), m);
-        squares = v_fma(v, v, squares);
-    }
+    EACH_16(n, vf32 v = v_subf(v_loadf_n(x + i, m), mean); v = m < 16 ? v_keep(v, v_zerof(), m) : v;
+            squares = v_fma(v, v, squares););
     vf32 s = v_setf(1.0f / sqrtf(v_sumf(squares) / (float)n + eps));
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        vf32 v = v_mulf(v_mulf(v_subf(v_loadf_n(x + i, m), mean), s), v_loadf_n(weight + i, m));
-        v_storef_n(y + i, bias ? v_addf(v, v_loadf_n(bias + i, m)) : v, m);
-    }
+    EACH_16(n, vf32 v = v_mulf(v_mulf(v_subf(v_loadf_n(x + i, m), mean), s), v_loadf_n(weight + i, m));
+            v_storef_n(y + i, bias ? v_addf(v, v_loadf_n(bias + i, m)) : v, m););
 }
 
 static void add(float *y, const float *x, int n)
 {
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        v_storef_n(y + i, v_addf(v_loadf_n(y + i, m), v_loadf_n(x + i, m)), m);
-    }
+    EACH_16(n, v_storef_n(y + i, v_addf(v_loadf_n(y + i, m), v_loadf_n(x + i, m)), m););
 }
 
 static void add_scaled(float *y, const float *x, float scale, int n)
 {
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        v_storef_n(y + i, v_fma(v_loadf_n(x + i, m), v_setf(scale), v_loadf_n(y + i, m)), m);
-    }
+    EACH_16(n, v_storef_n(y + i, v_fma(v_loadf_n(x + i, m), v_setf(scale), v_loadf_n(y + i, m)), m););
 }
 
 static void scale(float *y, const float *x, float by, int n)
 {
-    for (int i = 0; i < n; i += 16) {
-        int m = min_int(16, n - i);
-        v_storef_n(y + i, v_mulf(v_loadf_n(x + i, m), v_setf(by)), m);
-    }
+    EACH_16(n, v_storef_n(y + i, v_mulf(v_loadf_n(x + i, m), v_setf(by)), m););
 }
 
 /* ---- activations ---- */
@@ -181,11 +172,8 @@ TEMPLATE vf32 v_relu2(vf32 x)
 #define ACTIVATE(name)                                                                                              \
     static void activate_##name(float *y, const float *gate, const float *up, int n)                                \
     {                                                                                                               \
-        for (int i = 0; i < n; i += 16) {                                                                           \
-            int m = min_int(16, n - i);                                                                             \
-            vf32 v = v_##name(v_loadf_n(gate + i, m));                                                              \
-            v_storef_n(y + i, up ? v_mulf(v, v_loadf_n(up + i, m)) : v, m);                                         \
-        }                                                                                                           \
+        EACH_16(n, vf32 v = v_##name(v_loadf_n(gate + i, m));                                                       \
+                v_storef_n(y + i, up ? v_mulf(v, v_loadf_n(up + i, m)) : v, m););                                   \
     }
 ACTIVATE(silu)
 ACTIVATE(gelu_tanh)
