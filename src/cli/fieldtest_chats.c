@@ -77,9 +77,11 @@ json_t *fieldtest_chat(int i, const hearth_template_info *info)
     ok = ok && json_object_set(o, "messages", messages) == 0;
     if (ok && (f->adds & ADDS_TOOLS))
         ok = json_object_set_new(o, "tools", json_loads(tools_json, 0, NULL)) == 0;
-    if (ok && (f->adds & (ADDS_THINKING | ADDS_NO_THINKING)))
+    /* llama-server always gives this one a value, whatever the template takes for none. */
+    bool always = strcmp(info->thinking_switch, "enable_thinking") == 0;
+    if (ok && (always || (f->adds & (ADDS_THINKING | ADDS_NO_THINKING))))
         ok = json_object_set_new(o, "chat_template_kwargs", json_pack("{s:b}", info->thinking_switch,
-                                                                      (f->adds & ADDS_THINKING) != 0)) == 0;
+                                                                      (f->adds & ADDS_NO_THINKING) == 0)) == 0;
     if (ok && (f->adds & ADDS_NO_PROMPT))
         ok = json_object_set_new(o, "add_generation_prompt", json_false()) == 0;
     json_decref(messages);

@@ -73,6 +73,9 @@ static float least(const struct fieldtest_place *p)
     return x;
 }
 
+/* Below it a probability is none of a float any more, and llama-server says the least number that there is. */
+static const float least_told = -80;
+
 static void note_worst(struct fieldtest_apart *a, double delta, int place, int32_t id, float here, float there,
                        bool at_least)
 {
@@ -90,7 +93,7 @@ static void compare_tops(struct fieldtest_apart *a, int at, const struct fieldte
         const hearth_alternative *same = find(other, one->top[i].id);
         bool likely = mine >= (float)fieldtest_likely;
         theirs = same ? same->logprob : least(other);
-        if (same && one_is_here)
+        if (same && one_is_here && mine > least_told && theirs > least_told)
             fieldtest_deltas_add(deltas, fabs((double)mine - (double)theirs));
         double delta = same ? fabs((double)mine - (double)theirs) : (double)mine - (double)theirs;
         if (likely)

@@ -290,6 +290,9 @@ static void what_is_unlikely_has_no_limit(void **state)
     put(&there, 5, 5, -0.01F, 6, -9);
     struct fieldtest_apart a = compare(&here, &there, &d);
     assert_true(a.worst == 0 && d.largest == 3 && d.n == 2);
+    there.places[0].top[1].logprob = -3.4e38F; /* its way to say that it is 0 */
+    compare(&here, &there, &d);
+    assert_true(d.largest == 0 && d.n == 1);
     mem_free(d.all);
 }
 
