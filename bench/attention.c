@@ -68,7 +68,8 @@ static void measure(struct shape s, hearth_kv_type type)
         .kv = { .base = bench.cache, .pages = bench.pages, .page_bytes = (size_t)n_layers * layer_bytes,
                 .type = type },
         .layer = { .head_bytes = head_bytes, .values_at = half }, .head_dim = s.head_dim,
-        .n_shared = s.n_shared, .n_heads = n_kv_heads * s.per_kv, .n_kv_heads = n_kv_heads, .scale = 0.01f, .n_tokens = s.n_tokens,
+        .n_shared = s.n_shared, .n_heads = n_kv_heads * s.per_kv, .n_kv_heads = n_kv_heads, .scale = 0.01f,
+        .n_tokens = s.n_tokens,
         .first_pos = s.n_keys - s.n_tokens, .q = bench.q, .q_stride = (size_t)row, .out = bench.out,
         .out_stride = (size_t)row,
     };
@@ -85,7 +86,8 @@ static void measure(struct shape s, hearth_kv_type type)
         best = fmin(best, (double)(clock_thread_ns() - start));
     }
     double seen = (double)s.n_tokens * (s.n_keys - (s.n_tokens - 1) / 2.0);
-    double mac = heads * s.per_kv * (s.head_dim + value_dim) * seen / best, gbs = heads * n_pages * (double)head_bytes / best;
+    double mac = heads * s.per_kv * (s.head_dim + value_dim) * seen / best;
+    double gbs = heads * n_pages * (double)head_bytes / best;
     printf("%s  %9.1f us  %6.1f GMAC/s %5.1f %%  %5.1f GB/s %5.1f %%\n", name, best / 1e3, mac, 100 * mac / f32, gbs,
            100 * gbs / read);
     fflush(stdout);

@@ -110,15 +110,9 @@ void pass_rotate(const struct pass *p, int row, float *x, int n_heads, int head_
 void pass_store(const struct pass *p, int row, const float *k, const float *v);
 /* ws->att = attention of ws->q over the pages. */
 void pass_attend(struct pass *p);
-/* Latent attention has one key for all heads; in so many parts they are taken, for several threads to have some. */
-enum { LATENT_PART_HEADS = 16 };
-static inline int latent_parts(int n_heads)
-{
-    int of_part = min_int(n_heads, LATENT_PART_HEADS);
-    while (n_heads % of_part)
-        of_part--;
-    return n_heads / of_part;
-}
+/* Latent attention has one key for all heads, of which a task takes so many: each makes a page's values floats for
+ * itself, so many share that; fewer where some threads would have nothing to do. */
+enum { LATENT_MOST_HEADS = 16, LATENT_FEW_HEADS = 4 };
 
 /* What every kind of feed-forward begins and ends with: normed rows as activations for these weights; and what is left
  * in ws->out, with a bias (may be NULL), waits to be added. */

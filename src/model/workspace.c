@@ -72,6 +72,15 @@ struct attention_needs {
     unsigned head_kinds;  /* latent attention: rows of heads are prepared as these kinds, bit k is kind k */
 };
 
+/* Of a thread, for as many heads as a task may take. */
+static size_t latent_scratch_bytes(const struct hparams *hp)
+{
+    size_t bytes = 0;
+    for (int heads = 1; heads <= min_int(hp->n_heads, LATENT_MOST_HEADS); heads++)
+        bytes = max_size(bytes, attention_scratch_bytes(heads, hp->head_dim, hp->n_latent));
+    return bytes;
+}
+
 static struct attention_needs latent_needs(const struct model *m)
 {
     const struct hparams *hp = &m->hp;
@@ -83,7 +92,7 @@ static struct attention_needs latent_needs(const struct model *m)
         .mix = n_heads * (size_t)hp->n_head_key,
         .out = max_size(n_heads * (size_t)hp->n_latent, values),
         .widest = max_int((int)values, hp->n_q_rank),
-        .scratch_bytes = attention_scratch_bytes(hp->n_heads / latent_parts(hp->n_heads), hp->head_dim, hp->n_latent),
+        .scratch_bytes = latent_scratch_bytes(hp),
     };
     for (int i = 0; i < hp->n_layers; i++)
         n.head_kinds |= pass_act_mask((const struct weight *[]){ &m->layers[i].w[W_K_B], &m->layers[i].w[W_V_B] }, 2);

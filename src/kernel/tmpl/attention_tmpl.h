@@ -8,7 +8,8 @@
  * then its values, are made floats once and stay in the cache for all of them; where there are few, as in decoding,
  * they are made floats on the way, and the next page is asked for meanwhile.
  *
- * Where the values are the first part of each key, keys are made floats in any case, and turned.
+ * Where the values are the first part of each key, they are made floats in any case, on their way to lanes =
+ * dimensions.
  *
  * Where groups of values share a scale, a score is a chain over the groups, each of them a chain of its own that
  * ends with one multiplication; and a key's weight is multiplied with the scale before it meets the value. */
@@ -276,6 +277,22 @@ typedef void attend_values_fn(VALUES_ARGS);
 
 typedef void attend_make_fn(float *made, const uint8_t *at, ptrdiff_t n);
 
+/* The first n values of each key, [n][64], as floats [64][n]. */
+TEMPLATE void attend_turn(float *turned, const uint8_t *keys, ptrdiff_t n, kv_values_fn *values)
+{
+    for (int key = 0; key < KV_PAGE_TOKENS; key += 16)
+        for (ptrdiff_t d = 0; d < n; d += 16) {
+            vi8 part[16];
+            UNROLLED
+            for (int i = 0; i < 16; i++)
+                part[i] = v_as8(v_bitsf(values(keys, (d + i) * KV_PAGE_TOKENS + key, 16)));
+            v_transpose16(part);
+            UNROLLED
+            for (int i = 0; i < 16; i++)
+                v_store8(turned + (key + i) * n + d, part[i]);
+        }
+}
+
 /* The two products, by number of queries. */
 struct attend_way {
     attend_scores_fn *scores[ISA_ATTEND_COLS + 1];
@@ -304,6 +321,10 @@ struct attend_way {
     {                                                                                                               \
         for (ptrdiff_t i = 0; i < n; i += 16)                                                                       \
             v_storef(made + i, kv_values_##name(at, i, 16));                                                        \
+    }                                                                                                               \
+    static void attend_turn_##name(float *turned, const uint8_t *at, ptrdiff_t n)                                   \
+    {                                                                                                               \
+        attend_turn(turned, at, n, kv_values_##name);                                                               \
     }
 #include "hearth/kv_types.def"
 
@@ -335,33 +356,27 @@ TEMPLATE void attend_ask(const uint8_t *next, ptrdiff_t bytes, int at, int end, 
         v_prefetch(next + i);
 }
 
-/* The first n values of each key, [n][64], as [64][n]. */
-static void attend_turn(float *turned, const float *made, ptrdiff_t n)
-{
-    for (int key = 0; key < KV_PAGE_TOKENS; key += 16)
-        for (ptrdiff_t d = 0; d < n; d += 16) {
-            vi8 part[16];
-            UNROLLED
-            for (int i = 0; i < 16; i++)
-                part[i] = v_load8(made + (d + i) * KV_PAGE_TOKENS + key);
-            v_transpose16(part);
-            UNROLLED
-            for (int i = 0; i < 16; i++)
-                v_store8(turned + (key + i) * n + d, part[i]);
-        }
-}
+/* What a type of keys and values brings. */
+struct attend_type {
+    const struct attend_way *few, *many; /* as they are; as floats that were made before */
+    attend_make_fn *make, *turn;
+    int group;
+};
 
 /* n queries that all see something of the page. */
 static void attend_some(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n,
-                        float *m, float *l, float *const *o, const struct attend_way *way, const uint8_t *keys,
-                        const uint8_t *values, attend_make_fn *make)
+                        float *m, float *l, float *const *o, const struct attend_type *type)
 {
     struct attend_room r = attend_room(page, n);
+    const ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim;
+    const ptrdiff_t scales = kv_scales_bytes(page->head_dim, type->group);
+    const bool shared = page->n_shared > 0, made = n > ATTEND_FEW;
+    const ptrdiff_t bytes = made ? page->v - page->k : 0;
+    const struct attend_way *way = made ? type->many : type->few;
+    const uint8_t *keys = page->k + scales, *values = page->v + scales;
     struct attend_page of_values = *page;
-    bool shared = page->n_shared > 0;
-    const ptrdiff_t n_values = (ptrdiff_t)KV_PAGE_TOKENS * page->head_dim, bytes = make ? page->v - page->k : 0;
-    if (make) {
-        make(r.made, keys, n_values);
+    if (made) {
+        type->make(r.made, keys, n_values);
         keys = (const uint8_t *)r.made;
     }
     struct key_span span = seen[0];
@@ -374,12 +389,13 @@ static void attend_some(const struct attend_page *page, const float *const *q, c
     }
     attend_states(&r, page, seen, n, m, l);
     if (shared) {
-        attend_turn(r.turned, r.made, page->n_shared);
+        type->turn(r.turned, page->k + scales, page->n_shared);
         values = (const uint8_t *)r.turned;
+        way = type->many;
         of_values.v = page->k; /* scales stand in one order in both */
         of_values.head_dim = page->n_shared;
-    } else if (make) {
-        make(r.made, values, n_values);
+    } else if (made) {
+        type->make(r.made, values, n_values);
         values = (const uint8_t *)r.made;
     }
     for (int i = 0, tile, same = 0; i < n; i += tile, same -= tile) {
@@ -393,18 +409,13 @@ static void attend_some(const struct attend_page *page, const float *const *q, c
 }
 
 TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, const struct key_span *seen, int n_q,
-                         float *m, float *l, float *const *o, const int group, const struct attend_way *few,
-                         const struct attend_way *many, attend_make_fn *make)
+                         float *m, float *l, float *const *o, const struct attend_type *type)
 {
-    const uint8_t *keys = page->k + kv_scales_bytes(page->head_dim, group);
-    const uint8_t *values = page->v + kv_scales_bytes(page->head_dim, group);
     for (int i = 0, n; i < n_q; i += n + 1) {
         for (n = 0; i + n < n_q && seen[i + n].first < seen[i + n].end;)
             n++;
-        if (n > ATTEND_FEW || (n > 0 && page->n_shared > 0))
-            attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, many, keys, values, make);
-        else if (n > 0)
-            attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, few, keys, values, NULL);
+        if (n > 0)
+            attend_some(page, q + i, seen + i, n, m + i, l + i, o + i, type);
     }
 }
 
@@ -412,7 +423,9 @@ TEMPLATE void attend_all(const struct attend_page *page, const float *const *q, 
     static void attend_page_##name(const struct attend_page *page, const float *const *q,                           \
                                    const struct key_span *seen, int n_q, float *m, float *l, float *const *o)       \
     {                                                                                                               \
-        attend_all(page, q, seen, n_q, m, l, o, group, &attend_##name, &attend_made_##name, attend_make_##name);    \
+        static const struct attend_type type = { &attend_##name, &attend_made_##name, attend_make_##name,           \
+                                                 attend_turn_##name, group };                                       \
+        attend_all(page, q, seen, n_q, m, l, o, &type);                                                             \
     }
 #include "hearth/kv_types.def"
 

@@ -142,19 +142,33 @@ static void stage_finish_qkv(void *pass, int thread, int n_threads)
         }
 }
 
+enum { FEW_TOKENS = 8 };
+
+static int latent_parts(const struct pass *p)
+{
+    int n_heads = p->m->hp.n_heads, parts = 0, others = max_int(p->b->n_slices, p->b->n_tokens / FEW_TOKENS);
+    for (int heads = min_int(n_heads, LATENT_MOST_HEADS); heads > 0 && parts * others < p->ws->n_threads; heads--) {
+        if (parts && heads < LATENT_FEW_HEADS)
+            break;
+        if (n_heads % heads == 0)
+            parts = n_heads / heads;
+    }
+    return parts;
+}
+
 /* In how many parts query heads are taken: those of each KV head. */
 static int n_parts(const struct pass *p)
 {
-    return p->m->hp.n_latent ? latent_parts(p->m->hp.n_heads) : p->layer->shape.n_kv_heads;
+    return p->m->hp.n_latent ? latent_parts(p) : p->layer->shape.n_kv_heads;
 }
 
 /* Tokens of a task: many, for they share the work on a page; fewer where some threads would have nothing to do. */
 static int task_tokens(const struct pass *p)
 {
-    enum { FEW = 8, TASKS_PER_THREAD = 4 };
+    enum { TASKS_PER_THREAD = 4 };
     int most = attention_task_tokens(p->m->hp.n_heads / n_parts(p));
     int fair = p->b->n_tokens * n_parts(p) / (TASKS_PER_THREAD * p->ws->n_threads);
-    return min_int(most, max_int(FEW, fair));
+    return min_int(most, max_int(FEW_TOKENS, fair));
 }
 
 /* A task is some tokens of one slice and one KV head; tasks of a slice are numbered head first, so that neighbours

@@ -31,7 +31,12 @@ def joined(k_b, v_b):
     return torch.cat([k_b.transpose(1, 2), v_b], 1).flatten(0, 1)
 
 
-KV_B = Of(joined, lambda shape: [(N_HEADS, LATENT, PLAIN_PART), (N_HEADS, VALUE, LATENT)])
+def parts(shape):
+    n_heads = shape[0] // (PLAIN_PART + VALUE)
+    return [(n_heads, LATENT, PLAIN_PART), (n_heads, VALUE, LATENT)]
+
+
+KV_B = Of(joined, parts)
 LATENT_ROWS = [("attn_kv_a_mqa.weight", "self_attn.kv_a_proj_with_mqa.weight", SHARP, SAME),
                ("attn_kv_a_norm.weight", "self_attn.kv_a_layernorm.weight", NORM, SAME),
                (["attn_k_b.weight", "attn_v_b.weight"], "self_attn.kv_b_proj.weight", SHARP, KV_B),
@@ -75,7 +80,8 @@ def cases():
     yield case("deepseek2-lite", DeepseekV2ForCausalLM, c, WHOLE_Q, expert_rows(c, router_fill=ROUTER),
                {"multiplier": {"metadata": {"deepseek2.rope.scaling.yarn_log_multiplier": 0.01}}}, expert_gating_func=1,
                expert_weights_scale=1.0, rope__scaling__yarn_log_multiplier=0.0707)
-    c = DeepseekV2Config(**TINY | SIZES | {"q_lora_rank": 32, "n_group": 4, "topk_group": 2, "norm_topk_prob": False,
+    c = DeepseekV2Config(**TINY | SIZES | {"num_attention_heads": 2 * N_HEADS, "num_key_value_heads": 2 * N_HEADS,
+                                           "q_lora_rank": 32, "n_group": 4, "topk_group": 2, "norm_topk_prob": False,
                                            "routed_scaling_factor": 4.0, "topk_method": "group_limited_greedy",
                                            "scoring_func": "softmax",
                                            "rope_parameters": YARN | {"mscale": 0.707, "mscale_all_dim": 0.707}})
