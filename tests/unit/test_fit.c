@@ -16,8 +16,15 @@ static const struct fit_machine machine = { .isa = "avx512vnni", .n_threads = 2,
                                             .cpu_share = 1, .cache_bytes = 32 << 20, .budget_bytes = 16ull << 30 };
 static const struct fit_task chat = { .n_context = 4096, .n_prompt = 512, .n_users = 1 };
 
+/* A row of the catalogue; "Tomorrow": one whose architecture nobody has written yet. */
 static const struct fit_row *row(const char *name)
 {
+    static struct fit_row unknown;
+    if (strcmp(name, "Tomorrow") == 0) {
+        unknown = *row("Command-R");
+        strcpy(unknown.architecture, "tomorrow");
+        return &unknown;
+    }
     for (int i = 0; i < fit_catalogue_n; i++)
         if (strcmp(fit_catalogue[i].name, name) == 0)
             return &fit_catalogue[i];
@@ -64,9 +71,9 @@ static void a_mix_gives_the_size_of_its_files(void **state)
 static void what_this_build_does_not_run_is_named(void **state)
 {
     (void)state;
-    struct fit_model m = model("Command-R", "Q8_0");
+    struct fit_model m = model("Tomorrow", "Q8_0");
     assert_false(m.runs);
-    assert_non_null(strstr(m.problem, "command-r"));
+    assert_non_null(strstr(m.problem, "tomorrow"));
     assert_true(model("Qwen3-4B", "Q8_0").runs);
 }
 
@@ -185,7 +192,7 @@ static struct fit_candidate candidate(const char *name, const char *mix)
 static void the_largest_that_is_fast_enough_is_recommended(void **state)
 {
     (void)state;
-    struct fit_candidate c[] = { candidate("Command-R", "Q4_K_M"), candidate("Qwen3-14B", "Q4_K_M"),
+    struct fit_candidate c[] = { candidate("Tomorrow", "Q4_K_M"), candidate("Qwen3-14B", "Q4_K_M"),
                                  candidate("Qwen3-0.6B", "Q4_K_M"), candidate("Llama-3.3-70B", "Q4_K_M"),
                                  candidate("Llama-3.1-8B", "Q4_K_M") };
     struct fit_choice choice;
