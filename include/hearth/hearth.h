@@ -153,7 +153,7 @@ typedef struct {
     uint64_t weight_bytes;
     uint32_t gguf_version;
     uint32_t n_tensors, n_metadata, n_parts;
-    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated */
+    int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated; of unlike layers the most */
     int n_ctx_train;
     uint64_t kv_bytes_per_token; /* at f16 */
     const char *tokenizer;       /* "llama (SentencePiece BPE)", "gpt2 (byte-level BPE, qwen2)", ... */
@@ -170,7 +170,7 @@ void hearth_file_describe(const hearth_file *file, hearth_file_info *info);
 /* What computing costs: what a speed is held against. Multiply-adds of matrices and attention; the rest is small. */
 typedef struct {
     uint64_t pass_bytes;     /* weights read in one pass over the model, by however many tokens share it */
-    uint64_t kv_bytes;       /* keys and values of one position, read once for every later token */
+    uint64_t kv_bytes, kv_read_bytes; /* keys and values of one position: kept; and read for every later token */
     uint64_t layer_macs;     /* of one token in the matrices of all layers */
     uint64_t output_macs;    /* of one token's logits: once a prompt, once each token that is generated */
     uint64_t attention_macs; /* of one token with one position that it sees, all layers */
@@ -181,7 +181,7 @@ bool hearth_file_cost(const hearth_file *file, hearth_kv_type kv_type, hearth_co
 /* The part of that in each number format that the matrices have: formats differ in what it takes to unpack them. */
 typedef struct {
     const char *name;        /* "q4_K"; static */
-    uint64_t pass_bytes;     /* all formats together: hearth_cost.pass_bytes, the row of an untied embedding left out */
+    uint64_t pass_bytes;     /* all formats together: hearth_cost.pass_bytes without rows that are looked up */
     uint64_t layer_macs, output_macs;
 } hearth_format_cost;
 /* Writes up to cap of them, the one with most bytes first; returns how many there are. 0: this build cannot run it. */

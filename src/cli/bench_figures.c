@@ -8,7 +8,7 @@
 
 double bench_pass_bytes(const hearth_cost *c, int n_seqs, double n_seen)
 {
-    return (double)c->pass_bytes + n_seqs * n_seen * (double)c->kv_bytes;
+    return (double)c->pass_bytes + n_seqs * n_seen * (double)c->kv_read_bytes;
 }
 
 double bench_prompt_macs(const hearth_cost *c, int n_tokens)

@@ -22,7 +22,7 @@ void fit_model_of_file(struct fit_model *m, hearth_file *file, const char *name,
         m->identity[0] = '\0';
     if (!i.runs || !hearth_file_cost(file, kv_type, &cost))
         return;
-    m->kv_bytes = (double)cost.kv_bytes;
+    m->kv_bytes = (double)cost.kv_read_bytes;
     m->attention_macs = (double)cost.attention_macs;
     m->n_formats = min_int((int)hearth_file_format_costs(file, formats, FIT_MOST_FORMATS), FIT_MOST_FORMATS);
     for (int f = 0; f < m->n_formats; f++)

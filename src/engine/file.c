@@ -299,7 +299,8 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->n_embd = f->runs ? hp->n_embd : int_key(f, "embedding_length", MAX_EMBD);
     info->n_heads = f->runs ? hp->n_heads : int_key(f, "attention.head_count", MAX_HEADS);
     info->n_kv_heads = f->runs ? hp->n_kv_heads : int_key(f, "attention.head_count_kv", MAX_HEADS);
-    info->head_dim = f->runs ? hp->head_dim : int_key(f, "attention.key_length", MAX_EMBD);
+    info->head_dim = f->runs ? max_int(hp->head_dim, hp->head_dim_window)
+                             : int_key(f, "attention.key_length", MAX_EMBD);
     info->n_ff = f->runs ? hp->n_ff : int_key(f, "feed_forward_length", MAX_FF);
     info->n_ctx_train = f->runs ? hp->n_ctx_train : int_key(f, "context_length", MAX_CTX);
     info->n_vocab = f->runs ? hp->n_vocab : vocabulary_size(f);
@@ -371,6 +372,7 @@ bool hearth_file_cost(const hearth_file *f, hearth_kv_type kv_type, hearth_cost 
     *cost = (hearth_cost){
         .pass_bytes = f->model.decode_bytes,
         .kv_bytes = model_kv_bytes_per_token(hp, kv_type),
+        .kv_read_bytes = model_kv_read_bytes(hp, kv_type),
         .layer_macs = f->model.layer_macs,
         .output_macs = (uint64_t)output->n_rows * (uint64_t)output->n_cols,
         .attention_macs = model_attention_macs(hp),

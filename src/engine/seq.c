@@ -345,7 +345,7 @@ static void finish_receipt(struct seq *s, hearth_end_reason reason, const char *
     const struct hparams *hp = &st->model->file->model.hp;
     r->decode_bytes_per_token =
         st->model->file->model.decode_bytes
-        + model_kv_bytes_per_token(hp, st->model->kv.type) * (uint64_t)(s->n_total - s->n_output / 2)
+        + model_kv_read_bytes(hp, st->model->kv.type) * (uint64_t)(s->n_total - s->n_output / 2)
         + model_state_bytes(hp);
     if (st->digest)
         sha256_hex(st->digest, r->digest);

@@ -639,6 +639,15 @@ uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type)
     return model_kv_page_bytes(hp, type) / KV_PAGE_TOKENS;
 }
 
+uint64_t model_kv_read_bytes(const struct hparams *hp, hearth_kv_type type)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < hp->n_layers; i++)
+        if (!hparams_is_recurrent(hp, i))
+            bytes += layer_kv_bytes(hp, hp->layer[i].kv_layer, type);
+    return bytes / KV_PAGE_TOKENS;
+}
+
 static int value_dim(const struct hparams *hp, int layer)
 {
     return hp->n_latent ? hp->n_latent : hp->layer[layer].head_dim;

@@ -83,6 +83,8 @@ bool model_check_writes(const struct model *m, hearth_error *err);
 size_t model_kv_page_bytes(const struct hparams *hp, hearth_kv_type type);
 /* Bytes of keys and values for one position of one sequence. */
 uint64_t model_kv_bytes_per_token(const struct hparams *hp, hearth_kv_type type);
+/* What a later token reads of it: more, where layers read keys and values of others. */
+uint64_t model_kv_read_bytes(const struct hparams *hp, hearth_kv_type type);
 /* Bytes of what one sequence has in layers that keep a state; 0: there are none. */
 size_t model_state_bytes(const struct hparams *hp);
 /* Multiply-adds of one token with one position that it sees, in all layers: scores, and the sum of values. */

@@ -13,7 +13,7 @@
  * q and output 256 x 256 each, k and v 256 x 128, three matrices of 256 x 512. */
 static const hearth_cost tiny = {
     .pass_bytes = (2 * 589824 + 288 * 256) / 32 * 34,
-    .kv_bytes = 1024,                  /* 2 layers, keys and values, 2 heads of 64, 2 bytes each */
+    .kv_read_bytes = 1024,             /* 2 layers, keys and values, 2 heads of 64, 2 bytes each */
     .layer_macs = 2 * 589824,
     .output_macs = 288 * 256,
     .attention_macs = 2 * 2 * 4 * 64,  /* keys and values, 2 layers, 4 heads of 64 */
