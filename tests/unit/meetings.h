@@ -1,4 +1,5 @@
-/* meetings.h: tests that requests have the same bits however they meet, for any model; its state is a struct tiny. */
+/* meetings.h: tests that requests have the same bits however they meet, for any model; their state is a struct tiny.
+ * And what a damaged model says. */
 #pragma once
 #include "requests.h"
 
@@ -96,4 +97,97 @@ static inline void who_was_preempted_has_the_same_bits(void **state)
     }
     assert_true(n_preempted > 0);
     close_model(&o);
+}
+
+/* In any type of keys and values; at the end of a page, and within one, of which a copy is gone on with. */
+static inline void what_was_left_is_gone_on_from(void **state)
+{
+    static struct answer alone, got;
+    static int32_t a[600], b[600];
+    const struct tiny *t = *state;
+    for (int type = 0; type < HEARTH_N_KV_TYPES; type++) {
+        struct opened o;
+        open_model(&o, "left", *t, (hearth_engine_options){ .n_threads = 2 },
+                   (hearth_model_options){ .kv_type = (hearth_kv_type)type });
+        fill_ids(a, 600, 1);
+        hearth_request r = request_of(a, 500, 8);
+        answer(&o, &r, &got);
+        assert_int_equal(got.receipt.n_cached_tokens, 0);
+        static const int same[] = { 499, 450, 448, 100, 64 };
+        for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+            memcpy(b, a, sizeof b);
+            fill_ids(b + same[i], 600 - same[i], 2 + i);
+            b[same[i]] = 260 + (a[same[i]] - 260 + 1) % (TINY_VOCAB - 260);
+            hearth_request cold = cold_of(b, 500, 8), next = request_of(b, 500, 8);
+            answer(&o, &cold, &alone);
+            answer(&o, &next, &got);
+            assert_same(&alone, &got);
+            assert_int_equal(got.receipt.n_cached_tokens, same[i]);
+        }
+        close_model(&o);
+    }
+}
+
+/* Drafts that were wrong leave nothing in a page. */
+static inline void drafts_change_nothing(void **state)
+{
+    static struct answer alone, got;
+    static int32_t ids[64];
+    struct opened o;
+    const struct tiny *t = *state;
+    open_model(&o, "drafts", *t, (hearth_engine_options){ .n_threads = 1 }, (hearth_model_options){ 0 });
+    for (int i = 0; i < 64; i++)
+        ids[i] = 260 + i % 4; /* much to look up */
+    hearth_request cold = cold_of(ids, 64, 100), r = request_of(ids, 64, 100);
+    cold.speculate = HEARTH_SPECULATE_OFF;
+    r.speculate = 4;
+    answer(&o, &cold, &alone);
+    answer(&o, &r, &got);
+    assert_same(&alone, &got);
+    assert_true(got.receipt.n_draft_tokens > 0);
+    close_model(&o);
+}
+
+/* A model whose tensor has a NaN says so. */
+static inline void assert_named(const struct tiny *t, const char *name)
+{
+    static struct answer got;
+    static int32_t ids[100];
+    struct opened o;
+    struct tiny damaged = *t;
+    damaged.type = DTYPE_f32;
+    damaged.nan_tensor = name;
+    open_model(&o, "damaged", damaged, (hearth_engine_options){ .n_threads = 1 }, (hearth_model_options){ 0 });
+    fill_ids(ids, 100, 6);
+    hearth_request r = request_of(ids, 100, 4);
+    answer(&o, &r, &got);
+    if (got.reason != HEARTH_END_ERROR || !strstr(got.error.message, name))
+        fail_msg("%s: %s", name, got.error.message);
+    close_model(&o);
+}
+
+/* What a file says of itself, and the words that refuse it; NULL: it runs. */
+struct wrong {
+    const char *key;
+    int number;
+    const char *words;
+};
+
+static inline void assert_refused(const struct tiny *model, const struct wrong *wrong)
+{
+    char path[256];
+    hearth_error err = { 0 };
+    struct tiny t = *model;
+    t.wrong_key = wrong->key;
+    t.wrong_number = wrong->number;
+    tiny_path(path, sizeof path, "wrong");
+    tiny_write(path, &t);
+    hearth_file_info info;
+    hearth_file *file = hearth_file_open(&(hearth_source){ .path = path }, &err);
+    assert_non_null(file);
+    hearth_file_describe(file, &info);
+    if (info.runs != !wrong->words || (wrong->words && !strstr(info.problem, wrong->words)))
+        fail_msg("%s %d: \"%s\"", wrong->key, wrong->number, info.problem);
+    hearth_file_close(file);
+    unlink(path);
 }

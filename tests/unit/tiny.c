@@ -30,7 +30,7 @@ struct writer {
         enum dtype type;
         uint64_t offset, row, rows; /* rows of all matrices, if there are several */
         bool norm;
-    } tensors[64];
+    } tensors[128];
     int n;
 };
 
@@ -43,7 +43,7 @@ static void declare_mats(struct writer *w, const char *name, uint64_t row, uint6
     t->type = vector || taps ? DTYPE_f32 : w->t->type;
     t->row = row;
     t->rows = rows * mats;
-    t->norm = strstr(name, "norm") != NULL;
+    t->norm = strstr(name, "norm") || strstr(name, "scale");
     t->offset = gguf_declare_tensor(&w->w, name, dtype_table[t->type].gguf_id, vector ? 1 : mats > 1 ? 3 : 2,
                                     dim);
 }
@@ -63,6 +63,64 @@ static bool is_latent(const struct tiny *t) { return strcmp(t->arch, "deepseek2"
 
 enum { ROTATED = TINY_KEPT - TINY_LATENT, OF_HEAD = TINY_EMBD / TINY_HEADS };
 enum { STATE = 32, GROUPS = 2, VALUE_HEADS = 4, INNER = VALUE_HEADS * STATE, CONV = INNER + 2 * GROUPS * STATE };
+
+static bool is_gemma4(const struct tiny *t) { return strcmp(t->arch, "gemma4") == 0; }
+static int n_layers(const struct tiny *t) { return is_gemma4(t) ? TINY_GEMMA4_LAYERS : TINY_LAYERS; }
+
+/* With the window, without, and the same again without keys and values of their own; experts beside a dense block. */
+static void declare_gemma4_layer(struct writer *w, int layer)
+{
+    enum { EXPERTS = 4, OF_EXPERT = 64, PIECE = 32 };
+    const bool full = layer % 2, own = layer < 2;
+    const int head = full ? TINY_EMBD / TINY_HEADS : TINY_EMBD / TINY_HEADS / 2, ff = own ? TINY_FF : 2 * TINY_FF;
+    const struct {
+        const char *name;
+        int row, rows, mats; /* rows 0: a vector */
+        bool without;
+    } parts[] = {
+        { "attn_norm.weight", TINY_EMBD, 0, 1, false },
+        { "attn_q.weight", TINY_EMBD, TINY_HEADS * head, 1, false },
+        { "attn_q_norm.weight", head, 0, 1, false },
+        { "attn_k.weight", TINY_EMBD, full ? head : 2 * head, 1, !own },
+        { "attn_k_norm.weight", head, 0, 1, !own },
+        { "attn_v.weight", TINY_EMBD, 2 * head, 1, !own || full },
+        { "attn_output.weight", TINY_HEADS * head, TINY_EMBD, 1, false },
+        { "post_attention_norm.weight", TINY_EMBD, 0, 1, false },
+        { "ffn_norm.weight", TINY_EMBD, 0, 1, false },
+        { "ffn_gate.weight", TINY_EMBD, ff, 1, false },
+        { "ffn_up.weight", TINY_EMBD, ff, 1, false },
+        { "ffn_down.weight", ff, TINY_EMBD, 1, false },
+        { "post_ffw_norm.weight", TINY_EMBD, 0, 1, false },
+        { "ffn_gate_inp.weight", TINY_EMBD, EXPERTS, 1, false },
+        { "ffn_gate_inp.scale", TINY_EMBD, 0, 1, false },
+        { "ffn_gate_up_exps.weight", TINY_EMBD, 2 * OF_EXPERT, EXPERTS, false },
+        { "ffn_down_exps.weight", OF_EXPERT, TINY_EMBD, EXPERTS, false },
+        { "ffn_down_exps.scale", EXPERTS, 0, 1, false },
+        { "post_ffw_norm_1.weight", TINY_EMBD, 0, 1, false },
+        { "pre_ffw_norm_2.weight", TINY_EMBD, 0, 1, false },
+        { "post_ffw_norm_2.weight", TINY_EMBD, 0, 1, false },
+        { "inp_gate.weight", TINY_EMBD, PIECE, 1, false },
+        { "proj.weight", PIECE, TINY_EMBD, 1, false },
+        { "post_norm.weight", TINY_EMBD, 0, 1, false },
+        { "layer_output_scale.weight", 1, 0, 1, false },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        char name[64];
+        snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
+        if (!parts[i].without)
+            declare_mats(w, name, (uint64_t)parts[i].row, (uint64_t)max_int(parts[i].rows, 1), (uint64_t)parts[i].mats,
+                         parts[i].rows == 0);
+    }
+}
+
+static void declare_gemma4(struct writer *w)
+{
+    const uint64_t piece = 32, pieces = piece * TINY_GEMMA4_LAYERS;
+    declare(w, "per_layer_token_embd.weight", pieces, TINY_VOCAB, false);
+    declare(w, "per_layer_model_proj.weight", TINY_EMBD, pieces, false);
+    declare(w, "per_layer_proj_norm.weight", piece, 1, true);
+    declare(w, "rope_freqs.weight", TINY_EMBD / TINY_HEADS / 2, 1, true);
+}
 
 static void declare_layer(struct writer *w, int layer)
 {
@@ -134,6 +192,34 @@ static void put_number(struct writer *w, const char *rest, uint32_t value)
         gguf_put_u32(&w->w, key, wrong ? (uint32_t)w->t->wrong_number : value);
 }
 
+static void put_gemma4(struct writer *w)
+{
+    static const int32_t kv_heads[] = { 2, 1, 2, 1 }, ff[] = { TINY_FF, TINY_FF, 2 * TINY_FF, 2 * TINY_FF };
+    const struct {
+        const char *rest;
+        uint32_t value;
+    } numbers[] = {
+        { "attention.shared_kv_layers", 2 },
+        { "attention.sliding_window", 80 },
+        { "attention.sliding_window_pattern", 2 },
+        { "attention.key_length", TINY_EMBD / TINY_HEADS },
+        { "attention.value_length", TINY_EMBD / TINY_HEADS },
+        { "attention.key_length_swa", TINY_EMBD / TINY_HEADS / 2 },
+        { "attention.value_length_swa", TINY_EMBD / TINY_HEADS / 2 },
+        { "rope.dimension_count", TINY_EMBD / TINY_HEADS },
+        { "rope.dimension_count_swa", TINY_EMBD / TINY_HEADS / 2 },
+        { "embedding_length_per_layer_input", 32 },
+        { "expert_count", 4 },
+        { "expert_used_count", 2 },
+        { "expert_feed_forward_length", 64 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        put_number(w, numbers[i].rest, numbers[i].value);
+    gguf_put_i32_array(&w->w, "gemma4.attention.head_count_kv", kv_heads, ARRAY_LEN(kv_heads));
+    gguf_put_i32_array(&w->w, "gemma4.feed_forward_length", ff, ARRAY_LEN(ff));
+    gguf_put_f32(&w->w, "gemma4.final_logit_softcapping", 30);
+}
+
 static void put_metadata(struct writer *w)
 {
     struct gguf_writer *g = &w->w;
@@ -143,17 +229,17 @@ static void put_metadata(struct writer *w)
         const char *rest;
         uint32_t value;
     } numbers[] = {
-        { "block_count", TINY_LAYERS },
+        { "block_count", (uint32_t)n_layers(t) },
         { "context_length", t->n_ctx ? (uint32_t)t->n_ctx : 512 },
         { "embedding_length", TINY_EMBD },
-        { "feed_forward_length", TINY_FF },
         { "attention.head_count", TINY_HEADS },
+        { "feed_forward_length", TINY_FF },
         { "attention.head_count_kv", is_latent(t) ? 1 : TINY_KV_HEADS },
     };
     static const int32_t kv_heads[TINY_LAYERS] = { 0, TINY_KV_HEADS };
     bool recurrent = is_recurrent(t, 0) && strcmp(t->arch, "lfm2") == 0;
     gguf_put_str(g, "general.architecture", str_z(t->arch));
-    for (size_t i = 0; i < ARRAY_LEN(numbers) - recurrent; i++)
+    for (size_t i = 0; i < ARRAY_LEN(numbers) - (is_gemma4(t) ? 2 : recurrent); i++)
         put_number(w, numbers[i].rest, numbers[i].value);
     if (recurrent) {
         gguf_put_i32_array(g, "lfm2.attention.head_count_kv", kv_heads, TINY_LAYERS);
@@ -167,6 +253,8 @@ static void put_metadata(struct writer *w)
         put_number(w, "attention.value_length_mla", OF_HEAD);
         put_number(w, "rope.dimension_count", ROTATED);
     }
+    if (is_gemma4(t))
+        put_gemma4(w);
     if (strcmp(t->arch, "qwen35") == 0) {
         gguf_put_u32(g, "qwen35.ssm.conv_kernel", 4);
         gguf_put_u32(g, "qwen35.ssm.state_size", STATE);
@@ -256,8 +344,10 @@ void tiny_write(const char *path, const struct tiny *t)
         declare(&w, "output.weight", TINY_EMBD, TINY_VOCAB, false);
     if (t->rope_freqs)
         declare(&w, "rope_freqs.weight", TINY_EMBD / TINY_HEADS / 2, 1, true);
-    for (int i = 0; i < TINY_LAYERS; i++)
-        declare_layer(&w, i);
+    if (is_gemma4(t))
+        declare_gemma4(&w);
+    for (int i = 0; i < n_layers(t); i++)
+        (is_gemma4(t) ? declare_gemma4_layer : declare_layer)(&w, i);
     for (int i = 0; i < w.n; i++)
         write_tensor(&w, &w.tensors[i]);
     if (!gguf_write_commit(&w.w, &err))

@@ -1,4 +1,4 @@
-/* tiny.h: a random two-layer model of any architecture and format, made in milliseconds. */
+/* tiny.h: a random model of two layers (gemma4: four), of any architecture and format, made in milliseconds. */
 #pragma once
 #include "dtype/dtype.h"
 #include "hearth/hearth.h"
@@ -15,6 +15,7 @@ struct tiny {
 };
 
 enum { TINY_VOCAB = 288, TINY_EMBD = 256, TINY_FF = 512, TINY_HEADS = 4, TINY_KV_HEADS = 2, TINY_LAYERS = 2 };
+enum { TINY_GEMMA4_LAYERS = 4 };
 enum { TINY_LATENT = 64, TINY_KEPT = 96 }; /* of latent attention: the latent, and all that is kept of a token */
 
 /* Write it to path; fails the test on error. */
