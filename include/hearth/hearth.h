@@ -156,6 +156,12 @@ typedef struct {
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated; of unlike layers the most */
     int n_ctx_train;
     uint64_t kv_bytes_per_token; /* at f16 */
+    /* Of a model that runs here, else 0: experts of a layer, of them a token has n_experts_used and all have the shared
+     * ones' width; layers that see only so many tokens; and layers with a state instead of keys and values. */
+    int n_experts, n_experts_used, n_ff_expert, n_ff_shared, n_dense_layers;
+    int n_window_layers, n_window_tokens;
+    int n_state_layers;
+    uint64_t state_bytes;        /* of one sequence */
     const char *tokenizer;       /* "llama (SentencePiece BPE)", "gpt2 (byte-level BPE, qwen2)", ... */
     int32_t bos_id, eos_id;      /* -1: none */
     int32_t fim_id[HEARTH_N_FIM]; /* -1: none; by the file's metadata, else by well-known texts of tokens */

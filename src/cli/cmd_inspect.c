@@ -129,6 +129,23 @@ static void print_tokens(const struct report *r)
         line("tokens", "%s", text + 2);
 }
 
+static void print_parts(const hearth_file_info *i)
+{
+    char text[160] = "", bytes[UNITS_BYTES];
+    size_t n = 0;
+    if (i->n_ff_shared > 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, "; FFN %d for all tokens", i->n_ff_shared);
+    if (i->n_dense_layers > 0)
+        snprintf(text + n, sizeof text - n, "; none in %d of %d layers", i->n_dense_layers, i->n_layers);
+    if (i->n_experts > 0)
+        line("experts", "%d of FFN %d, a token has %d%s", i->n_experts, i->n_ff_expert, i->n_experts_used, text);
+    if (i->n_window_layers > 0)
+        line("window", "%d of %d layers see %d tokens", i->n_window_layers, i->n_layers, i->n_window_tokens);
+    if (i->n_state_layers > 0)
+        line("state", "%d of %d layers keep one instead of keys and values: %s a sequence", i->n_state_layers,
+             i->n_layers, text_of_bytes(bytes, i->state_bytes));
+}
+
 static void print_shape(const struct report *r)
 {
     const hearth_file_info *i = &r->info;
@@ -136,6 +153,7 @@ static void print_shape(const struct report *r)
     if (i->n_layers > 0)
         line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d", i->n_layers, i->n_embd, i->n_heads,
              i->head_dim, i->n_kv_heads, i->n_ff);
+    print_parts(i);
     if (i->n_ctx_train > 0)
         line("context", "%d tokens as trained", i->n_ctx_train);
     if (r->kv_bytes_per_token > 0)
@@ -190,10 +208,24 @@ static json_t *count_or_null(int n) { return n > 0 ? json_integer(n) : json_null
 
 static json_t *shape_json(const hearth_file_info *i)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n_layers", count_or_null(i->n_layers), "n_embd",
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n_layers", count_or_null(i->n_layers), "n_embd",
                      count_or_null(i->n_embd), "n_heads", count_or_null(i->n_heads), "n_kv_heads",
                      count_or_null(i->n_kv_heads), "head_dim", count_or_null(i->head_dim), "n_ff",
                      count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab));
+    const struct { const char *key; uint64_t value; } parts[] = { /* of models that have them */
+        { "n_experts", (uint64_t)i->n_experts },
+        { "n_experts_used", (uint64_t)i->n_experts_used },
+        { "n_ff_expert", (uint64_t)i->n_ff_expert },
+        { "n_ff_shared", (uint64_t)i->n_ff_shared },
+        { "n_window_layers", (uint64_t)i->n_window_layers },
+        { "n_window_tokens", (uint64_t)i->n_window_tokens },
+        { "n_state_layers", (uint64_t)i->n_state_layers },
+        { "state_bytes", i->state_bytes },
+    };
+    for (size_t p = 0; o && p < ARRAY_LEN(parts); p++)
+        if (parts[p].value)
+            json_object_set_new(o, parts[p].key, json_integer((json_int_t)parts[p].value));
+    return o;
 }
 
 static json_t *id_or_null(int32_t id) { return id >= 0 ? json_integer(id) : json_null(); }

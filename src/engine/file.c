@@ -307,6 +307,25 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp, HEARTH_KV_f16) : 0;
 }
 
+/* What is not in every model. */
+static void describe_parts(const struct model *m, hearth_file_info *info)
+{
+    const struct hparams *hp = &m->hp;
+    for (int i = 0; i < hp->n_layers; i++) {
+        const struct layer *l = &m->layers[i];
+        info->n_window_layers += l->window > 0 && !l->recurrent;
+        info->n_state_layers += l->recurrent;
+        info->n_dense_layers += hp->n_experts > 0 && !l->w[W_ROUTER].mat.data;
+        if (l->w[W_SHARED_UP].mat.data)
+            info->n_ff_shared = l->w[W_SHARED_UP].mat.n_rows;
+    }
+    info->n_window_tokens = info->n_window_layers ? hp->window : 0;
+    info->state_bytes = model_state_bytes(hp);
+    info->n_experts = hp->n_experts;
+    info->n_experts_used = hp->n_experts_used;
+    info->n_ff_expert = hp->n_ff_expert;
+}
+
 static const char *pooling_name(const hearth_file *f)
 {
     static const char *const names[] = { "none", "mean", "cls", "last", "rank" };
@@ -353,6 +372,8 @@ void hearth_file_describe(const hearth_file *cf, hearth_file_info *info)
         if (!add_ok(info->n_parameters, f->gguf.tensors[i].n_values, &info->n_parameters))
             info->n_parameters = UINT64_MAX; /* a type whose size nobody knows may claim anything */
     describe_shape(f, info);
+    if (f->runs)
+        describe_parts(&f->model, info);
     struct tokenizer *t = file_tokenizer(f, &err);
     describe_tokens(t, info);
     info->pooling = pooling_name(f);

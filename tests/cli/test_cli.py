@@ -11,10 +11,14 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from harness import CLEAN_ENV, FIXTURES, PATIENCE_S, ROOT, hearth, main, program
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "model"))
+import golden  # noqa: E402  # pylint: disable=wrong-import-position
 
 PROMPT = "It was in the evening"
 
@@ -547,6 +551,22 @@ class Inspect(CliTest):
         self.done(hearth("inspect", self.tiny, "--ctx", str(n)))
         plan = json.loads(self.done(hearth("inspect", *args, "--json"), 1).text)["plan"]
         self.assertEqual(plan["longest_ctx_tokens"]["f16"], n)
+
+    def test_experts_windows_and_states_are_named_where_a_model_has_them(self):
+        for name, said, shape in (
+                ("glm4moe", ["experts +8 of FFN 32, a token has 3; FFN 32 for all tokens; none in 1 of"],
+                 {"n_experts": 8}),
+                ("gemma3", [r"window +6 of 7 layers see 16 tokens"], {"n_window_tokens": 16}),
+                ("lfm2", [r"state +\d of \d layers keep one instead of keys and values: 1.50 KiB a sequence"], {}),
+                ("llama", [], {})):
+            path = self.file(name + ".gguf", b"")
+            golden.write(golden.read(name), path)
+            text, o = hearth("inspect", path).text, json.loads(hearth("inspect", path, "--json").text)
+            for pattern in said:
+                self.assertRegex(text, pattern)
+            self.assertEqual(len(re.findall("^(experts|window|state) ", text, re.MULTILINE)), len(said), text)
+            self.assertLessEqual(shape.items(), o["shape"].items())
+            self.assertEqual("state_bytes" in o["shape"], name == "lfm2")
 
     def test_a_plan_for_another_type_of_keys_and_values(self):
         for kv_type, of_32 in ("f16", 64), ("bf16", 64), ("q8", 34), ("f32", 128):
