@@ -143,15 +143,19 @@ void bpe_free(struct bpe *b)
     *b = (struct bpe){ 0 };
 }
 
-static uint32_t pair_key(const void *ctx, const struct merger *m, int32_t left, int32_t *merged)
+uint32_t bpe_rank(const struct bpe *b, int32_t left, int32_t right, int32_t *merged)
 {
-    const struct bpe *b = ctx;
-    const struct merge_symbol *s = &m->symbol[left];
-    const struct bpe_pair *pair = find_pair(b, s->id, m->symbol[s->next].id);
+    const struct bpe_pair *pair = find_pair(b, left, right);
     if (!pair)
         return MERGE_NONE;
     *merged = b->merged[pair->turn - 1];
     return pair->turn - 1;
+}
+
+static uint32_t pair_key(const void *ctx, const struct merger *m, int32_t left, int32_t *merged)
+{
+    const struct merge_symbol *s = &m->symbol[left];
+    return bpe_rank(ctx, s->id, m->symbol[s->next].id, merged);
 }
 
 /* The token whose text is the whole piece; -1: none. */

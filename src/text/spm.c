@@ -27,9 +27,9 @@ static bool has_inner_mark(struct str text)
     return false;
 }
 
-void spm_build(struct spm *s, const struct vocab *v)
+void spm_build(struct spm *s, const struct vocab *v, const struct bpe *merges)
 {
-    *s = (struct spm){ .vocab = v, .words_apart = true };
+    *s = (struct spm){ .vocab = v, .merges = merges, .words_apart = true };
     for (int i = 0; i < v->n_tokens; i++) {
         if (v->type[i] == TOKEN_CONTROL || v->type[i] == TOKEN_UNKNOWN || v->type[i] == TOKEN_BYTE)
             continue;
@@ -61,6 +61,8 @@ static uint32_t pair_key(const void *ctx, const struct merger *m, int32_t left, 
 {
     const struct word *w = ctx;
     int32_t right = m->symbol[left].next;
+    if (w->s->merges)
+        return bpe_rank(w->s->merges, m->symbol[left].id, m->symbol[right].id, merged);
     int32_t after = m->symbol[right].next;
     size_t end = after < 0 ? w->text.len : (size_t)after;
     size_t len = end - (size_t)left;

@@ -31,15 +31,22 @@ struct tokenizer {
     char name[96];
 };
 
+static bool read_merges(struct gguf_array *merges, const struct gguf *g, const char *model, hearth_error *err)
+{
+    if (!gguf_array_or_none(g, "tokenizer.ggml.merges", GGUF_STRING, MAX_MERGES, merges, err))
+        return false;
+    return merges->n > 0
+           || fail(err, HEARTH_ERR_FORMAT,
+                   "tokenizer.ggml.merges is missing, without it a %s vocabulary cannot be used; convert the model "
+                   "again",
+                   model);
+}
+
 static bool create_bpe(struct tokenizer *t, const struct gguf *g, hearth_error *err)
 {
     struct gguf_array merges;
-    if (!gguf_array_or_none(g, "tokenizer.ggml.merges", GGUF_STRING, MAX_MERGES, &merges, err))
+    if (!read_merges(&merges, g, "gpt2", err))
         return false;
-    if (merges.n == 0)
-        return fail(err, HEARTH_ERR_FORMAT,
-                    "tokenizer.ggml.merges is missing, without it a gpt2 vocabulary cannot be used; "
-                    "convert the model again");
     struct str pre = t->vocab.pre_guessed ? STR("default") : t->vocab.pre;
     t->pretok = pretok_create(pre, true, err);
     if (!t->pretok)
@@ -49,14 +56,22 @@ static bool create_bpe(struct tokenizer *t, const struct gguf *g, hearth_error *
     return bpe_build(&t->bpe, &t->vocab, &merges, pretok_flags_of(t->pretok) & PRETOK_WHOLE, err);
 }
 
+static bool create_spm(struct tokenizer *t, const struct gguf *g, hearth_error *err)
+{
+    struct gguf_array merges;
+    if (t->vocab.ranked && (!read_merges(&merges, g, "gemma4", err)
+                            || !bpe_build(&t->bpe, &t->vocab, &merges, false, err)))
+        return false;
+    snprintf(t->name, sizeof t->name, t->vocab.ranked ? "gemma4 (BPE of characters)" : "llama (SentencePiece BPE)");
+    spm_build(&t->spm, &t->vocab, t->vocab.ranked ? &t->bpe : NULL);
+    return true;
+}
+
 static bool create_kind(struct tokenizer *t, const struct gguf *g, hearth_error *err)
 {
     switch (t->vocab.kind) {
     case VOCAB_BPE: return create_bpe(t, g, err);
-    case VOCAB_SPM:
-        snprintf(t->name, sizeof t->name, "llama (SentencePiece BPE)");
-        spm_build(&t->spm, &t->vocab);
-        return true;
+    case VOCAB_SPM: return create_spm(t, g, err);
     case VOCAB_WPM:
         if (!wpm_build(&t->wpm, &t->vocab, &t->arena, err))
             return false;
@@ -121,7 +136,9 @@ size_t tokenizer_bytes(const struct tokenizer *t)
 {
     size_t bytes = sizeof *t + t->vocab.arena.total_bytes + t->arena.total_bytes;
     if (t->pretok)
-        bytes += pretok_bytes(t->pretok) + bpe_bytes(t->bpe.n_merges);
+        bytes += pretok_bytes(t->pretok);
+    if (t->bpe.pairs)
+        bytes += bpe_bytes(t->bpe.n_merges);
     return bytes;
 }
 

@@ -159,7 +159,7 @@ static bool has_scores(const struct vocab *v) { return v->kind == VOCAB_SPM || v
 static bool read_scores(struct vocab *v, const struct gguf *g, hearth_error *err)
 {
     static const char key[] = "tokenizer.ggml.scores";
-    if (!has_scores(v))
+    if (!has_scores(v) || v->ranked)
         return true; /* byte-level BPE has ranks instead, WordPiece lengths; some files carry zeros */
     struct gguf_array a;
     if (!gguf_array_or_none(g, key, GGUF_F32, MAX_TOKENS, &a, err) || !same_length(v, key, a.n, err))
@@ -327,9 +327,10 @@ static void find_fim(struct vocab *v)
 
 static bool read_kind(struct vocab *v, struct str model, hearth_error *err)
 {
+    v->ranked = str_eq_z(model, "gemma4");
     if (str_eq_z(model, "none") || str_eq_z(model, "no_vocab"))
         v->kind = VOCAB_NONE;
-    else if (str_eq_z(model, "llama"))
+    else if (str_eq_z(model, "llama") || v->ranked)
         v->kind = VOCAB_SPM;
     else if (str_eq_z(model, "gpt2"))
         v->kind = VOCAB_BPE;
@@ -340,7 +341,8 @@ static bool read_kind(struct vocab *v, struct str model, hearth_error *err)
     else
         return fail(err, HEARTH_ERR_FORMAT,
                     "tokenizer.ggml.model is \"" STR_FMT "\", which this build does not know; it knows llama "
-                    "(SentencePiece BPE), gpt2 (byte-level BPE), bert (WordPiece) and t5 (SentencePiece Unigram)",
+                    "(SentencePiece BPE), gemma4 (the same with merges), gpt2 (byte-level BPE), bert (WordPiece) and "
+                    "t5 (SentencePiece Unigram)",
                     STR_ARG(model));
     return true;
 }
@@ -364,7 +366,7 @@ static bool read_flags(struct vocab *v, const struct gguf *g, unsigned pre_flags
     bool bos = spm || wpm || (pre_flags & PRETOK_ADD_BOS);
     if (!gguf_bool_or(g, "tokenizer.ggml.add_bos_token", bos, &v->add_bos, err)
         || !gguf_bool_or(g, "tokenizer.ggml.add_eos_token", wpm || ugm, &v->add_eos, err)
-        || !gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", spm || ugm, &v->add_space_prefix, err))
+        || !gguf_bool_or(g, "tokenizer.ggml.add_space_prefix", (spm && !v->ranked) || ugm, &v->add_space_prefix, err))
         return false;
     v->add_space_prefix = v->add_space_prefix || wpm; /* each word has its space, the first one too */
     return true;

@@ -14,6 +14,7 @@ struct vocab {
     struct str *text;   /* [n_tokens] as in the file (BPE: byte-alphabet; others: U+2581 for space) */
     float *score;       /* [n_tokens], SPM and UGM */
     uint8_t *type;      /* [n_tokens] enum token_type */
+    bool ranked;        /* SPM whose characters join by merges; there are no scores */
     int32_t bos, eos, unk, pad, eot, eom; /* -1: none */
     int32_t fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep; /* fill in the middle; of several files: rep, sep */
     bool add_bos, add_eos;

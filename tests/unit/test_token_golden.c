@@ -1,5 +1,5 @@
-/* WordPiece and Unigram give the ids of independent implementations for 10,000 random strings and the fixtures'
- * texts: tests/golden/tokens/random.tsv, made by tools/golden_unigram.py. */
+/* WordPiece, Unigram and merges of characters give the ids of independent implementations for 10,000 random strings and
+ * the fixtures' texts: tests/golden/tokens/random.tsv, made by tools/golden_unigram.py and golden_ranked.py. */
 #include "random_texts.h"
 
 static void digest_of(const struct tokenizer *t, const struct texts *texts, char out[65])
@@ -72,13 +72,36 @@ static void unigram_with_byte_tokens_is_sentencepiece_s(void **state)
     check("ugm_bytes", false);
 }
 
+static void characters_join_by_merges_as_published(void **state)
+{
+    (void)state;
+    check("ranked", false);
+}
+
+static void merges_of_characters_must_be_there(void **state)
+{
+    (void)state;
+    struct maker m = { 0 };
+    struct gguf g;
+    hearth_error err = { 0 };
+    make_str(&m, "model", "gemma4");
+    make_array(&m, "tokens", GGUF_STRING, 1);
+    make_text(&m.values, STR("a"));
+    struct str file = make_file(&m);
+    assert_true(gguf_parse(&g, (const uint8_t *)file.ptr, file.len, &err));
+    assert_null(tokenizer_create(&g, &err));
+    assert_non_null(strstr(err.message, "merges is missing"));
+    gguf_free(&g);
+    mem_free((void *)(uintptr_t)file.ptr);
+}
+
 enum { MEGABYTE = 1 << 20 };
 
 static void a_megabyte_of_anything_is_no_trouble(void **state)
 {
     (void)state;
     static char text[MEGABYTE];
-    static const char *const names[] = { "ugm", "ugm_bytes" };
+    static const char *const names[] = { "ugm", "ugm_bytes", "ranked" };
     for (size_t k = 0; k < ARRAY_LEN(names); k++) {
         struct loaded l;
         double ms[3];
@@ -224,6 +247,8 @@ int main(void)
         cmocka_unit_test(wordpiece_is_as_published),
         cmocka_unit_test(unigram_with_a_charsmap_is_sentencepiece_s),
         cmocka_unit_test(unigram_with_byte_tokens_is_sentencepiece_s),
+        cmocka_unit_test(characters_join_by_merges_as_published),
+        cmocka_unit_test(merges_of_characters_must_be_there),
         cmocka_unit_test(a_megabyte_of_anything_is_no_trouble),
         cmocka_unit_test(unigram_takes_any_bytes),
         cmocka_unit_test(damaged_charsmaps_are_refused_or_harmless),
