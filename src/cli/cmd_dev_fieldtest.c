@@ -227,7 +227,7 @@ const struct command cmd_dev_fieldtest = {
         "log-probabilities: both continue the same ids greedily. As far as they take the same tokens, and one\n"
         "further, the likeliest tokens of each place are compared. Two sides round differently, quantized\n"
         "weights most of all, so there are limits: of a file with quantized weights 0.1 for the median of all\n"
-        "differences and 1 for each token that one side gives 1 % or more; of others 0.01 and 0.1. Where the two\n"
+        "differences and 1.5 for each token that one side gives 1 % or more; of others 0.01 and 0.1. Where the two\n"
         "part, both must hold the two tokens to be about as likely (a tie: closer than that limit).\n"
         "vectors, in place of the last two, of models that make embeddings: 1 - cosine up to 0.005, or 0.0005 where\n"
         "nothing is quantized.\n"

@@ -67,6 +67,20 @@ static json_t *message(char letter, int at)
     }
 }
 
+/* What llama-server always gives a value, whatever the template takes for none: the date of today is one of them. */
+static json_t *values_of(const struct form *f, const hearth_template_info *info)
+{
+    const char *key = info->thinking_switch;
+    json_t *o = json_pack("{s:s, s:s}", "date_string", "26 Jul 2024", "datetime", "Jul 26 2024");
+    bool always = strcmp(key, "enable_thinking") == 0;
+    if (o && (always || (f->adds & (ADDS_THINKING | ADDS_NO_THINKING)))
+        && json_object_set_new(o, key, json_boolean((f->adds & ADDS_NO_THINKING) == 0)) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
+    return o;
+}
+
 json_t *fieldtest_chat(int i, const hearth_template_info *info)
 {
     const struct form *f = choose(i, can_do(info));
@@ -75,13 +89,9 @@ json_t *fieldtest_chat(int i, const hearth_template_info *info)
     for (int k = 0; ok && f->messages[k]; k++)
         ok = json_array_append_new(messages, message(f->messages[k], i + 7 * k)) == 0;
     ok = ok && json_object_set(o, "messages", messages) == 0;
-    if (ok && (f->adds & ADDS_TOOLS))
+    if (ok && (f->adds & ADDS_TOOLS) && info->tools)
         ok = json_object_set_new(o, "tools", json_loads(tools_json, 0, NULL)) == 0;
-    /* llama-server always gives this one a value, whatever the template takes for none. */
-    bool always = strcmp(info->thinking_switch, "enable_thinking") == 0;
-    if (ok && (always || (f->adds & (ADDS_THINKING | ADDS_NO_THINKING))))
-        ok = json_object_set_new(o, "chat_template_kwargs", json_pack("{s:b}", info->thinking_switch,
-                                                                      (f->adds & ADDS_NO_THINKING) == 0)) == 0;
+    ok = ok && json_object_set_new(o, "chat_template_kwargs", values_of(f, info)) == 0;
     if (ok && (f->adds & ADDS_NO_PROMPT))
         ok = json_object_set_new(o, "add_generation_prompt", json_false()) == 0;
     json_decref(messages);

@@ -20,7 +20,7 @@ struct fieldtest_limits fieldtest_limits_for(const char *types)
         quantized |= *at && !is_plain(at);
         at += strcspn(at, ",");
     }
-    return quantized ? (struct fieldtest_limits){ .quantized = true, .median = 0.1, .largest = 1, .cosine = 5e-3 }
+    return quantized ? (struct fieldtest_limits){ .quantized = true, .median = 0.1, .largest = 1.5, .cosine = 5e-3 }
                      : (struct fieldtest_limits){ .median = 0.01, .largest = 0.1, .cosine = 5e-4 };
 }
 

@@ -37,6 +37,20 @@ static bool id_of(const json_t *v, int n_vocab, int32_t *out, hearth_error *err)
 
 /* ---- who it is ---- */
 
+/* It leaves out how the text ends. */
+static struct str without_end(struct str text)
+{
+    while (text.len > 0 && text.ptr[text.len - 1] == '\n')
+        text.len--;
+    return text;
+}
+
+static bool same_template(const json_t *theirs, struct str ours)
+{
+    return str_eq(without_end((struct str){ json_string_value(theirs), json_string_length(theirs) }),
+                  without_end(ours));
+}
+
 bool fieldtest_read_props(const json_t *o, const char *our_template, struct fieldtest_facts *out, hearth_error *err)
 {
     const json_t *template = json_object_get(o, "chat_template");
@@ -50,9 +64,8 @@ bool fieldtest_read_props(const json_t *o, const char *our_template, struct fiel
     int64_t n_ctx = count_of(settings, "n_ctx");
     out->n_ctx = n_ctx > 0 && n_ctx <= INT32_MAX ? (int)n_ctx : 0;
     out->has_our_template = -1;
-    if (json_is_string(template))
-        out->has_our_template = str_eq_z((struct str){ json_string_value(template), json_string_length(template) },
-                                         our_template);
+    if (json_is_string(template) && our_template[0]) /* without one it takes one of its own */
+        out->has_our_template = same_template(template, str_z(our_template));
     return true;
 }
 

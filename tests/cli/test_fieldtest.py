@@ -209,6 +209,7 @@ class TheSame(FieldTest):
         with Hearth() as server:
             said = self.report(code=0, template=None, server=server)
         self.assertEqual(said["kinds"]["templates"]["nothing"], "the file has no chat template")
+        self.assertIsNone(said["peer"]["same_template"])
         self.assertEqual(said["verdict"], "passed")
 
     def test_a_key_goes_with_every_question(self):
@@ -289,13 +290,13 @@ class Different(FieldTest):
 
     def test_one_log_probability_that_is_off(self):
         def change(answer, *_):
-            answer["completion_probabilities"][2]["top_logprobs"][0]["logprob"] -= 1.1
+            answer["completion_probabilities"][2]["top_logprobs"][0]["logprob"] -= 1.6
         k = self.failed("log_probabilities", {COMPLETION: at(9)(change)})
         self.assertEqual((k["n_equal"], k["n_different"], k["beyond"]), (49, 1, None))
         self.assertRegex(k["differences"][0]["here"], r"^token 3: \d+\(")
         here, there = (float(re.search(r"has (-[\d.]+)", k["differences"][0][s])[1]) for s in ("here", "there"))
-        self.assertAlmostEqual(here - there, 1.1, 3)
-        self.assertAlmostEqual(k["figures"]["largest"], 1.1, 4)
+        self.assertAlmostEqual(here - there, 1.6, 3)
+        self.assertAlmostEqual(k["figures"]["largest"], 1.6, 4)
 
     def test_a_likely_token_that_is_not_named(self):
         def change(answer, *_):
