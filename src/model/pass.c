@@ -230,19 +230,21 @@ void pass_gemm_run(struct pass *p)
         show_product(p, &p->ws->jobs[j]);
 }
 
-void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
-                   const float *up_bias, int n)
+float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
+                     const float *up_bias, int n)
 {
+    float *to = gated ? gate : up;
     if (up_bias)
         p->k->add(up, up_bias, n);
     if (gate_bias)
         p->k->add(gate, gate_bias, n);
     if (gated)
-        p->k->activate[p->m->arch->activation](gate, gate, up, n);
+        p->k->activate[p->m->arch->activation](to, gate, up, n);
     else if (p->m->arch->xielu)
-        xielu(gate, up, n, &p->layer->xielu);
+        xielu(to, up, n, &p->layer->xielu);
     else
-        p->k->activate[p->m->arch->activation](gate, up, NULL, n);
+        p->k->activate[p->m->arch->activation](to, up, NULL, n);
+    return to;
 }
 
 /* ---- mixers ---- */

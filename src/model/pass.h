@@ -95,9 +95,10 @@ void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_st
 /* Of such rows with their matrix. */
 void pass_gemm_add_rows(struct pass *p, const struct weight *w, const struct mat_rows *rows, float *y, size_t y_stride);
 void pass_gemm_run(struct pass *p);
-/* gate = activation(gate) * up, or activation(up) where there is no gate, after biases (NULL: none) are added. */
-void pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
-                   const float *up_bias, int n);
+/* activation(gate) * up, or activation(up) where there is no gate, after biases (NULL: none) are added. Returns where:
+ * in gate, or in up, so that memory that holds nothing need not come into a cache. */
+float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
+                     const float *up_bias, int n);
 
 void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
 

@@ -7,8 +7,8 @@ static void activate_row(struct pass *p, int row)
     const struct weight *w = p->layer->w;
     int n_ff = p->layer->shape.n_ff;
     float *up = p->ws->up + (size_t)row * (size_t)n_ff, *gate = p->ws->gate + (size_t)row * (size_t)n_ff;
-    pass_activate(p, gate, up, w[W_GATE].mat.data != NULL, w[W_GATE_BIAS].vec, w[W_UP_BIAS].vec, n_ff);
-    pass_act_row(p, row, gate);
+    bool gated = w[W_GATE].mat.data != NULL;
+    pass_act_row(p, row, pass_activate(p, gate, up, gated, w[W_GATE_BIAS].vec, w[W_UP_BIAS].vec, n_ff));
 }
 
 static void stage_activate(void *pass, int thread, int n_threads)

@@ -203,17 +203,17 @@ static void activate_row(struct pass *p, int row)
     const struct workspace *ws = p->ws;
     int n = p->m->hp.n_ff_expert, expert = ws->experts.active[ws->experts.of[row]].mat;
     float *gate = ws->gate + (size_t)row * (size_t)n, *up = ws->up + (size_t)row * (size_t)n;
-    pass_activate(p, gate, up, w[W_EXPERT_GATE].mat.data != NULL, weight_vec(&w[W_EXPERT_GATE_BIAS], expert),
-                  weight_vec(&w[W_EXPERT_UP_BIAS], expert), n);
-    fill_row(p, row, gate);
+    const float *gate_bias = weight_vec(&w[W_EXPERT_GATE_BIAS], expert);
+    const float *up_bias = weight_vec(&w[W_EXPERT_UP_BIAS], expert);
+    fill_row(p, row, pass_activate(p, gate, up, w[W_EXPERT_GATE].mat.data != NULL, gate_bias, up_bias, n));
 }
 
 static void activate_shared(struct pass *p, int token)
 {
     size_t n = (size_t)shared_width(p), at = (size_t)token * n;
     float *gate = shared_rows(p, p->ws->gate) + at, *up = shared_rows(p, p->ws->up) + at;
-    pass_activate(p, gate, up, p->layer->w[W_SHARED_GATE].mat.data != NULL, NULL, NULL, (int)n);
-    pass_act_row(p, token, gate);
+    bool gated = p->layer->w[W_SHARED_GATE].mat.data != NULL;
+    pass_act_row(p, token, pass_activate(p, gate, up, gated, NULL, NULL, (int)n));
 }
 
 /* Rows of experts, then those of the shared one. */
