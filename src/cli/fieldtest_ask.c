@@ -228,9 +228,18 @@ static bool cut_text(struct fieldtest *t, struct str *text, hearth_error *err)
     return true;
 }
 
+/* A llama-server makes tokens of what looks like special ones in a text; hearth never does. */
+static bool has_special(struct fieldtest *t, struct str text)
+{
+    int64_t plain = hearth_file_tokenize(t->file, text.ptr, text.len, false, false, NULL, 0, NULL);
+    return plain != hearth_file_tokenize(t->file, text.ptr, text.len, true, false, NULL, 0, NULL);
+}
+
 static bool one_vector(struct fieldtest *t, int i, float *here, float *there, hearth_error *err)
 {
     struct str text = fieldtest_texts[i];
+    if (has_special(t, text))
+        return true;
     if (!cut_text(t, &text, err) || !vector_here(t, text, here, err) || !vector_there(t, text, there, err))
         return fieldtest_untested(t, FIELDTEST_VECTORS, err);
     double distance = fieldtest_distance(here, there, (size_t)t->info.n_embd);
@@ -240,6 +249,8 @@ static bool one_vector(struct fieldtest *t, int i, float *here, float *there, he
         return true;
     }
     char a[100], b[100];
+    hearth_normalize(here, (size_t)t->info.n_embd);
+    hearth_normalize(there, (size_t)t->info.n_embd);
     snprintf(a, sizeof a, "%.5f %.5f %.5f ...", (double)here[0], (double)here[1], (double)here[2]);
     snprintf(b, sizeof b, "%.5f %.5f %.5f ..., 1 - cosine is %.5f", (double)there[0], (double)there[1],
              (double)there[2], distance);
