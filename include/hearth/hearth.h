@@ -154,6 +154,7 @@ typedef struct {
     uint32_t gguf_version;
     uint32_t n_tensors, n_metadata, n_parts;
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated; of unlike layers the most */
+    bool layers_differ;          /* in their heads or widths */
     int n_ctx_train;
     uint64_t kv_bytes_per_token; /* at f16 */
     /* Of a model that runs here, else 0: experts of a layer, of them a token has n_experts_used and all have the shared

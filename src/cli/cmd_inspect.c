@@ -151,8 +151,8 @@ static void print_shape(const struct report *r)
     const hearth_file_info *i = &r->info;
     char a[UNITS_BYTES];
     if (i->n_layers > 0)
-        line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d", i->n_layers, i->n_embd, i->n_heads,
-             i->head_dim, i->n_kv_heads, i->n_ff);
+        line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d%s", i->n_layers, i->n_embd, i->n_heads,
+             i->head_dim, i->n_kv_heads, i->n_ff, i->layers_differ ? " (layers differ: the most of one)" : "");
     print_parts(i);
     if (i->n_ctx_train > 0)
         line("context", "%d tokens as trained", i->n_ctx_train);
@@ -208,10 +208,11 @@ static json_t *count_or_null(int n) { return n > 0 ? json_integer(n) : json_null
 
 static json_t *shape_json(const hearth_file_info *i)
 {
-    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n_layers", count_or_null(i->n_layers), "n_embd",
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "n_layers", count_or_null(i->n_layers), "n_embd",
                      count_or_null(i->n_embd), "n_heads", count_or_null(i->n_heads), "n_kv_heads",
                      count_or_null(i->n_kv_heads), "head_dim", count_or_null(i->head_dim), "n_ff",
-                     count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab));
+                     count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab), "layers_differ",
+                     i->layers_differ);
     const struct { const char *key; uint64_t value; } parts[] = { /* of models that have them */
         { "n_experts", (uint64_t)i->n_experts },
         { "n_experts_used", (uint64_t)i->n_experts_used },

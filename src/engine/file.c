@@ -292,6 +292,23 @@ static int vocabulary_size(const hearth_file *f)
                : 0;
 }
 
+/* Layers that have attention among themselves, and all in the width of feed-forward. */
+static bool layers_differ(const struct hparams *hp)
+{
+    const struct layer_shape *first = NULL;
+    for (int i = 0; i < hp->n_layers; i++) {
+        const struct layer_shape *l = &hp->layer[i];
+        if (l->n_ff != hp->layer[0].n_ff)
+            return true;
+        if (hparams_is_recurrent(hp, i))
+            continue;
+        if (first && (l->n_kv_heads != first->n_kv_heads || l->head_dim != first->head_dim))
+            return true;
+        first = l;
+    }
+    return false;
+}
+
 static void describe_shape(const hearth_file *f, hearth_file_info *info)
 {
     const struct hparams *hp = &f->model.hp;
@@ -302,6 +319,7 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->head_dim = f->runs ? max_int(hp->head_dim, hp->head_dim_window)
                              : int_key(f, "attention.key_length", MAX_EMBD);
     info->n_ff = f->runs ? hp->n_ff : int_key(f, "feed_forward_length", MAX_FF);
+    info->layers_differ = f->runs && layers_differ(hp);
     info->n_ctx_train = f->runs ? hp->n_ctx_train : int_key(f, "context_length", MAX_CTX);
     info->n_vocab = f->runs ? hp->n_vocab : vocabulary_size(f);
     info->kv_bytes_per_token = f->runs ? model_kv_bytes_per_token(hp, HEARTH_KV_f16) : 0;

@@ -43,6 +43,9 @@ static void what_a_token_reads_is_counted(void **state)
     assert_int_equal(cost.pass_bytes, bytes);
     assert_int_equal(cost.kv_bytes, 512);
     assert_int_equal(cost.kv_read_bytes, 1024);
+    hearth_file_info info;
+    hearth_file_describe(file, &info);
+    assert_true(info.layers_differ && info.head_dim == 64 && info.n_kv_heads == 2 && info.n_ff == 2 * TINY_FF);
     gguf_free(&g);
     file_unmap(&map);
     hearth_file_close(file);
