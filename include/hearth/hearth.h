@@ -156,6 +156,7 @@ typedef struct {
     int n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab; /* 0: not stated; of unlike layers the most */
     bool layers_differ;          /* in their heads or widths */
     int n_ctx_train;
+    int n_latent;                /* values of a key that are its value, too, and kept once; 0: they are apart */
     uint64_t kv_bytes_per_token; /* at f16 */
     /* Of a model that runs here, else 0: experts of a layer, of them a token has n_experts_used and all have the shared
      * ones' width; layers that see only so many tokens; and layers with a state instead of keys and values. */

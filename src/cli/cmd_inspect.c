@@ -150,7 +150,10 @@ static void print_shape(const struct report *r)
 {
     const hearth_file_info *i = &r->info;
     char a[UNITS_BYTES];
-    if (i->n_layers > 0)
+    if (i->n_layers > 0 && i->n_latent > 0)
+        line("shape", "%d layers, width %d, %d heads over a latent of %d (%d kept of a token), FFN %d", i->n_layers,
+             i->n_embd, i->n_heads, i->n_latent, i->head_dim, i->n_ff);
+    else if (i->n_layers > 0)
         line("shape", "%d layers, width %d, %d heads of %d, %d KV heads, FFN %d%s", i->n_layers, i->n_embd, i->n_heads,
              i->head_dim, i->n_kv_heads, i->n_ff, i->layers_differ ? " (layers differ: the most of one)" : "");
     print_parts(i);
@@ -214,6 +217,7 @@ static json_t *shape_json(const hearth_file_info *i)
                      count_or_null(i->n_ff), "n_vocab", count_or_null(i->n_vocab), "layers_differ",
                      i->layers_differ);
     const struct { const char *key; uint64_t value; } parts[] = { /* of models that have them */
+        { "n_latent", (uint64_t)i->n_latent },
         { "n_experts", (uint64_t)i->n_experts },
         { "n_experts_used", (uint64_t)i->n_experts_used },
         { "n_ff_expert", (uint64_t)i->n_ff_expert },

@@ -318,6 +318,7 @@ static void describe_shape(const hearth_file *f, hearth_file_info *info)
     info->n_kv_heads = f->runs ? hp->n_kv_heads : int_key(f, "attention.head_count_kv", MAX_HEADS);
     info->head_dim = f->runs ? max_int(hp->head_dim, hp->head_dim_window)
                              : int_key(f, "attention.key_length", MAX_EMBD);
+    info->n_latent = f->runs ? hp->n_latent : 0;
     info->n_ff = f->runs ? hp->n_ff : int_key(f, "feed_forward_length", MAX_FF);
     info->layers_differ = f->runs && layers_differ(hp);
     info->n_ctx_train = f->runs ? hp->n_ctx_train : int_key(f, "context_length", MAX_CTX);

@@ -9,10 +9,18 @@ static void a_page_has_the_latent_once(void **state)
 {
     struct opened o;
     hearth_plan plan;
+    hearth_file_info info;
+    hearth_error err = { 0 };
     (void)state;
     open_model(&o, "once", model, (hearth_engine_options){ .n_threads = 1 }, (hearth_model_options){ 0 });
     hearth_model_plan(o.model, &plan);
     assert_int_equal(plan.kv_bytes, (uint64_t)plan.n_kv_tokens * TINY_LAYERS * TINY_KEPT * sizeof(uint16_t));
+    hearth_file *file = hearth_file_open(&(hearth_source){ .path = o.path }, &err);
+    assert_non_null(file);
+    hearth_file_describe(file, &info);
+    assert_int_equal(info.n_latent, TINY_LATENT);
+    assert_int_equal(info.kv_bytes_per_token, TINY_LAYERS * TINY_KEPT * sizeof(uint16_t));
+    hearth_file_close(file);
     close_model(&o);
 }
 
