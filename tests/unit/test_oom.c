@@ -669,7 +669,8 @@ static void make_importance(struct imatrix *m)
     for (int layer = 0; layer < 300; layer++) {
         char name[64];
         int n = snprintf(name, sizeof name, "blk.%d.attn_q.weight", layer);
-        imatrix_add(m, &(hearth_product){ .tensor = { name, (size_t)n }, .x = x, .n_rows = 2, .n_cols = TINY_EMBD });
+        imatrix_add(m, &(hearth_product){ .tensor = { name, (size_t)n }, .n_mats = 1, .x = x, .n_rows = 2,
+                                          .n_cols = TINY_EMBD });
     }
 }
 
