@@ -193,6 +193,25 @@ static void a_template_that_cannot_render_says_why(void **state)
     loaded_close(&l);
 }
 
+/* Some templates write the text of a message as it is, and none would be the word. */
+static void a_call_without_a_text_is_not_the_word_none(void **state)
+{
+    static const struct {
+        const char *name;
+        bool needs_text;
+    } want[] = { { "GLM-4.6", true }, { "MiniMax-M2", true }, { "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", false } };
+    struct loaded l;
+    (void)state;
+    loaded_vocab(&l, "qwen2");
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        struct chat *c = open_chat(l.t, want[i].name);
+        assert_int_equal(chat_traits(c)->tool_calls, FATE_KEPT);
+        assert_int_equal(chat_traits(c)->needs_text, want[i].needs_text);
+        chat_destroy(c);
+    }
+    loaded_close(&l);
+}
+
 /* ---- messages take the template's form ---- */
 
 static void content_takes_the_form_that_is_understood(void **state)
@@ -552,6 +571,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_templates_are_found_out),
+        cmocka_unit_test(a_call_without_a_text_is_not_the_word_none),
         cmocka_unit_test(marks_that_no_table_has_are_read_off_the_prompt),
         cmocka_unit_test(a_template_that_cannot_render_says_why),
         cmocka_unit_test(content_takes_the_form_that_is_understood),

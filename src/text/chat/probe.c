@@ -161,6 +161,14 @@ static json_t *a_result(void)
                      RESULT_TEXT);
 }
 
+/* A call with "" as its text: the template writes no None then, and the call as before. */
+static bool text_avoids_none(struct prober *p)
+{
+    const struct chat_traits *t = &p->c->traits;
+    show(p, with_tool(talk(content(p, "user", USER_TEXT), a_call(true, t->arguments_as_text), a_result(), true)));
+    return has(p, TOOL_NAME) && fate_of(p, VALUE_TEXT) == FATE_KEPT && !has(p, "None");
+}
+
 /* The first form of a call that the template takes; "" and text are tried where none and an object fail. */
 static void probe_calls(struct prober *p)
 {
@@ -179,6 +187,8 @@ static void probe_calls(struct prober *p)
     }
     if (t->tool_calls != FATE_KEPT)
         t->needs_text = t->arguments_as_text = false;
+    else if (!t->needs_text && has(p, "None")) /* some write whatever the text is, and a model would read that word */
+        t->needs_text = text_avoids_none(p);
 }
 
 static void probe_tools(struct prober *p)
