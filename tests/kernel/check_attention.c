@@ -2,6 +2,7 @@
  * queries; the scalar one equals softmax(q k) v in double. Unseen keys hold NaN; pages end at guarded memory. */
 #include <math.h>
 #include <stdalign.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"

@@ -8,7 +8,9 @@ probe.c is loaded into the real server and tries system calls and paths from ins
 through: that shows that they can. Speaks TAP.
 """
 
+import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -304,6 +306,16 @@ def offline_holds_for_run_and_chat(here):
             p.communicate()
 
 
+def child_of(parent):
+    """The first process that has this one as its parent."""
+    for path in sorted(glob.glob("/proc/[0-9]*/stat")):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as f:
+            number, after_name = path.split("/")[2], f.read().rpartition(")")[2].split()
+            if int(after_name[1]) == parent:
+                return int(number)
+    raise AssertionError(f"process {parent} has no child")
+
+
 def traced(here, words, stdin=b"", until=None):
     """The connections that the program makes, as strace sees them."""
     log = os.path.join(here.folder, "strace")
@@ -319,8 +331,7 @@ def traced(here, words, stdin=b"", until=None):
         base = re.search(rb"http://[\d.:]+", seen)[0].decode()
         body = json.dumps({"prompt": "It", "max_tokens": 3, "stream": True}).encode()
         urllib.request.urlopen(base + "/v1/completions", body, timeout=PATIENCE_S).read()
-        children = subprocess.run(["pgrep", "-P", str(p.pid)], capture_output=True, text=True, check=True).stdout
-        os.kill(int(children.split()[0]), signal.SIGTERM)
+        os.kill(child_of(p.pid), signal.SIGTERM)
     out, err = p.communicate(stdin, timeout=PATIENCE_S)
     assert p.returncode == 0, (words, p.returncode, out, err)
     with open(log, encoding="utf-8", errors="replace") as f:
