@@ -31,7 +31,7 @@ A *real file* is untested where nobody has compared it yet on a machine with net
 and a llama-server that runs it, `hearth dev fieldtest MODEL.gguf --peer http://127.0.0.1:8081` compares tokens,
 rendered templates and log-probabilities on 50 prompts, and prints a report to attach to an issue;
 [fieldtests](fieldtests/README.md) says how and by which limits, and keeps the reports (`--json`), out of which that
-column is made. Rows come from `tools/models_page.py`.
+column is made; where one failed because the server was wrong, it says so, too. Rows come from `tools/models_page.py`.
 
 | architecture | models | reference | tiny models | switches | real file |
 |---|---|---|---|---|---|
