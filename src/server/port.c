@@ -270,8 +270,11 @@ int port_listen(const char *host, int *port, hearth_error *err)
     int fd = -1, why = 0;
     if (!list)
         return -1;
-    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
-        fd = listen_on(a, &why);
+    /* Of a name that has both kinds the older: who tries ::1 for localhost goes on to 127.0.0.1, not the other way. */
+    for (int older = 1; older >= 0; older--)
+        for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
+            if ((a->ai_family == AF_INET) == older)
+                fd = listen_on(a, &why);
     freeaddrinfo(list);
     if (fd < 0)
         return refuse_port(host, *port, why, err);
