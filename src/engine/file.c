@@ -495,7 +495,7 @@ int64_t hearth_file_tokenize(hearth_file *f, const char *text, size_t text_bytes
     int64_t n = -1;
     if (tokenizer_encode(t, (struct str){ text, text_bytes }, parse_special, true, &list, err)) {
         n = (int64_t)list.n;
-        if (list.n)
+        if (list.n && cap)
             memcpy(ids, list.ids, min_size(cap, list.n) * sizeof *ids);
     }
     token_list_free(&list);

@@ -90,11 +90,13 @@ def units_of_systemd(here):
 
 
 def only_public_symbols(here):
-    """the shared library exports what hearth.h declares and nothing else"""
+    """the shared library exports what the headers declare and nothing else"""
     names = output(["nm", "-D", "--defined-only", os.path.join(here.libdir, "libhearth.so")])
     exported = {line.split()[-1].split("@")[0] for line in names.splitlines()}
-    with open(os.path.join(here.at(here.prefix), "include", "hearth", "hearth.h"), encoding="utf-8") as f:
-        text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    text = ""
+    for path in glob.glob(os.path.join(here.at(here.prefix), "include", "hearth", "*.h")):
+        with open(path, encoding="utf-8") as f:
+            text += re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
     declared = set(re.findall(r"\b(hearth_\w+)\([^()]*(?:\([^()]*\)[^()]*)*\)\s*;", text))
     declared |= set(re.findall(r"\bextern [^;]*?\b(hearth_\w+)\[", text))
     assert exported == declared, (sorted(exported - declared), sorted(declared - exported))
