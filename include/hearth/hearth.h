@@ -158,11 +158,12 @@ typedef struct {
     int n_ctx_train;
     int n_latent;                /* values of a key that are its value, too, and kept once; 0: they are apart */
     uint64_t kv_bytes_per_token; /* at f16 */
-    /* Of a model that runs here, else 0: experts of a layer, of them a token has n_experts_used and all have the shared
-     * ones' width; layers that see only so many tokens; and layers with a state instead of keys and values. */
-    int n_experts, n_experts_used, n_ff_expert, n_ff_shared, n_dense_layers;
-    int n_window_layers, n_window_tokens;
-    int n_state_layers;
+    /* Of a model that runs here, where it has them; else 0. */
+    int n_experts, n_experts_used, n_ff_expert; /* of a layer, of a token, and the width of each */
+    int n_ff_shared;             /* width of what all tokens have beside them */
+    int n_dense_layers;          /* that have no experts, where others do */
+    int n_window_layers, n_window_tokens; /* layers that see only so many tokens */
+    int n_state_layers;          /* that keep a state instead of keys and values */
     uint64_t state_bytes;        /* of one sequence */
     const char *tokenizer;       /* "llama (SentencePiece BPE)", "gpt2 (byte-level BPE, qwen2)", ... */
     int32_t bos_id, eos_id;      /* -1: none */

@@ -222,6 +222,7 @@ static json_t *shape_json(const hearth_file_info *i)
         { "n_experts_used", (uint64_t)i->n_experts_used },
         { "n_ff_expert", (uint64_t)i->n_ff_expert },
         { "n_ff_shared", (uint64_t)i->n_ff_shared },
+        { "n_dense_layers", (uint64_t)i->n_dense_layers },
         { "n_window_layers", (uint64_t)i->n_window_layers },
         { "n_window_tokens", (uint64_t)i->n_window_tokens },
         { "n_state_layers", (uint64_t)i->n_state_layers },

@@ -51,7 +51,7 @@ static struct imatrix_row *find_row(struct imatrix *m, const hearth_product *p)
 {
     struct str name = { p->tensor.text, p->tensor.n_bytes };
     for (size_t i = 0; i < m->n; i++) {
-        size_t at = (m->next + i) % m->n;
+        size_t at = (m->next + 2 * m->n - 2 + i) % m->n; /* from two before: experts' gate and up come in turns */
         if (str_eq_z(name, m->rows[at].name)) {
             m->next = at + 1;
             return &m->rows[at];

@@ -21,7 +21,7 @@ struct imatrix {
     struct arena arena;
     struct imatrix_row *rows; /* [n], in the order of the first token's way through the model */
     size_t n, room;
-    size_t next;   /* where the last product was found, and one on: products come in the same order every time */
+    size_t next;   /* where the last product was found, and one on: products come in much the same order every time */
     bool failed;   /* out of memory: what is there is not all */
 };
 

@@ -70,7 +70,8 @@ static inline uint8_t *pass_scratch(const struct pass *p, int thread)
 }
 
 /* Prepare activations of n_cols values for the kinds these weights need (absent ones are skipped). Every row of every
- * product goes through pass_act_row(), and every product through pass_gemm_run(): that is what an observer sees. */
+ * product goes through pass_act_row(), or pass_rows_fill() and pass_rows_share(), and every product through
+ * pass_gemm_run(): that is what an observer sees. */
 void pass_act_begin(struct pass *p, int n_tokens, int n_cols, const struct weight *const *w, int n_weights);
 void pass_act_row(struct pass *p, int token, const float *x);
 /* The kinds that they need: bit k is kind k. */

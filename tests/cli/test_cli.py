@@ -555,7 +555,7 @@ class Inspect(CliTest):
     def test_experts_windows_and_states_are_named_where_a_model_has_them(self):
         for name, said, shape in (
                 ("glm4moe", ["experts +8 of FFN 32, a token has 3; FFN 32 for all tokens; none in 1 of"],
-                 {"n_experts": 8}),
+                 {"n_experts": 8, "n_dense_layers": 1}),
                 ("gemma3", [r"window +6 of 7 layers see 16 tokens"], {"n_window_tokens": 16}),
                 ("lfm2", [r"state +\d of \d layers keep one instead of keys and values: 1.50 KiB a sequence"], {}),
                 ("llama", [], {})):

@@ -3,13 +3,13 @@
 
     tests/deploy/test_memory.py build/hearth [--all] [--model FILE]
 
-A tiny model (--all: of each architecture that writes text; --model: this one) is served, and every page of its keys and
-values is used. What the system counts for the process (smaps_rollup) is held against the plan in /hearth/status, within
-5 % of it and never more: when the server has started, against those parts that are there then, and in the end against
-all. The memory for requests is a limit that these requests do not reach: it is left out where the server is to have as
-much as planned, not where it may have no more. In a memory control group of what was planned and 5 % (where one can be
-made) the same goes on until the end, and nobody is killed. When that group gets smaller, what is kept of prompts goes
-back to the system, which the server says, and answers stay what they were. Speaks TAP.
+A tiny model (--all: of each architecture that writes text; --model: this one) is served, and every page of its keys
+and values is used. What the system counts for the process (smaps_rollup) is held against the plan in /hearth/status,
+within 5 % of it and never more: when the server has started, against those parts that are there then, and in the end
+against all. The memory for requests is a limit that these requests do not reach: it is left out where the server is
+to have as much as planned, not where it may have no more. In a memory control group of what was planned and 5 %
+(where one can be made) the same goes on until the end, and nobody is killed. When that group gets smaller, what is
+free, or kept of prompts, goes back to the system, which the server says, and answers stay what they were. Speaks TAP.
 """
 
 import argparse

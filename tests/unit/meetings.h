@@ -191,3 +191,11 @@ static inline void assert_refused(const struct tiny *model, const struct wrong *
     hearth_file_close(file);
     unlink(path);
 }
+
+/* All of them that hold where keys and values are all that is kept. */
+#define MEETINGS_OF_KEYS_AND_VALUES(model)                                        \
+    cmocka_unit_test_prestate(what_was_left_is_gone_on_from, model),              \
+        cmocka_unit_test_prestate(steps_and_neighbours_change_nothing, model),    \
+        cmocka_unit_test_prestate(several_of_one_prompt_are_computed_once, model), \
+        cmocka_unit_test_prestate(who_was_preempted_has_the_same_bits, model),    \
+        cmocka_unit_test_prestate(drafts_change_nothing, model)

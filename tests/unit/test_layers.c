@@ -101,11 +101,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_has_what_layers_keep_and_no_more),
         cmocka_unit_test(what_a_token_reads_is_counted),
-        cmocka_unit_test_prestate(what_was_left_is_gone_on_from, &model),
-        cmocka_unit_test_prestate(steps_and_neighbours_change_nothing, &model),
-        cmocka_unit_test_prestate(several_of_one_prompt_are_computed_once, &model),
-        cmocka_unit_test_prestate(who_was_preempted_has_the_same_bits, &model),
-        cmocka_unit_test_prestate(drafts_change_nothing, &model),
+        MEETINGS_OF_KEYS_AND_VALUES(&model),
         cmocka_unit_test(what_is_not_finite_is_named),
         cmocka_unit_test(numbers_that_cannot_be_are_refused),
     };
