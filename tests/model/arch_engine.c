@@ -3,7 +3,7 @@
  * and values, a window of them, a latent, a state) is its own affair.
  *
  *   arch_engine FILE     speaks TAP; the model's tokens 5 .. 99 are put in */
-#include "../unit/requests.h"
+#include "../unit/gate.h"
 
 enum { N_CTX = 256, N_SEQS = 3, N_PROMPT = 150, N_OUT = 8, N_LONG_OUT = 70, PAGE = 64 };
 
@@ -106,18 +106,22 @@ static void neighbours_and_who_is_cancelled_change_nothing(void **state)
     end();
 }
 
+/* A pool of one context for all: behind the gate they begin together. */
 static void who_was_preempted_has_the_same_bits(void **state)
 {
     static struct answer alone[N_SEQS], got;
+    struct gate gate;
     begin(*state, N_CTX);
     int n_preempted = 0;
     for (int i = 0; i < N_SEQS; i++)
         answer_cold(ids[i], PAGE - 4 + i, N_LONG_OUT, &alone[i]);
     hearth_stream *s[N_SEQS];
+    gate_shut(&o, &gate);
     for (int i = 0; i < N_SEQS; i++) {
         hearth_request r = request_of(ids[i], PAGE - 4 + i, N_LONG_OUT);
         s[i] = submit(&o, &r);
     }
+    gate_open(&o, &gate, N_SEQS);
     for (int i = 0; i < N_SEQS; i++) {
         collect(s[i], &got);
         assert_same(&alone[i], &got);

@@ -68,7 +68,7 @@ static inline void stand(void *arg, size_t index, const float *logits, int n_voc
 /* The engine stands still when this returns. */
 static inline void gate_shut(const struct opened *o, struct gate *g)
 {
-    *g = (struct gate){ .ids = { 260, 261 } };
+    *g = (struct gate){ .ids = { 5, 6 } }; /* every vocabulary has them */
     hearth_request r = { .prompt_ids = g->ids, .n_prompt_ids = 2, .score = true, .score_from = 1, .on_logits = stand,
                          .on_logits_arg = g, .no_prefix_cache = true };
     hearth_sampling_defaults(NULL, &r.sampling, NULL);

@@ -1,7 +1,7 @@
 /* meetings.h: tests that requests have the same bits however they meet, for any model; their state is a struct tiny.
  * And what a damaged model says. */
 #pragma once
-#include "requests.h"
+#include "gate.h"
 
 /* A request that finds nothing and leaves nothing to others. */
 static inline hearth_request cold_of(const int32_t *ids, int n, int max_tokens)
@@ -58,9 +58,12 @@ static inline void several_of_one_prompt_are_computed_once(void **state)
     hearth_request cold = cold_of(a, 1000, 12), r = request_of(a, 1000, 12);
     answer(&o, &cold, &alone);
     hearth_stream *s[3];
+    struct gate gate;
     int n_cached = 0;
+    gate_shut(&o, &gate);
     for (int i = 0; i < 3; i++)
         s[i] = submit(&o, &r);
+    gate_open(&o, &gate, 3);
     for (int i = 0; i < 3; i++) {
         collect(s[i], &same[i]);
         assert_same(&alone, &same[i]);
@@ -70,9 +73,11 @@ static inline void several_of_one_prompt_are_computed_once(void **state)
     close_model(&o);
 }
 
-/* A pool of one context for four: the younger ones give their pages and states up, and are computed again. */
+/* A pool of one context for four, who begin together: the younger ones give their pages and states up, and are computed
+ * again. */
 static inline void who_was_preempted_has_the_same_bits(void **state)
 {
+    struct gate gate;
     static struct answer alone[4], got[4];
     static int32_t ids[4][300];
     struct opened o;
@@ -86,10 +91,12 @@ static inline void who_was_preempted_has_the_same_bits(void **state)
         hearth_request cold = cold_of(ids[i], 60 + i, 200);
         answer(&o, &cold, &alone[i]);
     }
+    gate_shut(&o, &gate);
     for (int i = 0; i < 4; i++) {
         hearth_request r = request_of(ids[i], 60 + i, 200);
         s[i] = submit(&o, &r);
     }
+    gate_open(&o, &gate, 4);
     for (int i = 0; i < 4; i++) {
         collect(s[i], &got[i]);
         assert_same(&alone[i], &got[i]);

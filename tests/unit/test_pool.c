@@ -3,7 +3,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "requests.h"
+#include "gate.h"
 
 static const struct tiny tiny = { .arch = "llama", .type = DTYPE_q8_0, .n_ctx = 512 };
 
@@ -36,6 +36,7 @@ static void the_youngest_are_computed_again_with_the_same_bits(void **state)
     hearth_request r[N];
     hearth_stream *s[N];
     struct opened o;
+    struct gate gate;
     (void)state;
     random_requests(r, ids);
     open_small(&o, "alone", 1, 0);
@@ -51,8 +52,10 @@ static void the_youngest_are_computed_again_with_the_same_bits(void **state)
     assert_int_equal(plan.n_kv_tokens, 512);
     assert_int_equal(plan.n_ctx_tokens, 512); /* not divided */
     assert_int_equal(plan.n_seqs, N);
+    gate_shut(&o, &gate);
     for (int i = 0; i < N; i++)
         s[i] = submit(&o, &r[i]);
+    gate_open(&o, &gate, N);
     int n_preemptions = 0, n_recomputed = 0;
     for (int i = 0; i < N; i++) {
         collect(s[i], &got);
@@ -75,11 +78,14 @@ static void who_has_room_is_left_alone(void **state)
     hearth_request r[N];
     hearth_stream *s[N];
     struct opened o;
+    struct gate gate;
     (void)state;
     random_requests(r, ids);
     open_small(&o, "room", N, 1536); /* 24 pages */
+    gate_shut(&o, &gate);
     for (int i = 0; i < N; i++)
         s[i] = submit(&o, &r[i]);
+    gate_open(&o, &gate, N);
     for (int i = 0; i < N; i++) {
         collect(s[i], &got);
         assert_int_equal(got.n, N_OUT - i);
@@ -135,29 +141,30 @@ static void see_row(void *arg, size_t index, const float *logits, int n_vocab)
 static void scores_come_once(void **state)
 {
     static struct answer alone, got, other;
-    static int32_t ids[500], long_ids[100];
+    static int32_t ids[300], long_ids[100];
     struct opened o;
     struct rows rows = { .next = 20 };
-    hearth_event e;
+    struct gate gate;
     (void)state;
-    fill_ids(ids, 500, 7);
+    fill_ids(ids, 300, 7);
     fill_ids(long_ids, 100, 8);
     open_small(&o, "scores", 2, 512);
-    hearth_request score = request_of(ids, 500, 0), older = request_of(long_ids, 100, 300);
+    hearth_request score = request_of(ids, 300, 0), older = request_of(long_ids, 100, 300);
     score.score = true;
     score.score_from = 20;
     score.no_prefix_cache = true;
     answer(&o, &score, &alone);
-    assert_int_equal(alone.n, 480);
+    assert_int_equal(alone.n, 280);
     score.on_logits = see_row;
     score.on_logits_arg = &rows;
     score.n_chunk_tokens = 2; /* slow enough to be caught */
-    hearth_stream *first = submit(&o, &older);
-    assert_true(hearth_stream_next(first, &e));
-    hearth_stream *second = submit(&o, &score);
+    gate_shut(&o, &gate);
+    hearth_stream *first = submit(&o, &older), *second = submit(&o, &score);
+    gate_open(&o, &gate, 2);
     collect(second, &got);
     assert_same(&alone, &got);
-    assert_int_equal(rows.n, 480);
+    assert_true(got.receipt.n_preemptions > 0);
+    assert_int_equal(rows.n, 280);
     assert_int_equal(rows.n_wrong, 0);
     collect(first, &other);
     assert_int_equal(other.receipt.n_preemptions, 0);
