@@ -8,6 +8,7 @@ struct mat {
     const uint8_t *data;
     size_t row_bytes;
     int n_rows, n_cols;
+    const float *bias; /* [n_rows] added to each product; NULL: none */
 };
 
 /* A batch of activation rows prepared for one kind of weight format. Memory is the caller's. */
@@ -29,7 +30,7 @@ void act_init(struct act *a, const struct kernels *k, enum act_kind kind, int n_
 /* Prepare row `token`. Rows are independent: any thread, any order. */
 void act_fill(struct act *a, const struct kernels *k, int token, const float *x);
 
-/* y[t * y_stride + r] = dot(w row r, activation row t) for rows row0 <= r < row1 and every t.
+/* y[t * y_stride + r] = dot(w row r, activation row t) + bias[r] for rows row0 <= r < row1 and every t.
  * row0 must be a multiple of 16. x->kind must be dtype_table[w->type].act; scratch as
  * kernel_scratch_bytes(n_cols), one per thread, 64-byte aligned. */
 void gemm_rows(const struct kernels *k, const struct mat *w, int row0, int row1, const struct act *x, float *y,

@@ -88,10 +88,11 @@ struct kernels {
      * straight from the file's layout. */
     void (*gemv[N_DTYPES])(float *y, const void *w, size_t row_bytes, int n_rows, int n_cols,
                            const struct act_view *x);
-    /* y[c * y_stride + r] for 1..tile_cols (floats: float_tile_cols) columns. scratch: kernel_scratch_bytes(n_cols) of
-     * 64-byte aligned memory, used by formats that are unpacked first. */
-    void (*gemm[N_DTYPES])(float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols,
-                           const struct act_view *x, int n_views, void *scratch);
+    /* y[c * y_stride + r] for 1..tile_cols (floats: float_tile_cols) columns a view; bias[r] is added to what the dot
+     * product was rounded to, NULL: nothing. scratch: kernel_scratch_bytes(n_cols) of 64-byte aligned memory, used by
+     * formats that are unpacked first. */
+    void (*gemm[N_DTYPES])(float *y, size_t y_stride, const float *bias, const void *w, size_t row_bytes, int n_rows,
+                           int n_cols, const struct act_view *x, int n_views, void *scratch);
 
     /* One row of weights to f32: embedding lookup. */
     void (*row_to_f32[N_DTYPES])(float *out, const void *row, int n);

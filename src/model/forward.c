@@ -149,8 +149,6 @@ static void stage_finish_logits(void *pass, int thread, int n_threads)
     int n = m->hp.n_vocab;
     for (int row; (row = tiles_take(&p->tiles)) < p->tiles.n;) {
         float *logits = p->ws->logits + (size_t)row * (size_t)n;
-        if (m->global[G_OUTPUT_BIAS].vec)
-            p->k->add(logits, m->global[G_OUTPUT_BIAS].vec, n);
         if (m->logit_scale != 1)
             p->k->scale(logits, logits, m->logit_scale, n);
         if (m->hp.logit_cap > 0)
@@ -171,6 +169,6 @@ void model_logits(const struct model *m, const struct kernels *k, struct pool *p
     pass_gemm_begin(&p);
     pass_gemm_add(&p, out, ws->logits, (size_t)m->hp.n_vocab);
     pass_gemm_run(&p);
-    if (m->global[G_OUTPUT_BIAS].vec || m->logit_scale != 1 || m->hp.logit_cap > 0)
+    if (m->logit_scale != 1 || m->hp.logit_cap > 0)
         pass_run(&p, stage_finish_logits, n);
 }

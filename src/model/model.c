@@ -246,6 +246,43 @@ static void split_fused(const struct hparams *hp, struct weight *w, int layer)
             split(&w[fused[i].parts[k]], &w[fused[i].whole], &row, (int)dim_value(hp, fused[i].rows[k], layer));
 }
 
+struct with_bias {
+    int matrix, bias;
+};
+
+static void give_biases(struct weight *w, const struct with_bias *pairs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        w[pairs[i].matrix].mat.bias = w[pairs[i].bias].vec;
+}
+
+static void give_layer_biases(struct weight *w)
+{
+    static const struct with_bias pairs[] = {
+        { W_Q, W_Q_BIAS },
+        { W_K, W_K_BIAS },
+        { W_V, W_V_BIAS },
+        { W_O, W_O_BIAS },
+        { W_GATE, W_GATE_BIAS },
+        { W_UP, W_UP_BIAS },
+        { W_DOWN, W_DOWN_BIAS },
+        { W_EXPERT_GATE, W_EXPERT_GATE_BIAS },
+        { W_EXPERT_UP, W_EXPERT_UP_BIAS },
+        { W_EXPERT_DOWN, W_EXPERT_DOWN_BIAS },
+    };
+    give_biases(w, pairs, ARRAY_LEN(pairs));
+}
+
+static void give_global_biases(struct weight *w)
+{
+    static const struct with_bias pairs[] = {
+        { G_OUTPUT, G_OUTPUT_BIAS },
+        { G_CLS, G_CLS_BIAS },
+        { G_CLS_OUT, G_CLS_OUT_BIAS },
+    };
+    give_biases(w, pairs, ARRAY_LEN(pairs));
+}
+
 static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_bound, hearth_error *err)
 {
     struct weight *w = m->layers[layer].w;
@@ -259,6 +296,7 @@ static bool bind_layer(struct model *m, const struct gguf *g, int layer, int *n_
         }
     }
     split_fused(&m->hp, w, layer);
+    give_layer_biases(w);
     return true;
 }
 
@@ -590,6 +628,7 @@ static bool load(struct model *m, const struct gguf *g, hearth_error *err)
     } else {
         m->decode_bytes += embd->mat.row_bytes;
     }
+    give_global_biases(m->global);
     m->decode_bytes += m->global[G_LAYER_EMBD].mat.row_bytes;
     return true;
 }

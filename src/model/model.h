@@ -24,6 +24,8 @@ static inline struct mat weight_mat(const struct weight *w, int i)
 {
     struct mat m = w->mat;
     m.data += (size_t)i * w->mat_bytes;
+    if (m.bias)
+        m.bias += (size_t)i * (size_t)m.n_rows;
     return m;
 }
 static inline const float *weight_vec(const struct weight *w, int i)

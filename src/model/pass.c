@@ -93,8 +93,6 @@ static void add_pending(const struct pass *p, float *x, size_t at)
 {
     int n = p->m->hp.n_embd;
     float *out = p->ws->out + at;
-    if (p->pending.out_bias)
-        p->k->add(out, p->pending.out_bias, n);
     if (p->pending.out_norm)
         pass_norm(p, out, out, p->pending.out_norm, NULL, n);
     if (p->pending.beside)
@@ -141,10 +139,9 @@ void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights
     pass_run(p, stage_norm, (p->b->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS);
 }
 
-void pass_end_ffn(struct pass *p, const float *bias)
+void pass_end_ffn(struct pass *p)
 {
     p->pending = (struct pending){ .out = true,
-                                   .out_bias = bias,
                                    .out_norm = p->layer->w[W_FFN_POST_NORM].vec,
                                    .sum_norm = p->layer->w[W_FFN_SUM_NORM].vec,
                                    .sum_norm_bias = p->layer->w[W_FFN_SUM_NORM_BIAS].vec,
@@ -230,14 +227,9 @@ void pass_gemm_run(struct pass *p)
         show_product(p, &p->ws->jobs[j]);
 }
 
-float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
-                     const float *up_bias, int n)
+float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, int n)
 {
     float *to = gated ? gate : up;
-    if (up_bias)
-        p->k->add(up, up_bias, n);
-    if (gate_bias)
-        p->k->add(gate, gate_bias, n);
     if (gated)
         p->k->activate[p->m->arch->activation](to, gate, up, n);
     else if (p->m->arch->xielu)
@@ -267,7 +259,7 @@ static void stage_att_to_act(void *pass, int thread, int n_threads)
             pass_act_row(p, row, p->ws->att + (size_t)row * (size_t)p->act_cols);
 }
 
-void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias)
+void pass_end_mixer(struct pass *p, const struct weight *w)
 {
     bool beside = p->layer->parallel;
     int t = p->b->n_tokens;
@@ -280,7 +272,6 @@ void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias)
     pass_gemm_run(p);
     pass_probe(p, out, (size_t)t * n_embd, w);
     p->pending = (struct pending){ .out = !beside,
-                                   .out_bias = bias,
                                    .out_norm = p->layer->w[W_ATTN_POST_NORM].vec,
                                    .sum_norm = p->layer->w[W_ATTN_SUM_NORM].vec,
                                    .sum_norm_bias = p->layer->w[W_ATTN_SUM_NORM_BIAS].vec };

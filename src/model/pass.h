@@ -56,7 +56,6 @@ struct pass {
     bool no_act; /* nobody reads the normed rows: x alone is brought up to date */
     struct pending {
         bool out;              /* x += out */
-        const float *out_bias; /* added to out before; may be NULL */
         const float *out_norm; /* weight of a norm of out before it is added; may be NULL */
         const float *sum_norm, *sum_norm_bias; /* of a norm of x after it is, which is x then; may be NULL */
         const float *scale;    /* x times this number after all; may be NULL */
@@ -96,10 +95,9 @@ void pass_gemm_add(struct pass *p, const struct weight *w, float *y, size_t y_st
 /* Of such rows with their matrix. */
 void pass_gemm_add_rows(struct pass *p, const struct weight *w, const struct mat_rows *rows, float *y, size_t y_stride);
 void pass_gemm_run(struct pass *p);
-/* activation(gate) * up, or activation(up) where there is no gate, after biases (NULL: none) are added. Returns where:
- * in gate, or in up, so that memory that holds nothing need not come into a cache. */
-float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, const float *gate_bias,
-                     const float *up_bias, int n);
+/* activation(gate) * up, or activation(up) where there is no gate. Returns where: in gate, or in up, so that memory
+ * that holds nothing need not come into a cache. */
+float *pass_activate(const struct pass *p, float *gate, float *up, bool gated, int n);
 
 void pass_run(struct pass *p, pool_fn *stage, int n_tiles);
 
@@ -117,15 +115,15 @@ void pass_attend(struct pass *p);
 enum { LATENT_MOST_HEADS = 16, LATENT_FEW_HEADS = 4 };
 
 /* What every kind of feed-forward begins and ends with: normed rows as activations for these weights; and what is left
- * in ws->out, with a bias (may be NULL), waits to be added. */
+ * in ws->out waits to be added. */
 void pass_begin_ffn(struct pass *p, const struct weight *const *w, int n_weights);
-void pass_end_ffn(struct pass *p, const float *bias);
+void pass_end_ffn(struct pass *p);
 
 /* What attention and recurrent layers begin with: normed rows as activations for these weights. */
 void pass_begin_mixer(struct pass *p, const struct weight *const *w, int n_weights);
 /* What attention and recurrent layers end with: rows of ws->att times this weight, left in ws->out (ws->beside where
- * feed-forward runs beside it), with a bias (may be NULL) that waits to be added. */
-void pass_end_mixer(struct pass *p, const struct weight *w, const float *bias);
+ * feed-forward runs beside it), waits to be added. */
+void pass_end_mixer(struct pass *p, const struct weight *w);
 
 /* A slice's state in this layer. */
 static inline float *pass_state(const struct pass *p, const struct batch_slice *slice)

@@ -11,16 +11,13 @@ bool model_check_ranks(const struct model *m, hearth_error *err)
 }
 
 /* One row of activations, on the calling thread: these matrices are small. */
-static void multiply(const struct kernels *k, struct workspace *ws, const struct weight *w, const float *bias,
-                     const float *x, float *y)
+static void multiply(const struct kernels *k, struct workspace *ws, const struct weight *w, const float *x, float *y)
 {
     enum act_kind kind = dtype_table[w->mat.type].act;
     struct act act;
     act_init(&act, k, kind, 1, w->mat.n_cols, ws->act[kind]);
     act_fill(&act, k, 0, x);
     gemm_rows(k, &w->mat, 0, w->mat.n_rows, &act, y, (size_t)w->mat.n_rows, ws->scratch);
-    if (bias)
-        k->add(y, bias, w->mat.n_rows);
 }
 
 float model_rank(const struct model *m, const struct kernels *k, struct workspace *ws, const float *state)
@@ -28,10 +25,10 @@ float model_rank(const struct model *m, const struct kernels *k, struct workspac
     const struct weight *g = m->global;
     float *wide = ws->out, logits[2] = { 0 };
     if (g[G_CLS].mat.data) {
-        multiply(k, ws, &g[G_CLS], g[G_CLS_BIAS].vec, state, wide);
+        multiply(k, ws, &g[G_CLS], state, wide);
         k->soft_cap(wide, wide, m->hp.n_embd, 1); /* tanh */
         state = wide;
     }
-    multiply(k, ws, &g[G_CLS_OUT], g[G_CLS_OUT_BIAS].vec, state, logits);
+    multiply(k, ws, &g[G_CLS_OUT], state, logits);
     return logits[0] - logits[1];
 }

@@ -127,7 +127,7 @@ static void multiply(const struct kernels *k, const struct sample *s, int n, flo
     if (n == 1)
         k->gemv[s->type](guarded, s->w, s->row_bytes, s->rows, s->k, v);
     else
-        k->gemm[s->type](guarded, (size_t)s->rows, s->w, s->row_bytes, s->rows, s->k, v, n_groups, scratch);
+        k->gemm[s->type](guarded, (size_t)s->rows, NULL, s->w, s->row_bytes, s->rows, s->k, v, n_groups, scratch);
     memcpy(y, guarded, y_bytes);
     guard_free(guarded, y_bytes);
     for (int i = 0; i < n_groups; i++)

@@ -129,4 +129,5 @@ SHARED void expanded_few(float *y, size_t y_stride, const uint8_t *w, size_t row
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
                        a256_tiles_of(A256_PER16, name##_most));                                                     \
+        add_bias(y, y_stride, bias, n_rows, x, n_views);                                                            \
     }

@@ -68,6 +68,9 @@ static_assert(sizeof(float_sums) * FLOAT_BLOCK * FLOAT_CHUNK <= KERNEL_SCRATCH_B
 
 typedef vpart part_fn(const uint8_t *p); /* as many weights as a part has lanes */
 
+/* Outputs of a tile, up to whole vectors. */
+enum { FLOAT_TILE_SUMS = (ISA_FLOAT_ROWS * ISA_FLOAT_COLS + 15) / 16 * 16 };
+
 /* What the tiles of a block, a strip and a view share. */
 struct float_strip {
     size_t f_stride, y_stride;
@@ -83,6 +86,7 @@ struct float_place {
     const float *f;
     float_sums *sums;
     float *y;
+    const float *bias; /* of each output, to be added; NULL: none, or not yet */
 };
 
 TEMPLATE void float_tile_step(vpart *acc, const uint8_t *const *w, size_t at, const float *f, size_t f_stride,
@@ -121,7 +125,7 @@ TEMPLATE void float_tile_tail(vpart *acc, const uint8_t *const *w, size_t at, co
 TEMPLATE void float_tile_end(const struct float_strip *s, const struct float_place *p, const vpart *acc, const int nr,
                              const int nc)
 {
-    alignas(64) float out[(ISA_FLOAT_ROWS * ISA_FLOAT_COLS + 15) / 16 * 16];
+    alignas(64) float out[FLOAT_TILE_SUMS];
     UNROLLED
     for (int i = 0; i < nr * nc; i += 16) {
         vf32 x[16];
@@ -132,10 +136,8 @@ TEMPLATE void float_tile_end(const struct float_strip *s, const struct float_pla
             else
                 x[j] = v_zerof();
         }
-        if (nr * nc - i > 8)
-            v_storef(out + i, v_sumf16(x));
-        else
-            v_storef(out + i, v_sumf8(x));
+        vf32 sum = nr * nc - i > 8 ? v_sumf16(x) : v_sumf8(x);
+        v_storef(out + i, p->bias ? v_addf(sum, v_loadf(p->bias + i)) : sum);
     }
     UNROLLED
     for (int c = 0; c < nc; c++) {
@@ -198,6 +200,7 @@ struct float_matrix {
     const uint8_t *w;
     size_t row_bytes, value_bytes;
     int n_rows, n_cols;
+    const float *bias; /* NULL: none */
     const float_tiles *tiles;
 };
 
@@ -215,17 +218,36 @@ TEMPLATE void float_ask(const uint8_t *const *next, size_t bytes)
             v_prefetch(next[i] + at);
 }
 
+/* Those of a tile's rows, for each of its columns; what is lacking is 0. */
+TEMPLATE const float *float_biases(float *bias, const float *of, int n_rows, int nr)
+{
+    float rows[ISA_FLOAT_ROWS] = { 0 };
+    if (n_rows >= ISA_FLOAT_ROWS)
+        memcpy(rows, of, sizeof rows);
+    else
+        memcpy(rows, of, (size_t)n_rows * sizeof *rows);
+    UNROLLED
+    for (int c = 0; c < ISA_FLOAT_COLS; c++)
+        memcpy(bias + c * nr, rows, sizeof rows);
+    return bias;
+}
+
 /* Rows row0 .. end, values k0 on, of the columns of a view. After them come those of row0 from next_k on. */
 static void float_view(const struct float_matrix *m, const struct float_strip *s, int row0, int end, int k0, int next_k,
                        const struct act_view *x, float_sums *sums, float *y)
 {
     const int n_tiles = (x->n_group + ISA_FLOAT_COLS - 1) / ISA_FLOAT_COLS;
     const int wide = (x->n_group + n_tiles - 1) / n_tiles; /* as equal as can be */
+    struct float_place p = { .sums = sums };
+    const uint8_t *next[ISA_FLOAT_ROWS];
+    alignas(64) float bias[FLOAT_TILE_SUMS + ISA_FLOAT_ROWS];
+    float_take(next, m, row0, k0);
     for (int r = row0, nr; r < end; r += nr) {
-        struct float_place p = { .n_rows = end - r, .sums = sums };
-        const uint8_t *next[ISA_FLOAT_ROWS];
-        nr = (end - r) % ISA_FLOAT_ROWS == 0 ? ISA_FLOAT_ROWS : ISA_FLOAT_FEWER;
-        float_take(p.w, m, r, k0);
+        p.n_rows = end - r;
+        nr = p.n_rows % ISA_FLOAT_ROWS == 0 ? ISA_FLOAT_ROWS : ISA_FLOAT_FEWER;
+        memcpy(p.w, next, sizeof next);
+        if (m->bias && s->last)
+            p.bias = float_biases(bias, m->bias + r, p.n_rows, nr);
         if (r + nr < end)
             float_take(next, m, r + nr, k0);
         else
@@ -242,7 +264,6 @@ static void float_view(const struct float_matrix *m, const struct float_strip *s
             if (!(s->first && s->last))
                 p.sums += nr * nc;
         }
-        sums = p.sums;
     }
 }
 

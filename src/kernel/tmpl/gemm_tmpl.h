@@ -481,6 +481,13 @@ static void panel_ahead(struct panel *p, const uint8_t *next_rows, size_t row_by
     p->ahead_lines = (int)((bytes + 63) / 64);
 }
 
+static void add_bias(float *y, size_t y_stride, const float *bias, int n_rows, const struct act_view *x, int n_views)
+{
+    for (int v = 0; bias && v < n_views; v++)
+        for (int c = 0; c < x[v].n_group; c++, y += y_stride)
+            add(y, bias, n_rows);
+}
+
 static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
                        const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
                        tile_fn *const *tiles)

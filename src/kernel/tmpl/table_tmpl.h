@@ -26,8 +26,8 @@
 
 #define GEMV_ARGS float *y, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x
 #define GEMM_ARGS                                                                                                   \
-    float *y, size_t y_stride, const void *w, size_t row_bytes, int n_rows, int n_cols, const struct act_view *x,   \
-        int n_views, void *scratch
+    float *y, size_t y_stride, const float *bias, const void *w, size_t row_bytes, int n_rows, int n_cols,          \
+        const struct act_view *x, int n_views, void *scratch
 
 /* A format's rows times a number of columns, in place. */
 typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
@@ -86,6 +86,7 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
         else                                                                                                        \
             gemm_quant(y, y_stride, w, row_bytes, n_rows, n_cols, x, n_views, scratch, name##_unpack,               \
                        tiles_of(name##_form, name##_most));                                                           \
+        add_bias(y, y_stride, bias, n_rows, x, n_views);                                                            \
     }
 
 /* Formats as they multiply f32 activations. */
@@ -98,8 +99,8 @@ typedef void rows_fn(float *y, size_t y_stride, const uint8_t *w, size_t row_byt
     }                                                                                                               \
     static void gemm_##name(GEMM_ARGS)                                                                              \
     {                                                                                                               \
-        const struct float_matrix m = { w, row_bytes, value_bytes, n_rows, n_cols, name##_tiles };                  \
-        float_gemm(&m, y, y_stride, x, n_views, scratch);                                                           \
+        const struct float_matrix m = { w, row_bytes, value_bytes, n_rows, n_cols, bias, name##_tiles };               \
+        float_gemm(&m, y, y_stride, x, n_views, scratch);                                                         \
     }
 
 #define DTYPE(name, id, n_values, block_bytes, act, ...)                                                            \

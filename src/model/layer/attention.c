@@ -23,12 +23,6 @@ static void lengthen(const struct pass *p, float *q, int n, int pos)
         p->k->scale(q, q, (float)(1 + (double)hp->temperature_scale * num_log(1 + far)), n);
 }
 
-static void add_bias(const struct pass *p, float *x, const struct weight *w)
-{
-    if (w->vec)
-        p->k->add(x, w->vec, w->mat.n_cols);
-}
-
 /* Queries that came with their gates, to where attention reads them. */
 static void part_from_gates(const struct pass *p, int row)
 {
@@ -110,7 +104,6 @@ static void finish_query(const struct pass *p, int row)
     size_t n = n_query(p);
     float *q = p->ws->q + (size_t)row * n;
     part_from_gates(p, row);
-    add_bias(p, q, &w[W_Q_BIAS]);
     norm_and_rotate(p, row, q, p->m->hp.n_heads, &w[W_Q_NORM]);
     lengthen(p, q, (int)n, p->ws->row_pos[row]);
 }
@@ -120,10 +113,8 @@ static void finish_key(const struct pass *p, int row)
     const struct weight *w = p->layer->w;
     size_t n = n_key(p), at = (size_t)row * n;
     float *k = p->ws->k + at, *v = p->ws->v + at;
-    add_bias(p, k, &w[W_K_BIAS]);
     if (!w[W_V].mat.data)
         memcpy(v, k, n * sizeof *v);
-    add_bias(p, v, &w[W_V_BIAS]);
     norm_values(p, v);
     norm_and_rotate(p, row, k, p->layer->shape.n_kv_heads, &w[W_K_NORM]);
     pass_store(p, row, k, v);
@@ -258,5 +249,5 @@ void layer_attention(struct pass *p)
     if (p->m->arch->query_gates)
         pass_run(p, stage_gate, t);
 
-    pass_end_mixer(p, &w[W_O], w[W_O_BIAS].vec);
+    pass_end_mixer(p, &w[W_O]);
 }

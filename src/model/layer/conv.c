@@ -97,5 +97,5 @@ void layer_short_conv(struct pass *p)
     pass_probe(p, p->ws->mix, t * (size_t)hp->n_mix, in);
     pass_run(p, stage_short_conv, p->b->n_slices * n_blocks(hp));
     pass_probe(p, p->ws->att, t * (size_t)hp->n_inner, &w[W_TAPS]);
-    pass_end_mixer(p, &w[W_MIX_OUT], NULL);
+    pass_end_mixer(p, &w[W_MIX_OUT]);
 }

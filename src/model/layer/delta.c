@@ -102,5 +102,5 @@ void layer_delta(struct pass *p)
     pass_run(p, stage_unit_keys, token_tiles);
     pass_run(p, stage_delta, p->b->n_slices * hp->n_state_heads);
     pass_probe(p, ws->att, (size_t)t * (size_t)hp->n_inner, &w[W_STATE_NORM]);
-    pass_end_mixer(p, &w[W_MIX_OUT], NULL);
+    pass_end_mixer(p, &w[W_MIX_OUT]);
 }

@@ -4,11 +4,10 @@
 
 static void activate_row(struct pass *p, int row)
 {
-    const struct weight *w = p->layer->w;
     int n_ff = p->layer->shape.n_ff;
     float *up = p->ws->up + (size_t)row * (size_t)n_ff, *gate = p->ws->gate + (size_t)row * (size_t)n_ff;
-    bool gated = w[W_GATE].mat.data != NULL;
-    pass_act_row(p, row, pass_activate(p, gate, up, gated, w[W_GATE_BIAS].vec, w[W_UP_BIAS].vec, n_ff));
+    bool gated = p->layer->w[W_GATE].mat.data != NULL;
+    pass_act_row(p, row, pass_activate(p, gate, up, gated, n_ff));
 }
 
 static void stage_activate(void *pass, int thread, int n_threads)
@@ -47,5 +46,5 @@ void layer_ffn(struct pass *p)
     if (w[W_ROUTER].mat.data)
         p->pending = (struct pending){ 0 };
     else
-        pass_end_ffn(p, w[W_DOWN_BIAS].vec);
+        pass_end_ffn(p);
 }

@@ -138,5 +138,5 @@ void layer_latent(struct pass *p)
     pass_run(p, stage_sums, token_tiles(p));
     multiply_heads(p, &w[W_V_B], ws->att, n_values, hp->n_head_value);
     pass_probe(p, ws->att, t * n_values, &w[W_V_B]);
-    pass_end_mixer(p, &w[W_O], NULL);
+    pass_end_mixer(p, &w[W_O]);
 }

@@ -72,5 +72,5 @@ void layer_mamba(struct pass *p)
     pass_run(p, stage_mamba, p->b->n_slices * hp->n_state_heads);
     pass_probe(p, ws->att, (size_t)t * (size_t)hp->n_inner, &w[W_DECAY]);
     pass_run(p, stage_norm_groups, (t + TILE_TOKENS - 1) / TILE_TOKENS);
-    pass_end_mixer(p, &w[W_MIX_OUT], NULL);
+    pass_end_mixer(p, &w[W_MIX_OUT]);
 }

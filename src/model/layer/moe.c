@@ -199,13 +199,10 @@ static float *shared_rows(const struct pass *p, float *of)
 
 static void activate_row(struct pass *p, int row)
 {
-    const struct weight *w = p->layer->w;
     const struct workspace *ws = p->ws;
-    int n = p->m->hp.n_ff_expert, expert = ws->experts.active[ws->experts.of[row]].mat;
+    int n = p->m->hp.n_ff_expert;
     float *gate = ws->gate + (size_t)row * (size_t)n, *up = ws->up + (size_t)row * (size_t)n;
-    const float *gate_bias = weight_vec(&w[W_EXPERT_GATE_BIAS], expert);
-    const float *up_bias = weight_vec(&w[W_EXPERT_UP_BIAS], expert);
-    fill_row(p, row, pass_activate(p, gate, up, w[W_EXPERT_GATE].mat.data != NULL, gate_bias, up_bias, n));
+    fill_row(p, row, pass_activate(p, gate, up, p->layer->w[W_EXPERT_GATE].mat.data != NULL, n));
 }
 
 static void activate_shared(struct pass *p, int token)
@@ -213,7 +210,7 @@ static void activate_shared(struct pass *p, int token)
     size_t n = (size_t)shared_width(p), at = (size_t)token * n;
     float *gate = shared_rows(p, p->ws->gate) + at, *up = shared_rows(p, p->ws->up) + at;
     bool gated = p->layer->w[W_SHARED_GATE].mat.data != NULL;
-    pass_act_row(p, token, pass_activate(p, gate, up, gated, NULL, NULL, (int)n));
+    pass_act_row(p, token, pass_activate(p, gate, up, gated, (int)n));
 }
 
 /* Rows of experts, then those of the shared one. */
@@ -253,10 +250,7 @@ static void combine(const struct pass *p, int token)
     else if (!shared_width(p))
         memset(out, 0, n * sizeof *out);
     for (int r = 0; r < hp->n_experts_used; r++) {
-        float *result = e->down + (size_t)e->place[rank0 + (size_t)r] * n;
-        const float *bias = weight_vec(&p->layer->w[W_EXPERT_DOWN_BIAS], e->chosen[rank0 + (size_t)r]);
-        if (bias)
-            p->k->add(result, bias, hp->n_embd);
+        const float *result = e->down + (size_t)e->place[rank0 + (size_t)r] * n;
         p->k->add_scaled(out, result, e->weight[rank0 + (size_t)r], hp->n_embd);
     }
     if (p->layer->w[W_EXPERT_NORM].vec)
@@ -373,5 +367,5 @@ void layer_moe(struct pass *p)
     pass_probe(p, ws->experts.down, pairs * n_embd, &w[W_EXPERT_DOWN]);
 
     pass_run(p, stage_combine, tiles_of(p->b->n_tokens));
-    pass_end_ffn(p, NULL);
+    pass_end_ffn(p);
 }
