@@ -164,6 +164,16 @@ class Answer:
         return json.loads(self.body)["error"]
 
 
+def read_event(s):
+    """A stream's head, which is sent before its prompt has a slot, and what comes with or before its first event."""
+    said = b""
+    while b"\ndata: " not in said:
+        more = s.recv(4096)
+        assert more, said
+        said += more
+    assert said.startswith(b"HTTP/1.1 200 OK"), said
+
+
 def read_answer(s):
     data, closed = b"", False
     while True:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANDBOX, SANITIZED, Server
+from serving import CLEAN_ENV, PATIENCE_S, PROGRAM, SANDBOX, SANITIZED, Server, read_event
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (notice|error|warn|info|debug) (\w+)"
                   r"((?: \w+=(?:\"[^\"]*\"|\S+))*)$")
@@ -284,10 +284,7 @@ def test_sigusr1_shows_slots_queue_and_keys_and_values(serve, tiny):
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %s\r\nContent-Length: %d\r\n\r\n"
     with server.connect(PATIENCE_S) as held, server.connect(PATIENCE_S) as waits:
         held.sendall(head % (b"held", len(body)) + body)
-        said = held.recv(4096)
-        while b"\ndata: " not in said:  # it has a slot, and its head alone does not say so
-            said += held.recv(4096)
-        assert said.startswith(b"HTTP/1.1 200 OK")
+        read_event(held)
         waits.sendall(head % (b"waits", len(body)) + body)
         until(lambda: server.status()["now"]["n_waiting_tokens"] == 200)
         engine, model, slot = dump(server)

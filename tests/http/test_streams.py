@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from serving import CUT, PATIENCE_S, SANITIZED
+from serving import CUT, PATIENCE_S, SANITIZED, read_event
 
 LONG = 20000  # tokens: seconds of computing
 
@@ -35,7 +35,7 @@ def open_stream(server, small_window=False, **fields):
     s.settimeout(PATIENCE_S)
     s.connect((server.host, server.port))
     s.sendall(asking(stream=True, **fields))
-    assert s.recv(15).startswith(b"HTTP/1.1 200 OK")
+    read_event(s)
     return s
 
 
