@@ -287,6 +287,7 @@ def test_sigusr1_shows_slots_queue_and_keys_and_values(serve, tiny):
         read_event(held)
         waits.sendall(head % (b"waits", len(body)) + body)
         until(lambda: server.status()["now"]["n_waiting_tokens"] == 200)
+        until(lambda: dump(server)[1]["kv_used_pages"] >= 3)  # as of the last step that began
         engine, model, slot = dump(server)
         assert engine["requests"] == 2 and engine["waiting_requests"] == 1 and engine["waiting_tokens"] == 200
         assert model["requests"] == 2 and model["kv_used_pages"] >= 3 and model["since_step_ms"] >= 0

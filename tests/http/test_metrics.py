@@ -160,7 +160,7 @@ def test_what_waits_and_what_is_taken_are_seen_while_they_are(watched):
             deadline = time.monotonic() + PATIENCE_S
             while True:
                 _, v = scrape(server, key)
-                if v["hearth_queue_depth", ""] == 1:
+                if v["hearth_queue_depth", ""] == 1 and v["hearth_kv_pages", 'state="used"'] >= 16:
                     break
                 assert time.monotonic() < deadline
             model = f'model_name="{server.model}"'

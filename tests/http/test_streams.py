@@ -54,7 +54,7 @@ def test_a_client_that_vanishes_frees_its_slot_within_a_step(endless):
         time.sleep(0.05)
         s.close()
         _, after_s = short(server)
-        assert after_s < alone_s + 0.5
+        assert after_s < alone_s + 5  # and not when the other would have ended
     assert server.idle()["n_cancelled"] == 2
 
 
@@ -140,7 +140,7 @@ def test_a_request_says_how_often_it_wants_comments(endless):
         data = b""
         while data.count(b": ping") < 3:
             data += s.recv(4096)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 30  # and not every 60 s
 
 
 def test_a_reader_that_does_not_read_pauses_only_itself(endless):
