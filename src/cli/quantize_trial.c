@@ -6,6 +6,7 @@
 #include "cli/quantize_trial.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -202,12 +203,25 @@ static bool prepare(struct trial *t, struct quantize_result *r, hearth_error *er
 
 /* ---- distributions ---- */
 
+double trial_ms_left(int n, int n_done, double done_ms, double begun_ms)
+{
+    double each = n_done > 0 ? done_ms / n_done : 0;
+    return n_done > 0 ? each * (n - n_done - 1) + fmax(0, each - begun_ms) : NAN;
+}
+
+/* From the second candidate on with the time that is left for all. */
 static void say_stage(const struct trial *t, const struct trial_one *one, const char *doing)
 {
-    if (one->mix)
-        fprintf(stderr, "%s (%d of %d): %s\n", one->mix->name, (int)(one - t->each) + 1, t->n, doing);
-    else
+    char left[UNITS_BYTES];
+    int done = (int)(one - t->each);
+    if (!one->mix) {
         fprintf(stderr, "IN: %s\n", doing);
+        return;
+    }
+    double all_ms = clock_ms_since(t->start_ns);
+    text_of_ms(left, trial_ms_left(t->n, done, t->done_ms, all_ms - t->done_ms));
+    fprintf(stderr, "%s (%d of %d): %s%s%s%s\n", one->mix->name, done + 1, t->n, doing, left[0] ? "; " : "", left,
+            left[0] ? " left for all" : "");
 }
 
 /* All windows by IN, whose logits go to the file, or by a candidate against them. */
@@ -356,8 +370,11 @@ bool trial_run(struct trial *t, hearth_error *err)
     t->distributions = -1;
     bool ok = (r && t->speed) || fail_memory(err, "the comparison");
     ok = ok && prepare(t, r, err) && run_windows(t, &t->model, err);
-    for (int i = 0; ok && i < t->n; i++)
+    t->start_ns = clock_ns();
+    for (int i = 0; ok && i < t->n; i++) {
         ok = go_on(err) && try_one(t, r, &t->each[i], err);
+        t->done_ms = clock_ms_since(t->start_ns);
+    }
     if (ok)
         conclude(t);
     scratch_file_close(t->distributions);

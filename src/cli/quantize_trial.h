@@ -49,6 +49,8 @@ struct trial {
     int n_prompt;               /* tokens of the prompt that is timed */
     struct trial_speed *speed;  /* of IN and the candidate at work */
     struct bench_readings in_prefill, in_decode; /* medians beside each candidate */
+    int64_t start_ns;           /* of the first candidate */
+    double done_ms;             /* that those before the one at work took */
 };
 
 /* "Q8_0,Q4_K_M" into the candidates; NULL: a usual list, of which what is not smaller than IN is left out.
@@ -58,6 +60,10 @@ bool trial_types(struct trial *t, const char *list, hearth_error *err);
 /* Bytes that the folder must have: of all candidates together where they are kept, else of the largest, with IN's
  * distributions. HEARTH_ERR_IO has the sum when the room is less. Pure. */
 bool trial_room(const struct trial *t, uint64_t distributions_bytes, uint64_t room, hearth_error *err);
+
+/* Of n candidates, by the done_ms that the n_done of them that are through took together; the next one began begun_ms
+ * ago. NaN: none is through, and nothing is known. Pure. */
+double trial_ms_left(int n, int n_done, double done_ms, double begun_ms);
 
 /* All of it. Temporary files are gone afterwards, however it ends; candidates that are kept and whole stay. */
 bool trial_run(struct trial *t, hearth_error *err);

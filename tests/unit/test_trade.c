@@ -233,6 +233,17 @@ static void room_is_for_the_largest_or_for_all_with_the_distributions(void **sta
     assert_non_null(strstr(err.message, "(all candidates 100 MiB, "));
 }
 
+/* Of 7 candidates two took 100 s together: 50 s each; one that is late counts as if it ended now. */
+static void the_time_left_is_that_of_those_before(void **state)
+{
+    (void)state;
+    assert_true(isnan(trial_ms_left(7, 0, 0, 9000)));
+    assert_true(trial_ms_left(7, 2, 100000, 0) == 250000);
+    assert_true(trial_ms_left(7, 2, 100000, 20000) == 230000);
+    assert_true(trial_ms_left(7, 2, 100000, 90000) == 200000);
+    assert_true(trial_ms_left(7, 6, 300000, 60000) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +258,7 @@ int main(void)
         cmocka_unit_test(the_picture_has_every_point_at_its_place),
         cmocka_unit_test(a_crowded_picture_keeps_its_width),
         cmocka_unit_test(room_is_for_the_largest_or_for_all_with_the_distributions),
+        cmocka_unit_test(the_time_left_is_that_of_those_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
