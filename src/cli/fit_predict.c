@@ -1,4 +1,5 @@
 /* fit_predict.c: bytes and multiply-adds over roofs. The formulas are those of docs/fit.md. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 enum source { FIT_WHOLE, FIT_KERNEL, FIT_ALIKE };
 enum isa_class { CLASS_512, CLASS_256, N_CLASSES };
 enum { STEP_TOKENS = 512, LOGIT_ROWS = 8 };
+static const double q8_bytes = 34.0 / 32; /* of a value, with its part of a scale */
 
 static const struct coefficients {
     const char *name;
@@ -69,10 +71,12 @@ static double read_rate(const struct fit_model *m, const struct fit_machine *mac
 /* How the kernels of a set of instructions take columns (docs/kernels.md). */
 static const struct columns {
     int tile, few, few_256; /* columns of a panel's tile; in place, and with a scale for 256 values */
-    enum number in_place, column, least;
+    int beside, beside_float; /* most columns beside whose products the weights come from memory; more: before them */
+    enum number in_place, column, least, several;
 } columns_of[N_CLASSES] = {
-    [CLASS_512] = { 12, 4, 3, NUMBER_in_place_512, NUMBER_column_512, NUMBER_least_512 },
-    [CLASS_256] = { 4, 1, 1, NUMBER_in_place_256, NUMBER_column_256, NUMBER_least_256 },
+    [CLASS_512] = { 12, 4, 3, INT_MAX, 6,
+                    NUMBER_in_place_512, NUMBER_column_512, NUMBER_least_512, NUMBER_several_512 },
+    [CLASS_256] = { 4, 1, 1, 4, 3, NUMBER_in_place_256, NUMBER_column_256, NUMBER_least_256, NUMBER_several_256 },
 };
 
 static bool has_super_blocks(const char *name)
@@ -90,33 +94,52 @@ static double columns_cost(const struct coefficients *c, enum isa_class k, doubl
         return n + c->columns[k] * (n > 1 ? 1 : number[NUMBER_in_place_float]);
     if (n <= (has_super_blocks(c->name) ? of->few_256 : of->few))
         return n * number[of->column] + c->columns[k] * number[of->in_place];
-    double groups = ceil(n / of->tile);
-    return groups * cbrt(pow(n / groups, 3) + pow(number[of->least], 3)) + c->columns[k];
+    double groups = ceil(n / of->tile), unpacking = c->columns[k] * (groups > 1 ? number[of->several] : 1);
+    return groups * cbrt(pow(n / groups, 3) + pow(number[of->least], 3)) + unpacking;
+}
+
+/* What n columns take of a format's matrices that have so many weights. */
+static double product_seconds(const struct fit_format *f, double weights, double n, double rate,
+                              const struct fit_machine *machine)
+{
+    enum isa_class k = class_of(machine->isa);
+    const struct coefficients *c = of_format(f->name);
+    if (n <= 0 || weights <= 0)
+        return 0;
+    double roof = (is_float(f->name) ? machine->f32 : machine->int8) * 1e9 * machine->cpu_share;
+    double read = f->bytes * weights / (f->layer_macs + f->output_macs) / (rate * c->read);
+    double compute = weights * columns_cost(c, k, n) / (roof * c->macs[k]);
+    int beside = is_float(f->name) ? columns_of[k].beside_float : columns_of[k].beside;
+    return n <= beside ? together(read, compute) : read + compute;
 }
 
 /* One pass over the weights in which n tokens go through the layers and n_out of them to logits. */
 static double pass_seconds(const struct fit_model *m, const struct fit_machine *machine, double n, double n_out)
 {
-    enum isa_class k = class_of(machine->isa);
     double seconds = 0, rate = read_rate(m, machine);
-    for (int i = 0; i < m->n_formats; i++) {
-        const struct fit_format *f = &m->format[i];
-        const struct coefficients *c = of_format(f->name);
-        double roof = (is_float(f->name) ? machine->f32 : machine->int8) * 1e9 * machine->cpu_share;
-        double macs = f->layer_macs * columns_cost(c, k, n) + f->output_macs * columns_cost(c, k, n_out);
-        seconds += together(f->bytes / (rate * c->read), macs / (roof * c->macs[k]));
-    }
+    for (int i = 0; i < m->n_formats; i++)
+        seconds += product_seconds(&m->format[i], m->format[i].layer_macs, n, rate, machine)
+                 + product_seconds(&m->format[i], m->format[i].output_macs, n_out, rate, machine);
     double width = (double)m->n_layers * (4.0 * m->n_embd + 2.0 * m->n_heads * m->head_dim + 2.0 * m->n_ff);
     seconds += n * width * number[NUMBER_pass_macs] / (machine->f32 * 1e9 * machine->cpu_share);
-    return seconds + (number[NUMBER_step_us] + m->n_layers * number[NUMBER_layer_us]) * 1e-6 / machine->cpu_share;
+    double us = number[NUMBER_step_us] + m->n_layers * number[NUMBER_layer_us] + n_out * number[NUMBER_sequence_us];
+    return seconds + us * 1e-6 / machine->cpu_share;
 }
 
+/* What one position costs a token in f32 multiply-adds: all heads multiply, and turn scores into weights. */
+static double position_macs(const struct fit_model *m)
+{
+    return m->attention_macs * (1 + number[NUMBER_score_macs] / (2.0 * max_int(1, m->head_dim)));
+}
+
+/* Of tokens that see so many positions together. */
 static double attention_seconds(const struct fit_model *m, const struct fit_machine *machine, double n_positions)
 {
-    double f32 = number[m->kv_type == HEARTH_KV_q8 ? NUMBER_attention_f32_q8 : NUMBER_attention_f32];
-    double read = n_positions * m->kv_bytes / (machine->read * 1e9 * number[NUMBER_attention_read]);
-    double compute = n_positions * m->attention_macs / (machine->f32 * 1e9 * f32);
-    return together(read, compute) / machine->cpu_share;
+    double f32 = machine->f32 * 1e9, values = m->kv_type == HEARTH_KV_q8 ? m->kv_bytes / q8_bytes : 0;
+    double read = m->kv_bytes / (machine->read * 1e9 * number[NUMBER_attention_read]);
+    double compute = position_macs(m) / (f32 * number[NUMBER_attention_f32]);
+    double unpack = values * number[NUMBER_attention_unpack] / f32;
+    return n_positions * together(together(read, compute), unpack) / machine->cpu_share;
 }
 
 double fit_step_seconds(const struct fit_model *m, const struct fit_machine *machine, int n_seqs, double n_seen)
@@ -132,7 +155,8 @@ double fit_prompt_seconds(const struct fit_model *m, const struct fit_machine *m
         seconds += pass_seconds(m, machine, step, done + step == n_tokens);
     }
     double f32 = machine->f32 * 1e9 * machine->cpu_share * number[NUMBER_attention_prompt];
-    return seconds + n * (n + 1) / 2 * m->attention_macs / f32;
+    double seen = (n + 1) / 2 + (n_tokens > 1 ? number[NUMBER_prompt_positions] : 0);
+    return seconds + n * seen * position_macs(m) / f32;
 }
 
 /* ---- how sure ---- */

@@ -149,6 +149,52 @@ static void more_sequences_never_take_less_time(void **state)
     }
 }
 
+/* What 8,192 positions add to a step. */
+static double attention(const struct fit_model *m, const struct fit_machine *here)
+{
+    return fit_step_seconds(m, here, 1, 8192) - fit_step_seconds(m, here, 1, 0);
+}
+
+/* As many multiply-adds in heads half as wide have twice as many scores. */
+static void narrow_heads_cost_more(void **state)
+{
+    (void)state;
+    struct fit_model m = model("Llama-3.1-8B", "Q4_K_M"), narrow = m;
+    struct fit_machine here = machine;
+    narrow.head_dim = m.head_dim / 2;
+    assert_true(fit_prompt_seconds(&narrow, &machine, 8192) > 1.02 * fit_prompt_seconds(&m, &machine, 8192));
+    here.read = 1e6;
+    assert_true(attention(&narrow, &here) > 1.05 * attention(&m, &here));
+}
+
+/* q8 is half to read, which helps where reading is the limit and not where turning codes to floats is. */
+static void codes_of_keys_are_turned_to_floats(void **state)
+{
+    (void)state;
+    struct fit_model f16 = model("Llama-3.1-8B", "Q4_K_M"), q8 = f16;
+    struct fit_machine slow = machine, fast = machine;
+    f16.attention_macs = f16.kv_bytes / 2; /* a query head for each KV head */
+    q8.attention_macs = f16.attention_macs;
+    q8.kv_type = HEARTH_KV_q8;
+    q8.kv_bytes *= 17.0 / 32;
+    fast.f32 = 1e4;
+    assert_true(attention(&q8, &fast) < 0.6 * attention(&f16, &fast));
+    slow.f32 = 20;
+    assert_true(attention(&q8, &slow) > attention(&f16, &slow));
+}
+
+/* A quota that leaves half of the threads' time doubles all parts of it. */
+static void a_quota_takes_its_part_of_all(void **state)
+{
+    (void)state;
+    struct fit_model m = model("Qwen3-0.6B", "Q8_0");
+    struct fit_machine half = machine;
+    half.cpu_share = 0.5;
+    for (int n = 1; n < 40; n += 5)
+        assert_true(fabs(fit_step_seconds(&m, &half, n, 4096) / fit_step_seconds(&m, &machine, n, 4096) - 2) < 1e-6);
+    assert_true(fabs(fit_prompt_seconds(&m, &half, 700) / fit_prompt_seconds(&m, &machine, 700) - 2) < 1e-6);
+}
+
 static void the_disk_decides_a_first_start(void **state)
 {
     (void)state;
@@ -302,6 +348,9 @@ int main(void)
         cmocka_unit_test(no_forecast_is_above_a_roof),
         cmocka_unit_test(forecasts_go_the_way_that_machines_go),
         cmocka_unit_test(more_sequences_never_take_less_time),
+        cmocka_unit_test(narrow_heads_cost_more),
+        cmocka_unit_test(codes_of_keys_are_turned_to_floats),
+        cmocka_unit_test(a_quota_takes_its_part_of_all),
         cmocka_unit_test(the_disk_decides_a_first_start),
         cmocka_unit_test(what_is_not_measured_has_a_wider_band),
         cmocka_unit_test(what_a_plan_names_instead_is_the_most_that_fits),
