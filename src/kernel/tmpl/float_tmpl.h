@@ -58,7 +58,7 @@ TEMPLATE void float_gemv(float *y, const uint8_t *w, size_t row_bytes, int n_row
  * for the other views. A tile adds its partial sums up while the next multiplies. Where rows are longer than a strip,
  * those of a block and a chunk of columns rest in the thread's scratch between the strips. */
 
-enum { FLOAT_STRIP = 512, FLOAT_BLOCK = 48, FLOAT_CHUNK = 48, FLOAT_BLOCK_BYTES = 400 * 1024 };
+enum { FLOAT_STRIP = 512, FLOAT_BLOCK = 64, FLOAT_CHUNK = 36, FLOAT_BLOCK_BYTES = 400 * 1024 };
 enum { FLOAT_TILES = ISA_FLOAT_GROUP / ISA_FLOAT_COLS }; /* of a whole view */
 enum { FLOAT_ASK = (ISA_FLOAT_ROWS + FLOAT_TILES - 1) / FLOAT_TILES }; /* rows that a tile asks for */
 
