@@ -11,10 +11,13 @@
  * --idle opens connections that say nothing, --half ones that send half a head; both are kept (and opened again when
  * the server closes them). --health asks /health so many times, one after the other, each on a connection of its own.
  *
- * One line of JSON at the end. sent = completed + refused + failed + cut. Rates are those of answers that ended between
- * --warm and --seconds; "steady" is what came while every client had its first token and none its last. Times are the
- * client's, in ms: refusals from connect() (or the first byte, on a connection that is there) to the whole answer;
- * first tokens from there to the first event with text. */
+ * One line of JSON at the end. sent = completed + refused + failed + cut. requests_per_s: answers that ended between
+ * --warm and --seconds. tokens_per_s: tokens made between these two, of answers that came to their end, also later; an
+ * answer's are spread evenly over the time that the server says it took (timings.predicted_ms, until its end). "steady"
+ * is what came while every client had its first token and none its last. Times are the client's, in ms: refusals from
+ * connect() (or the first byte, on a connection that is there) to the whole answer; first tokens from there to the
+ * first event with text. cpu_s: this program's own processor time, which where it runs beside the server is not the
+ * server's. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -160,13 +163,21 @@ static double begin_s;
 static volatile sig_atomic_t is_cut;
 
 static struct {
-    long sent, completed, refused, failed, cut, tokens, events, window_requests, window_tokens, steady_events,
-        streaming, held, reopened;
-    double steady_s, steady_since_s, ended_s;
+    long sent, completed, refused, failed, cut, tokens, events, window_requests, steady_events, streaming, held,
+        reopened;
+    double window_tokens, steady_s, steady_since_s, ended_s;
     struct samples refusal, first, gap, whole, health;
 } seen;
 
 static bool in_window(double at) { return at >= begin_s + want.warm && at <= begin_s + want.seconds; }
+
+/* How much of the time from `from` to `until` lies there, 0 to 1. */
+static double share_in_window(double from, double until)
+{
+    double first = from > begin_s + want.warm ? from : begin_s + want.warm;
+    double last = until < begin_s + want.seconds ? until : begin_s + want.seconds;
+    return until > from ? (last > first ? (last - first) / (until - from) : 0) : in_window(until);
+}
 
 /* Between the first token of the last client and the first end. */
 static void set_streaming(long more, double now)
@@ -382,17 +393,16 @@ static void read_events(struct client *c, double now)
 static void count_answer(struct client *c, double now)
 {
     const char *tokens = c->body.ptr ? strstr(c->body.ptr, "\"completion_tokens\":") : NULL;
-    if (!tokens || (c->stream && !c->has_done)) {
+    const char *made_ms = tokens ? strstr(tokens, "\"predicted_ms\":") : NULL;
+    if (!made_ms || (c->stream && !c->has_done)) {
         fails(c, "an answer without its end");
         return;
     }
     long n = strtol(tokens + 20, NULL, 10);
     seen.tokens += n;
     seen.events += c->n_events;
-    if (in_window(now)) {
-        seen.window_requests++;
-        seen.window_tokens += n;
-    }
+    seen.window_requests += in_window(now);
+    seen.window_tokens += (double)n * share_in_window(now - strtod(made_ms + 15, NULL) / 1e3, now);
     add(&seen.whole, (now - c->start_s) * 1e3);
     finish(c, &seen.completed, now);
 }
@@ -475,8 +485,8 @@ static void on_event(struct client *c, uint32_t events)
 static bool is_over(double now)
 {
     bool busy = false;
-    for (long i = 0; i < n_clients; i++)
-        busy = busy || ((clients[i].kind == COMPLETES || clients[i].kind == ASKS_HEALTH) && clients[i].state != RESTS);
+    for (long i = 0; i < n_clients && !busy; i++)
+        busy = (clients[i].kind == COMPLETES || clients[i].kind == ASKS_HEALTH) && clients[i].state != RESTS;
     if (want.health)
         return !busy && (long)seen.health.n + seen.failed >= want.health;
     if (want.requests)
@@ -497,19 +507,31 @@ static bool may_begin(const struct client *c, double now)
     return true;
 }
 
+/* All clients are looked at once in LOOK_MS and no more, so that a thousand that rest take hardly more of the processor
+ * than a few do; who may go on at once goes on at once. */
 static void run(void)
 {
+    enum { LOOK_MS = 1 };
     struct epoll_event events[EVENTS];
-    double now = now_s();
+    double now = now_s(), looked_s = 0;
     for (;; now = now_s()) {
-        for (long i = 0; i < n_clients; i++)
-            if (may_begin(&clients[i], now))
-                begin(&clients[i], now);
-        if (is_cut || is_over(now))
+        if (now >= looked_s + LOOK_MS / 1e3) {
+            for (long i = 0; i < n_clients; i++)
+                if (may_begin(&clients[i], now))
+                    begin(&clients[i], now);
+            looked_s = now;
+            if (is_over(now))
+                break;
+        }
+        if (is_cut)
             break;
-        int n = epoll_wait(epoll, events, EVENTS, 1);
-        for (int i = 0; i < n; i++)
-            on_event(&clients[events[i].data.u64], events[i].events);
+        int n = epoll_wait(epoll, events, EVENTS, LOOK_MS);
+        for (int i = 0; i < n; i++) {
+            struct client *c = &clients[events[i].data.u64];
+            on_event(c, events[i].events);
+            if (c->state == RESTS && may_begin(c, now = now_s()))
+                begin(c, now);
+        }
     }
     for (long i = 0; i < n_clients; i++)
         if (clients[i].state != RESTS && clients[i].kind == COMPLETES)
@@ -538,15 +560,16 @@ static void report(void)
     if (want.requests) {
         window = seen.ended_s - begin_s;
         seen.window_requests = seen.completed;
-        seen.window_tokens = seen.tokens;
+        seen.window_tokens = (double)seen.tokens;
     }
     printf("{\"clients\":%ld,\"sent\":%ld,\"completed\":%ld,\"refused\":%ld,\"failed\":%ld,\"cut\":%ld,\"tokens\":%ld",
            want.clients, seen.sent, seen.completed, seen.refused, seen.failed, seen.cut, seen.tokens);
     printf(",\"seconds\":%.3f,\"requests_per_s\":%.4f,\"tokens_per_s\":%.4f,\"steady_tokens_per_s\":%.4f,"
            "\"steady_s\":%.3f", seen.ended_s - begin_s, (double)seen.window_requests / window,
-           (double)seen.window_tokens / window,
+           seen.window_tokens / window,
            seen.steady_s > 0 ? (double)seen.steady_events * scale / seen.steady_s : 0, seen.steady_s);
-    printf(",\"held\":%ld,\"reopened\":%ld", seen.held, seen.reopened);
+    printf(",\"held\":%ld,\"reopened\":%ld,\"cpu_s\":%.3f", seen.held, seen.reopened,
+           (double)clock() / CLOCKS_PER_SEC);
     print_samples("refusal_ms", &seen.refusal);
     print_samples("first_token_ms", &seen.first);
     print_samples("between_tokens_ms", &seen.gap);
