@@ -8,6 +8,7 @@
 #include "base/machine.h"
 #include "engine/disk.h"
 #include "engine/lane.h"
+#include "hearth/wakes.h"
 
 void queue_push(struct stream_queue *q, struct hearth_stream *s)
 {
@@ -102,7 +103,8 @@ static void end_unbegun(struct hearth_stream *chain, const char *why)
         snprintf(s->receipt.finish_detail, sizeof s->receipt.finish_detail, "%s",
                  stopped ? "stopped before it began" : why);
         stream_end(s, &end);
-        stream_wake(s);
+        if (stream_wake(s))
+            engine_ring(s->model->engine);
     }
 }
 
@@ -149,7 +151,8 @@ static void let_go(struct hearth_stream *chain)
 {
     while (chain) {
         struct hearth_stream *next = chain->next;
-        stream_wake(chain);
+        if (stream_wake(chain))
+            engine_ring(chain->model->engine);
         stream_unref(chain);
         chain = next;
     }
@@ -296,7 +299,7 @@ hearth_engine *hearth_engine_create(const hearth_engine_options *options, hearth
         return NULL;
     }
     struct hearth_engine *e = mem_alloc(sizeof *e);
-    if (!e || !lock_init(&e->lock)) {
+    if (!e || !lock_init(&e->lock) || !lock_init(&e->ring_lock)) {
         mem_free(e);
         fail_memory(err, "the engine");
         return NULL;
@@ -366,6 +369,7 @@ void hearth_engine_destroy(hearth_engine *e)
     pool_destroy(e->pool);
     pressure_close(&e->pressure);
     lock_destroy(&e->lock);
+    lock_destroy(&e->ring_lock);
     mem_free(e);
 }
 
@@ -409,6 +413,22 @@ void hearth_engine_keep_books(hearth_engine *e, bool (*take)(void *arg, uint64_t
     e->give = give;
     e->books = arg;
     lock_release(&e->lock);
+}
+
+void hearth_engine_on_wakes(hearth_engine *e, void (*ring)(void *arg), void *arg)
+{
+    lock_take(&e->ring_lock);
+    e->ring = ring;
+    e->ring_arg = arg;
+    lock_release(&e->ring_lock);
+}
+
+void engine_ring(struct hearth_engine *e)
+{
+    lock_take(&e->ring_lock);
+    if (e->ring)
+        e->ring(e->ring_arg);
+    lock_release(&e->ring_lock);
 }
 
 void hearth_engine_bound_queue(hearth_engine *e, uint64_t n_tokens)

@@ -83,8 +83,15 @@ struct hearth_engine {
     atomic_ullong short_bytes; /* to be given back still */
     struct given given[HEARTH_N_GIVES];
 
+    struct lock ring_lock; /* held while it is called; guards the two */
+    void (*ring)(void *arg);
+    void *ring_arg;
+
     struct thread thread, helper;
 };
+
+/* After some were woken: hearth_engine_on_wakes(). Any thread of the engine. */
+void engine_ring(struct hearth_engine *e);
 
 /* idle.c. Before the model is attached; and on the engine thread, when a round found nothing to do and there were so
  * many pokes. */

@@ -231,7 +231,8 @@ static void prepare(struct hearth_engine *e, struct hearth_stream *s)
         s->receipt.reason = HEARTH_END_ERROR;
         hearth_event end = { .type = HEARTH_EVENT_END, .text = "", .reason = HEARTH_END_ERROR };
         stream_end(s, &end);
-        stream_wake(s);
+        if (stream_wake(s))
+            engine_ring(e);
         stream_unref(s);
     }
 }

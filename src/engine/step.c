@@ -355,12 +355,15 @@ int lane_answers(struct lane *l)
 
 static void wake_all(struct lane *l)
 {
+    bool any = false;
     for (int i = 0; i < l->e->n_seqs; i++) {
         if (l->seqs[i].stream)
-            stream_wake(l->seqs[i].stream);
+            any |= stream_wake(l->seqs[i].stream);
         if (l->seqs[i].finished)
-            stream_wake(l->seqs[i].finished);
+            any |= stream_wake(l->seqs[i].finished);
     }
+    if (any)
+        engine_ring(l->e);
 }
 
 /* What is read from disk by now. */

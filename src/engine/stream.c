@@ -501,10 +501,10 @@ static void push(struct hearth_stream *s, const hearth_event *e, bool end)
 void stream_push(struct hearth_stream *s, const hearth_event *e) { push(s, e, false); }
 void stream_end(struct hearth_stream *s, const hearth_event *e) { push(s, e, true); }
 
-void stream_wake(struct hearth_stream *s)
+bool stream_wake(struct hearth_stream *s)
 {
     if (!s->wake_due)
-        return;
+        return false;
     s->wake_due = false;
     lock_take(&s->lock);
     void (*wake)(void *) = s->wake;
@@ -512,12 +512,13 @@ void stream_wake(struct hearth_stream *s)
     s->waking = wake != NULL;
     lock_release(&s->lock);
     if (!wake)
-        return;
+        return false;
     wake(arg); /* not under the lock: the caller may hold one of its own, and wait for ours */
     lock_take(&s->lock);
     s->waking = false;
     lock_wake_all(&s->lock);
     lock_release(&s->lock);
+    return true;
 }
 
 /* ---- the reader ---- */

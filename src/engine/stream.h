@@ -81,4 +81,4 @@ bool stream_has_room(struct hearth_stream *s); /* for two more events of any siz
 void stream_push(struct hearth_stream *s, const hearth_event *event);
 /* The END event; receipt and error must be filled in. */
 void stream_end(struct hearth_stream *s, const hearth_event *event);
-void stream_wake(struct hearth_stream *s);
+bool stream_wake(struct hearth_stream *s); /* true: it was told; then engine_ring() once for all */

@@ -227,3 +227,13 @@ void load_read(const struct server *cs, struct load_figures *out)
     out->has_disk_cache = hearth_engine_disk_cache(s->options.engine, &out->disk_cache);
     served_load(s, s->n_active, out);
 }
+
+void server_leave(struct server *s) { atomic_store(&s->leaving, true); }
+
+int server_n_active(struct server *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n_exchanges; i++)
+        n += atomic_load(&s->exchanges[i].phase) != X_FREE;
+    return n > 0 || s->options.n_sockets == 0 ? n : watch_expected(s);
+}

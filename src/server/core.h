@@ -1,15 +1,16 @@
 /* core.h: requests between the socket and the engine.
  *
  * Three threads and the engine's meet here.
- *   http     libmicrohttpd's: bytes in and out, the state of every exchange (server.c, admit.c, pump.c)
+ *   http     runs libmicrohttpd: bytes in and out, the state of every exchange (server.c, admit.c, pump.c)
  *   work     one request at a time: JSON to the neutral request, template and tokens for the endpoints that want no
  *            answer of the model, submitting (work.c)
  *   watch    vanished clients, pings, deadlines (watch.c)
  * An exchange belongs to the http thread, but for the time it is in the phase X_WORKING: then to the work thread. What
- * the others may touch is atomic. The engine calls exchange_wake() only. */
+ * the others may touch is atomic. The engine calls exchange_woken() and rouse() only. */
 #pragma once
 #include <assert.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/machine.h"
@@ -56,6 +57,7 @@ struct exchange {
     struct lock wake_lock;
     bool asleep;          /* under it: the connection waits for a wake */
     unsigned n_wakes;     /* under it */
+    struct exchange *next_woken; /* rouse.c */
     atomic_bool gone;     /* the client */
     atomic_bool stopping; /* the server: what runs ends with an error */
     atomic_bool cancelled; /* by somebody who knows its id */
@@ -170,6 +172,24 @@ struct relief {
     _Atomic double stalled_percent; /* below 0: the system does not say */
 };
 
+/* A connection that was accepted on another thread. */
+struct came_in {
+    int fd;
+    socklen_t n;
+    struct sockaddr_storage from;
+};
+
+/* What the http thread waits for and is to do. The answers of a step wake it once, together: each on its own they
+ * cost as much as what is sent. */
+enum { ROUSE_SOCKETS = 64 };
+struct rouse {
+    int epoll, event; /* fds */
+    struct lock lock; /* guards what follows */
+    struct exchange *first, *last; /* that sleep still, and were woken */
+    struct came_in sockets[ROUSE_SOCKETS];
+    int n_sockets;
+};
+
 struct server {
     struct server_options options;
     struct view *views;    /* [options.n_models] */
@@ -182,6 +202,10 @@ struct server {
     int port;
     int64_t start_ns, started_s;
     atomic_bool leaving, draining, stop; /* leaving: /ready says so; draining: no requests are taken */
+    struct rouse rouse;
+    struct thread http;
+    atomic_bool http_stop;
+    bool any_closed; /* http thread: connections, since it was looked at */
 
     struct exchange *exchanges; /* [n_exchanges]; they stay while the server lives, so a late wake is harmless */
     int n_exchanges;
@@ -226,7 +250,9 @@ struct server {
  * there is no descriptor for it. */
 bool server_take_waiting(struct server *s, int socket); /* the number of the socket, 0 for the only one */
 /* server.c: wake the connection if it sleeps. Any thread. */
-void exchange_wake(void *exchange);
+void exchange_wake(struct exchange *x);
+/* The same at the next rouse(). */
+void exchange_woken(void *exchange);
 /* The work thread is done with it: from here on it is the http thread's. */
 void exchange_worked(struct exchange *x, enum phase phase);
 
@@ -287,6 +313,18 @@ static inline void journal_asks(struct server *s, const char *method, const char
 
 /* again.c; work thread: find what was recorded of x->explained, and ask the engine for it once more. */
 bool again_read(struct exchange *x, struct problem *p);
+
+/* rouse.c */
+bool rouse_open(struct server *s, hearth_error *err);
+bool rouse_by(struct server *s, int fd, hearth_error *err); /* also when it is readable */
+void rouse_close(struct server *s);
+void rouse(void *server);                  /* any thread: the http thread goes on; NULL is none */
+void rouse_wait(struct server *s, int ms); /* until then; -1: for ever */
+void rouse_add(struct exchange *x);        /* any thread; for the next rouse() */
+struct exchange *rouse_take(struct server *s); /* a chain of all, next_woken */
+int rouse_n_sockets(struct server *s);
+void rouse_add_socket(struct server *s, const struct came_in *socket); /* at most ROUSE_SOCKETS; watch thread */
+bool rouse_take_socket(struct server *s, struct came_in *out);
 
 /* work.c */
 bool work_start(struct server *s, hearth_error *err);

@@ -286,3 +286,21 @@ int port_accept(int listening, struct sockaddr_storage *from, socklen_t *from_by
 {
     return accept4(listening, (struct sockaddr *)from, from_bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
+
+/* TLS begins with a byte 22; who speaks HTTP to it is told so. What has come is read first: else the answer would be
+ * lost with it. */
+void port_refuse_plain(int fd)
+{
+    static const char body[] = "{\"error\":{\"message\":\"this port speaks TLS; use https://\",\"type\":"
+                               "\"invalid_request_error\",\"param\":null,\"code\":\"bad_framing\"}}";
+    char bytes[4096], answer[sizeof body + 160];
+    enum { TLS_HANDSHAKE = 22, PIECES = 16 };
+    if (recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || bytes[0] == TLS_HANDSHAKE)
+        return;
+    for (int i = 0; i < PIECES && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) == (ssize_t)sizeof bytes; i++)
+        ;
+    int n = snprintf(answer, sizeof answer, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
+    send(fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_RDWR);
+}

@@ -21,3 +21,4 @@ enum { PORT_HOST_BYTES = 160 };
 void port_describe(int fd, char host[PORT_HOST_BYTES], int *port);
 /* The next connection that waits there, not inherited by other programs; -1: none, or no descriptor for it. */
 int port_accept(int listening, struct sockaddr_storage *from, socklen_t *from_bytes);
+void port_refuse_plain(int fd); /* in words, who speaks HTTP where TLS is spoken */

@@ -1,6 +1,7 @@
 /* server.c: libmicrohttpd's side: connections, requests and their answers. Nothing else includes it. */
 #include "server/server.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "hearth/wakes.h"
 #include "server/api/json_in.h"
 #include "server/api/named.h"
 #include "server/core.h"
@@ -34,27 +36,36 @@ enum {
 /* ---- sleeping and waking ----
  *
  * A connection sleeps while its exchange waits for the engine. Wakes are counted: whoever looks for something to do
- * remembers the count from before, and sleeps only if there was none since. Counting, suspending and resuming are under
- * one lock, so no wake is lost and none reaches a connection that is awake: it may end at any time, and libmicrohttpd
- * would remember the wake for its next sleep. The work thread's time is a sleep that only its end ends. */
+ * remembers the count from before, and sleeps only if there was none since. Counting, suspending and noting that it is
+ * woken are under one lock, so no wake is lost and none reaches a connection that is awake: it may end at any time, and
+ * libmicrohttpd would remember the wake for its next sleep. The work thread's time is a sleep that only its end ends.
+ * Who is woken the http thread resumes, before it runs libmicrohttpd again. */
 
-void exchange_wake(void *arg)
+void exchange_woken(void *arg)
 {
     struct exchange *x = arg;
     lock_take(&x->wake_lock);
     x->n_wakes++;
     if (x->asleep)
-        MHD_resume_connection(x->connection);
+        rouse_add(x);
     x->asleep = false;
     lock_release(&x->wake_lock);
 }
 
+void exchange_wake(struct exchange *x)
+{
+    exchange_woken(x);
+    rouse(x->server);
+}
+
 void exchange_worked(struct exchange *x, enum phase phase)
 {
+    struct server *s = x->server;
     lock_take(&x->wake_lock);
     atomic_store(&x->phase, phase);
-    MHD_resume_connection(x->connection);
+    rouse_add(x);
     lock_release(&x->wake_lock);
+    rouse(s);
 }
 
 static unsigned count_wakes(struct exchange *x)
@@ -645,24 +656,6 @@ static void *on_request_line(void *server, const char *uri, struct MHD_Connectio
     return NULL;
 }
 
-/* TLS begins with a byte 22; who speaks HTTP to it is told so. What has come is read first: else the answer would be
- * lost with it. */
-static void refuse_plain(int fd)
-{
-    static const char body[] = "{\"error\":{\"message\":\"this port speaks TLS; use https://\",\"type\":"
-                               "\"invalid_request_error\",\"param\":null,\"code\":\"bad_framing\"}}";
-    char bytes[4096], answer[sizeof body + 160];
-    enum { TLS_HANDSHAKE = 22, PIECES = 16 };
-    if (recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || bytes[0] == TLS_HANDSHAKE)
-        return;
-    for (int i = 0; i < PIECES && recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) == (ssize_t)sizeof bytes; i++)
-        ;
-    int n = snprintf(answer, sizeof answer, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: "
-                     "application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof body - 1, body);
-    send(fd, answer, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(fd, SHUT_RDWR);
-}
-
 static void on_connection(void *server, struct MHD_Connection *con, void **peer,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -674,6 +667,7 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
         lock_release(&s->peer_lock);
         peer_close(s, *peer);
         *peer = NULL;
+        s->any_closed = true;
         atomic_fetch_sub(&s->n_connections, 1);
         return;
     }
@@ -683,7 +677,7 @@ static void on_connection(void *server, struct MHD_Connection *con, void **peer,
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
     if (s->options.tls_cert)
-        refuse_plain(fd);
+        port_refuse_plain(fd);
     *peer = peer_open(s, fd);
     if (*peer) {
         struct peer *p = *peer;
@@ -704,7 +698,7 @@ static bool memory_for_tls(size_t bytes)
     return there != NULL;
 }
 
-/* Before a byte is read: the connection is closed at once. Also on the watch thread. */
+/* Before a byte is read: the connection is closed at once. */
 static enum MHD_Result on_accept(void *server, const struct sockaddr *from, socklen_t n)
 {
     struct server *s = server;
@@ -724,16 +718,56 @@ static enum MHD_Result on_accept(void *server, const struct sockaddr *from, sock
 
 bool server_take_waiting(struct server *s, int socket)
 {
-    struct sockaddr_storage from;
-    socklen_t n = sizeof from;
+    struct came_in in = { .n = sizeof in.from };
     atomic_store(&s->taking, true); /* before the look at these two: take_no_more() clears them and waits for this */
     int listening = socket == 0 ? atomic_load(&s->listen)
                     : socket <= atomic_load(&s->n_more) ? s->options.sockets[socket] : 0;
-    int fd = listening > 0 ? port_accept(listening, &from, &n) : -1;
-    if (fd >= 0) /* closed where it fails, or where its address has as many as it may */
-        MHD_add_connection(s->daemon, fd, (struct sockaddr *)&from, n);
+    bool full = rouse_n_sockets(s) == ROUSE_SOCKETS;
+    in.fd = listening > 0 && !full ? port_accept(listening, &in.from, &in.n) : -1;
+    if (in.fd >= 0)
+        rouse_add_socket(s, &in);
+    else if (full)
+        errno = EAGAIN;
     atomic_store(&s->taking, false);
-    return fd >= 0;
+    return in.fd >= 0;
+}
+
+/* ---- the http thread ---- */
+
+static void resume_woken(struct server *s)
+{
+    for (struct exchange *x = rouse_take(s), *next; x; x = next) {
+        next = x->next_woken;
+        MHD_resume_connection(x->connection);
+    }
+}
+
+static void http_main(void *arg)
+{
+    struct server *s = arg;
+    struct came_in in;
+    unsigned long long ms;
+    while (!atomic_load(&s->http_stop)) {
+        resume_woken(s);
+        while (rouse_take_socket(s, &in)) /* closed where it fails, or where its address has as many as it may */
+            MHD_add_connection(s->daemon, in.fd, (struct sockaddr *)&in.from, in.n);
+        s->any_closed = false;
+        MHD_run(s->daemon);
+        if (s->any_closed) /* only at its next run libmicrohttpd listens again, where it had too many */
+            continue;
+        bool timed = MHD_get_timeout(s->daemon, &ms) == MHD_YES;
+        if (!timed || ms > 0)
+            rouse_wait(s, timed && ms < INT32_MAX ? (int)ms : -1);
+    }
+    resume_woken(s); /* libmicrohttpd does not end while somebody sleeps */
+}
+
+static bool start_http(struct server *s, hearth_error *err)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!info)
+        return fail(err, HEARTH_ERR_IO, "this libmicrohttpd was built without epoll");
+    return rouse_by(s, info->epoll_fd, err) && thread_start(&s->http, "hearth-http", http_main, s, err);
 }
 
 /* Paths are compared as they came, so that nothing hides behind a '%'. */
@@ -821,8 +855,7 @@ static bool start_daemon(struct server *s, hearth_error *err)
         return false;
     }
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG
-            | (o->tls_cert ? MHD_USE_TLS : 0), 0,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (o->tls_cert ? MHD_USE_TLS : 0), 0,
         on_accept, s, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_word, s, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->n_connections_most, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEAD_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
@@ -857,7 +890,7 @@ struct server *server_start(const struct server_options *options, hearth_error *
 {
     struct server *s = mem_alloc(sizeof *s);
     err_clear(err);
-    if (!s || !lock_init(&s->work_lock) || !lock_init(&s->peer_lock)) {
+    if (!s || !lock_init(&s->work_lock) || !lock_init(&s->peer_lock) || !lock_init(&s->rouse.lock)) {
         mem_free(s);
         fail_memory(err, "the server");
         return NULL;
@@ -866,14 +899,17 @@ struct server *server_start(const struct server_options *options, hearth_error *
     s->memory.most = options->memory_bytes;
     s->start_ns = clock_ns();
     s->started_s = clock_unix_s();
-    s->watch_epoll = s->watch_event = -1;
+    s->watch_epoll = s->watch_event = s->rouse.epoll = s->rouse.event = -1;
     relief_open(s, "");
     bool ok = gate_open(s, err)
         && (!options->keys || keys_read(&s->keys, options->keys, options->keys_name, err));
-    if (ok)
+    ok = ok && rouse_open(s, err);
+    if (ok) {
         hearth_engine_keep_books(options->engine, take_for_prompt, give_for_prompt, &s->memory);
+        hearth_engine_on_wakes(options->engine, rouse, s);
+    }
     if (ok && served_fill(s, err) && make_exchanges(s, err) && watch_start(s, err) && work_start(s, err)
-        && start_daemon(s, err))
+        && start_daemon(s, err) && start_http(s, err))
         return s;
     server_stop(s);
     return NULL;
@@ -888,9 +924,8 @@ static void take_no_more(struct server *s)
         poll(NULL, 0, 1);
     if (s->daemon)
         MHD_quiesce_daemon(s->daemon);
+    rouse(s);
 }
-
-void server_leave(struct server *s) { atomic_store(&s->leaving, true); }
 
 void server_drain(struct server *s)
 {
@@ -900,14 +935,6 @@ void server_drain(struct server *s)
     if (s->options.n_sockets > 0)
         take_no_more(s);
     atomic_store(&s->draining, true);
-}
-
-int server_n_active(struct server *s)
-{
-    int n = 0;
-    for (int i = 0; i < s->n_exchanges; i++)
-        n += atomic_load(&s->exchanges[i].phase) != X_FREE;
-    return n > 0 || s->options.n_sockets == 0 ? n : watch_expected(s);
 }
 
 /* Everybody who waits is told, and then there is nobody; or some read so slowly that they cannot be waited for. */
@@ -940,6 +967,9 @@ void server_stop(struct server *s)
         end_exchanges(s, clock_ns() + tell_ns);
         work_stop(s); /* from here on no connection is suspended for it: libmicrohttpd insists on that */
         end_exchanges(s, clock_ns() + tell_ns);
+        atomic_store(&s->http_stop, true);
+        rouse(s);
+        thread_join(&s->http);
         MHD_stop_daemon(s->daemon);
         if (own > 0)
             close(own);
@@ -950,6 +980,8 @@ void server_stop(struct server *s)
     watch_stop(s);
     relief_close(s);
     hearth_engine_keep_books(s->options.engine, NULL, NULL, NULL);
+    hearth_engine_on_wakes(s->options.engine, NULL, NULL);
+    rouse_close(s);
     for (int i = 0; i < s->n_exchanges; i++)
         if (s->exchanges && s->exchanges[i].server)
             lock_destroy(&s->exchanges[i].wake_lock);
@@ -962,5 +994,6 @@ void server_stop(struct server *s)
     addresses_free(&s->addresses);
     lock_destroy(&s->work_lock);
     lock_destroy(&s->peer_lock);
+    lock_destroy(&s->rouse.lock);
     mem_free(s);
 }

@@ -233,13 +233,16 @@ static void end_longest_idle(struct server *s)
     lock_release(&s->peer_lock);
 }
 
+/* Those that are, and those that are about to be. */
+static int count_connections(struct server *s) { return atomic_load(&s->n_connections) + rouse_n_sockets(s); }
+
 static void make_room(struct server *s, bool *waited)
 {
     enum { AT_ONCE = 16 };
     struct pollfd listening = { .fd = atomic_load(&s->listen), .events = POLLIN };
     bool waits = listening.fd > 0 && poll(&listening, 1, 0) == 1 && (listening.revents & POLLIN);
     bool stalled = waits && *waited; /* at two looks, one after the other */
-    int n_taken = 0, most = s->n_connections_most - atomic_load(&s->n_connections);
+    int n_taken = 0, most = s->n_connections_most - count_connections(s);
     *waited = waits;
     while (stalled && n_taken < min_int(most, AT_ONCE) && server_take_waiting(s, 0))
         n_taken++;
@@ -263,13 +266,13 @@ static void listen_again(struct server *s)
 {
     int n = atomic_load(&s->n_more);
     for (int i = 1; i <= n; i++)
-        listen_to(s, i, atomic_load(&s->n_connections) < s->n_connections_most);
+        listen_to(s, i, count_connections(s) < s->n_connections_most);
 }
 
 static void take_from(struct server *s, int socket)
 {
     errno = 0;
-    if (atomic_load(&s->n_connections) >= s->n_connections_most
+    if (count_connections(s) >= s->n_connections_most
         || (!server_take_waiting(s, socket) && errno != EAGAIN))
         listen_to(s, socket, false);
 }

@@ -78,7 +78,7 @@ static bool submit_one(struct exchange *x, int i, struct problem *p)
         problem_of_error(p, &err);
         return false;
     }
-    hearth_stream_on_wake(x->streams[i], exchange_wake, x);
+    hearth_stream_on_wake(x->streams[i], exchange_woken, x);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* test_cancel.c: a request that nobody wants any more ends within a step, whatever it was doing, and what it held goes
  * to the others. */
 #include "gate.h"
+#include "hearth/wakes.h"
 
 enum { N_IDS = 3000 };
 
@@ -301,6 +302,52 @@ static void a_wake_under_way_is_waited_for(void **state)
     close_model(&o);
 }
 
+struct bell {
+    atomic_int n_wakes, n_due, n_rings; /* due: since the last ring */
+    atomic_int n_most;
+};
+
+static void count_wake(void *arg)
+{
+    struct bell *b = arg;
+    atomic_fetch_add(&b->n_wakes, 1);
+    atomic_fetch_add(&b->n_due, 1);
+}
+
+static void count_ring(void *arg)
+{
+    struct bell *b = arg;
+    int n = atomic_exchange(&b->n_due, 0);
+    atomic_fetch_add(&b->n_rings, 1);
+    if (n > atomic_load(&b->n_most))
+        atomic_store(&b->n_most, n);
+}
+
+/* No wake without a ring after it, and one ring for all that a step woke. */
+static void a_step_rings_once(void **state)
+{
+    struct opened o;
+    struct gate gate;
+    struct bell b = { 0 };
+    hearth_stream *s[3];
+    (void)state;
+    open_one(&o, 4, 0, 0);
+    hearth_engine_on_wakes(o.engine, count_ring, &b);
+    hearth_request r = request_of(ids[0], 10, 12);
+    gate_shut(&o, &gate);
+    for (int i = 0; i < 3; i++) {
+        s[i] = submit(&o, &r);
+        hearth_stream_on_wake(s[i], count_wake, &b);
+    }
+    gate_open(&o, &gate, 3);
+    for (int i = 0; i < 3; i++)
+        collect(s[i], &got);
+    hearth_engine_on_wakes(o.engine, NULL, NULL);
+    assert_int_equal(b.n_most, 3);
+    assert_true(b.n_wakes > 12 && b.n_rings > 0 && b.n_rings < b.n_wakes);
+    close_model(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +360,7 @@ int main(void)
         cmocka_unit_test(while_it_waits_for_pages),
         cmocka_unit_test(while_another_waits_for_it),
         cmocka_unit_test(a_wake_under_way_is_waited_for),
+        cmocka_unit_test(a_step_rings_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
