@@ -13,6 +13,7 @@ and rounded to f32 once, so that whoever makes the file makes the same file.
 """
 
 import array
+import functools
 import hashlib
 import json
 import math
@@ -52,12 +53,17 @@ def values(seed, name, shape, fill):
     return array.array("f", [offset + scale * k for k in integers(seed, name, math.prod(shape))])
 
 
-def data(seed, name, shape, fill):
-    made = values(seed, name, shape, fill)
+@functools.lru_cache(maxsize=1024)  # one golden after the other, and each is written for every switch that it has
+def bytes_of(seed, name, shape, fill):
+    made = values(seed, name, shape, json.loads(fill))
     assert len(made) == math.prod(shape), name
     if sys.byteorder == "big":
         made.byteswap()
     return made.tobytes()
+
+
+def data(seed, name, shape, fill):
+    return bytes_of(seed, name, tuple(shape), json.dumps(fill))
 
 
 def pair(key, value):
