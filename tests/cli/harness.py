@@ -89,14 +89,18 @@ class TapResult(unittest.TestResult):
             self.say("not ok", test)
 
 
+class TapRunner:
+    def run(self, tests):
+        print(f"1..{tests.countTestCases()}")
+        result = TapResult()
+        tests.run(result)
+        return result
+
+
 def main():
     """Speaks TAP when CMOCKA_MESSAGE_OUTPUT says so, as the unit tests do."""
     global HEARTH
     if len(sys.argv) < 2:
         sys.exit("usage: TEST.py build/hearth [unittest arguments]")
     HEARTH = os.path.abspath(sys.argv.pop(1))
-    if os.environ.get("CMOCKA_MESSAGE_OUTPUT") != "TAP":
-        unittest.main()
-    tests = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    print(f"1..{tests.countTestCases()}")
-    sys.exit(0 if tests.run(TapResult()).wasSuccessful() else 1)
+    unittest.main(testRunner=TapRunner() if os.environ.get("CMOCKA_MESSAGE_OUTPUT") == "TAP" else None)
