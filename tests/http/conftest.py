@@ -37,13 +37,27 @@ def serve():
         s.__exit__(None, None, None)
 
 
+# ---- parts ----
+
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="K/N", help="the Kth of N runs of tests that follow each other; together all")
+
+
+def part_of(items, words):
+    k, n = (int(word) for word in words.split("/"))
+    assert 1 <= k <= n, words
+    return items[len(items) * (k - 1) // n:len(items) * k // n]
+
+
 # ---- TAP ----
 
 TAP = os.environ.get("CMOCKA_MESSAGE_OUTPUT") == "TAP"
 count = 0
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if config.option.part:
+        items[:] = part_of(items, config.option.part)
     if TAP:
         print(f"\n1..{len(items)}", flush=True)
 

@@ -3,10 +3,10 @@
 
     tests/http/run.py build/hearth [--memory-cgroup REPORT] [pytest arguments]
 
-The packages of requirements.txt are installed into the build folder once (pip, from its usual index). Where they cannot
-be had the tests are skipped, visibly; with CI=true that is a failure. With --memory-cgroup each server lives in a
-memory control group that has room for what it planned and 5 %, and none may be killed there; REPORT gets a line for
-each.
+The packages of requirements.txt are installed into build/http-tests once, for all build folders (pip, from its usual
+index). Where they cannot be had the tests are skipped, visibly; with CI=true that is a failure. With --memory-cgroup
+each server lives in a memory control group that has room for what it planned and 5 %, and none may be killed there;
+REPORT gets a line for each.
 """
 
 import fcntl
@@ -45,7 +45,8 @@ def environment(folder):
 
 def main():
     program = os.path.abspath(sys.argv[1])
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(program))))
+    folder = os.path.join(os.path.dirname(os.path.dirname(HERE)), "build")
+    os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "http-tests.lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         python, why = environment(os.path.join(folder, "http-tests"))

@@ -3,10 +3,9 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
-
-from serving import PROGRAM
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "js")
 
@@ -16,8 +15,7 @@ def packages():
     """A folder with the packages of js/package-lock.json, beside those of Python."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("there is no node with npm here")
-    build = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(PROGRAM))))
-    folder = os.path.join(build, "http-tests", "js")
+    folder = os.path.join(sys.prefix, "js")
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(HERE, "package-lock.json"), "rb") as f:
         want = f.read()
