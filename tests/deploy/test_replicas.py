@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_replicas.py: four servers behind HAProxy, each in a network of its own, while they die, drain and come back.
 
-    tests/replicas/test_replicas.py build/hearth [--seconds N]
+    tests/deploy/test_replicas.py build/hearth [--seconds N]
 
 examples/haproxy/haproxy.cfg as it is. Clients go on with conversations whose beginnings they share, streamed or not,
 one request after the other. Meanwhile a server is killed, or drained (SIGTERM), and starts again. No request may be
