@@ -246,6 +246,7 @@ static void split_fused(const struct hparams *hp, struct weight *w, int layer)
             split(&w[fused[i].parts[k]], &w[fused[i].whole], &row, (int)dim_value(hp, fused[i].rows[k], layer));
 }
 
+/* A product adds its bias: layers ask for none. */
 struct with_bias {
     int matrix, bias;
 };

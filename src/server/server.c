@@ -759,7 +759,6 @@ static void http_main(void *arg)
         if (!timed || ms > 0)
             rouse_wait(s, timed && ms < INT32_MAX ? (int)ms : -1);
     }
-    resume_woken(s); /* libmicrohttpd does not end while somebody sleeps */
 }
 
 static bool start_http(struct server *s, hearth_error *err)
@@ -970,6 +969,7 @@ void server_stop(struct server *s)
         atomic_store(&s->http_stop, true);
         rouse(s);
         thread_join(&s->http);
+        resume_woken(s); /* libmicrohttpd does not end while somebody sleeps */
         MHD_stop_daemon(s->daemon);
         if (own > 0)
             close(own);

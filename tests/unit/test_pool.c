@@ -157,7 +157,7 @@ static void scores_come_once(void **state)
     assert_int_equal(alone.n, 280);
     score.on_logits = see_row;
     score.on_logits_arg = &rows;
-    score.n_chunk_tokens = 2; /* slow enough to be caught */
+    score.n_chunk_tokens = 2; /* while it is read, the older one comes to need more pages */
     gate_shut(&o, &gate);
     hearth_stream *first = submit(&o, &older), *second = submit(&o, &score);
     gate_open(&o, &gate, 2);

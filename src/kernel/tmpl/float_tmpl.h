@@ -218,7 +218,7 @@ TEMPLATE void float_ask(const uint8_t *const *next, size_t bytes)
             v_prefetch(next[i] + at);
 }
 
-/* Those of a tile's rows, for each of its columns; what is lacking is 0. */
+/* Biases of a tile's rows, once for each of its columns; of rows that are lacking 0. */
 TEMPLATE const float *float_biases(float *bias, const float *of, int n_rows, int nr)
 {
     float rows[ISA_FLOAT_ROWS] = { 0 };
