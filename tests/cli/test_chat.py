@@ -20,6 +20,7 @@ import unittest
 from harness import CLEAN_ENV, PATIENCE_S, ROOT, hearth, main, program
 
 FEW = ("-n", "8", "--seed", "1")
+ENDLESS = "Once upon a time"  # the tiny model's most probable answer to it goes on until its context is full
 # The answer begins inside thinking, and a random model does not get out of it.
 THINKING = b"""{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>
 {{ m.content }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
@@ -278,7 +279,7 @@ class Script(ChatTest):
             run = subprocess.Popen([program(), "chat", self.tiny, "--temp", "0", "-t", "1"], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={**CLEAN_ENV, "HEARTH_ISA": "scalar"})
-            run.stdin.write(b"Hello\n")
+            run.stdin.write(ENDLESS.encode() + b"\n")
             run.stdin.flush()
             run.stdout.read(1)
             run.send_signal(signal.SIGINT)
@@ -441,11 +442,11 @@ class Terminal(ChatTest):
         screen.wait(lambda s: last_line(s).endswith(path))
 
     def test_ctrl_c_stops_an_answer_and_the_program_lives(self):
-        screen = self.start(self.tiny, "--temp", "0", "-t", "1", isa="scalar")  # slow: 2,000 tokens take a second
+        screen = self.start(self.tiny, "--temp", "0", "-t", "1", isa="scalar")  # slow: 2,000 tokens take seconds
         for _ in range(50):  # an answer may have ended before the key came
-            n_before = screen.type("Hello").count("^C")
+            n_before = screen.type(ENDLESS).count("^C")
             screen.keys("Enter")
-            screen.wait(lambda s: not last_line(s).endswith("> Hello"))
+            screen.wait(lambda s: not last_line(s).endswith("> " + ENDLESS))
             screen.keys("C-c")
             screen.wait(lambda s: last_line(s) == ">" and s.count("^C") > n_before)  # noqa: B023
             if "interrupted; what came until then is kept" in screen.text():
