@@ -1,10 +1,10 @@
 /* gemm_tmpl.h: quantized weights times many columns.
  *
- * 64 rows of a strip of columns are unpacked into panels of 16 rows, laid out [k / 4][16 rows][4 k], so that
- * one vector meets 4 broadcast activations of one column. The panels stay in the L2 cache while all columns
- * pass by; a tile is 16 rows times one group of columns. Between strips the float chains rest in y. */
+ * 16 rows of a strip of columns are unpacked into a panel, laid out [k / 4][16 rows][4 k], so that one vector
+ * meets 4 broadcast activations of one column. The panel stays in the L1 cache while all columns pass by; a tile
+ * is 16 rows times one group of columns. Between strips the float chains rest in y. */
 
-enum { GEMM_STRIP = 1024, GEMM_PANELS = 4 };
+enum { GEMM_STRIP = 1024 };
 
 /* Scales of 16 rows for 256 columns; the last index is the row. */
 struct a256_side {
@@ -52,8 +52,8 @@ TEMPLATE void a256_signed_scales(struct a256_side *s, const vi32 bytes[2])
 }
 
 struct panel {
-    const uint8_t *ahead; /* what a tile prefetches, as many lines for each 32 columns; 0: nothing */
-    int ahead_lines;
+    const uint8_t *ahead;        /* what a tile prefetches: */
+    int ahead_lines, ahead_step; /* so many lines, for each 32 columns at most so many */
     alignas(64) uint8_t codes[GEMM_STRIP / 4][64];
     union {
         struct {
@@ -62,15 +62,15 @@ struct panel {
         struct a256_side side[GEMM_STRIP / 256];
     };
 };
-static_assert(sizeof(struct panel) * GEMM_PANELS <= KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
+static_assert(sizeof(struct panel) <= KERNEL_SCRATCH_BYTES, "kernel_scratch_bytes() knows the size");
 
 typedef void unpack_fn(struct panel *p, const uint8_t *const rows[16], int k0, int n_k);
 
-/* A tile's share of the lines ahead, for its columns 32 b .. */
+/* A tile's lines ahead, for its columns 32 b .. */
 TEMPLATE void prefetch_panel(const struct panel *p, int b)
 {
     if (ISA_PREFETCH_BYTES > 0)
-        for (int i = b * p->ahead_lines; i < (b + 1) * p->ahead_lines; i++)
+        for (int i = b * p->ahead_step; i < min_int(p->ahead_lines, (b + 1) * p->ahead_step); i++)
             v_prefetch(p->ahead + 64 * (ptrdiff_t)i);
 }
 
@@ -436,49 +436,17 @@ TEMPLATE tile_fn *const *a256_tiles_of(const int form, const int most)
     return most <= 15 ? a256_mins_15_tiles : a256_mins_tiles;
 }
 
-/* The bytes that are unpacked next, when all columns have passed by: fetched a little with each tile, because memory
- * has nothing to do then, and all at once it is what unpacking waits for. */
-struct next_strip {
-    const uint8_t *row, *row_end, *at; /* the row that is being fetched, and the line */
-    size_t row_bytes, row_part;        /* of a row, and what of it belongs to the strip */
-    int n_lines, n_tiles;              /* lines of all rows, and how many tiles there are to fetch them */
-    int n_due;                         /* lines times tiles that should have been fetched by now */
-};
-
-static void next_strip_of(struct next_strip *n, const uint8_t *first, size_t row_bytes, int k0, int n_cols,
-                          int n_panels, int n_tiles)
+/* While columns pass by, memory would have nothing to do: their tiles fetch as much of the next 16 rows, in the order
+ * of the file, each view a part of it. */
+static void panel_ahead(struct panel *p, const uint8_t *next_rows, size_t row_bytes, int k0, int n_k, int n_cols,
+                        int view, int n_views)
 {
-    int n_k = min_int(GEMM_STRIP, n_cols - k0), next = k0 + n_k < n_cols ? k0 + n_k : 0;
-    *n = (struct next_strip){ .row_bytes = row_bytes, .n_tiles = n_tiles };
-    n->row_part = row_bytes * (size_t)min_int(GEMM_STRIP, n_cols - next) / (size_t)n_cols;
-    n->row = first + row_bytes * (size_t)next / (size_t)n_cols + (next ? 0 : 16 * (size_t)n_panels * row_bytes);
-    n->row_end = n->row + n->row_part;
-    n->at = n->row;
-    n->n_lines = 16 * n_panels * (int)((n->row_part + 63) / 64);
-}
-
-static void next_strip_fetch(struct next_strip *n)
-{
-    if (ISA_PREFETCH_BYTES == 0)
-        return;
-    for (n->n_due += n->n_lines; n->n_due >= n->n_tiles; n->n_due -= n->n_tiles) {
-        v_prefetch_far(n->at);
-        n->at += 64;
-        if (n->at >= n->row_end) {
-            n->row += n->row_bytes;
-            n->row_end += n->row_bytes;
-            n->at = n->row;
-        }
-    }
-}
-
-/* Where all columns meet a panel at once, memory would have nothing to do meanwhile: the tile fetches as much of the
- * next 16 rows, in the order of the file. */
-static void panel_ahead(struct panel *p, const uint8_t *next_rows, size_t row_bytes, int k0, int n_cols)
-{
-    const size_t bytes = 16 * row_bytes * 32 / (size_t)n_cols; /* of 32 columns */
-    p->ahead = next_rows + bytes * (size_t)(k0 / 32);
-    p->ahead_lines = (int)((bytes + 63) / 64);
+    const size_t first = 16 * row_bytes * (size_t)k0 / (size_t)n_cols;
+    const size_t n = 16 * row_bytes * (size_t)n_k / (size_t)n_cols;
+    const size_t begin = n * (size_t)view / (size_t)n_views, end = n * (size_t)(view + 1) / (size_t)n_views;
+    p->ahead = next_rows + first + begin;
+    p->ahead_lines = (int)((end - begin + 63) / 64);
+    p->ahead_step = (p->ahead_lines * 32 + n_k - 1) / n_k;
 }
 
 static void add_bias(float *y, size_t y_stride, const float *bias, int n_rows, const struct act_view *x, int n_views)
@@ -489,35 +457,19 @@ static void add_bias(float *y, size_t y_stride, const float *bias, int n_rows, c
 }
 
 static void gemm_quant(float *y, size_t y_stride, const uint8_t *w, size_t row_bytes, int n_rows, int n_cols,
-                       const struct act_view *x, int n_views, struct panel *panels, unpack_fn *unpack,
+                       const struct act_view *x, int n_views, struct panel *panel, unpack_fn *unpack,
                        tile_fn *const *tiles)
 {
-    /* Panels that all columns meet at once can be few, and stay in the L1 cache. */
-    const int most = n_views == 1 ? 1 : GEMM_PANELS;
-    for (int r0 = 0; r0 < n_rows; r0 += 16 * most) {
-        int n_panels = min_int(most, (n_rows - r0 + 15) / 16);
+    for (int r = 0; r < n_rows; r += 16) {
+        const uint8_t *rows[16];
+        take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
         for (int k0 = 0; k0 < n_cols; k0 += GEMM_STRIP) {
-            int n_k = min_int(GEMM_STRIP, n_cols - k0);
-            for (int p = 0; p < n_panels; p++) {
-                const uint8_t *rows[16];
-                int r = r0 + 16 * p;
-                take_rows(rows, w + (size_t)r * row_bytes, row_bytes, n_rows - r);
-                panels[p].ahead_lines = 0;
-                if (n_views == 1)
-                    panel_ahead(&panels[p], rows[0] + 16 * row_bytes, row_bytes, k0, n_cols);
-                unpack(&panels[p], rows, k0, n_k);
-            }
-            float *to = y + r0;
-            struct next_strip next;
-            next_strip_of(&next, w + (size_t)r0 * row_bytes, row_bytes, k0, n_cols, n_panels, n_views * n_panels);
-            for (int v = 0; v < n_views; v++) {
-                for (int p = 0; p < n_panels; p++) {
-                    if (n_views > 1)
-                        next_strip_fetch(&next);
-                    tiles[x[v].n_group](to + 16 * p, y_stride, min_int(16, n_rows - r0 - 16 * p), &panels[p], &x[v],
-                                        k0, n_k);
-                }
-                to += (size_t)x[v].n_group * y_stride;
+            const int n_k = min_int(GEMM_STRIP, n_cols - k0);
+            float *to = y + r;
+            unpack(panel, rows, k0, n_k);
+            for (int v = 0; v < n_views; to += (size_t)x[v++].n_group * y_stride) {
+                panel_ahead(panel, rows[0] + 16 * row_bytes, row_bytes, k0, n_k, n_cols, v, n_views);
+                tiles[x[v].n_group](to, y_stride, min_int(16, n_rows - r), panel, &x[v], k0, n_k);
             }
         }
     }
