@@ -1,5 +1,4 @@
 /* fit_predict.c: bytes and multiply-adds over roofs. The formulas are those of docs/fit.md. */
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,12 +70,11 @@ static double read_rate(const struct fit_model *m, const struct fit_machine *mac
 /* How the kernels of a set of instructions take columns (docs/kernels.md). */
 static const struct columns {
     int tile, few, few_256; /* columns of a panel's tile; in place, and with a scale for 256 values */
-    int beside, beside_float; /* most columns beside whose products the weights come from memory; more: before them */
-    enum number in_place, column, least, several;
+    int beside_float; /* most columns beside whose float products the weights come from memory; more: before them */
+    enum number in_place, column, least;
 } columns_of[N_CLASSES] = {
-    [CLASS_512] = { 12, 4, 3, INT_MAX, 6,
-                    NUMBER_in_place_512, NUMBER_column_512, NUMBER_least_512, NUMBER_several_512 },
-    [CLASS_256] = { 4, 1, 1, 4, 3, NUMBER_in_place_256, NUMBER_column_256, NUMBER_least_256, NUMBER_several_256 },
+    [CLASS_512] = { 12, 4, 3, 6, NUMBER_in_place_512, NUMBER_column_512, NUMBER_least_512 },
+    [CLASS_256] = { 4, 1, 1, 3, NUMBER_in_place_256, NUMBER_column_256, NUMBER_least_256 },
 };
 
 static bool has_super_blocks(const char *name)
@@ -94,8 +92,8 @@ static double columns_cost(const struct coefficients *c, enum isa_class k, doubl
         return n + c->columns[k] * (n > 1 ? 1 : number[NUMBER_in_place_float]);
     if (n <= (has_super_blocks(c->name) ? of->few_256 : of->few))
         return n * number[of->column] + c->columns[k] * number[of->in_place];
-    double groups = ceil(n / of->tile), unpacking = c->columns[k] * (groups > 1 ? number[of->several] : 1);
-    return groups * cbrt(pow(n / groups, 3) + pow(number[of->least], 3)) + unpacking;
+    double groups = ceil(n / of->tile);
+    return groups * cbrt(pow(n / groups, 3) + pow(number[of->least], 3)) + c->columns[k];
 }
 
 /* What n columns take of a format's matrices that have so many weights. */
@@ -109,8 +107,8 @@ static double product_seconds(const struct fit_format *f, double weights, double
     double roof = (is_float(f->name) ? machine->f32 : machine->int8) * 1e9 * machine->cpu_share;
     double read = f->bytes * weights / (f->layer_macs + f->output_macs) / (rate * c->read);
     double compute = weights * columns_cost(c, k, n) / (roof * c->macs[k]);
-    int beside = is_float(f->name) ? columns_of[k].beside_float : columns_of[k].beside;
-    return n <= beside ? together(read, compute) : read + compute;
+    bool beside = !is_float(f->name) || n <= columns_of[k].beside_float;
+    return beside ? together(read, compute) : read + compute;
 }
 
 /* One pass over the weights in which n tokens go through the layers and n_out of them to logits. */
