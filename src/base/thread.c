@@ -291,11 +291,13 @@ void pool_destroy(struct pool *p)
 
 int pool_threads(const struct pool *p) { return p->n_threads; }
 
+int pool_active(const struct pool *p) { return (int)atomic_load_explicit(&p->active, memory_order_relaxed); }
+
 unsigned pool_jobs(const struct pool *p) { return atomic_load_explicit(&p->n_jobs, memory_order_relaxed); }
 
 void pool_run(struct pool *p, pool_fn *fn, void *arg)
 {
-    int active = (int)atomic_load_explicit(&p->active, memory_order_relaxed);
+    int active = pool_active(p);
     atomic_store_explicit(&p->n_jobs, atomic_load_explicit(&p->n_jobs, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     if (active == 1) {

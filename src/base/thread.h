@@ -1,6 +1,7 @@
 /* thread.h: threads, a worker pool with a barrier, and the lock every queue uses. */
 #pragma once
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #include "base/base.h"
@@ -18,6 +19,7 @@ typedef void pool_fn(void *arg, int thread, int n_threads);
 struct pool *pool_create(int n_threads, hearth_error *err); /* n_threads >= 1 */
 void pool_destroy(struct pool *p);                          /* NULL is fine */
 int pool_threads(const struct pool *p);
+int pool_active(const struct pool *p); /* of them, those that take part (pool_use()) */
 /* Jobs that were begun until now. Any thread: it goes on while the one that runs them does. */
 unsigned pool_jobs(const struct pool *p);
 /* From the next job on only n_threads of them take part (held to 1 .. pool_threads()); the others sleep. Called by the
@@ -42,15 +44,47 @@ static inline int tiles_take(struct tiles *t) /* >= t->n: nothing left */
     return atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
 }
 
-/* Some tiles in a row, *n of them: long runs first, because memory is read faster in long runs, and shorter ones the
- * fewer are left, so that all n_threads end together (guided self-scheduling: Polychronopoulos and Kuck 1987). */
-static inline int tiles_take_run(struct tiles *t, int n_threads, int *n)
+/* Tiles whose neighbours are read faster one after the other: each thread has a share of them in a row, takes runs from
+ * its beginning, half of what is left each time, and when it is through half of what is left of another's, from that
+ * one's end. So threads go on where they were, and end together (work stealing, of ranges). */
+enum { RUNS_MAX_SHARES = 64 }; /* more threads have shares together */
+struct runs {
+    int n_shares, n;
+    struct runs_share {
+        alignas(64) atomic_ullong left; /* first tile << 32 | the one after the last */
+    } share[RUNS_MAX_SHARES];
+};
+static inline void runs_reset(struct runs *r, int n_tiles, int n_threads)
 {
-    int at = atomic_load(&t->next);
-    do
-        *n = max_int(1, (t->n - at) / (2 * n_threads));
-    while (at < t->n && !atomic_compare_exchange_weak(&t->next, &at, at + *n));
-    return at; /* >= t->n: nothing left */
+    r->n = n_tiles;
+    r->n_shares = min_int(n_threads, RUNS_MAX_SHARES);
+    for (int i = 0; i < r->n_shares; i++) {
+        unsigned long long begin = (unsigned long long)n_tiles * (unsigned)i / (unsigned)r->n_shares;
+        unsigned long long end = (unsigned long long)n_tiles * (unsigned)(i + 1) / (unsigned)r->n_shares;
+        atomic_store_explicit(&r->share[i].left, begin << 32 | end, memory_order_relaxed);
+    }
+}
+/* A run of *n tiles from this share's beginning, or end. Negative: nothing is left of it. */
+static inline int runs_take_from(struct runs_share *s, bool from_end, int *n)
+{
+    unsigned long long left = atomic_load_explicit(&s->left, memory_order_relaxed);
+    for (;;) {
+        int begin = (int)(left >> 32), end = (int)(left & 0xffffffff);
+        if (begin >= end)
+            return -1;
+        *n = (end - begin + 1) / 2;
+        unsigned long long after = from_end ? left - (unsigned)*n : left + ((unsigned long long)*n << 32);
+        if (atomic_compare_exchange_weak_explicit(&s->left, &left, after, memory_order_relaxed, memory_order_relaxed))
+            return from_end ? end - *n : begin;
+    }
+}
+/* Negative: nothing is left. */
+static inline int runs_take(struct runs *r, int thread, int *n)
+{
+    int at = runs_take_from(&r->share[thread % r->n_shares], false, n);
+    for (int i = 1; at < 0 && i < r->n_shares; i++)
+        at = runs_take_from(&r->share[(thread + i) % r->n_shares], true, n);
+    return at;
 }
 
 /* One mutex with its condition. */

@@ -202,7 +202,8 @@ static void gemm_tiles(const struct pass *p, const struct gemm_job *job, int beg
 static void stage_gemm(void *pass, int thread, int n_threads)
 {
     struct pass *p = pass;
-    for (int n, tile; (tile = tiles_take_run(&p->tiles, n_threads, &n)) < p->tiles.n;)
+    (void)n_threads;
+    for (int n, tile; (tile = runs_take(&p->runs, thread, &n)) >= 0;)
         for (const struct gemm_job *job = job_of(p, tile), *end = p->ws->jobs + p->n_jobs;
              job < end && job->first_tile < tile + n; job++)
             gemm_tiles(p, job, tile, tile + n, pass_scratch(p, thread));
@@ -222,6 +223,7 @@ static void show_product(const struct pass *p, const struct gemm_job *job)
 
 void pass_gemm_run(struct pass *p)
 {
+    runs_reset(&p->runs, n_tiles(p), pool_active(p->pool));
     pass_run(p, stage_gemm, n_tiles(p));
     for (int j = 0; p->observer && j < p->n_jobs; j++)
         show_product(p, &p->ws->jobs[j]);

@@ -36,6 +36,7 @@ struct pass {
     int convolve_from; /* pass_convolve() */
     const struct layer *layer;
     struct tiles tiles;
+    struct runs runs; /* of matrix products */
 
     /* what act_rows() reads: the rows' values, and what it prepares */
     struct act act[N_ACT_KINDS];

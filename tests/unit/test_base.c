@@ -278,6 +278,60 @@ static void a_pool_does_every_tile_of_every_job_once(void **state)
     }
 }
 
+struct runs_job {
+    struct runs runs;
+    atomic_int done[TILES];
+};
+
+static void do_runs(void *arg, int thread, int n_threads)
+{
+    (void)n_threads;
+    struct runs_job *job = arg;
+    for (int n, t; (t = runs_take(&job->runs, thread, &n)) >= 0;)
+        for (int i = t; i < t + n; i++)
+            atomic_fetch_add(&job->done[i], 1);
+}
+
+/* However many shares there are, and for how many threads of those that come. */
+static void runs_give_every_tile_once(void **state)
+{
+    (void)state;
+    static const int shares[] = { 1, 2, 3, 7, 64, 200 };
+    static struct runs_job job;
+    struct pool *p = pool_create(3, NULL);
+    assert_non_null(p);
+    for (size_t s = 0; s < ARRAY_LEN(shares); s++)
+        for (int n = 0; n < TILES; n += 1 + n / 3) {
+            memset(&job, 0, sizeof job);
+            runs_reset(&job.runs, n, shares[s]);
+            if (n % 2)
+                pool_run(p, do_runs, &job);
+            else
+                do_runs(&job, n % 5, 1);
+            for (int t = 0; t < TILES; t++)
+                assert_int_equal(atomic_load(&job.done[t]), t < n);
+        }
+    pool_destroy(p);
+}
+
+/* A thread goes on where it was, and then takes from the end of another's share, so that that one can, too. */
+static void runs_go_on_where_they_were(void **state)
+{
+    (void)state;
+    static const struct {
+        int thread, first, n;
+    } want[] = { { 0, 0, 8 }, { 1, 16, 8 }, { 0, 8, 4 }, { 0, 12, 2 }, { 0, 14, 1 }, { 0, 15, 1 },
+                 { 0, 28, 4 }, { 1, 24, 2 }, { 0, 27, 1 }, { 1, 26, 1 }, { 0, -1, 0 }, { 1, -1, 0 } };
+    struct runs r;
+    runs_reset(&r, 32, 2);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        int n, at = runs_take(&r, want[i].thread, &n);
+        assert_int_equal(at, want[i].first);
+        if (at >= 0)
+            assert_int_equal(n, want[i].n);
+    }
+}
+
 /* Which threads of the pool took a tile, bit by bit. */
 struct attendance {
     struct tiles tiles;
@@ -382,6 +436,8 @@ int main(void)
         cmocka_unit_test(a_map_survives_its_file_being_cut_short),
         cmocka_unit_test(a_foreign_fault_goes_round_once_and_then_ends_the_process),
         cmocka_unit_test(a_pool_does_every_tile_of_every_job_once),
+        cmocka_unit_test(runs_give_every_tile_once),
+        cmocka_unit_test(runs_go_on_where_they_were),
         cmocka_unit_test(only_the_threads_in_use_take_part),
         cmocka_unit_test(an_idle_pool_uses_no_processor),
         cmocka_unit_test(the_machine_makes_sense),
