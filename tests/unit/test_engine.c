@@ -924,6 +924,7 @@ static void a_model_file_has_its_order_and_its_values(void **state)
         assert_null(hearth_submit(o.model, &r, &err));
         assert_non_null(strstr(err.message, "use 2, or 0"));
         close_all(&o);
+        unlink(path);
     }
 }
 
