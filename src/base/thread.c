@@ -310,7 +310,7 @@ void pool_run(struct pool *p, pool_fn *fn, void *arg)
     announce(p);
     fn(arg, 0, active);
     uint64_t gate = atomic_fetch_and_explicit(&p->gate, ~GATE_OPEN, memory_order_acq_rel);
-    /* Workers that joined finish within one tile of each other; after a while give the core
+    /* Workers that joined finish within a tile, or a run of them, of each other; after a while give the core
      * away, since on a shared machine the missing worker may be waiting for just this one. */
     for (int i = 0; gate & GATE_INSIDE; i++) {
         if (i < SPINS_BEFORE_YIELD)

@@ -9,7 +9,7 @@
 
 /* A pool runs one function on the caller (thread 0) and on every worker that is there in
  * time, and waits for those that joined. So the function must take its work from a shared
- * counter (struct tiles) and return when none is left; how many threads join decides speed,
+ * counter (struct tiles, struct runs) and return when none is left; how many threads join decides speed,
  * never results. Workers spin for up to 250 us after a job (a hand-off to a
  * sleeping one costs 10 to 30 us, to a spinning one 0.1), less while others need their cores or
  * where there are more threads than processors, and then sleep: an idle pool uses no processor. */
@@ -49,14 +49,13 @@ static inline int tiles_take(struct tiles *t) /* >= t->n: nothing left */
  * one's end. So threads go on where they were, and end together (work stealing, of ranges). */
 enum { RUNS_MAX_SHARES = 64 }; /* more threads have shares together */
 struct runs {
-    int n_shares, n;
+    int n_shares;
     struct runs_share {
         alignas(64) atomic_ullong left; /* first tile << 32 | the one after the last */
     } share[RUNS_MAX_SHARES];
 };
 static inline void runs_reset(struct runs *r, int n_tiles, int n_threads)
 {
-    r->n = n_tiles;
     r->n_shares = min_int(n_threads, RUNS_MAX_SHARES);
     for (int i = 0; i < r->n_shares; i++) {
         unsigned long long begin = (unsigned long long)n_tiles * (unsigned)i / (unsigned)r->n_shares;

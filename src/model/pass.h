@@ -1,7 +1,7 @@
 /* pass.h: inside one forward pass; for model/forward.c and model/layer/ only.
  *
- * A stage is a function that all threads run at once; it takes tiles from pass->tiles until
- * none is left. Between stages stands the pool's barrier. */
+ * A stage is a function that all threads run at once; it takes tiles from pass->tiles, or runs of
+ * them from pass->runs, until none is left. Between stages stands the pool's barrier. */
 #pragma once
 #include "model/forward.h"
 

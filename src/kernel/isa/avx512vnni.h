@@ -28,8 +28,6 @@ typedef __m512 vf32;
 TEMPLATE __mmask16 zmm_mask(int n) { return (__mmask16)(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
 
 TEMPLATE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
-/* Not into the first cache. */
-TEMPLATE void v_prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 /* --- bytes --- */
 TEMPLATE vi8 v_load8(const void *p) { return _mm512_loadu_si512(p); }

@@ -32,8 +32,6 @@ typedef struct { float32x4_t v[4]; } vf32;
 #define QUAD_SAME(T, x)      (T){ { x, x, x, x } }
 
 TEMPLATE void v_prefetch(const void *p) { __builtin_prefetch(p); }
-/* Not into the first cache. */
-TEMPLATE void v_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }
 
 /* --- bytes --- */
 TEMPLATE vi8 v_load8(const void *p)

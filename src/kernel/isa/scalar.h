@@ -32,8 +32,6 @@ typedef struct { float v[16]; } vf32;
 #define BYTES(i) for (int i = 0; i < 64; i++)
 
 TEMPLATE void v_prefetch(const void *p) { (void)p; }
-/* Not into the first cache. */
-TEMPLATE void v_prefetch_far(const void *p) { (void)p; }
 
 /* --- bytes --- */
 TEMPLATE vi8 v_load8(const void *p)

@@ -22,8 +22,6 @@ typedef struct { __m256 a, b; } vf32;
 #define PAIR(T, op, x, y) (T){ op((x).a, (y).a), op((x).b, (y).b) }
 
 TEMPLATE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
-/* Not into the first cache. */
-TEMPLATE void v_prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 
 /* --- bytes --- */
 TEMPLATE __m256i ymm_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
